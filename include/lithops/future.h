@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Futures: views of calls.
+ *
+ * A `lithops_future` is one call; a `lithops_futures` is a sequence of calls, of one job or of
+ * many, and costs nothing per call. Both are counted references and thread-safe. An outcome is
+ * set exactly once; the first one wins. */
+#ifndef LITHOPS_FUTURE_H
+#define LITHOPS_FUTURE_H
+
+#include <lithops/error.h>
+#include <lithops/value.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lithops_future lithops_future;
+typedef struct lithops_futures lithops_futures;
+
+typedef enum lithops_state {
+    LITHOPS_PENDING,  /* waits for a worker process, or for its input */
+    LITHOPS_RUNNING,  /* a worker process has it */
+    LITHOPS_SUCCESS,  /* done: has a result */
+    LITHOPS_FAILED,   /* done: has an error */
+    LITHOPS_CANCELED, /* done: was cancelled */
+} lithops_state;
+
+LITHOPS_PUBLIC const char *lithops_state_name(lithops_state state); /* "Pending", ... */
+
+LITHOPS_PUBLIC lithops_future *lithops_future_ref(lithops_future *future);
+LITHOPS_PUBLIC lithops_future *lithops_future_unref(lithops_future *future); /* NULL */
+
+LITHOPS_PUBLIC lithops_state lithops_future_state(const lithops_future *future);
+LITHOPS_PUBLIC bool lithops_future_is_done(const lithops_future *future);
+/** "<executor_id>-<job_id>-<call_id>", as in "a1b2c3-0-A000-00000".
+ * @param buf  filled; 64 bytes always suffice. @return buf */
+LITHOPS_PUBLIC const char *lithops_future_key(const lithops_future *future, char *buf, size_t len);
+
+/** Wait until the call is done or the time has passed.
+ * @param timeout_ms  0 looks once, LITHOPS_FOREVER waits without limit
+ * @return 0; LITHOPS_ETIMEDOUT (the call goes on) */
+LITHOPS_PUBLIC int lithops_future_wait(lithops_future *future, int64_t timeout_ms,
+                                       lithops_error *err);
+
+/** Wait for the result and take it apart by `format`, as in lithops_unpack(). Stored pointers are
+ * borrowed from the future, valid until its last unref.
+ * @return 0; LITHOPS_ETIMEDOUT; the code of the call's error, which fills err */
+LITHOPS_PUBLIC int lithops_future_result(lithops_future *future, int64_t timeout_ms,
+                                         lithops_error *err, const char *format, ...);
+/** The result as a value. Borrowed from the future. */
+LITHOPS_PUBLIC int lithops_future_value(lithops_future *future, int64_t timeout_ms,
+                                        const lithops_value **ret_value, lithops_error *err);
+/** The result's bytes (of bytes and strings), no copy. Borrowed from the future. */
+LITHOPS_PUBLIC int lithops_future_bytes(lithops_future *future, int64_t timeout_ms,
+                                        lithops_bytes *ret_bytes, lithops_error *err);
+
+/** The error of a failed or cancelled call. @return its code, 0 if it succeeded or runs */
+LITHOPS_PUBLIC int lithops_future_error(const lithops_future *future, lithops_error *ret_error);
+/** The whole traceback, however long; freed with free(). NULL if there is none. */
+LITHOPS_PUBLIC char *lithops_future_traceback(const lithops_future *future);
+/** What the call wrote to standard output and error; freed with free(). NULL: nothing. */
+LITHOPS_PUBLIC char *lithops_future_logs(const lithops_future *future);
+
+/** Statistics with upstream's keys (see docs/statistics.md), a map owned by the caller. Times are
+ * seconds since 1970 or seconds; sizes bytes. Keys that are not known yet are absent. */
+LITHOPS_PUBLIC lithops_value *lithops_future_stats(const lithops_future *future);
+
+/** Cancel: a call that waits never runs; one that runs is killed.
+ * @return true when it will end as LITHOPS_CANCELED; false when it is done already */
+LITHOPS_PUBLIC bool lithops_future_cancel(lithops_future *future);
+
+/** Call `done` once, on the executor's callback thread, when the call is done; at once (there) if
+ * it is. It may use the API freely, except lithops_executor_close(). */
+LITHOPS_PUBLIC int lithops_future_on_done(lithops_future *future,
+                                          void (*done)(lithops_future *future, void *user),
+                                          void *user, lithops_error *err);
+
+/* ---- sequences ------------------------------------------------------------------------------ */
+
+/** A sequence of the given futures, for wait() over several jobs. They are referenced. */
+LITHOPS_PUBLIC lithops_futures *lithops_futures_new(lithops_future *const *futures, size_t count);
+/** All calls of `a`, then all of `b`. */
+LITHOPS_PUBLIC lithops_futures *lithops_futures_concat(const lithops_futures *a,
+                                                       const lithops_futures *b);
+LITHOPS_PUBLIC lithops_futures *lithops_futures_ref(lithops_futures *futures);
+LITHOPS_PUBLIC lithops_futures *lithops_futures_unref(lithops_futures *futures); /* NULL */
+LITHOPS_PUBLIC size_t lithops_futures_size(const lithops_futures *futures);
+/** The future at `index`, for lithops_future_unref(); NULL past the end. */
+LITHOPS_PUBLIC lithops_future *lithops_futures_get(const lithops_futures *futures, size_t index);
+/** How many are done. */
+LITHOPS_PUBLIC size_t lithops_futures_done(const lithops_futures *futures);
+/** Cancel all that are not done. @return how many */
+LITHOPS_PUBLIC size_t lithops_futures_cancel(lithops_futures *futures);
+
+/** @name Without a handle per call: the state and result of the call at `index`. Non-blocking;
+ * LITHOPS_ETIMEDOUT while it runs. */
+/** @{ */
+LITHOPS_PUBLIC lithops_state lithops_futures_state(const lithops_futures *futures, size_t index);
+LITHOPS_PUBLIC int lithops_futures_int(const lithops_futures *futures, size_t index,
+                                       int64_t *ret_int, lithops_error *err);
+LITHOPS_PUBLIC int lithops_futures_bytes(const lithops_futures *futures, size_t index,
+                                         lithops_bytes *ret_bytes, lithops_error *err);
+/** @} */
+
+/** The next future that is done, each one once, in the order in which they end; the loop
+ *     while ((f = lithops_futures_as_completed(fs, LITHOPS_FOREVER)) != NULL) {...}
+ * visits all. For lithops_future_unref(). NULL after the last one, or when the time has passed. */
+LITHOPS_PUBLIC lithops_future *lithops_futures_as_completed(lithops_futures *futures,
+                                                            int64_t timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clocks. Ticks are for timing calls: about 10 ns to read, and comparable between the processes
+ * of one machine; elsewhere nanoseconds of CLOCK_MONOTONIC are used, and times of day only to
+ * show them. */
+#ifndef LITHOPS_BASE_CLOCK_H
+#define LITHOPS_BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+
+static inline uint64_t lithops__clock_of(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+static inline uint64_t lithops__now_ns(void)
+{
+    return lithops__clock_of(CLOCK_MONOTONIC);
+}
+static inline uint64_t lithops__wall_ns(void)
+{
+    return lithops__clock_of(CLOCK_REALTIME);
+}
+
+/* The time stamp counter where there is one. Whether it may be compared between CPUs is checked
+ * once, by lithops__ticks_are_ns(). */
+static inline uint64_t lithops__ticks(void)
+{
+#if defined(__x86_64__)
+    return __rdtsc();
+#elif defined(__aarch64__)
+    uint64_t t;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(t));
+    return t;
+#else
+    return lithops__now_ns();
+#endif
+}
+
+static inline void lithops__pause(void)
+{
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Ticks to time of day. Two readings of both clocks give the rate; the further apart they are,
+ * the better, so a clock is asked again whenever times are to be shown. */
+struct lithops__tick_clock {
+    uint64_t ticks0, wall0; /* first reading */
+    double ns_per_tick;
+};
+void lithops__tick_clock_init(struct lithops__tick_clock *clock);
+/* A better rate, from the first reading until now. */
+void lithops__tick_clock_update(struct lithops__tick_clock *clock);
+/* Seconds since 1970. */
+double lithops__tick_clock_seconds(const struct lithops__tick_clock *clock, uint64_t ticks);
+
+#endif

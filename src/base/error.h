@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filling a caller's error record. */
+#ifndef LITHOPS_BASE_ERROR_INTERNAL_H
+#define LITHOPS_BASE_ERROR_INTERNAL_H
+
+#include <lithops/error.h>
+
+/* Write code and message into *err (NULL is fine) and return `code`, so that a failing function
+ * can end with `return lithops__fail(err, LITHOPS_ENOTFOUND, "no file '%s'", path)`. */
+int lithops__fail(lithops_error *err, int code, const char *format, ...) LITHOPS_PRINTF(3, 4);
+int lithops__vfail(lithops_error *err, int code, const char *format, va_list args);
+
+/* The same for a failed system call: chooses the code from `os_errno` (ENOENT: not found, ENOSPC
+ * and EMFILE: no space, EACCES: denied, else I/O) and appends its text. */
+int lithops__fail_errno(lithops_error *err, int os_errno, const char *format, ...)
+    LITHOPS_PRINTF(3, 4);
+
+/* Put "where: " in front of the message that is there: how a caller adds what it was doing. */
+void lithops__error_prefix(lithops_error *err, const char *format, ...) LITHOPS_PRINTF(2, 3);
+
+#endif

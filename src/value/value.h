@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Values as the engine sees them: their MessagePack form, and what makes big lists cheap. */
+#ifndef LITHOPS_VALUE_INTERNAL_H
+#define LITHOPS_VALUE_INTERNAL_H
+
+#include "base/buffer.h"
+
+#include <lithops/value.h>
+
+/* MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md): str for strings, bin for
+ * bytes, the shortest form for everything. */
+
+/* Append one encoded value. 0; LITHOPS_EUSAGE for NULL; LITHOPS_ENOMEM. */
+int lithops__value_encode(const lithops_value *value, struct lithops__buffer *out,
+                          lithops_error *err);
+/* Decode exactly `len` bytes. Copies. NULL with LITHOPS_EPARSE on anything else: truncated or
+ * trailing bytes, a key that is no string, ext types, bad UTF-8, more than 512 levels, sizes that
+ * the bytes cannot hold. */
+lithops_value *lithops__value_decode(const void *data, size_t len, lithops_error *err);
+
+/* A string or bytes value that borrows its content (not NUL-terminated for strings, so that
+ * lithops_value_get_string() copies once, on first use). */
+lithops_value *lithops__value_view(lithops_type type, lithops_bytes content);
+
+/* How a list stores its items: the engine passes arrays on without making items. */
+enum lithops__list_kind {
+    LITHOPS__LIST_VALUES,  /* one lithops_value per item */
+    LITHOPS__LIST_INTS,    /* data: const int64_t * */
+    LITHOPS__LIST_DOUBLES, /* data: const double * */
+    LITHOPS__LIST_ITEMS,   /* data: bytes, item_bytes each */
+    LITHOPS__LIST_RANGE,   /* start, start + 1, ... */
+};
+struct lithops__list_view {
+    enum lithops__list_kind kind;
+    size_t count;
+    const void *data;
+    size_t item_bytes;
+    int64_t start;
+    bool objects; /* marked by lithops_objects() */
+};
+/* What `list` is made of; false when it is no list. */
+bool lithops__value_list_view(const lithops_value *list, struct lithops__list_view *ret_view);
+
+/* Unpack where the arguments are those of an outer variadic function. As lithops_vunpack(), but
+ * *format and *args move past what was used: one format item, for binding arguments one by one. */
+int lithops__unpack_one(const lithops_value *value, lithops_error *err, const char **format,
+                        va_list *args);
+
+#endif
