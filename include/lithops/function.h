@@ -45,8 +45,11 @@ typedef struct lithops_function {
     const struct lithops_function *next; /* registry of the program */
 } lithops_function;
 
-/** Put a function into the program's registry; LITHOPS_FUNCTION does it before main(). */
+/** Put a function into the program's registry; LITHOPS_FUNCTION does it before main(). Of two with
+ * one name the first stays, and a warning is logged. Thread-safe. */
 LITHOPS_PUBLIC void lithops_function_register(lithops_function *function);
+/** Take it out again; LITHOPS_FUNCTION does it when its library is unloaded. Thread-safe. */
+LITHOPS_PUBLIC void lithops_function_unregister(lithops_function *function);
 
 #define LITHOPS_FUNCTION(fn)                                                                       \
     LITHOPS_EXTERN_C LITHOPS_PUBLIC lithops_function fn[1];                                        \
@@ -54,6 +57,10 @@ LITHOPS_PUBLIC void lithops_function_register(lithops_function *function);
     __attribute__((constructor)) static void lithops_register_##fn(void)                           \
     {                                                                                              \
         lithops_function_register(fn);                                                             \
+    }                                                                                              \
+    __attribute__((destructor)) static void lithops_unregister_##fn(void)                          \
+    {                                                                                              \
+        lithops_function_unregister(fn);                                                           \
     }                                                                                              \
     lithops_function fn[1] = {                                                                     \
         {LITHOPS_FUNCTION_MAGIC, #fn, lithops_run_##fn, NULL, #fn, NULL, NULL}};                   \

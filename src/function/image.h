@@ -40,11 +40,13 @@ enum lithops__image_role {
     LITHOPS__IMAGE_LINKED,   /* a shared library that one of these links */
     LITHOPS__IMAGE_MODULE,   /* an included shared library: load it before the function */
     LITHOPS__IMAGE_FILE,     /* an included file */
+    LITHOPS__IMAGE_FOLDER,   /* an included folder; its files are items behind it */
 };
 struct lithops__image_item {
     enum lithops__image_role role;
-    char *path; /* on this machine: absolute, no links */
-    char *name; /* in the worker: a file name; "folder/.../file" out of an included folder */
+    char *path;   /* on this machine: absolute */
+    char *name;   /* in the worker: a file name; "folder/sub/file" out of an included folder */
+    char *soname; /* of a library, or NULL */
     uint64_t size_bytes;
     char sha256[65]; /* hex; "" until lithops__image_hash() */
 };
@@ -57,8 +59,22 @@ struct lithops__image {
 int lithops__image_open(const lithops_function *function, const char *const *include,
                         const char *const *exclude, struct lithops__image **ret_image,
                         lithops_error *err);
-/* Fill sha256 of one item, once; needs the crypto module. */
+/* Fill sha256 of one item that is no folder, once; needs the crypto module. */
 int lithops__image_hash(struct lithops__image_item *item, lithops_error *err);
-void lithops__image_free(struct lithops__image *image);
+void lithops__image_free(struct lithops__image *image); /* NULL is fine */
+
+/* What plan and open share: folders are not looked into, and what is linked is collected only
+ * when asked for or when there is something to exclude. */
+int lithops__image_collect(const lithops_function *function, const char *const *include,
+                           const char *const *exclude, bool linked,
+                           struct lithops__image **ret_image, lithops_error *err);
+/* Add one item; path and name are copied, soname may be NULL. LITHOPS_EUSAGE when another file has
+ * that name already. */
+int lithops__image_add(struct lithops__image *image, enum lithops__image_role role,
+                       const char *path, const char *name, const char *soname, lithops_error *err);
+/* Add what one word of include_modules names. `parent` (or NULL) lends its search path. */
+struct lithops__library;
+int lithops__image_include(struct lithops__image *image, const char *word,
+                           const struct lithops__library *parent, lithops_error *err);
 
 #endif
