@@ -38,7 +38,7 @@ static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
 
 void lithops__near_init(struct lithops__near *near, const char *wanted)
 {
-    *near = (struct lithops__near){.wanted = wanted, .limit = strnlen(wanted, LONGEST) / 3 + 1};
+    *near = (struct lithops__near){.wanted = wanted, .limit = strnlen(wanted, LONGEST) / 4 + 1};
 }
 
 /* SIZE_MAX: not near. */
@@ -52,10 +52,10 @@ static size_t how_far(const struct lithops__near *near, const char *name)
     size_t shorter = least(wanted_len, len);
     bool prefix = shorter >= 3 && memcmp(near->wanted, name, shorter) == 0;
     if ((wanted_len > len ? wanted_len - len : len - wanted_len) > near->limit)
-        return prefix ? near->limit : SIZE_MAX;
+        return prefix ? near->limit + 1 : SIZE_MAX; /* behind the slips */
     size_t far = distance(near->wanted, wanted_len, name, len);
     if (far >= len || far > near->limit) /* all letters replaced: not near, however short */
-        return prefix ? near->limit : SIZE_MAX;
+        return prefix ? near->limit + 1 : SIZE_MAX;
     return far;
 }
 
