@@ -19,7 +19,8 @@ int lithops__value_encode(const lithops_value *value, struct lithops__buffer *ou
 lithops_value *lithops__value_decode(const void *data, size_t len, lithops_error *err);
 
 /* A string or bytes value that borrows its content (not NUL-terminated for strings, so that
- * lithops_value_get_string() copies once, on first use). */
+ * lithops_value_get_string() copies once, on first use). That a string's content is UTF-8 is not
+ * checked: it comes from a value. NULL when memory is out, or for another type. */
 lithops_value *lithops__value_view(lithops_type type, lithops_bytes content);
 
 /* How a list stores its items: the engine passes arrays on without making items. */
@@ -38,8 +39,16 @@ struct lithops__list_view {
     int64_t start;
     bool objects; /* marked by lithops_objects() */
 };
-/* What `list` is made of; false when it is no list. */
+/* What `list` is made of; false when it is no list. With LITHOPS__LIST_VALUES `data` is a
+ * lithops_value *const *. */
 bool lithops__value_list_view(const lithops_value *list, struct lithops__list_view *ret_view);
+
+/* Strict UTF-8; NULs are allowed. */
+bool lithops__utf8_valid(const void *ptr, size_t len);
+
+/* As lithops_vpack(), and says what was wrong: LITHOPS_EUSAGE (the format, a NULL argument, text
+ * that is not UTF-8, with its path), LITHOPS_ENOMEM. */
+lithops_value *lithops__vpack(lithops_error *err, const char *format, va_list args);
 
 /* Unpack where the arguments are those of an outer variadic function. As lithops_vunpack(), but
  * *format and *args move past what was used: one format item, for binding arguments one by one. */

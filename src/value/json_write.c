@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Values to JSON.
+ *
+ * One line of UTF-8; escaped are the quote, the backslash and control characters. A double is the
+ * shortest text that reads back as the same double, and always has a '.' or an 'e', so that it
+ * does not come back as an int. Bytes are written as {"$bytes": "<base64>"}; a map that looks just
+ * like that has no JSON form of its own, and is refused rather than changed into bytes on its way
+ * back. */
+#include "base/error.h"
+#include "value/tree.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void write_string(struct lithops__buffer *out, const char *s, size_t len)
+{
+    static const char escapes[] = {['"'] = '"',  ['\\'] = '\\', ['\b'] = 'b', ['\f'] = 'f',
+                                   ['\n'] = 'n', ['\r'] = 'r',  ['\t'] = 't'};
+    size_t written = 0;
+    lithops__buffer_append(out, "\"", 1);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        lithops__buffer_append(out, s + written, i - written);
+        written = i + 1;
+        if (escapes[c])
+            lithops__buffer_append(out, (char[]){'\\', escapes[c]}, 2);
+        else
+            lithops__buffer_printf(out, "\\u%04x", c);
+    }
+    lithops__buffer_append(out, s + written, len - written);
+    lithops__buffer_append(out, "\"", 1);
+}
+
+/* The fewest digits that read back as `d`. Fewer than 15 come of themselves, since %g leaves out
+ * final zeros; only the tiny numbers at the end of the range have fewer digits to begin with. */
+static void write_double(struct lithops__buffer *out, double d)
+{
+    char digits[40], text[48];
+    for (int precision = fpclassify(d) == FP_SUBNORMAL ? 1 : 15; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*g", precision, d);
+        if (strtod(digits, NULL) == d)
+            break;
+    }
+    size_t len = 0;
+    bool has_mark = false;
+    for (const char *p = digits; *p; p++) {
+        if (strchr("0123456789+-e", *p)) {
+            has_mark |= *p == 'e';
+            text[len++] = *p;
+        } else if (len > 0 && text[len - 1] != '.') {
+            has_mark = true; /* the locale's decimal point, of one byte or more */
+            text[len++] = '.';
+        }
+    }
+    lithops__buffer_append(out, text, len);
+    if (!has_mark)
+        lithops__buffer_append(out, ".0", 2);
+}
+
+static void write_base64(struct lithops__buffer *out, const unsigned char *bytes, size_t len)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < len; i += 3) {
+        size_t count = len - i < 3 ? len - i : 3;
+        uint32_t bits = (uint32_t)bytes[i] << 16;
+        if (count > 1)
+            bits |= (uint32_t)bytes[i + 1] << 8;
+        if (count > 2)
+            bits |= bytes[i + 2];
+        char quad[4] = {letters[bits >> 18], letters[bits >> 12 & 63],
+                        count > 1 ? letters[bits >> 6 & 63] : '=',
+                        count > 2 ? letters[bits & 63] : '='};
+        lithops__buffer_append(out, quad, 4);
+    }
+}
+
+static int write_value(const lithops_value *value, struct lithops__buffer *out, lithops_error *err);
+
+static int write_list(const struct list *list, struct lithops__buffer *out, lithops_error *err)
+{
+    int code = 0;
+    lithops__buffer_append(out, "[", 1);
+    for (size_t i = 0; i < list->count && code == 0 && !out->failed; i++) {
+        union list_item scratch;
+        if (i > 0)
+            lithops__buffer_append(out, ", ", 2);
+        code = write_value(lithops__list_item(list, i, &scratch), out, err);
+        if (code != 0)
+            lithops__error_prefix(err, "item %zu", i);
+    }
+    lithops__buffer_append(out, "]", 1);
+    return code;
+}
+
+static int write_map(const struct map *map, struct lithops__buffer *out, lithops_error *err)
+{
+    if (map->count == 1 && strcmp(map->entries[0].key, LITHOPS__JSON_BYTES_KEY) == 0 &&
+        map->entries[0].value->type == LITHOPS_STRING)
+        return lithops__fail(err, LITHOPS_ETYPE,
+                             "a map of one string named '%s' cannot be written as JSON: it would "
+                             "be read back as bytes",
+                             LITHOPS__JSON_BYTES_KEY);
+    int code = 0;
+    lithops__buffer_append(out, "{", 1);
+    for (size_t i = 0; i < map->count && code == 0 && !out->failed; i++) {
+        const struct map_entry *entry = &map->entries[i];
+        if (i > 0)
+            lithops__buffer_append(out, ", ", 2);
+        write_string(out, entry->key, entry->key_len);
+        lithops__buffer_append(out, ": ", 2);
+        code = write_value(entry->value, out, err);
+        if (code != 0)
+            lithops__error_prefix(err, "key '%s'", entry->key);
+    }
+    lithops__buffer_append(out, "}", 1);
+    return code;
+}
+
+static int write_value(const lithops_value *value, struct lithops__buffer *out, lithops_error *err)
+{
+    const struct scalar *scalar = (const struct scalar *)value;
+    const struct text *text = (const struct text *)value;
+    switch ((lithops_type)value->type) {
+    case LITHOPS_NULL:
+        lithops__buffer_append(out, "null", 4);
+        return 0;
+    case LITHOPS_BOOL:
+        lithops__buffer_append_string(out, scalar->as.b ? "true" : "false");
+        return 0;
+    case LITHOPS_INT:
+        lithops__buffer_printf(out, "%lld", (long long)scalar->as.i);
+        return 0;
+    case LITHOPS_DOUBLE:
+        if (!isfinite(scalar->as.d))
+            return lithops__fail(err, LITHOPS_ETYPE, "JSON has no %s",
+                                 isnan(scalar->as.d) ? "not-a-number" : "infinity");
+        write_double(out, scalar->as.d);
+        return 0;
+    case LITHOPS_STRING:
+        write_string(out, text->ptr, text->len);
+        return 0;
+    case LITHOPS_BYTES:
+        lithops__buffer_append_string(out, "{\"" LITHOPS__JSON_BYTES_KEY "\": \"");
+        write_base64(out, (const unsigned char *)text->ptr, text->len);
+        lithops__buffer_append(out, "\"}", 2);
+        return 0;
+    case LITHOPS_LIST:
+        return write_list((const struct list *)value, out, err);
+    case LITHOPS_MAP:
+        return write_map((const struct map *)value, out, err);
+    }
+    return lithops__fail(err, LITHOPS_ETYPE, "a value of unknown type");
+}
+
+int lithops_value_to_json(const lithops_value *value, char **ret_text, lithops_error *err)
+{
+    if (!value || !ret_text)
+        return lithops__fail(err, LITHOPS_EUSAGE, "%s is NULL", value ? "ret_text" : "the value");
+    struct lithops__buffer out = LITHOPS__BUFFER_INIT;
+    int code = write_value(value, &out, err);
+    if (code != 0) {
+        lithops__buffer_deinit(&out);
+        return code;
+    }
+    char *text = lithops__buffer_steal(&out);
+    if (!text)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory while writing JSON");
+    *ret_text = text;
+    return LITHOPS_OK;
+}
