@@ -12,18 +12,20 @@
 
 enum lithops__key_type {
     LITHOPS__KEY_BOOL,
-    LITHOPS__KEY_INT,    /* min..max */
-    LITHOPS__KEY_DOUBLE, /* min..max */
-    LITHOPS__KEY_STRING, /* one of `choices`, separated by |, when given */
-    LITHOPS__KEY_MAP,    /* any map, as extra_env */
+    LITHOPS__KEY_INT,    /* min..max, or one of the words in `choices` */
+    LITHOPS__KEY_DOUBLE, /* the same; an int is converted */
+    LITHOPS__KEY_STRING, /* one of `choices`, in any case, when given */
+    LITHOPS__KEY_LIST,   /* of strings; null stays null */
+    LITHOPS__KEY_ANY,    /* not looked at: a key of upstream without effect here */
 };
 struct lithops__config_key {
     const char *name;
     enum lithops__key_type type;
     const char *fallback; /* default as YAML text, or NULL: unset */
     double min, max;      /* both 0: no limits */
-    const char *choices;
-    bool secret; /* shown as ****** */
+    const char *choices;  /* separated by |; a word in place of a number is read as 0 */
+    bool secret;          /* shown as ****** and never put into an error */
+    bool inert;           /* upstream's key: accepted, checked, logged as without effect */
     const char *help;
 };
 struct lithops__config_section {
@@ -42,7 +44,10 @@ extern const struct lithops__config_section lithops__config_sections[];
  * Order: options->config (no file is read); options->config_file; LITHOPS_CONFIG (the text
  * itself); LITHOPS_CONFIG_FILE; ./.lithops_config; ~/.lithops/config; /etc/lithops/config; nothing.
  * Over it: options->mode, backend, storage, monitoring, log_level, settings.
- * `options` may be NULL. LITHOPS_ECONFIG names file, line, key, and the nearest known key. */
+ * A backend decides the mode, and a mode without a backend its default backend; options->mode
+ * drops a file's backend of another mode. Whether a backend is built in is not asked here.
+ * `options` may be NULL. LITHOPS_ECONFIG names file, line, key, and the nearest known key;
+ * LITHOPS_ENOTFOUND, EDENIED, EIO for a file that was named and cannot be read. */
 int lithops__config_load(const lithops_executor_options *options, struct lithops__config **ret,
                          lithops_error *err);
 void lithops__config_free(struct lithops__config *config);
@@ -50,8 +55,10 @@ void lithops__config_free(struct lithops__config *config);
 /* Where it came from: a path, "LITHOPS_CONFIG", "options", or "defaults". Borrowed. */
 const char *lithops__config_origin(const struct lithops__config *config);
 
-/* A key's value or its default. NULL/0/false when unset; `*_is_set` tells. Asking for a key that no
- * table has is a bug in the engine and aborts in tests. */
+/* A key's value or its default. NULL/0/false when unset; lithops__config_get() != NULL tells.
+ * Resolved, whatever the file said: lithops.backend, mode, storage and monitoring are always set,
+ * and localhost.worker_processes is a number of processes. Asking for a key that no table has is a
+ * bug in the engine: it is logged as an error, and debug builds abort. */
 const lithops_value *lithops__config_get(const struct lithops__config *config, const char *section,
                                          const char *key);
 const char *lithops__config_string(const struct lithops__config *config, const char *section,
