@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lithops storage put|get|list|delete: the objects of the configured storage.
+ *
+ * Contents pass through in pieces, whatever their size. */
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lithops/storage.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PIECE_BYTES = 1 << 20 };
+
+static lithops_storage *open_storage(const struct cli *cli, lithops_error *err)
+{
+    return lithops_storage_open(cli->options.storage, cli->options.config_file, err);
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* ---- put ------------------------------------------------------------------------------------ */
+
+int cmd_storage_put(const struct cli *cli)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    const char *file = cli->arguments.items[0];
+    bool from_stdin = strcmp(file, "-") == 0;
+    const char *key = cli->options.key ? cli->options.key : from_stdin ? "" : last_part(file);
+    lithops_storage *storage = NULL;
+    int fd = -1;
+    if (!*key)
+        lithops__fail(&err, LITHOPS_EUSAGE, "storage put: --key is missing: no name in '%s'", file);
+    else if ((fd = from_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC)) < 0)
+        lithops__fail_errno(&err, errno, "storage put: '%s' cannot be read", file);
+    else if ((storage = open_storage(cli, &err)) != NULL)
+        lithops_storage_put_fd(storage,
+                               cli->arguments.count > 1 ? cli->arguments.items[1]
+                                                        : lithops_storage_bucket(storage),
+                               key, fd, &err);
+    lithops_storage_close(storage);
+    if (fd > STDERR_FILENO)
+        close(fd);
+    return err.code ? cli_report(&err) : 0;
+}
+
+/* ---- get ------------------------------------------------------------------------------------ */
+
+static int copy_out(lithops_reader *reader, int fd, const char *name, lithops_error *err)
+{
+    char *piece = malloc(PIECE_BYTES);
+    if (!piece)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    size_t got = 0;
+    int rc;
+    while ((rc = lithops_reader_read(reader, piece, PIECE_BYTES, &got, err)) == 0 && got > 0) {
+        for (size_t at = 0; rc == 0 && at < got;) {
+            ssize_t put = write(fd, piece + at, got - at);
+            if (put >= 0)
+                at += (size_t)put;
+            else if (errno != EINTR)
+                rc = lithops__fail_errno(err, errno, "storage get: '%s' cannot be written", name);
+        }
+        if (rc != 0)
+            break;
+    }
+    free(piece);
+    return rc;
+}
+
+/* Write to a file beside the wanted one and rename it: a file of that name is always whole. */
+static int get_to_file(lithops_reader *reader, const char *name, lithops_error *err)
+{
+    char part[4096 + 8];
+    if (snprintf(part, sizeof part, "%s.part", name) >= (int)sizeof part)
+        return lithops__fail(err, LITHOPS_EUSAGE, "storage get: the name '%s' is too long", name);
+    int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return lithops__fail_errno(err, errno, "storage get: '%s' cannot be written", part);
+    int rc = copy_out(reader, fd, name, err);
+    if (close(fd) != 0 && rc == 0)
+        rc = lithops__fail_errno(err, errno, "storage get: '%s' cannot be written", name);
+    if (rc == 0 && rename(part, name) != 0)
+        rc = lithops__fail_errno(err, errno, "storage get: '%s' cannot be written", name);
+    if (rc != 0)
+        unlink(part);
+    return rc;
+}
+
+int cmd_storage_get(const struct cli *cli)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    const char *bucket = cli->arguments.items[0], *key = cli->arguments.items[1];
+    const char *name = cli->options.out ? cli->options.out : last_part(key);
+    lithops_storage *storage = NULL;
+    lithops_reader *reader = NULL;
+    int rc = 0;
+    if (!*name)
+        rc = lithops__fail(&err, LITHOPS_EUSAGE,
+                           "storage get: --out is missing: no file name in the key '%s'", key);
+    else if ((storage = open_storage(cli, &err)) == NULL)
+        rc = err.code;
+    else
+        rc = lithops_storage_open_reader(storage, bucket, key, 0, UINT64_MAX, &reader, &err);
+    if (rc == 0)
+        rc = strcmp(name, "-") == 0 ? copy_out(reader, STDOUT_FILENO, name, &err)
+                                    : get_to_file(reader, name, &err);
+    lithops_reader_close(reader);
+    lithops_storage_close(storage);
+    return rc ? cli_report(&err) : 0;
+}
+
+/* ---- list ----------------------------------------------------------------------------------- */
+
+struct listing {
+    struct cli_output out;
+    lithops_error *err;
+};
+
+static void format_time(double seconds, char *buf, size_t size)
+{
+    time_t time = (time_t)seconds;
+    struct tm tm;
+    gmtime_r(&time, &tm);
+    strftime(buf, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+static int print_object(const lithops_object_info *info, void *user)
+{
+    struct listing *listing = user;
+    struct cli_output *out = &listing->out;
+    char time[32];
+    format_time(info->last_modified, time, sizeof time);
+    if (!out->json) {
+        lithops__buffer_printf(&out->buffer, "%12llu  %s  %s\n",
+                               (unsigned long long)info->size_bytes, time, info->key);
+        return out->buffer.len > PIECE_BYTES ? cli_output_flush(out, listing->err) : 0;
+    }
+    lithops_value *line =
+        lithops_pack("{s:s,s:I,s:s,s:s}", "key", info->key, "size", (int64_t)info->size_bytes,
+                     "last_modified", time, "etag", info->etag ? info->etag : "");
+    int rc = cli_output_line(out, line, listing->err);
+    lithops_value_free(line);
+    return rc;
+}
+
+int cmd_storage_list(const struct cli *cli)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    struct listing listing = {.err = &err};
+    int rc = cli_output_init(&listing.out, cli->options.json, false, NULL, &err);
+    lithops_storage *storage = rc == 0 ? open_storage(cli, &err) : NULL;
+    rc = storage ? 0 : err.code;
+    if (rc == 0)
+        rc = lithops_storage_list(storage,
+                                  cli->arguments.count > 0 ? cli->arguments.items[0]
+                                                           : lithops_storage_bucket(storage),
+                                  cli->options.prefix, print_object, &listing, &err);
+    if (rc == 0)
+        rc = cli_output_flush(&listing.out, &err);
+    lithops_storage_close(storage);
+    cli_output_deinit(&listing.out);
+    return rc ? cli_report(&err) : 0;
+}
+
+/* ---- delete --------------------------------------------------------------------------------- */
+
+static int collect_key(const lithops_object_info *info, void *user)
+{
+    char *key = strdup(info->key);
+    int rc = key ? cli_list_append(user, key) : LITHOPS_ENOMEM;
+    if (rc != 0)
+        free(key);
+    return rc;
+}
+
+static int delete_prefix(lithops_storage *storage, const char *bucket, const char *prefix,
+                         lithops_error *err)
+{
+    struct cli_list keys = {NULL, 0, 0};
+    int rc = lithops_storage_list(storage, bucket, prefix, collect_key, &keys, err);
+    if (rc == 0 && keys.count > 0)
+        rc = lithops_storage_delete_many(storage, bucket, keys.items, keys.count, err);
+    for (size_t i = 0; i < keys.count; i++)
+        free((void *)(uintptr_t)keys.items[i]);
+    free(keys.items);
+    return rc;
+}
+
+int cmd_storage_delete(const struct cli *cli)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    const char *bucket = cli->arguments.items[0];
+    const char *const *keys = cli->arguments.items + 1;
+    size_t count = cli->arguments.count - 1;
+    const char *prefix = cli->options.prefix;
+    lithops_storage *storage = NULL;
+    int rc = 0;
+    if ((count > 0) + (prefix != NULL) + cli->options.all != 1)
+        rc = lithops__fail(&err, LITHOPS_EUSAGE,
+                           "storage delete: give keys, or --prefix, or --all: one of these");
+    else if ((storage = open_storage(cli, &err)) == NULL)
+        rc = err.code;
+    else if (count > 0)
+        rc = lithops_storage_delete_many(storage, bucket, keys, count, &err);
+    else
+        rc = delete_prefix(storage, bucket, prefix, &err);
+    lithops_storage_close(storage);
+    return rc ? cli_report(&err) : 0;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From text to inputs: arguments, lines of standard input, KEY=VALUE pairs. */
+#ifndef LITHOPS_CLI_INPUT_H
+#define LITHOPS_CLI_INPUT_H
+
+#include "base/buffer.h"
+#include "cli/options.h"
+
+#include <lithops/value.h>
+
+enum cli_text {
+    CLI_TEXT_GUESS,  /* JSON where it is JSON, else a string */
+    CLI_TEXT_STRING, /* always a string */
+    CLI_TEXT_JSON,   /* must be JSON */
+};
+
+/* One value, owned by the caller. Text that is no UTF-8 becomes bytes. NULL with LITHOPS_EPARSE
+ * (only CLI_TEXT_JSON) or LITHOPS_ENOMEM. */
+lithops_value *cli_value_from_text(const char *text, size_t len, enum cli_text how,
+                                   lithops_error *err);
+
+/* What --over's arguments become: a list, owned by the caller. With `objects` they are names (or
+ * cloudobjects in JSON), and those that hold * ? [ and are no file's name are expanded as the
+ * shell would, for lists of files too long for a command line. */
+lithops_value *cli_values_from_list(const struct cli_list *list, enum cli_text how, bool objects,
+                                    lithops_error *err);
+
+/* --extra, -o: KEY=VALUE pairs become a map; a single JSON list or map is taken as it is where
+ * `json` allows it. NULL and no error for an empty list. */
+int cli_named_values(const struct cli_list *list, const char *option, bool json,
+                     lithops_value **ret_value, lithops_error *err);
+/* --env: a map of strings. NULL and no error for an empty list. */
+int cli_environment(const struct cli_list *list, lithops_value **ret_value, lithops_error *err);
+
+/* \n \t \r \\ \xHH in `text`; the result is freed with free(). NULL with LITHOPS_EUSAGE. */
+char *cli_unescape(const char *text, lithops_error *err);
+
+/* ---- lines of a file descriptor --------------------------------------------------------------
+ * Reads when it is told to, so that the caller can wait for the descriptor with others. */
+struct cli_lines {
+    int fd;
+    bool at_end;    /* of the file; what is buffered may still hold lines */
+    int64_t number; /* of the last line that was given out; the first is 1 */
+    struct lithops__buffer buffer;
+    size_t start;  /* where the next line starts */
+    size_t looked; /* how far a newline was looked for */
+};
+void cli_lines_init(struct cli_lines *lines, int fd);
+void cli_lines_deinit(struct cli_lines *lines);
+/* Read once; blocks unless the descriptor is readable. LITHOPS_EIO; LITHOPS_EPARSE for a line of
+ * more than 1 GiB. 0 also when a signal came in between. */
+int cli_lines_read(struct cli_lines *lines, lithops_error *err);
+/* The next line without its newline, borrowed until the next read; false: read first, or, with
+ * at_end, there are no more. The last line may lack its newline. */
+bool cli_lines_next(struct cli_lines *lines, lithops_bytes *ret_line);
+/* There is at least one whole line to give out. */
+bool cli_lines_ready(struct cli_lines *lines);
+
+#endif

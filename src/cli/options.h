@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands and options of `lithops`: two tables, from which parsing, --help, completion and
+ * the man page are made. A new option is a row in options.c and a field here. */
+#ifndef LITHOPS_CLI_OPTIONS_H
+#define LITHOPS_CLI_OPTIONS_H
+
+#include <lithops/error.h>
+
+struct cli;
+
+/* One bit per command: which options it takes. */
+enum cli_command_bit {
+    CLI_MAP = 1 << 0,
+    CLI_MAP_REDUCE = 1 << 1,
+    CLI_CALL = 1 << 2,
+    CLI_HELLO = 1 << 3,
+    CLI_TEST = 1 << 4,
+    CLI_CLEAN = 1 << 5,
+    CLI_LOGS = 1 << 6,
+    CLI_STORAGE_PUT = 1 << 7,
+    CLI_STORAGE_GET = 1 << 8,
+    CLI_STORAGE_LIST = 1 << 9,
+    CLI_STORAGE_DELETE = 1 << 10,
+    CLI_CONFIG_SHOW = 1 << 11,
+    CLI_CONFIG_CHECK = 1 << 12,
+    CLI_CONFIG_PATH = 1 << 13,
+    CLI_JOB_LIST = 1 << 14,
+    CLI_JOB_STOP = 1 << 15,
+    CLI_COMPLETION = 1 << 16,
+
+    CLI_MAPS = CLI_MAP | CLI_MAP_REDUCE,
+    CLI_RUNS = CLI_MAPS | CLI_CALL,
+    CLI_STORAGES = CLI_STORAGE_PUT | CLI_STORAGE_GET | CLI_STORAGE_LIST | CLI_STORAGE_DELETE,
+    CLI_CONFIGS = CLI_CONFIG_SHOW | CLI_CONFIG_CHECK | CLI_CONFIG_PATH,
+    CLI_EXECUTORS = CLI_RUNS | CLI_HELLO | CLI_TEST,
+    CLI_LISTS = CLI_STORAGE_LIST | CLI_CONFIG_SHOW | CLI_JOB_LIST | CLI_TEST | CLI_CLEAN,
+    CLI_ALL = (1 << 17) - 1,
+};
+
+struct cli_command {
+    const char *name; /* "map", "storage put" */
+    unsigned bit;
+    const char *arguments; /* "FUNCTION", "BUCKET [KEY...]"; "" for none */
+    int min_arguments, max_arguments;
+    const char *help;  /* one line, for the list of commands */
+    const char *notes; /* more, for --help and the man page; may be NULL */
+    int (*run)(const struct cli *cli);
+};
+extern const struct cli_command cli_commands[]; /* ends with a NULL name */
+
+enum cli_kind {
+    CLI_SWITCH,  /* bool: true */
+    CLI_YES,     /* int: 1 */
+    CLI_NO,      /* int: 0 */
+    CLI_TEXT,    /* const char * */
+    CLI_FILE,    /* const char *; completed with files */
+    CLI_FOLDER,  /* const char *; completed with folders */
+    CLI_CHOICE,  /* const char *, one of `choices` */
+    CLI_NUMBER,  /* int64_t, min..max */
+    CLI_SIZE,    /* int64_t: bytes, as in 64MiB, 10MB, 4096; at least 1 */
+    CLI_SECONDS, /* int64_t: milliseconds; above 0, may have a fraction */
+    CLI_PAIR,    /* struct cli_list, appended; KEY=VALUE */
+    CLI_LIST,    /* struct cli_list, appended */
+    CLI_REST,    /* struct cli_list: all arguments up to the next option */
+};
+
+struct cli_option {
+    const char *group; /* heading in --help; NULL: the same as the row before */
+    char letter;       /* 0: none */
+    const char *name;  /* without the dashes */
+    const char *argument;
+    enum cli_kind kind;
+    size_t offset; /* of the field in struct cli_options */
+    unsigned commands;
+    int64_t min, max;    /* of a number */
+    const char *choices; /* "a|b|c" */
+    const char *help;
+};
+extern const struct cli_option cli_option_table[]; /* ends with a NULL name */
+
+struct cli_list {
+    const char **items;
+    size_t count, capacity;
+};
+
+/* What the command line said. Strings are borrowed from argv. Unset numbers are LITHOPS_DEFAULT,
+ * unset strings NULL. */
+struct cli_options {
+    struct cli_list over, extra, extra_reduce, env, include, exclude, set;
+    bool over_given, strings, json_lines, objects;
+    int64_t chunk_size, chunk_number;
+    const char *newline;
+
+    const char *reduce;
+    bool reduce_by_object;
+    int64_t spawn_reducer, reduce_memory_mb;
+
+    int64_t timeout_ms, deadline_ms, memory_mb, group;
+    bool keep_going, unordered;
+
+    bool raw, summary, json;
+    const char *out, *plot;
+    int progress; /* -1: when standard error is a terminal */
+
+    const char *config_file, *mode, *backend, *storage, *log_level;
+    int64_t workers;
+    bool debug;
+
+    const char *key, *prefix;
+    bool all, force;
+    bool help;
+};
+
+struct cli {
+    const struct cli_command *command;
+    struct cli_options options;
+    struct cli_list arguments; /* what is no option */
+};
+
+/* Parse the arguments after the program's name.
+ * `--help` needs nothing else to be right: options.help is set and the rest is not checked.
+ * @return 0; LITHOPS_EUSAGE naming the argument, and the nearest known one */
+int cli_parse(int argc, char *const *argv, struct cli *ret_cli, lithops_error *err);
+void cli_deinit(struct cli *cli);
+
+/* The command of that name, "storage" "put" in two words; *ret_words of them were used. NULL:
+ * there is none. */
+const struct cli_command *cli_command_find(int argc, char *const *argv, int *ret_words);
+
+/* 0; LITHOPS_EUSAGE naming the option. For CLI_SIZE and CLI_SECONDS. */
+int cli_parse_size(const char *text, int64_t *ret_bytes, lithops_error *err);
+int cli_parse_seconds(const char *text, int64_t *ret_ms, lithops_error *err);
+
+int cli_list_append(struct cli_list *list, const char *item);
+
+/* ---- help.c, completion.c: the tables as text --------------------------------------------------
+ */
+
+void cli_print_overview(FILE *out);                                /* lithops --help */
+void cli_print_help(FILE *out, const struct cli_command *command); /* lithops map --help */
+void cli_print_group(FILE *out, const char *word);                 /* lithops storage --help */
+bool cli_is_group(const char *word);                               /* "storage" */
+int cli_print_completion(FILE *out, const char *shell, lithops_error *err);
+
+#endif

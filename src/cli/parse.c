@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line by the tables of options.c.
+ *
+ * Our own parser and not getopt_long, because the table then holds everything about an option, an
+ * unknown one can be answered with the nearest known one of that command, and --over takes all
+ * arguments up to the next option. The rules are the usual ones: -w 4, -w4, -kp, --workers 4,
+ * --workers=4, and after -- nothing is an option. A negative number is no option. */
+#include "cli/options.h"
+
+#include "base/error.h"
+#include "function/near.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct parser {
+    int argc, at;
+    char *const *argv;
+    struct cli *cli;
+    struct cli_list *rest; /* where an argument that is no option goes after --over */
+    lithops_error *err;
+};
+
+int cli_list_append(struct cli_list *list, const char *item)
+{
+    /* One more place than items, so that the list can be read as a NULL-terminated array. */
+    if (list->count + 1 >= list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 8;
+        const char **items = realloc(list->items, capacity * sizeof *items);
+        if (!items)
+            return LITHOPS_ENOMEM;
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = item;
+    list->items[list->count] = NULL;
+    return 0;
+}
+
+static int append(struct parser *p, struct cli_list *list, const char *item)
+{
+    return cli_list_append(list, item) ? lithops__fail(p->err, LITHOPS_ENOMEM, "out of memory") : 0;
+}
+
+static bool is_option(const char *arg)
+{
+    return arg[0] == '-' && arg[1] != '\0' && !isdigit((unsigned char)arg[1]) &&
+           !(arg[1] == '.' && isdigit((unsigned char)arg[2]));
+}
+
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+static int parse_number(const struct cli_option *option, const char *text, int64_t *ret_number,
+                        lithops_error *err)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (end == text || *end || errno == ERANGE || number < option->min || number > option->max) {
+        if (option->max >= INT32_MAX)
+            return lithops__fail(err, LITHOPS_EUSAGE, "a whole number of at least %lld expected",
+                                 (long long)option->min);
+        return lithops__fail(err, LITHOPS_EUSAGE, "a whole number from %lld to %lld expected",
+                             (long long)option->min, (long long)option->max);
+    }
+    *ret_number = number;
+    return 0;
+}
+
+int cli_parse_seconds(const char *text, int64_t *ret_ms, lithops_error *err)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    /* 1e9 is thirty years, and far from the limits of the type. */
+    if (end == text || *end || !isfinite(seconds) || seconds < 0.001 || seconds > 1e9)
+        return lithops__fail(err, LITHOPS_EUSAGE, "seconds expected, at least 0.001");
+    *ret_ms = llround(seconds * 1000);
+    return 0;
+}
+
+int cli_parse_size(const char *text, int64_t *ret_bytes, lithops_error *err)
+{
+    static const struct {
+        const char *name;
+        double factor;
+    } units[] = {
+        {"", 1},         {"B", 1},      {"K", 0x1p10},   {"KiB", 0x1p10}, {"kB", 1e3},
+        {"KB", 1e3},     {"M", 0x1p20}, {"MiB", 0x1p20}, {"MB", 1e6},     {"G", 0x1p30},
+        {"GiB", 0x1p30}, {"GB", 1e9},   {"T", 0x1p40},   {"TiB", 0x1p40}, {"TB", 1e12},
+    };
+    char *end;
+    double number = strtod(text, &end);
+    if (end != text && isfinite(number)) {
+        while (*end == ' ')
+            end++;
+        for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+            double bytes = number * units[i].factor;
+            if (strcasecmp(end, units[i].name) == 0 && bytes >= 1 && bytes < 0x1p62) {
+                *ret_bytes = (int64_t)bytes;
+                return 0;
+            }
+        }
+    }
+    return lithops__fail(err, LITHOPS_EUSAGE,
+                         "a size of at least 1 expected, as 4096, 512KiB, 64MiB or 10MB");
+}
+
+/* ---- one option ----------------------------------------------------------------------------- */
+
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t len = strlen(text);
+    for (const char *word = choices; word; word = strchr(word, '|')) {
+        word += *word == '|';
+        if (strncmp(word, text, len) == 0 && (word[len] == '|' || !word[len]) && len > 0)
+            return true;
+    }
+    return false;
+}
+
+static int store(struct parser *p, const struct cli_option *option, const char *text)
+{
+    void *field = (char *)&p->cli->options + option->offset;
+    lithops_error *err = p->err;
+    switch (option->kind) {
+    case CLI_SWITCH:
+        *(bool *)field = true;
+        return 0;
+    case CLI_YES:
+    case CLI_NO:
+        *(int *)field = option->kind == CLI_YES;
+        return 0;
+    case CLI_TEXT:
+    case CLI_FILE:
+    case CLI_FOLDER:
+        *(const char **)field = text;
+        return 0;
+    case CLI_CHOICE:
+        if (!is_choice(option->choices, text))
+            return lithops__fail(err, LITHOPS_EUSAGE, "one of %s expected", option->choices);
+        *(const char **)field = text;
+        return 0;
+    case CLI_NUMBER:
+        return parse_number(option, text, field, err);
+    case CLI_SIZE:
+        return cli_parse_size(text, field, err);
+    case CLI_SECONDS:
+        return cli_parse_seconds(text, field, err);
+    case CLI_PAIR:
+        if (!strchr(text, '=') || *text == '=')
+            return lithops__fail(err, LITHOPS_EUSAGE, "KEY=VALUE expected");
+        return append(p, field, text);
+    case CLI_LIST:
+        return append(p, field, text);
+    case CLI_REST:
+        break;
+    }
+    return 0;
+}
+
+/* Store an option's argument; what is wrong with it is told with the option's name. */
+static int store_checked(struct parser *p, const struct cli_option *option, const char *text)
+{
+    int rc = store(p, option, text);
+    if (rc == LITHOPS_EUSAGE && text)
+        lithops__error_prefix(p->err, "%s: --%s '%s'", p->cli->command->name, option->name, text);
+    return rc;
+}
+
+static int missing_argument(struct parser *p, const struct cli_option *option)
+{
+    return lithops__fail(p->err, LITHOPS_EUSAGE, "%s: --%s needs %s", p->cli->command->name,
+                         option->name, option->argument);
+}
+
+/* Whether an argument of its own follows; an option is none, so that a forgotten argument is not
+ * silently taken from the next option. */
+static bool has_next(const struct parser *p)
+{
+    return p->at + 1 < p->argc && !is_option(p->argv[p->at + 1]);
+}
+
+static int unknown_option(struct parser *p, const char *name)
+{
+    struct lithops__near near;
+    lithops__near_init(&near, name);
+    for (const struct cli_option *option = cli_option_table; option->name; option++) {
+        if (option->commands & p->cli->command->bit)
+            lithops__near_offer(&near, option->name);
+    }
+    char close[100] = "";
+    if (near.count > 0)
+        snprintf(close, sizeof close, "; did you mean '--%s'?", near.best[0].name);
+    return lithops__fail(p->err, LITHOPS_EUSAGE,
+                         "%s: unknown option '--%s'%s ('lithops %s --help' lists all)",
+                         p->cli->command->name, name, close, p->cli->command->name);
+}
+
+static const struct cli_option *find_option(const struct parser *p, const char *name, size_t len,
+                                            char letter)
+{
+    for (const struct cli_option *option = cli_option_table; option->name; option++) {
+        if (!(option->commands & p->cli->command->bit))
+            continue;
+        if (letter ? option->letter == letter
+                   : strncmp(option->name, name, len) == 0 && !option->name[len])
+            return option;
+    }
+    return NULL;
+}
+
+static int parse_long(struct parser *p, const char *name)
+{
+    const char *equals = strchr(name, '=');
+    size_t len = equals ? (size_t)(equals - name) : strlen(name);
+    const struct cli_option *option = find_option(p, name, len, 0);
+    if (!option) {
+        char word[64];
+        snprintf(word, sizeof word, "%.*s", (int)(len < 60 ? len : 60), name);
+        return unknown_option(p, word);
+    }
+    if (option->kind == CLI_REST) {
+        p->cli->options.over_given = true;
+        p->rest = (struct cli_list *)(void *)((char *)&p->cli->options + option->offset);
+        return equals ? append(p, p->rest, equals + 1) : 0;
+    }
+    p->rest = NULL;
+    if (!option->argument)
+        return equals ? lithops__fail(p->err, LITHOPS_EUSAGE, "%s: --%s takes no argument",
+                                      p->cli->command->name, option->name)
+                      : store_checked(p, option, NULL);
+    if (equals)
+        return store_checked(p, option, equals + 1);
+    if (!has_next(p))
+        return missing_argument(p, option);
+    return store_checked(p, option, p->argv[++p->at]);
+}
+
+static int parse_letters(struct parser *p, const char *letters)
+{
+    p->rest = NULL;
+    for (; *letters; letters++) {
+        const struct cli_option *option = find_option(p, NULL, 0, *letters);
+        if (!option)
+            return lithops__fail(p->err, LITHOPS_EUSAGE,
+                                 "%s: unknown option '-%c' ('lithops %s --help' lists all)",
+                                 p->cli->command->name, *letters, p->cli->command->name);
+        if (option->argument) {
+            if (letters[1])
+                return store_checked(p, option, letters + 1);
+            if (!has_next(p))
+                return missing_argument(p, option);
+            return store_checked(p, option, p->argv[++p->at]);
+        }
+        int rc = store_checked(p, option, NULL);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- the whole line ------------------------------------------------------------------------- */
+
+const struct cli_command *cli_command_find(int argc, char *const *argv, int *ret_words)
+{
+    for (const struct cli_command *command = cli_commands; command->name; command++) {
+        const char *blank = strchr(command->name, ' ');
+        size_t len = blank ? (size_t)(blank - command->name) : strlen(command->name);
+        if (argc < 1 || strncmp(command->name, argv[0], len) != 0 || argv[0][len])
+            continue;
+        if (blank && (argc < 2 || strcmp(blank + 1, argv[1]) != 0))
+            continue;
+        *ret_words = blank ? 2 : 1;
+        return command;
+    }
+    return NULL;
+}
+
+static int unknown_command(int argc, char *const *argv, lithops_error *err)
+{
+    if (argc < 1)
+        return lithops__fail(err, LITHOPS_EUSAGE, "no command given ('lithops --help' lists them)");
+    bool group = cli_is_group(argv[0]);
+    if (group && argc < 2)
+        return lithops__fail(err, LITHOPS_EUSAGE, "%s: what? ('lithops %s --help' lists it)",
+                             argv[0], argv[0]);
+    char given[160], close[256];
+    snprintf(given, sizeof given, "%s%s%s", argv[0], group ? " " : "", group ? argv[1] : "");
+    struct lithops__near near;
+    lithops__near_init(&near, given);
+    for (const struct cli_command *command = cli_commands; command->name; command++)
+        lithops__near_offer(&near, command->name);
+    lithops__near_text(&near, close, sizeof close);
+    return lithops__fail(err, LITHOPS_EUSAGE, "unknown command '%s'%s ('lithops --help' lists all)",
+                         given, close);
+}
+
+static int check_arguments(const struct cli *cli, lithops_error *err)
+{
+    const struct cli_command *command = cli->command;
+    int count = cli->arguments.count > INT32_MAX ? INT32_MAX : (int)cli->arguments.count;
+    if (count > command->max_arguments)
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "%s: unexpected argument '%s'; usage: lithops %s %s%s", command->name,
+                             cli->arguments.items[command->max_arguments], command->name,
+                             command->arguments, command->bit & CLI_MAPS ? " --over INPUT..." : "");
+    if (count < command->min_arguments)
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "%s: an argument is missing; usage: lithops %s %s", command->name,
+                             command->name, command->arguments);
+    return 0;
+}
+
+static void init_options(struct cli_options *options)
+{
+    memset(options, 0, sizeof *options);
+    options->progress = -1;
+    for (const struct cli_option *option = cli_option_table; option->name; option++) {
+        if (option->kind == CLI_NUMBER || option->kind == CLI_SIZE || option->kind == CLI_SECONDS)
+            *(int64_t *)(void *)((char *)options + option->offset) = LITHOPS_DEFAULT;
+    }
+}
+
+static bool asks_for_help(int argc, char *const *argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
+int cli_parse(int argc, char *const *argv, struct cli *ret_cli, lithops_error *err)
+{
+    memset(ret_cli, 0, sizeof *ret_cli);
+    init_options(&ret_cli->options);
+    int words;
+    ret_cli->command = cli_command_find(argc, argv, &words);
+    if (!ret_cli->command)
+        return unknown_command(argc, argv, err);
+    if (asks_for_help(argc, argv)) {
+        ret_cli->options.help = true;
+        return 0;
+    }
+    struct parser p = {argc, words, argv, ret_cli, NULL, err};
+    bool only_arguments = false;
+    int rc = 0;
+    for (; rc == 0 && p.at < argc; p.at++) {
+        const char *arg = argv[p.at];
+        if (only_arguments || !is_option(arg))
+            rc = append(&p, p.rest ? p.rest : &ret_cli->arguments, arg);
+        else if (strcmp(arg, "--") == 0)
+            only_arguments = true;
+        else if (arg[1] == '-')
+            rc = parse_long(&p, arg + 2);
+        else
+            rc = parse_letters(&p, arg + 1);
+    }
+    return rc == 0 ? check_arguments(ret_cli, err) : rc;
+}
+
+void cli_deinit(struct cli *cli)
+{
+    for (const struct cli_option *option = cli_option_table; option->name; option++) {
+        if (option->kind == CLI_PAIR || option->kind == CLI_LIST || option->kind == CLI_REST) {
+            struct cli_list *list =
+                (struct cli_list *)(void *)((char *)&cli->options + option->offset);
+            free(list->items);
+            *list = (struct cli_list){NULL, 0, 0};
+        }
+    }
+    free(cli->arguments.items);
+    cli->arguments = (struct cli_list){NULL, 0, 0};
+}
