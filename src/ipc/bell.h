@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sleeping and waking, across processes.
+ *
+ * A wake-up is the dearest thing here: 13 us or more for the one who wakes, twice that until the
+ * sleeper runs. So whoever has nothing to do first looks around for a short, bounded time, and one
+ * wake-up serves a whole batch: wake one worker, which wakes the next if there is more to do. */
+#ifndef LITHOPS_IPC_BELL_H
+#define LITHOPS_IPC_BELL_H
+
+#include "ipc/area.h"
+
+/* Client: calls were offered; see that a worker looks. */
+void lithops__bell_ring(struct lithops__control *control);
+/* Wake one sleeping worker, if there is one. */
+void lithops__bell_wake_one(struct lithops__control *control);
+void lithops__bell_wake_all(struct lithops__control *control);
+/* Worker: sleep until woken. The caller has looked for work since `doorbell` was read. */
+void lithops__bell_park(struct lithops__control *control, uint32_t slot, uint32_t doorbell);
+/* Worker: may this process spin? Undone by lithops__bell_stop_spinning(). */
+bool lithops__bell_start_spinning(struct lithops__control *control, uint32_t slot);
+void lithops__bell_stop_spinning(struct lithops__control *control);
+bool lithops__bell_anyone_parked(const struct lithops__control *control);
+/* Client: worker `slot` is dead, whatever it was doing. */
+void lithops__bell_forget(struct lithops__control *control, uint32_t slot);
+
+/* Calls have landed: wake those who wait, if they sleep. */
+void lithops__bell_landed(struct lithops__control *control);
+
+/* Wait until something lands. Use:
+ *     seen = lithops__bell_prepare(control);
+ *     if (not done yet)
+ *         lithops__bell_wait(control, seen, deadline_ns);
+ * Spurious returns are normal. `deadline_ns`: CLOCK_MONOTONIC, UINT64_MAX none. */
+uint32_t lithops__bell_prepare(struct lithops__control *control);
+void lithops__bell_wait(struct lithops__control *control, uint32_t seen, uint64_t deadline_ns);
+/* The same over several areas at once; seen[i] from prepare(controls[i]). */
+void lithops__bell_wait_many(struct lithops__control *const *controls, const uint32_t *seen,
+                             size_t count, uint64_t deadline_ns);
+
+/* After this many spins the caller should look at the clock. */
+enum { LITHOPS__SPINS_PER_LOOK = 32 };
+
+#endif

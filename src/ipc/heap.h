@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's allocator for shared memory: inputs, call tables, error records.
+ *
+ * Only the client allocates here, and its bookkeeping is in private memory, so a worker that dies
+ * cannot damage it. One thread at a time: the executor's lock guards it. */
+#ifndef LITHOPS_IPC_HEAP_H
+#define LITHOPS_IPC_HEAP_H
+
+#include "ipc/area.h"
+
+enum { LITHOPS__HEAP_CLASSES = 256 };
+
+struct lithops__heap_list {
+    lithops__offset *blocks;
+    size_t count, capacity;
+    size_t released; /* the first so many were given back to the system */
+};
+
+struct lithops__heap {
+    struct lithops__area *area;
+    uint64_t top, committed; /* offsets into the heap: handed out below, memory taken below */
+    uint64_t cached;         /* bytes in lists that still hold memory */
+    struct lithops__heap_list lists[LITHOPS__HEAP_CLASSES];
+};
+
+void lithops__heap_init(struct lithops__heap *heap, struct lithops__area *area);
+void lithops__heap_deinit(struct lithops__heap *heap);
+/* `len` bytes, 16-byte aligned, 64-byte aligned from 1 KiB on; not zeroed. 0 when memory is out. */
+lithops__offset lithops__heap_alloc(struct lithops__heap *heap, uint64_t len);
+void lithops__heap_free(struct lithops__heap *heap, lithops__offset offset); /* 0 is fine */
+
+#endif

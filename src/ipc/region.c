@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pages of 64 KiB. Blocks up to 16 KiB are cut from the current page one after the other; larger
+ * ones are extents of their own, in four sizes to each power of two. An extent is free again when
+ * as many of its blocks were given back as were published.
+ *
+ * What a dead process had allocated but not published is free by that rule too, so a new process
+ * finds the region's state by walking the extents. (A process that dies between publishing a block
+ * and finishing its call leaves that one extent used until the executor closes.) */
+#include "ipc/region.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEADER = 64, SMALL_BLOCK = 16 << 10, LOOK_AT_MOST = 8 };
+_Static_assert(sizeof(struct lithops__page) == HEADER, "data of an extent is 64-byte aligned");
+
+static unsigned class_of(uint64_t pages)
+{
+    if (pages <= 4)
+        return (unsigned)pages - 1;
+    unsigned log = 63 - (unsigned)__builtin_clzll(pages);
+    unsigned step = (unsigned)((pages - (1ull << log) + (1ull << (log - 2)) - 1) >> (log - 2));
+    return (log - 1) * 4 + step - 1;
+}
+
+static uint64_t class_pages(unsigned index)
+{
+    if (index < 4)
+        return index + 1;
+    return (uint64_t)(5 + index % 4) << (index / 4 - 1);
+}
+
+static struct lithops__page *page_at(const struct lithops__region *region, uint64_t page)
+{
+    return lithops__at(region->area, region->base + page * LITHOPS__PAGE);
+}
+
+static bool is_free(const struct lithops__page *page)
+{
+    return atomic_load_explicit(&page->freed, memory_order_acquire) == page->allocated;
+}
+
+static int queue_push(struct lithops__region_queue *queue, uint64_t page)
+{
+    if (queue->count == queue->capacity) {
+        size_t capacity = queue->capacity ? queue->capacity * 2 : 16;
+        uint64_t *pages = malloc(capacity * sizeof *pages);
+        if (!pages)
+            return -1;
+        for (size_t i = 0; i < queue->count; i++)
+            pages[i] = queue->pages[(queue->head + i) % queue->capacity];
+        free(queue->pages);
+        *queue = (struct lithops__region_queue){pages, 0, queue->count, capacity};
+    }
+    queue->pages[(queue->head + queue->count++) % queue->capacity] = page;
+    return 0;
+}
+
+static uint64_t queue_pop(struct lithops__region_queue *queue)
+{
+    uint64_t page = queue->pages[queue->head];
+    queue->head = (queue->head + 1) % queue->capacity;
+    queue->count--;
+    return page;
+}
+
+int lithops__region_init(struct lithops__region *region, struct lithops__area *area,
+                         unsigned worker)
+{
+    memset(region, 0, sizeof *region);
+    region->area = area;
+    region->worker = &area->control->workers[worker];
+    region->base = area->control->regions + worker * area->control->region_bytes;
+    region->most_pages = area->control->region_bytes / LITHOPS__PAGE;
+    region->high_pages = atomic_load(&region->worker->region_high);
+    for (uint64_t page = 0; page < region->high_pages;) {
+        uint64_t pages = page_at(region, page)->pages;
+        if (pages == 0 || pages > region->high_pages - page)
+            break; /* torn by a process that died here: the rest stays unused */
+        if (queue_push(&region->retired[class_of(pages)], page) != 0)
+            return -1;
+        page += pages;
+    }
+    return 0;
+}
+
+/* An extent that came free, or a new one. */
+static struct lithops__page *take_extent(struct lithops__region *region, unsigned index,
+                                         uint64_t *ret_page)
+{
+    struct lithops__region_queue *queue = &region->retired[index];
+    for (size_t i = 0; i < LOOK_AT_MOST && queue->count > 0; i++) {
+        uint64_t page = queue_pop(queue);
+        if (is_free(page_at(region, page))) {
+            *ret_page = page;
+            return page_at(region, page);
+        }
+        (void)queue_push(queue, page); /* there is room: one was just taken out */
+    }
+    uint64_t pages = class_pages(index);
+    if (pages > region->most_pages - region->high_pages)
+        return NULL;
+    if (region->before_growth &&
+        region->before_growth(region->user, pages * LITHOPS__PAGE) != 0)
+        return NULL;
+    if (lithops__area_commit(region->area, region->base + region->high_pages * LITHOPS__PAGE,
+                             pages * LITHOPS__PAGE) != 0)
+        return NULL;
+    struct lithops__page *extent = page_at(region, region->high_pages);
+    extent->pages = (uint32_t)pages;
+    extent->allocated = 0;
+    atomic_store(&extent->freed, 0);
+    *ret_page = region->high_pages;
+    region->high_pages += pages;
+    atomic_store_explicit(&region->worker->region_high, region->high_pages, memory_order_release);
+    return extent;
+}
+
+static lithops__offset alloc_small(struct lithops__region *region, uint64_t size)
+{
+    if (!region->current || region->current_used + size > LITHOPS__PAGE) {
+        if (region->current && queue_push(&region->retired[0], region->current_at) != 0)
+            return 0;
+        region->current = take_extent(region, 0, &region->current_at);
+        if (!region->current)
+            return 0;
+        region->current_used = HEADER;
+    }
+    lithops__offset block = region->base + region->current_at * LITHOPS__PAGE +
+                            region->current_used;
+    region->current_used += size;
+    return block + sizeof(struct lithops__block);
+}
+
+lithops__offset lithops__region_alloc(struct lithops__region *region, uint64_t len)
+{
+    lithops__offset offset;
+    if (len <= SMALL_BLOCK) {
+        uint64_t size = sizeof(struct lithops__block) + (len + 15) / 16 * 16;
+        offset = alloc_small(region, size);
+    } else {
+        if (len > (region->most_pages - 1) * LITHOPS__PAGE)
+            return 0;
+        uint64_t pages = (HEADER + sizeof(struct lithops__block) + len + LITHOPS__PAGE - 1) /
+                         LITHOPS__PAGE;
+        if (!take_extent(region, class_of(pages), &region->pending_at))
+            return 0;
+        offset = region->base + region->pending_at * LITHOPS__PAGE + 2 * HEADER;
+    }
+    if (offset) {
+        struct lithops__block *block = lithops__at(region->area, offset - sizeof *block);
+        block->len = len;
+    }
+    return offset;
+}
+
+static struct lithops__page *page_of(struct lithops__area *area, lithops__offset offset)
+{
+    return lithops__at(area, offset / LITHOPS__PAGE * LITHOPS__PAGE);
+}
+
+static bool is_small(const struct lithops__region *region, lithops__offset offset)
+{
+    return region->current && page_of(region->area, offset) == region->current;
+}
+
+/* An extent waits out of the queue while its block is not published: there it would look free. */
+static void retire_pending(struct lithops__region *region)
+{
+    uint64_t pages = page_at(region, region->pending_at)->pages;
+    (void)queue_push(&region->retired[class_of(pages)], region->pending_at); /* or it is lost */
+}
+
+void lithops__region_publish(struct lithops__region *region, lithops__offset offset, uint64_t len)
+{
+    struct lithops__block *block = lithops__at(region->area, offset - sizeof *block);
+    block->len = len;
+    page_of(region->area, offset)->allocated++;
+    if (!is_small(region, offset))
+        retire_pending(region);
+}
+
+void lithops__region_undo(struct lithops__region *region, lithops__offset offset)
+{
+    const struct lithops__block *block = lithops__at(region->area, offset - sizeof *block);
+    if (is_small(region, offset))
+        region->current_used =
+            offset - sizeof *block - region->base - region->current_at * LITHOPS__PAGE;
+    else
+        retire_pending(region);
+}
+
+void lithops__region_release(struct lithops__area *area, lithops__offset offset)
+{
+    atomic_fetch_add_explicit(&page_of(area, offset)->freed, 1, memory_order_release);
+}

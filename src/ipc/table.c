@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ranges in the client.
+ *
+ * Freeing is in two steps. First the generation becomes odd: no worker can enter the range any
+ * more. Then it waits in `retired` until the ring has moved past its spans and no worker announces
+ * it; only then its memory is used for something else. */
+#include "ipc/table.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "ipc/bell.h"
+#include "ipc/queue.h"
+#include "ipc/region.h"
+#include "ipc/call_error.h"
+
+#include <lithops/function.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+int lithops__table_open(struct lithops__table *table, const char *executor_id,
+                        uint32_t max_workers, uint64_t memory_limit, lithops_error *err)
+{
+    memset(table, 0, sizeof *table);
+    int rc = lithops__area_create(&table->area, executor_id, max_workers, memory_limit, err);
+    if (rc != 0)
+        return rc;
+    pthread_mutex_init(&table->lock, NULL);
+    lithops__heap_init(&table->heap, &table->area);
+    return 0;
+}
+
+void lithops__table_close(struct lithops__table *table)
+{
+    lithops__heap_deinit(&table->heap);
+    free(table->ranges);
+    free(table->free_ids);
+    free(table->retired);
+    pthread_mutex_destroy(&table->lock);
+    lithops__area_detach(&table->area);
+}
+
+static void release_payload(struct lithops__table *table, lithops__offset payload)
+{
+    if (payload == 0)
+        return;
+    if (payload >= table->area.control->regions)
+        lithops__region_release(&table->area, payload);
+    else
+        lithops__heap_free(&table->heap, payload);
+}
+
+void lithops__table_release_result(struct lithops__table *table, struct lithops__record *record)
+{
+    enum lithops__content content = lithops__record_content(record);
+    if (content <= LITHOPS__CONTENT_INLINE || content == LITHOPS__CONTENT_GONE)
+        return;
+    release_payload(table, record->payload);
+    record->payload = 0;
+    record->start_and_content = (record->start_and_content & ~0xffull) | LITHOPS__CONTENT_GONE;
+}
+
+/* `extra` counts 16 bytes, in the region of the call's worker, or in the heap when the client
+ * wrote it in place of a worker that died. */
+static const uint32_t extra_in_heap = 1u << 31;
+
+static lithops__offset extra_offset(const struct lithops__area *area, uint16_t state,
+                                    uint32_t extra)
+{
+    const struct lithops__control *control = area->control;
+    if (extra & extra_in_heap)
+        return control->heap + (uint64_t)(extra & ~extra_in_heap) * 16;
+    return control->regions + lithops__state_worker(state) * control->region_bytes +
+           (uint64_t)extra * 16;
+}
+
+const struct lithops__call_extra *lithops__table_extra(const struct lithops__area *area,
+                                                       const struct lithops__range *range,
+                                                       uint64_t index)
+{
+    uint16_t state = atomic_load(&lithops__range_states(area, range)[index]);
+    uint32_t extra = lithops__range_extras(area, range)[index];
+    if (extra == 0 || !lithops__state_is_done(state))
+        return NULL;
+    return lithops__at(area, extra_offset(area, state, extra));
+}
+
+static void free_calls(struct lithops__table *table, struct lithops__range *range)
+{
+    const struct lithops__area *area = &table->area;
+    const lithops__state *states = lithops__range_states(area, range);
+    struct lithops__record *records = lithops__range_records(area, range);
+    const uint32_t *extras = lithops__range_extras(area, range);
+    uint64_t count = atomic_load(&range->count);
+    for (uint64_t i = 0; i < count; i++) {
+        uint16_t state = atomic_load_explicit(&states[i], memory_order_acquire);
+        if (!lithops__state_is_done(state))
+            continue;
+        lithops__table_release_result(table, &records[i]);
+        if (extras[i])
+            release_payload(table, extra_offset(area, state, extras[i]));
+    }
+    if (range->input_kind == LITHOPS__INPUT_SLOTS && range->inputs) {
+        const struct lithops__slot *slots = lithops__at(area, range->inputs);
+        for (uint64_t i = 0; i < count; i++)
+            if (slots[i].content > LITHOPS__CONTENT_INLINE)
+                lithops__heap_free(&table->heap, slots[i].payload);
+    }
+    lithops__heap_free(&table->heap, range->records);
+    lithops__heap_free(&table->heap, range->inputs);
+    lithops__heap_free(&table->heap, range->spec);
+    lithops__heap_free(&table->heap, range->numbers);
+}
+
+static int push_id(uint32_t **ids, size_t *count, size_t *capacity, uint32_t id)
+{
+    if (*count == *capacity) {
+        size_t wanted = *capacity ? *capacity * 2 : 64;
+        uint32_t *more = realloc(*ids, wanted * sizeof *more);
+        if (!more)
+            return -1;
+        *ids = more;
+        *capacity = wanted;
+    }
+    (*ids)[(*count)++] = id;
+    return 0;
+}
+
+static void reclaim(struct lithops__table *table)
+{
+    size_t kept = 0;
+    if (table->retired_count)
+        lithops__queue_advance(&table->area);
+    for (size_t i = 0; i < table->retired_count; i++) {
+        uint32_t id = table->retired[i];
+        uint64_t last = table->ranges[id].last_position;
+        if (last != UINT64_MAX && !lithops__queue_is_past(&table->area, id, last)) {
+            table->retired[kept++] = id;
+            continue;
+        }
+        free_calls(table, &table->area.ranges[id]);
+        (void)push_id(&table->free_ids, &table->free_count, &table->free_capacity, id);
+    }
+    table->retired_count = kept;
+}
+
+void lithops__table_free_range(struct lithops__table *table, uint32_t range)
+{
+    lithops__table_close_open(table, range);
+    atomic_fetch_add(&table->area.ranges[range].generation, 1);
+    (void)push_id(&table->retired, &table->retired_count, &table->retired_capacity, range);
+    reclaim(table);
+}
+
+/* An id that is free, or a new one. */
+static int take_id(struct lithops__table *table, uint32_t *ret_id)
+{
+    struct lithops__control *control = table->area.control;
+    if (table->free_count == 0 && table->retired_count)
+        reclaim(table);
+    if (table->free_count > 0) {
+        *ret_id = table->free_ids[--table->free_count];
+        return 0;
+    }
+    uint64_t high = atomic_load(&control->ranges_high);
+    if (high == LITHOPS__MAX_RANGES)
+        return -1;
+    if (high == table->ranges_capacity) {
+        size_t capacity = high ? high * 2 : 64;
+        struct lithops__table_range *more = realloc(table->ranges, capacity * sizeof *more);
+        if (!more)
+            return -1;
+        table->ranges = more;
+        table->ranges_capacity = capacity;
+    }
+    *ret_id = (uint32_t)high;
+    atomic_store(&table->area.ranges[high].generation, 1); /* free */
+    atomic_store(&control->ranges_high, high + 1);
+    return 0;
+}
+
+int lithops__table_new_range(struct lithops__table *table, uint64_t count, uint64_t capacity,
+                             unsigned first_state, uint32_t *ret_range, lithops_error *err)
+{
+    uint32_t id;
+    if (take_id(table, &id) != 0)
+        return lithops__fail(err, LITHOPS_ENOSPACE, "a million jobs are open: clean some");
+    uint64_t per_call = sizeof(struct lithops__record) + sizeof(uint32_t) + sizeof(lithops__state);
+    lithops__offset block = lithops__heap_alloc(&table->heap, capacity * per_call);
+    if (!block) {
+        (void)push_id(&table->free_ids, &table->free_count, &table->free_capacity, id);
+        return lithops__fail(err, LITHOPS_ENOSPACE,
+                             "no shared memory left for %llu calls: release or clean results, or "
+                             "raise localhost.shared_memory",
+                             (unsigned long long)capacity);
+    }
+    struct lithops__range *range = &table->area.ranges[id];
+    uint32_t generation = atomic_load(&range->generation);
+    memset((char *)range + sizeof range->generation, 0, sizeof *range - sizeof range->generation);
+    range->capacity = capacity;
+    atomic_store(&range->count, count);
+    range->records = block;
+    range->extras = block + capacity * sizeof(struct lithops__record);
+    range->states = range->extras + capacity * sizeof(uint32_t);
+    range->submit_ticks = lithops__ticks();
+    uint16_t first = lithops__state_make(first_state, 0);
+    if (first == 0)
+        memset(lithops__at(&table->area, range->states), 0, capacity * sizeof first);
+    else
+        for (uint64_t i = 0; i < capacity; i++)
+            atomic_init(&lithops__range_states(&table->area, range)[i], first);
+    table->ranges[id] = (struct lithops__table_range){UINT64_MAX, UINT64_MAX};
+    atomic_store(&range->generation, generation + 1);
+    *ret_range = id;
+    return 0;
+}
+
+static int offer(struct lithops__table *table, uint32_t range, uint64_t begin, uint64_t end,
+                 bool open, lithops_error *err)
+{
+    uint64_t position = lithops__queue_push(&table->area, range, begin, end, open);
+    if (position == UINT64_MAX)
+        return lithops__fail(err, LITHOPS_ENOSPACE, "a million jobs are waiting to run: wait for "
+                                                    "some of them");
+    table->ranges[range].last_position = position;
+    if (open)
+        table->ranges[range].open_position = position;
+    return 0;
+}
+
+int lithops__table_offer(struct lithops__table *table, uint32_t range, uint64_t begin,
+                         uint64_t end, lithops_error *err)
+{
+    return begin < end ? offer(table, range, begin, end, false, err) : 0;
+}
+
+int lithops__table_offer_open(struct lithops__table *table, uint32_t range, lithops_error *err)
+{
+    return offer(table, range, 0, 0, true, err);
+}
+
+void lithops__table_close_open(struct lithops__table *table, uint32_t range)
+{
+    if (table->ranges[range].open_position != UINT64_MAX)
+        lithops__queue_close_span(&table->area, table->ranges[range].open_position);
+    table->ranges[range].open_position = UINT64_MAX;
+}
+
+lithops__offset lithops__table_store(struct lithops__table *table, const void *ptr, size_t len)
+{
+    lithops__offset offset = lithops__heap_alloc(&table->heap, len);
+    if (offset && len)
+        memcpy(lithops__at(&table->area, offset), ptr, len);
+    return offset;
+}
+
+static uint32_t store_extra(struct lithops__table *table, const struct lithops__call_extra *extra)
+{
+    lithops__offset at = extra ? lithops__table_store(table, extra, sizeof *extra) : 0;
+    uint64_t index = at ? (at - table->area.control->heap) / 16 : 0;
+    return index && index < extra_in_heap ? (uint32_t)index | extra_in_heap : 0;
+}
+
+bool lithops__table_settle(struct lithops__table *table, uint32_t range_id, uint64_t index,
+                           uint16_t from, const struct lithops__settlement *settlement)
+{
+    const lithops_error *error = &settlement->error;
+    struct lithops__range *range = &table->area.ranges[range_id];
+    lithops__state *state = &lithops__range_states(&table->area, range)[index];
+    uint16_t seen = from;
+    bool was_running = lithops__state_of(from) == LITHOPS__RUNNING;
+    if (!was_running) {
+        /* Nobody else writes the record once it is CANCELED; make it ours before touching it. */
+        uint16_t mine = lithops__state_make(LITHOPS__RUNNING, LITHOPS__NO_WORKER);
+        if (!atomic_compare_exchange_strong(state, &seen, mine))
+            return false;
+        from = mine;
+    } else if (atomic_load(state) != from) {
+        return false;
+    }
+    bool canceled = error->code == LITHOPS_ECANCELED;
+    lithops__offset payload = 0;
+    if (!canceled) {
+        payload = lithops__heap_alloc(&table->heap, lithops__call_error_size(error));
+        if (payload)
+            lithops__call_error_write(lithops__at(&table->area, payload), error);
+    }
+    struct lithops__record *record = &lithops__range_records(&table->area, range)[index];
+    record->payload = payload;
+    record->start_and_content = settlement->start << 8 | (canceled ? LITHOPS__CONTENT_NULL
+                                                                   : LITHOPS__CONTENT_ERROR);
+    record->end =
+        settlement->start ? lithops__ticks() - table->area.control->epoch_ticks : 0;
+    lithops__range_extras(&table->area, range)[index] = store_extra(table, settlement->extra);
+    unsigned worker = was_running ? lithops__state_worker(from) : LITHOPS__NO_WORKER;
+    atomic_store(state, lithops__state_make(canceled ? LITHOPS__CANCELED : LITHOPS__FAILED,
+                                            worker));
+    atomic_fetch_add(&range->failed, 1);
+    atomic_store(&range->recount, 1);
+    return true;
+}
+
+void lithops__table_kick_dependents(struct lithops__table *table, uint32_t range)
+{
+    uint32_t dependents = table->area.ranges[range].dependents;
+    if (dependents == 0)
+        return;
+    uint64_t count = atomic_load(&table->area.ranges[dependents - 1].count);
+    (void)lithops__table_offer(table, dependents - 1, 0, count, NULL);
+    lithops__bell_ring(table->area.control);
+}
+
+static bool same_string(const struct lithops__area *area, lithops__offset offset, const char *s)
+{
+    if (!offset || !s)
+        return !offset && !s;
+    return strcmp(lithops__at(area, offset), s) == 0;
+}
+
+static lithops__offset store_string(struct lithops__table *table, const char *s)
+{
+    return s ? lithops__table_store(table, s, strlen(s) + 1) : 0;
+}
+
+int lithops__table_function(struct lithops__table *table, const lithops_function *function,
+                            uint32_t *ret_index, lithops_error *err)
+{
+    struct lithops__area *area = &table->area;
+    for (uint32_t i = 0; i < table->function_count; i++) {
+        const struct lithops__function_slot *slot = &area->functions[i];
+        if (same_string(area, slot->symbol, function->symbol) &&
+            same_string(area, slot->library, function->library) &&
+            same_string(area, slot->signature, function->signature)) {
+            *ret_index = i;
+            return 0;
+        }
+    }
+    if (table->function_count == LITHOPS__MAX_FUNCTIONS)
+        return lithops__fail(err, LITHOPS_ENOSPACE,
+                             "an executor calls at most %d different functions",
+                             LITHOPS__MAX_FUNCTIONS);
+    struct lithops__function_slot *slot = &area->functions[table->function_count];
+    snprintf(slot->name, sizeof slot->name, "%s", function->name);
+    slot->library = store_string(table, function->library);
+    slot->symbol = store_string(table, function->symbol);
+    slot->signature = store_string(table, function->signature);
+    if (!slot->symbol || (function->library && !slot->library) ||
+        (function->signature && !slot->signature))
+        return lithops__fail(err, LITHOPS_ENOSPACE, "no shared memory left");
+    *ret_index = table->function_count++;
+    return 0;
+}
