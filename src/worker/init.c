@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lithops_init(): the first line of main(), where a program finds out that it is a worker process.
+ *
+ * The supervisor starts the program again with one argument, "--lithops-worker=SLOT", the shared
+ * memory at descriptor 3 and the log file at 4 (also 1 and 2). Both are checked, so that a user who
+ * types that argument gets an error and not a process that waits for ever. */
+#include "worker/init.h"
+
+#include "base/clock.h"
+#include "worker/worker.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static atomic_bool initialized;
+
+bool lithops__init_was_called(void)
+{
+    return atomic_load(&initialized);
+}
+
+static int worker_main(const char *slot_text)
+{
+    static struct lithops__worker_process process;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    char *end;
+    unsigned long slot = strtoul(slot_text, &end, 10);
+    if (lithops__area_attach(&process.area, LITHOPS__WORKER_AREA_FD, &err) != 0 || *end ||
+        slot >= process.area.control->max_workers) {
+        fprintf(stderr, "lithops: %s is for worker processes, which Lithops starts itself\n",
+                LITHOPS__WORKER_ARGUMENT);
+        return 2;
+    }
+    struct lithops__control *control = process.area.control;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != control->client_pid)
+        return 1; /* the client died before the line above */
+    process.slot = (unsigned)slot;
+    process.line = &control->workers[slot];
+    process.cold = LITHOPS__CONTENT_COLD;
+    process.ticks_per_us = control->ticks_per_ms / 1000 + 1;
+    if (lithops__region_init(&process.region, &process.area, process.slot) != 0)
+        return 1;
+    process.region.before_growth = lithops__limits_before_growth;
+    process.region.user = &process;
+    lithops__tidy_init(&process);
+    lithops__crash_init(&process);
+    atomic_store(&process.line->state, LITHOPS__WORKER_READY);
+    lithops__worker_run(&process);
+    fflush(stdout);
+    return 0;
+}
+
+void lithops_init(int *argc, char ***argv)
+{
+    atomic_store(&initialized, true);
+    const size_t prefix = sizeof LITHOPS__WORKER_ARGUMENT - 1;
+    if (argc && argv && *argc == 2 &&
+        strncmp((*argv)[1], LITHOPS__WORKER_ARGUMENT, prefix) == 0)
+        _exit(worker_main((*argv)[1] + prefix));
+}

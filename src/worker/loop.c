@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a worker process: look for calls, take them, run them, sleep.
+ *
+ * It claims a block of calls from a span (about 20 us of work, as far as it can tell), and then
+ * takes each call of the block by a CAS on its state. When nothing is offered it takes calls out
+ * of the blocks of other workers, from their ends: so a call that turns out long never keeps
+ * others waiting behind it. When there is nothing at all it spins for a short time, one process
+ * for all, and then sleeps.
+ *
+ * Clock readings cost as much as a tiny call, so calls are timed in groups that grow while they
+ * take less than a microsecond, and shrink to one call as soon as they do not. */
+#include "worker/worker.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "ipc/bell.h"
+#include "ipc/queue.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    BLOCK_US = 20,       /* work that a block should hold */
+    BLOCK_CALLS = 4096,  /* at most */
+    GROUP_CALLS = 32,    /* timed together, at most */
+    SERIAL_US = 50,      /* work that is not worth waking another process for */
+    LONG_CALL_US = 500,  /* from here on, resources are read before a call too */
+};
+
+/* One stay in a range. */
+struct visit {
+    struct lithops__worker_process *process;
+    struct lithops__range *range;
+    lithops__state *states;
+    struct lithops__record *records;
+    uint32_t *extras;
+    struct lithops__function_slot *function;
+    uint64_t group_start, group_first, group_len, group_limit;
+    bool long_calls;
+};
+
+static void store_error(lithops_call *call)
+{
+    struct lithops__region *region = &call->process->region;
+    size_t len = lithops__call_error_size(&call->error);
+    call->pending = lithops__region_alloc(region, len);
+    call->result_content = LITHOPS__CONTENT_ERROR;
+    call->result_payload = call->pending;
+    call->pending_len = len;
+    if (call->pending)
+        lithops__call_error_write(lithops__at(&call->process->area, call->pending), &call->error);
+}
+
+/* Run the function and leave its outcome in `call`. */
+static unsigned run_function(lithops_call *call)
+{
+    int rc;
+    if (call->job->load_error.code != 0) {
+        call->error = call->job->load_error;
+        call->used = true;
+        rc = call->error.code;
+    } else {
+        rc = lithops__callable_run(&call->job->callable, call);
+    }
+    if (rc == 0)
+        return LITHOPS__SUCCESS;
+    lithops__call_drop_result(call);
+    if (call->error.code == 0)
+        lithops__fail(&call->error, LITHOPS_ECALL, "the function returned %d (%s)", rc,
+                      lithops_error_word(rc));
+    call->used = true;
+    store_error(call);
+    return LITHOPS__FAILED;
+}
+
+static uint64_t now(const struct lithops__worker_process *process)
+{
+    return lithops__ticks() - process->area.control->epoch_ticks;
+}
+
+static void start_group(struct visit *visit, uint64_t start)
+{
+    visit->group_start = start;
+    visit->group_len = 0;
+    atomic_store_explicit(&visit->process->line->busy_since, start + 1, memory_order_relaxed);
+}
+
+/* The group ended at `end`: times for its calls, and what they tell about the next ones. */
+static void end_group(struct visit *visit, uint64_t end)
+{
+    uint64_t n = visit->group_len, elapsed = end - visit->group_start;
+    for (uint64_t k = 0; k < n; k++) {
+        struct lithops__record *record = &visit->records[visit->group_first + k];
+        uint64_t from = visit->group_start + elapsed * k / n;
+        record->start_and_content = from << 8 | (record->start_and_content & 0xff);
+        record->end = visit->group_start + elapsed * (k + 1) / n;
+    }
+    uint64_t us = visit->process->ticks_per_us, average = elapsed / n;
+    if (elapsed < us)
+        visit->group_limit =
+            visit->group_limit < GROUP_CALLS ? visit->group_limit * 2 : GROUP_CALLS;
+    else if (elapsed > 2 * us)
+        visit->group_limit = 1;
+    visit->long_calls = average > LONG_CALL_US * us;
+    uint64_t old = atomic_load_explicit(&visit->function->average_ps, memory_order_relaxed);
+    uint64_t new = average * 1000000 / us + 1;
+    atomic_store_explicit(&visit->function->average_ps, old ? (old * 3 + new) / 4 : new,
+                          memory_order_relaxed);
+    start_group(visit, end);
+}
+
+/* Undo what can be undone of what a function did to its process, keep what it wrote and used.
+ * @return where struct lithops__call_extra is, 0: nothing to tell */
+static uint32_t tidy_up(struct visit *visit, uint64_t elapsed)
+{
+    struct lithops__worker_process *process = visit->process;
+    struct lithops__call_extra extra;
+    if (!lithops__tidy(process, elapsed, &extra))
+        return 0;
+    lithops__offset at = lithops__region_alloc(&process->region, sizeof extra);
+    if (at == 0)
+        return 0;
+    memcpy(lithops__at(&process->area, at), &extra, sizeof extra);
+    lithops__region_publish(&process->region, at, sizeof extra);
+    return (uint32_t)((at - process->region.base) / 16);
+}
+
+/* Run call `index`, which this process owns, and publish its outcome. */
+static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
+{
+    struct lithops__worker_process *process = visit->process;
+    struct lithops__record *record = &visit->records[index];
+    call->index = index;
+    call->input_known = false;
+    call->result_content = LITHOPS__CONTENT_NULL;
+    call->result_payload = 0;
+    call->pending = 0;
+    if (visit->long_calls)
+        lithops__tidy_before_long_call(process);
+    if (visit->group_len == 0)
+        visit->group_first = index;
+
+    unsigned outcome = run_function(call);
+
+    if (call->used)
+        lithops__call_clear(call);
+    if (call->pending)
+        lithops__region_publish(&process->region, call->pending, call->pending_len);
+    record->payload = call->result_payload;
+    record->start_and_content =
+        visit->group_start << 8 | call->result_content | process->cold;
+    record->end = 0;
+    visit->group_len++;
+    uint32_t extra = 0;
+    bool wrote = lithops__tidy_has_output();
+    if (wrote || visit->group_len >= visit->group_limit) {
+        uint64_t end = now(process), elapsed = end - visit->group_start;
+        /* A system call takes 150 ns and more, a call of a group some 10. */
+        bool tidy = wrote || elapsed > process->ticks_per_us / 4 +
+                                           visit->group_len * process->ticks_per_us / 80;
+        end_group(visit, end);
+        if (tidy) {
+            extra = tidy_up(visit, elapsed);
+            start_group(visit, now(process));
+        }
+    }
+    visit->extras[index] = extra;
+    atomic_store_explicit(&visit->states[index], lithops__state_make(outcome, process->slot),
+                          memory_order_release);
+    if (outcome == LITHOPS__FAILED) {
+        atomic_fetch_add(&visit->range->failed, 1);
+        if (atomic_load(&visit->range->want_end))
+            lithops__bell_landed(process->area.control);
+    }
+}
+
+/* After a full fence: does anybody wait for what has landed? */
+static void wake_waiters(struct visit *visit, bool at_end)
+{
+    struct lithops__range *range = visit->range;
+    bool wake = atomic_load(&range->want_each) > 0 || at_end;
+    uint64_t wanted = atomic_load(&range->want_call);
+    if (wanted && lithops__state_is_done(atomic_load(&visit->states[wanted - 1]))) {
+        atomic_compare_exchange_strong(&range->want_call, &wanted, 0);
+        wake = true;
+    }
+    if (wake)
+        lithops__bell_landed(visit->process->area.control);
+}
+
+static bool is_wanted(const struct lithops__range *range)
+{
+    return atomic_load_explicit(&range->want_each, memory_order_relaxed) ||
+           atomic_load_explicit(&range->want_call, memory_order_relaxed);
+}
+
+static void finish_block(struct visit *visit, uint64_t done)
+{
+    struct lithops__range *range = visit->range;
+    if (visit->group_len > 0)
+        end_group(visit, now(visit->process));
+    if (done == 0)
+        return;
+    uint64_t all = atomic_fetch_add(&range->done_hint, done) + done; /* a full fence */
+    bool at_end = atomic_load(&range->want_end) > 0 &&
+                  (all >= atomic_load(&range->count) || atomic_load(&range->recount));
+    wake_waiters(visit, at_end);
+}
+
+/* Run those calls of [begin, end) that nobody has taken. @return how many */
+static uint64_t run_block(struct visit *visit, lithops_call *call, uint64_t begin, uint64_t end)
+{
+    struct lithops__worker *line = visit->process->line;
+    uint64_t done = 0;
+    start_group(visit, now(visit->process));
+    uint16_t running = lithops__state_make(LITHOPS__RUNNING, visit->process->slot);
+    for (uint64_t i = begin; i < end; i++) {
+        uint16_t pending = LITHOPS__PENDING;
+        atomic_store_explicit(&line->current, i, memory_order_relaxed);
+        if (!atomic_compare_exchange_strong(&visit->states[i], &pending, running)) {
+            if (visit->group_len > 0) /* a group is calls in a row */
+                end_group(visit, now(visit->process));
+            continue;
+        }
+        if (done && is_wanted(visit->range))
+            wake_waiters(visit, false); /* the CAS was the fence */
+        run_call(visit, call, i);
+        done++;
+    }
+    finish_block(visit, done);
+    if (done)
+        visit->process->cold = 0;
+    atomic_store_explicit(&line->busy_since, 0, memory_order_relaxed);
+    return done;
+}
+
+static void visit_begin(struct visit *visit, lithops_call *call,
+                        struct lithops__worker_process *process, uint32_t range)
+{
+    struct lithops__area *area = &process->area;
+    memset(visit, 0, sizeof *visit);
+    visit->process = process;
+    visit->range = &area->ranges[range];
+    visit->states = lithops__range_states(area, visit->range);
+    visit->records = lithops__range_records(area, visit->range);
+    visit->extras = lithops__range_extras(area, visit->range);
+    visit->function = &area->functions[visit->range->function];
+    visit->group_limit = 1;
+    call->process = process;
+    call->range = visit->range;
+    call->job = lithops__job_enter(process, range);
+    if (visit->range->memory_bytes != process->memory_bytes && call->job->load_error.code == 0)
+        (void)lithops__limits_enter(process, visit->range->memory_bytes, &call->job->load_error);
+}
+
+/* ---- reducers: they run when their gate is open ------------------------------------------------- */
+
+/* All calls of the gate were taken, and enough are done: whoever runs the reducer now waits only
+ * for calls that run. */
+static bool gate_is_open(const struct visit *maps, const struct lithops__gate *gate)
+{
+    uint64_t done = 0;
+    for (uint64_t i = gate->begin; i < gate->end; i++) {
+        uint16_t state = atomic_load_explicit(&maps->states[i], memory_order_acquire);
+        if (lithops__state_of(state) < LITHOPS__RUNNING)
+            return false;
+        done += lithops__state_is_done(state);
+    }
+    return done * 100 >= (gate->end - gate->begin) * gate->percent;
+}
+
+static const struct lithops__gate *gate_of(const struct lithops__area *area,
+                                           const struct lithops__range *reducers, uint64_t call)
+{
+    const struct lithops__slot *slots = lithops__at(area, reducers->inputs);
+    return lithops__at(area, slots[call].payload);
+}
+
+/* The first reducer whose gate ends after `index`; gates are in order and do not overlap. */
+static uint64_t first_reducer_after(const struct lithops__area *area,
+                                    const struct lithops__range *reducers, uint64_t index)
+{
+    uint64_t low = 0, high = atomic_load(&reducers->count);
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (gate_of(area, reducers, middle)->end > index)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* Calls [begin, end) of a range were run here: run the reducers that this has made ready. */
+static void run_reducers(const struct visit *maps, lithops_call *call, uint64_t begin,
+                         uint64_t end)
+{
+    struct lithops__worker_process *process = maps->process;
+    struct lithops__area *area = &process->area;
+    uint32_t id = maps->range->dependents - 1;
+    const struct lithops__range *reducers = &area->ranges[id];
+    uint64_t count = atomic_load(&reducers->count);
+    for (uint64_t r = first_reducer_after(area, reducers, begin); r < count; r++) {
+        const struct lithops__gate *gate = gate_of(area, reducers, r);
+        if (gate->begin >= end)
+            return;
+        if (!gate_is_open(maps, gate))
+            continue;
+        atomic_store(&process->line->range, id + 1);
+        atomic_store(&process->line->begin, r);
+        atomic_store(&process->line->end, r + 1);
+        struct visit visit;
+        visit_begin(&visit, call, process, id);
+        (void)run_block(&visit, call, r, r + 1);
+        atomic_store(&process->line->range, (uint32_t)(maps->range - area->ranges) + 1);
+    }
+}
+
+/* A span that offers reducers: skip those whose gate is closed, a map call will open it. */
+static void run_open_reducers(struct visit *visit, lithops_call *call, uint64_t begin,
+                              uint64_t end)
+{
+    struct lithops__area *area = &visit->process->area;
+    for (uint64_t r = begin; r < end; r++) {
+        const struct lithops__gate *gate = gate_of(area, visit->range, r);
+        struct visit maps = {.process = visit->process,
+                             .range = &area->ranges[gate->range],
+                             .states = lithops__range_states(area, &area->ranges[gate->range])};
+        if (gate_is_open(&maps, gate))
+            (void)run_block(visit, call, r, r + 1);
+    }
+}
+
+/* ---- finding calls ------------------------------------------------------------------------------ */
+
+static uint64_t average_ns(const struct visit *visit)
+{
+    return (atomic_load_explicit(&visit->function->average_ps, memory_order_relaxed) + 999) / 1000;
+}
+
+static uint64_t block_size(const struct visit *visit, const struct lithops__span *span)
+{
+    if (visit->range->chunk)
+        return visit->range->chunk;
+    uint64_t average = average_ns(visit);
+    if (average == 0)
+        return 1;
+    const struct lithops__control *control = visit->process->area.control;
+    uint64_t size = BLOCK_US * 1000 / average;
+    uint64_t share = lithops__queue_left(&visit->process->area, span) / (2 * control->max_workers);
+    size = size < BLOCK_CALLS ? size : BLOCK_CALLS;
+    size = size < share ? size : share;
+    return size ? size : 1;
+}
+
+/* There is more than this process should do alone: wake another one, which does the same. */
+static void share_work(const struct visit *visit, const struct lithops__span *span,
+                       uint64_t position, uint64_t claimed)
+{
+    struct lithops__control *control = visit->process->area.control;
+    if (!lithops__bell_anyone_parked(control))
+        return;
+    uint64_t left = lithops__queue_left(&visit->process->area, span);
+    bool other_spans = atomic_load_explicit(&control->tail, memory_order_acquire) > position + 1;
+    if (left == 0 && claimed == 1 && !other_spans)
+        return;
+    uint64_t average = average_ns(visit);
+    if (!other_spans && average && (left + claimed) * average < SERIAL_US * 1000)
+        return;
+    lithops__bell_wake_one(control);
+}
+
+static bool is_reducer(const struct visit *visit)
+{
+    return visit->range->job_kind == 'R';
+}
+
+static void work_on(struct lithops__worker_process *process, lithops_call *call,
+                    struct lithops__span *span, uint64_t position)
+{
+    struct visit visit;
+    visit_begin(&visit, call, process, process->line->range - 1);
+    uint64_t begin, count;
+    while ((count = lithops__queue_claim(&process->area, process->line, span, position,
+                                         block_size(&visit, span), &begin)) > 0) {
+        share_work(&visit, span, position, count);
+        if (is_reducer(&visit)) {
+            run_open_reducers(&visit, call, begin, begin + count);
+            continue;
+        }
+        (void)run_block(&visit, call, begin, begin + count);
+        if (visit.range->dependents) {
+            run_reducers(&visit, call, begin, begin + count);
+            visit_begin(&visit, call, process, process->line->range - 1);
+        }
+    }
+    lithops__queue_leave(process->line);
+}
+
+/* Take one call that another worker has claimed but not begun. */
+static bool steal_from(struct lithops__worker_process *process, lithops_call *call,
+                       struct lithops__worker *victim)
+{
+    uint32_t range = atomic_load(&victim->range);
+    uint64_t end = atomic_load(&victim->end), current = atomic_load(&victim->current);
+    if (range == 0 || atomic_load(&victim->claiming) || end <= current + 1)
+        return false;
+    if (!lithops__queue_join(&process->area, process->line, range - 1))
+        return false;
+    struct lithops__range *target = &process->area.ranges[range - 1];
+    bool stolen = false;
+    if (target->chunk == 0 && target->job_kind != 'R' && end <= atomic_load(&target->count)) {
+        const lithops__state *states = lithops__range_states(&process->area, target);
+        uint64_t i = end - 1;
+        while (i > current && atomic_load(&states[i]) != LITHOPS__PENDING)
+            i--;
+        if (i > current) {
+            struct visit visit;
+            visit_begin(&visit, call, process, range - 1);
+            atomic_store(&process->line->begin, i);
+            atomic_store(&process->line->end, i + 1);
+            stolen = run_block(&visit, call, i, i + 1) > 0;
+            if (stolen && target->dependents)
+                run_reducers(&visit, call, i, i + 1);
+        }
+    }
+    lithops__queue_leave(process->line);
+    return stolen;
+}
+
+static bool steal(struct lithops__worker_process *process, lithops_call *call)
+{
+    struct lithops__control *control = process->area.control;
+    for (uint32_t w = 1; w < control->max_workers; w++)
+        if (steal_from(process, call,
+                       &control->workers[(process->slot + w) % control->max_workers]))
+            return true;
+    return false;
+}
+
+/* Look around for a short time. True: the doorbell has rung, or a call was stolen and run. */
+static bool spin(struct lithops__worker_process *process, lithops_call *call, uint32_t doorbell)
+{
+    struct lithops__control *control = process->area.control;
+    uint64_t start = lithops__ticks();
+    while (lithops__bell_start_spinning(control, process->slot)) {
+        bool rung = false;
+        for (int i = 0; i < LITHOPS__SPINS_PER_LOOK && !rung; i++) {
+            lithops__pause();
+            rung = atomic_load_explicit(&control->doorbell, memory_order_acquire) != doorbell;
+        }
+        /* Whoever counts as spinning must be free to look: not while it runs a stolen call. */
+        lithops__bell_stop_spinning(control);
+        if (rung || steal(process, call))
+            return true;
+        if (atomic_load(&control->shutdown) || lithops__ticks() - start > control->spin_ticks)
+            return false;
+    }
+    return false;
+}
+
+void lithops__worker_run(struct lithops__worker_process *process)
+{
+    struct lithops__control *control = process->area.control;
+    lithops_call call;
+    memset(&call, 0, sizeof call);
+    process->call = &call;
+    while (!atomic_load(&control->shutdown)) {
+        uint32_t doorbell = atomic_load(&control->doorbell);
+        uint64_t position;
+        struct lithops__span *span =
+            lithops__queue_find(&process->area, process->line, &position);
+        if (span)
+            work_on(process, &call, span, position);
+        else if (!steal(process, &call) && !spin(process, &call, doorbell)) {
+            lithops__crash_prepare();
+            lithops__bell_park(control, process->slot, doorbell);
+        }
+    }
+}
+
+void lithops__worker_wait_for(struct lithops__worker_process *process,
+                              struct lithops__range *range, uint64_t index)
+{
+    struct lithops__control *control = process->area.control;
+    const lithops__state *states = lithops__range_states(&process->area, range);
+    uint64_t start = lithops__ticks();
+    while (!lithops__state_is_done(atomic_load_explicit(&states[index], memory_order_acquire))) {
+        lithops__pause();
+        if (lithops__ticks() - start < control->spin_ticks)
+            continue;
+        atomic_fetch_add(&range->want_each, 1);
+        uint32_t seen = lithops__bell_prepare(control);
+        if (!lithops__state_is_done(atomic_load(&states[index])))
+            lithops__bell_wait(control, seen, UINT64_MAX);
+        atomic_fetch_sub(&range->want_each, 1);
+    }
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The result side of a call. Null, bool, int and double go into the call's record; everything else
+ * into the worker's region of shared memory, where the client reads it in place. */
+#include "base/buffer.h"
+#include "base/error.h"
+#include "value/value.h"
+#include "partition/partition.h"
+#include "worker/worker.h"
+
+#include <lithops/executor.h>
+
+#include <string.h>
+
+void lithops__call_drop_result(lithops_call *call)
+{
+    if (call->pending)
+        lithops__region_undo(&call->process->region, call->pending);
+    call->pending = 0;
+    call->result_content = LITHOPS__CONTENT_NULL;
+    call->result_payload = 0;
+}
+
+void lithops__call_clear(lithops_call *call)
+{
+    lithops_value_free(call->input);
+    lithops_value_free(call->item);
+    lithops__stream_close(call->stream);
+    call->input = call->item = NULL;
+    call->stream = NULL;
+    call->next_result = 0;
+    call->error.code = 0;
+    call->error.message[0] = call->error.traceback[0] = '\0';
+    call->used = false;
+}
+
+static int fail(lithops_call *call, int code, const char *text)
+{
+    call->used = true;
+    return lithops__fail(&call->error, code, "%s", text);
+}
+
+static int set_inline(lithops_call *call, enum lithops__content content, uint64_t payload)
+{
+    if (call->pending)
+        lithops__call_drop_result(call);
+    call->result_content = content;
+    call->result_payload = payload;
+    return 0;
+}
+
+int lithops_return_int(lithops_call *call, int64_t i)
+{
+    return set_inline(call, LITHOPS__CONTENT_INT, (uint64_t)i);
+}
+
+int lithops_return_double(lithops_call *call, double d)
+{
+    uint64_t payload;
+    memcpy(&payload, &d, sizeof payload);
+    return set_inline(call, LITHOPS__CONTENT_DOUBLE, payload);
+}
+
+void *lithops_call_alloc(lithops_call *call, size_t len)
+{
+    lithops__call_drop_result(call);
+    call->pending = lithops__region_alloc(&call->process->region, len);
+    call->pending_len = len;
+    if (call->pending)
+        return lithops__at(&call->process->area, call->pending);
+    call->used = true;
+    lithops__fail(&call->error, LITHOPS_ENOSPACE,
+                  "no shared memory left for a result of %zu bytes: release or clean results, or "
+                  "raise localhost.shared_memory",
+                  len);
+    return NULL;
+}
+
+static int return_copy(lithops_call *call, enum lithops__content content, const void *ptr,
+                       size_t len)
+{
+    void *room = lithops_call_alloc(call, len);
+    if (!room)
+        return LITHOPS_ENOSPACE;
+    if (len)
+        memcpy(room, ptr, len);
+    call->result_content = content;
+    call->result_payload = call->pending;
+    return 0;
+}
+
+int lithops_return_bytes(lithops_call *call, const void *ptr, size_t len)
+{
+    if (call->pending && ptr == lithops__at(&call->process->area, call->pending)) {
+        if (len > call->pending_len)
+            return fail(call, LITHOPS_EUSAGE, "the result is longer than lithops_call_alloc() gave");
+        call->pending_len = len;
+        call->result_content = LITHOPS__CONTENT_BYTES;
+        call->result_payload = call->pending;
+        return 0;
+    }
+    if (!ptr && len > 0)
+        return fail(call, LITHOPS_EUSAGE, "the result's bytes are NULL");
+    return return_copy(call, LITHOPS__CONTENT_BYTES, ptr, len);
+}
+
+static int return_packed(lithops_call *call, const lithops_value *value)
+{
+    struct lithops__buffer buffer = LITHOPS__BUFFER_INIT;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    int rc = lithops__value_encode(value, &buffer, &err);
+    if (rc != 0) {
+        call->used = true;
+        call->error = err;
+    } else {
+        rc = return_copy(call, LITHOPS__CONTENT_PACKED, buffer.data, buffer.len);
+    }
+    lithops__buffer_deinit(&buffer);
+    return rc;
+}
+
+static int return_borrowed(lithops_call *call, const lithops_value *value)
+{
+    if (!value)
+        return fail(call, LITHOPS_EUSAGE,
+                    "the result could not be built: a wrong format, a string that is not UTF-8, "
+                    "or no memory");
+    lithops_bytes bytes;
+    switch (lithops_value_type(value)) {
+    case LITHOPS_NULL:
+        return set_inline(call, LITHOPS__CONTENT_NULL, 0);
+    case LITHOPS_BOOL:
+        return set_inline(call, LITHOPS__CONTENT_BOOL, lithops_value_get_bool(value));
+    case LITHOPS_INT:
+        return lithops_return_int(call, lithops_value_get_int(value));
+    case LITHOPS_DOUBLE:
+        return lithops_return_double(call, lithops_value_get_double(value));
+    case LITHOPS_STRING:
+        bytes = lithops_value_get_bytes(value);
+        return return_copy(call, LITHOPS__CONTENT_STRING, bytes.ptr, bytes.len);
+    case LITHOPS_BYTES:
+        bytes = lithops_value_get_bytes(value);
+        return return_copy(call, LITHOPS__CONTENT_BYTES, bytes.ptr, bytes.len);
+    default:
+        return return_packed(call, value);
+    }
+}
+
+int lithops_return_value(lithops_call *call, lithops_value *value)
+{
+    int rc = return_borrowed(call, value);
+    lithops_value_free(value);
+    return rc;
+}
+
+int lithops_return(lithops_call *call, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int rc;
+    if (strcmp(format, "I") == 0)
+        rc = lithops_return_int(call, va_arg(args, int64_t));
+    else if (strcmp(format, "i") == 0)
+        rc = lithops_return_int(call, va_arg(args, int));
+    else
+        rc = lithops_return_value(call, lithops_vpack(format, args));
+    va_end(args);
+    return rc;
+}
+
+int lithops_return_future(lithops_call *call, lithops_future *future)
+{
+    const lithops_value *value;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    int rc = lithops_future_value(future, LITHOPS_FOREVER, &value, &err);
+    return rc == 0 ? return_borrowed(call, value) : lithops_fail_error(call, &err);
+}
+
+int lithops_fail(lithops_call *call, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    lithops__vfail(&call->error, LITHOPS_ECALL, format, args);
+    va_end(args);
+    call->used = true;
+    return LITHOPS_ECALL;
+}
+
+int lithops_fail_error(lithops_call *call, const lithops_error *err)
+{
+    call->error = *err;
+    call->used = true;
+    return err->code ? err->code : LITHOPS_ECALL;
+}
