@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Memory control groups for the worker processes; the worker's side is in worker/limits.c. */
+#include "base/clock.h"
+#include "compute/backends/localhost/pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The group that this process is in: "/sys/fs/cgroup/memory/..." (version 1) or
+ * "/sys/fs/cgroup/..." (version 2). Empty: none was found. */
+static void own_group(char *buf, size_t size)
+{
+    buf[0] = '\0';
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    char line[512];
+    while (file && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *controllers = strchr(line, ':');
+        char *path = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!path)
+            continue;
+        *path++ = '\0';
+        controllers++;
+        if (strcmp(controllers, "memory") == 0) {
+            snprintf(buf, size, "/sys/fs/cgroup/memory%s", strcmp(path, "/") == 0 ? "" : path);
+            break;
+        }
+        if (controllers[0] == '\0' && access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0)
+            snprintf(buf, size, "/sys/fs/cgroup%s", strcmp(path, "/") == 0 ? "" : path);
+    }
+    if (file)
+        fclose(file);
+}
+
+void lithops__group_prepare(struct lithops__control *control)
+{
+    char folder[sizeof control->cgroup], probe[sizeof folder + 64];
+    own_group(folder, sizeof folder);
+    if (folder[0] == '\0')
+        return;
+    /* A group that can be made and has a limit is what counts, whatever the version. */
+    snprintf(probe, sizeof probe, "%s/lithops-%s-probe", folder, control->executor_id);
+    if (mkdir(probe, 0755) != 0)
+        return;
+    char v1[sizeof probe + 32], v2[sizeof probe + 32];
+    snprintf(v1, sizeof v1, "%s/memory.limit_in_bytes", probe);
+    snprintf(v2, sizeof v2, "%s/memory.max", probe);
+    if (access(v1, W_OK) == 0 || access(v2, W_OK) == 0)
+        memcpy(control->cgroup, folder, sizeof folder);
+    rmdir(probe);
+}
+
+static void group_path(const struct lithops__control *control, uint32_t slot, const char *file,
+                       char *buf, size_t size)
+{
+    snprintf(buf, size, "%s/lithops-%s-%u%s%s", control->cgroup, control->executor_id, slot,
+             file[0] ? "/" : "", file);
+}
+
+uint64_t lithops__group_oom_kills(const struct lithops__control *control, uint32_t slot)
+{
+    if (control->cgroup[0] == '\0')
+        return 0;
+    char path[512], line[128];
+    unsigned long long kills = 0;
+    group_path(control, slot, "memory.oom_control", path, sizeof path);
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        group_path(control, slot, "memory.events", path, sizeof path);
+        file = fopen(path, "re");
+    }
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "oom_kill %llu", &kills) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return kills;
+}
+
+void lithops__group_remove(const struct lithops__control *control, uint32_t slot)
+{
+    if (control->cgroup[0] == '\0')
+        return;
+    char path[512];
+    group_path(control, slot, "", path, sizeof path);
+    /* The kernel lets go of a dead process a moment after it was reaped. */
+    for (int i = 0; i < 100 && rmdir(path) != 0 && errno == EBUSY; i++)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The worker processes of this machine, as their supervisor sees them. */
+#ifndef LITHOPS_LOCALHOST_POOL_H
+#define LITHOPS_LOCALHOST_POOL_H
+
+#include "compute/compute.h"
+
+#include <sys/wait.h>
+
+enum lithops__kill_reason {
+    LITHOPS__KILL_NONE,
+    LITHOPS__KILL_TIMEOUT,
+    LITHOPS__KILL_CANCEL,
+};
+
+/* One slot: at most one process at a time. */
+struct lithops__slot_process {
+    pid_t pid; /* 0: none */
+    int pidfd;
+    int log_fd; /* memory file; -1 until the first process */
+    enum lithops__kill_reason reason;
+    uint64_t oom_kills; /* of its memory group, when last looked */
+    uint64_t started_ns;
+};
+
+/* The supervisor thread sleeps in poll() on the processes and on `event_fd`. Everything is under
+ * the table's lock, except what is set in open(). */
+struct lithops__pool {
+    struct lithops__table *table;
+    struct lithops__slot_process *slots;
+    uint32_t count;  /* slots */
+    uint32_t wanted; /* processes that should run */
+    uint32_t alive;
+    uint32_t failed_starts; /* in a row */
+    int event_fd;
+    bool closing;
+    bool group_tried;
+    uint64_t look_ns;  /* when the supervisor looks at deadlines next; UINT64_MAX: not */
+    uint64_t shortest_ns; /* timeout of the jobs since it last was idle */
+    struct lithops__cancel *cancels; /* asked for, not carried out */
+    size_t cancel_count, cancel_capacity;
+    lithops_error start_error; /* of the last process that could not be started */
+    pthread_t thread;
+};
+struct lithops__cancel {
+    uint32_t range, generation;
+    uint64_t begin, end;
+};
+
+/* spawn.c: start a worker process in a slot. Blocks for some 100 us; without the lock. */
+int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int log_fd,
+                          pid_t *ret_pid, int *ret_pidfd, lithops_error *err);
+
+/* death.c [L]: the process of the slot is dead; `status` as waitid() gave it (si_pid 0: somebody
+ * else reaped it). Settles its call, offers the others again. */
+void lithops__pool_bury(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status);
+/* [L] No worker process can be started: fail everything that waits. */
+void lithops__pool_fail_all(struct lithops__pool *pool, const lithops_error *error);
+
+/* group.c: find a place for memory groups, put it into the control block. */
+void lithops__group_prepare(struct lithops__control *control);
+/* Processes that the slot's group lost to the kernel, in all. */
+uint64_t lithops__group_oom_kills(const struct lithops__control *control, uint32_t slot);
+void lithops__group_remove(const struct lithops__control *control, uint32_t slot);
+
+#endif

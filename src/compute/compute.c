@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The compute backends that are compiled in. */
+#include "compute/compute.h"
+
+const struct lithops__compute_driver *const lithops__compute_drivers[] = {
+    &lithops__compute_localhost,
+    NULL,
+};
