@@ -36,7 +36,8 @@ typedef struct lithops_executor_options {
         sizeof(lithops_executor_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL           \
     }
 
-/** Open an executor. Starts nothing heavy; worker processes start with the first job.
+/** Open an executor. The first worker process starts at once, in the background; others when
+ * there is work for them.
  * @return for lithops_executor_close(); NULL with LITHOPS_ECONFIG, LITHOPS_EUNSUPPORTED (names
  *         what there is), LITHOPS_EUSAGE (lithops_init() was not called), LITHOPS_ENOSPACE */
 LITHOPS_PUBLIC lithops_executor *lithops_executor_open(const lithops_executor_options *options,
@@ -195,8 +196,9 @@ LITHOPS_PUBLIC int lithops_wait(lithops_executor *fexec, lithops_futures *fs,
                                 const lithops_wait_options *options, lithops_futures **ret_done,
                                 lithops_futures **ret_not_done, lithops_error *err);
 
-/** Wait for results and take them apart by `format` (as lithops_unpack): of one future its value,
- * of several the list of their values, of a map_reduce the value of the reducer.
+/** Wait for results and take them apart by `format` (as lithops_unpack): of one call its value, of
+ * a map or of several calls the list of their values, of a map_reduce the value of the reducer (a
+ * list with obj_reduce_by_key).
  * With fs NULL: the futures of `fexec` whose results were not read yet. Pointers stored by `s`,
  * `y` and `o` are borrowed until those futures are cleaned or the executor is closed.
  * throw_except false: a failed call's result is null.

@@ -30,6 +30,12 @@ LITHOPS_PUBLIC const char *lithops_state_name(lithops_state state); /* "Pending"
 LITHOPS_PUBLIC lithops_future *lithops_future_ref(lithops_future *future);
 LITHOPS_PUBLIC lithops_future *lithops_future_unref(lithops_future *future); /* NULL */
 
+/** Drop a reference and the memory of the result with it: for results that are used up as they
+ * come, while the executor goes on keeping statistics. Who reads the same call's result later
+ * gets LITHOPS_ECLOSED; a call that is not done is only unreferenced. Pointers into the result
+ * end here. @return NULL */
+LITHOPS_PUBLIC lithops_future *lithops_future_release(lithops_future *future);
+
 LITHOPS_PUBLIC lithops_state lithops_future_state(const lithops_future *future);
 LITHOPS_PUBLIC bool lithops_future_is_done(const lithops_future *future);
 /** "<executor_id>-<job_id>-<call_id>", as in "a1b2c3-0-A000-00000".

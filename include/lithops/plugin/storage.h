@@ -47,19 +47,21 @@ typedef struct lithops_storage_ops {
      * object. Required. `*ret_etag_hash` (may be NULL) gets a number that changes with the
      * content. ENOTFOUND. */
     int (*read)(void *state, const char *bucket, const char *key, uint64_t offset, void *buf,
-                size_t len, size_t *ret_len, const lithops_storage_op *op);
+                size_t len, size_t *ret_len, uint64_t *ret_etag_hash,
+                const lithops_storage_op *op);
     /* head - size, time, etag; strings are borrowed until the thread's next call. Required.
      * ENOTFOUND. */
     int (*head)(void *state, const char *bucket, const char *key, lithops_object_info *ret_info,
                 const lithops_storage_op *op);
-    /* list - visit objects with the prefix in key order (byte order). Required. An empty or
-     * missing bucket: ENOTFOUND for the bucket, nothing for the prefix. */
+    /* list - visit objects with the prefix ("": all) in key order (byte order). Required. A
+     * non-zero result of visit ends it and is returned. A missing bucket is ENOTFOUND; an empty
+     * one, or a prefix that no key has, is nothing to visit. */
     int (*list)(void *state, const char *bucket, const char *prefix,
                 int (*visit)(const lithops_object_info *info, void *user), void *user,
                 const lithops_storage_op *op);
     /* del - delete one object; none there is success. Required. */
     int (*del)(void *state, const char *bucket, const char *key, const lithops_storage_op *op);
-    /* path - the file that holds the object, into buf. Only with LOCAL_FILES. */
+    /* path - the file that holds the object, into buf. Only with LOCAL_FILES. ENOTFOUND. */
     int (*path)(void *state, const char *bucket, const char *key, char *buf, size_t size,
                 const lithops_storage_op *op);
 } lithops_storage_ops;

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cancelling calls: those that wait are settled here, those that run are ended by the backend. */
+#include "base/error.h"
+#include "core/core.h"
+#include "ipc/bell.h"
+
+uint64_t lithops__cancel_job(struct lithops__job *job, uint64_t begin, uint64_t end)
+{
+    lithops_executor *fexec = job->fexec;
+    if (lithops__is_forked(fexec))
+        return 0;
+    struct lithops__settlement canceled = {.error = LITHOPS_ERROR_INIT};
+    lithops__fail(&canceled.error, LITHOPS_ECANCELED, "the call was cancelled");
+    uint64_t count = 0;
+    bool running = false;
+    pthread_mutex_lock(&fexec->table.lock);
+    struct lithops__range *range = lithops__job_range(job);
+    if (begin == 0 && end == atomic_load(&range->count))
+        atomic_store(&range->canceled, 1);
+    for (uint64_t i = begin; i < end; i++) {
+        uint16_t state = lithops__job_state(job, i);
+        if (lithops__state_is_done(state))
+            continue;
+        if (lithops__state_of(state) < LITHOPS__RUNNING &&
+            lithops__table_settle(&fexec->table, job->range, i, state, &canceled)) {
+            count++;
+            continue;
+        }
+        state = lithops__job_state(job, i);
+        if (lithops__state_of(state) == LITHOPS__RUNNING) {
+            running = true;
+            count++;
+        }
+    }
+    if (running && !fexec->closed)
+        fexec->driver->ops->cancel(fexec->compute, job->range, begin, end);
+    lithops__table_kick_dependents(&fexec->table, job->range);
+    pthread_mutex_unlock(&fexec->table.lock);
+    lithops__bell_landed(fexec->table.area.control);
+    return count;
+}
+
+bool lithops__cancel_call(struct lithops__job *job, uint64_t index)
+{
+    return lithops__cancel_job(job, index, index + 1) > 0;
+}
+
+bool lithops_future_cancel(lithops_future *future)
+{
+    return future && lithops__cancel_call(future->job, future->index);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* clean: drop jobs, and what they stored. */
+#include "base/error.h"
+#include "core/core.h"
+
+#include <stdlib.h>
+
+/* Cloudobjects may be anywhere in a result. */
+static int delete_in_value(lithops_storage *storage, const lithops_value *value,
+                           lithops_error *err)
+{
+    if (lithops_value_is_cloudobject(value))
+        return lithops_cloudobject_delete(storage, value, err);
+    int rc = 0;
+    const char *key;
+    size_t size = lithops_value_size(value);
+    for (size_t i = 0; i < size; i++) {
+        const lithops_value *item = lithops_value_type(value) == LITHOPS_LIST
+                                        ? lithops_value_at(value, i)
+                                        : lithops_value_pair(value, i, &key);
+        lithops_error one = LITHOPS_ERROR_INIT;
+        if (delete_in_value(storage, item, &one) != 0 && rc == 0) {
+            rc = one.code;
+            if (err)
+                *err = one;
+        }
+    }
+    return rc;
+}
+
+static int delete_results(lithops_executor *fexec, struct lithops__job *job, uint64_t begin,
+                          uint64_t end, lithops_error *err)
+{
+    int rc = 0;
+    for (uint64_t i = begin; i < end && rc == 0; i++) {
+        if (lithops__state_of(lithops__job_state(job, i)) != LITHOPS__SUCCESS ||
+            lithops__record_content(lithops__job_record(job, i)) != LITHOPS__CONTENT_PACKED)
+            continue; /* a cloudobject is a map */
+        lithops_value *value = lithops__outcome_value(job, i, NULL);
+        lithops_storage *storage = lithops__executor_storage(fexec, err);
+        rc = storage ? delete_in_value(storage, value, err) : LITHOPS_ECONFIG;
+        lithops_value_free(value);
+    }
+    return rc;
+}
+
+static bool is_named(const lithops_futures *futures, const struct lithops__job *job)
+{
+    for (size_t s = 0; futures && s < futures->count; s++)
+        if (futures->segments[s].job == job ||
+            (futures->segments[s].job->maps && futures->segments[s].job->maps == job))
+            return true;
+    return !futures;
+}
+
+static bool is_finished(const struct lithops__job *job)
+{
+    uint64_t count = lithops__job_count(job);
+    for (uint64_t i = 0; i < count; i++)
+        if (!lithops__state_is_done(lithops__job_state(job, i)))
+            return false;
+    return true;
+}
+
+/* Take the executor's reference of jobs that are named and finished; for lithops__job_unref(). */
+static struct lithops__job **take_jobs(lithops_executor *fexec, const lithops_futures *fs,
+                                       size_t *ret_count)
+{
+    pthread_mutex_lock(&fexec->table.lock);
+    struct lithops__job **taken = calloc(fexec->job_count + 1, sizeof(struct lithops__job *));
+    size_t kept = 0, count = 0;
+    for (size_t j = 0; taken && j < fexec->job_count; j++) {
+        struct lithops__job *job = fexec->jobs[j];
+        if (!is_named(fs, job) || !is_finished(job)) {
+            fexec->jobs[kept++] = job;
+            continue;
+        }
+        for (size_t p = 0; p < LITHOPS__OPEN_PAGES; p++)
+            if (fexec->pages[p].job == job)
+                lithops__page_close(&fexec->pages[p]);
+        taken[count++] = job;
+    }
+    if (taken)
+        fexec->job_count = kept;
+    pthread_mutex_unlock(&fexec->table.lock);
+    *ret_count = count;
+    return taken;
+}
+
+static int delete_named(lithops_executor *fexec, const lithops_value *cs, lithops_error *err)
+{
+    if (!cs)
+        return 0;
+    lithops_storage *storage = lithops__executor_storage(fexec, err);
+    return storage ? delete_in_value(storage, cs, err) : LITHOPS_ECONFIG;
+}
+
+int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
+                  const lithops_clean_options *options, lithops_error *err)
+{
+    const lithops_clean_options defaults = LITHOPS_CLEAN_OPTIONS_INIT;
+    options = options ? options : &defaults;
+    if (!fexec)
+        return lithops__fail(err, LITHOPS_EUSAGE, "the executor is NULL");
+    if (options->on_exit) {
+        fexec->clean_on_exit = true;
+        return 0;
+    }
+    lithops_futures *all = NULL;
+    if (options->force) {
+        all = fs ? lithops_futures_ref(fs) : lithops__futures_of_executor(fexec, false);
+        lithops_futures_cancel(all);
+        struct lithops__wait wait = {
+            .futures = all, .target = all ? all->size : 0, .deadline_ns = UINT64_MAX};
+        if (all)
+            (void)lithops__wait(&wait, NULL);
+        lithops_futures_unref(all);
+    }
+    int rc = delete_named(fexec, options->cs, err);
+    size_t count = 0;
+    struct lithops__job **jobs = take_jobs(fexec, fs, &count);
+    if (!jobs)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    for (size_t j = 0; j < count; j++) {
+        lithops_error one = LITHOPS_ERROR_INIT;
+        if (options->clean_cloudobjects && !fexec->closed &&
+            delete_results(fexec, jobs[j], 0, lithops__job_count(jobs[j]), &one) != 0 && rc == 0) {
+            rc = one.code;
+            if (err)
+                *err = one;
+        }
+        lithops__job_unref(jobs[j]);
+    }
+    free(jobs);
+    return rc;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* After the run: pictures and the table of costs. */
+#include "base/error.h"
+#include "base/module.h"
+#include "core/stats.h"
+#include "core/summary.h"
+#include "plot/plot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+static uint64_t collect_calls(const lithops_futures *futures, struct lithops__plot_call *calls,
+                              char (*keys)[64])
+{
+    uint64_t count = 0;
+    for (size_t s = 0; s < futures->count; s++) {
+        const struct lithops__segment *segment = &futures->segments[s];
+        struct lithops__job *job = segment->job;
+        snprintf(keys[s], sizeof keys[s], "%s-%c%03u", job->fexec->id, job->kind, job->number);
+        for (uint64_t i = segment->begin; i < segment->end; i++) {
+            struct lithops__times times;
+            if (!lithops__call_times(job, i, &times))
+                continue;
+            uint16_t state = lithops__job_state(job, i);
+            calls[count++] = (struct lithops__plot_call){
+                .host_submit = times.submitted,
+                .worker_start = times.start,
+                .func_start = times.start,
+                .func_end = times.end,
+                .worker_end = times.end,
+                .status_done = times.status_done,
+                .result_done = times.result_done,
+                .job = keys[s],
+                .function = job->function,
+                .worker = (int)lithops__state_worker(state),
+                .failed = lithops__state_of(state) != LITHOPS__SUCCESS};
+        }
+    }
+    return count;
+}
+
+/* plots/<time>-<executor>, or the prefix that the caller gave. */
+static int make_prefix(const char *dst, const char *id, char *buf, size_t size, lithops_error *err)
+{
+    struct stat status;
+    size_t len = dst ? strlen(dst) : 0;
+    bool folder = !dst || len == 0 || dst[len - 1] == '/' ||
+                  (stat(dst, &status) == 0 && S_ISDIR(status.st_mode));
+    if (!folder) {
+        snprintf(buf, size, "%s", dst);
+        return 0;
+    }
+    const char *name = len ? dst : "plots";
+    if (mkdir(name, 0777) != 0 && errno != EEXIST)
+        return lithops__fail_errno(err, errno, "cannot make the folder '%s'", name);
+    char when[32];
+    time_t now = time(NULL);
+    struct tm parts;
+    localtime_r(&now, &parts);
+    strftime(when, sizeof when, "%Y%m%d-%H%M%S", &parts);
+    snprintf(buf, size, "%s/%s-%s", name, when, id);
+    return 0;
+}
+
+int lithops_plot(lithops_executor *fexec, lithops_futures *fs, const char *dst,
+                 const lithops_plot_options *options, lithops_error *err)
+{
+    const lithops_plot_options defaults = LITHOPS_PLOT_OPTIONS_INIT;
+    options = options ? options : &defaults;
+    int rc = fs ? 0 : lithops__executor_check(fexec, err);
+    if (rc != 0)
+        return rc;
+    lithops_futures *futures = fs ? lithops_futures_ref(fs)
+                                  : lithops__futures_of_executor(fexec, false);
+    struct lithops__plot_call *calls =
+        futures ? calloc(futures->size + 1, sizeof *calls) : NULL;
+    char(*keys)[64] = futures ? calloc(futures->count + 1, sizeof *keys) : NULL;
+    char prefix[4096];
+    if (!calls || !keys)
+        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    uint64_t count = rc == 0 ? collect_calls(futures, calls, keys) : 0;
+    if (rc == 0 && count == 0)
+        rc = lithops__fail(err, LITHOPS_EUSAGE, "there is nothing to plot: no call is done");
+    lithops__plot_draw_function *draw = NULL;
+    if (rc == 0) {
+        *(void **)&draw = lithops__module_symbol("plot", "lithops__plot_draw", err);
+        rc = draw ? 0 : LITHOPS_EUNSUPPORTED;
+    }
+    if (rc == 0)
+        rc = make_prefix(dst, futures->segments[0].job->fexec->id, prefix, sizeof prefix, err);
+    if (rc == 0)
+        rc = draw(calls, count, prefix, options->width_in, options->height_in, err);
+    free(calls);
+    free(keys);
+    lithops_futures_unref(futures);
+    return rc;
+}
+
+static void fill_row(struct lithops__job *job, struct lithops__summary_row *row)
+{
+    *row = (struct lithops__summary_row){.function = job->function,
+                                         .invocations = lithops__job_count(job),
+                                         .memory_mb = job->memory_mb};
+    snprintf(row->job_id, sizeof row->job_id, "%c%03u", job->kind, job->number);
+    struct lithops__times times;
+    for (uint64_t i = 0; i < row->invocations; i++)
+        if (lithops__call_times(job, i, &times))
+            row->total_runtime_s += times.end - times.start;
+}
+
+int lithops_job_summary(lithops_executor *fexec, int64_t cloud_objects_n, const char *path,
+                        char **ret_csv, lithops_error *err)
+{
+    int rc = lithops__executor_check(fexec, err);
+    if (rc != 0)
+        return rc;
+    lithops_futures *futures = lithops__futures_of_executor(fexec, false);
+    struct lithops__summary_row *rows =
+        futures ? calloc(futures->count + 1, sizeof *rows) : NULL;
+    if (!rows) {
+        lithops_futures_unref(futures);
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    }
+    for (size_t s = 0; s < futures->count; s++)
+        fill_row(futures->segments[s].job, &rows[s]);
+    struct lithops__summary_costs costs = {
+        lithops__config_double(fexec->config, fexec->driver->name, "cost_per_gb_s"),
+        lithops__config_double(fexec->config, fexec->driver->name, "cost_per_request")};
+    char *csv = lithops__summary_csv(rows, futures->count, &costs, cloud_objects_n);
+    FILE *file = NULL;
+    if (!csv)
+        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    else if (path) {
+        file = fopen(path, "we");
+        bool failed = !file || fputs(csv, file) == EOF;
+        if ((file && fclose(file) != 0) || failed)
+            rc = lithops__fail_errno(err, errno, "cannot write '%s'", path);
+    }
+    if (rc == 0 && ret_csv) {
+        *ret_csv = csv;
+        csv = NULL;
+    }
+    free(csv);
+    free(rows);
+    lithops_futures_unref(futures);
+    return rc;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Statistics of a call, with upstream's keys; docs/statistics.md says what each means. */
+#include "core/stats.h"
+#include "value/value.h"
+
+#include <string.h>
+
+/* Everything that is shown comes from one pair of clock readings, so that times are in order. */
+static double seconds(const struct lithops__tick_clock *clock, uint64_t ticks)
+{
+    return lithops__tick_clock_seconds(clock, ticks);
+}
+
+bool lithops__call_times(struct lithops__job *job, uint64_t index, struct lithops__times *ret)
+{
+    lithops_executor *fexec = job->fexec;
+    uint64_t epoch = fexec->table.area.control->epoch_ticks;
+    uint16_t state = lithops__job_state(job, index);
+    memset(ret, 0, sizeof *ret);
+    pthread_mutex_lock(&fexec->table.lock);
+    lithops__tick_clock_update(&fexec->clock);
+    struct lithops__tick_clock clock = fexec->clock;
+    pthread_mutex_unlock(&fexec->table.lock);
+    bool page = job->is_page;
+    uint64_t created = page ? job->submit_times[index] : job->created;
+    ret->created = seconds(&clock, created);
+    ret->partitioned = job->partitioned ? seconds(&clock, job->partitioned) : 0;
+    ret->serialized = page ? ret->created : seconds(&clock, job->serialized);
+    ret->submitted = page ? ret->created : seconds(&clock, job->submitted);
+    struct lithops__host_times seen = lithops__job_seen(job, index);
+    ret->status_done = seen.status_done ? seconds(&clock, seen.status_done) : 0;
+    ret->result_done = seen.result_done ? seconds(&clock, seen.result_done) : 0;
+    if (!lithops__state_is_done(state))
+        return false;
+    const struct lithops__record *record = lithops__job_record(job, index);
+    uint64_t start = lithops__record_start(record), end = record->end;
+    if (start == 0 && end == 0)
+        return false; /* was never started */
+    if (end < start)
+        end = start; /* the calls of its group are still running */
+    ret->start = seconds(&clock, epoch + start);
+    ret->end = seconds(&clock, epoch + end);
+    ret->has_run = true;
+    return true;
+}
+
+static void set_double(lithops_value *map, const char *key, double d)
+{
+    (void)lithops_value_set(map, key, lithops_value_double(d));
+}
+
+static void set_int(lithops_value *map, const char *key, int64_t i)
+{
+    (void)lithops_value_set(map, key, lithops_value_int(i));
+}
+
+static void add_host(lithops_value *map, const struct lithops__job *job,
+                     const struct lithops__times *times)
+{
+    (void)lithops_value_set(map, "func_name", lithops_value_string(job->function));
+    set_int(map, "func_module_size_bytes", (int64_t)job->image_bytes);
+    set_int(map, "func_data_size_bytes", (int64_t)job->data_bytes);
+    set_double(map, "host_job_create_tstamp", times->created);
+    double encoded_from = times->created;
+    if (times->partitioned > 0) {
+        set_double(map, "host_job_create_partitions_time", times->partitioned - times->created);
+        encoded_from = times->partitioned;
+    }
+    set_double(map, "host_job_serialize_time", times->serialized - encoded_from);
+    set_double(map, "host_func_upload_time", 0);
+    set_double(map, "host_data_upload_time", 0);
+    set_double(map, "host_job_created_time", times->serialized - times->created);
+    set_double(map, "host_submit_tstamp", times->submitted);
+    if (times->status_done > 0) {
+        set_double(map, "host_status_done_tstamp", times->status_done);
+        set_int(map, "host_status_query_count", 0);
+    }
+    if (times->result_done > 0) {
+        set_double(map, "host_result_done_tstamp", times->result_done);
+        set_int(map, "host_result_query_count", 0);
+    }
+}
+
+static void add_resources(lithops_value *map, const struct lithops__call_extra *extra, double wall)
+{
+    static const struct lithops__call_extra nothing;
+    lithops_value *usage = lithops_value_list();
+    double user = 0, system = 0;
+    if (extra) {
+        user = (double)extra->user_us / 1e6;
+        system = (double)extra->system_us / 1e6;
+        if (wall > 0)
+            (void)lithops_value_append(usage,
+                                       lithops_value_double(100 * (user + system) / wall));
+    } else {
+        extra = &nothing;
+    }
+    (void)lithops_value_set(map, "worker_func_cpu_usage", usage);
+    set_double(map, "worker_func_cpu_user_time", user);
+    set_double(map, "worker_func_cpu_system_time", system);
+    set_int(map, "worker_func_sent_net_io", (int64_t)extra->net_sent);
+    set_int(map, "worker_func_recv_net_io", (int64_t)extra->net_received);
+    set_int(map, "worker_func_rss", (int64_t)extra->rss_kb * 1024);
+    set_int(map, "worker_func_vms", (int64_t)extra->vms_kb * 1024);
+    set_int(map, "worker_func_uss", (int64_t)extra->uss_kb * 1024);
+    set_int(map, "worker_peak_memory_start", (int64_t)extra->peak_start_kb * 1024);
+    set_int(map, "worker_peak_memory_end", (int64_t)extra->peak_end_kb * 1024);
+}
+
+static int64_t result_bytes(const struct lithops__job *job, uint64_t index)
+{
+    const struct lithops__record *record = lithops__job_record(job, index);
+    if (lithops__state_of(lithops__job_state(job, index)) != LITHOPS__SUCCESS)
+        return 0;
+    enum lithops__content content = lithops__record_content(record);
+    if (content == LITHOPS__CONTENT_NULL || content == LITHOPS__CONTENT_GONE)
+        return 0;
+    if (content <= LITHOPS__CONTENT_INLINE)
+        return 8;
+    return (int64_t)lithops__payload_bytes(&job->fexec->table.area, record->payload).len;
+}
+
+lithops_value *lithops_future_stats(const lithops_future *future)
+{
+    if (!future || lithops__is_forked(future->job->fexec))
+        return NULL;
+    struct lithops__job *job = future->job;
+    uint64_t index = future->index;
+    struct lithops__times times;
+    bool has_run = lithops__call_times(job, index, &times);
+    lithops_value *map = lithops_value_map();
+    add_host(map, job, &times);
+    if (!has_run)
+        return map;
+    const struct lithops__range *range = lithops__job_range(job);
+    const struct lithops__record *record = lithops__job_record(job, index);
+    set_int(map, "func_result_size", result_bytes(job, index));
+    set_int(map, "worker_calls", range->chunk ? range->chunk : 1);
+    (void)lithops_value_set(
+        map, "worker_cold_start",
+        lithops_value_bool(record->start_and_content & LITHOPS__CONTENT_COLD));
+    set_double(map, "worker_start_tstamp", times.start);
+    set_double(map, "worker_func_start_tstamp", times.start);
+    set_double(map, "worker_func_end_tstamp", times.end);
+    set_double(map, "worker_end_tstamp", times.end);
+    set_double(map, "worker_func_exec_time", times.end - times.start);
+    set_double(map, "worker_exec_time", times.end - times.start);
+    set_double(map, "worker_result_upload_time", 0);
+    add_resources(map, lithops__table_extra(&job->fexec->table.area, range, index),
+                  times.end - times.start);
+    return map;
+}

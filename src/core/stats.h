@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When things happened to a call. */
+#ifndef LITHOPS_CORE_STATS_H
+#define LITHOPS_CORE_STATS_H
+
+#include "core/core.h"
+
+/* Seconds since 1970; 0: has not happened. */
+struct lithops__times {
+    double created, partitioned, serialized, submitted;
+    double start, end;
+    double status_done, result_done;
+    bool has_run;
+};
+
+/* True when the call has run to its end, so that start and end are set. */
+bool lithops__call_times(struct lithops__job *job, uint64_t index, struct lithops__times *ret);
+
+#endif
