@@ -364,7 +364,8 @@ static int make(const char *name, void (*function)(void),
         free(bridge);
         free(prepared);
         free(name_copy);
-        return lithops__fail(err, LITHOPS_ENOMEM, "no memory for function '%s'", name);
+        lithops__fail(err, LITHOPS_ENOMEM, "no memory for function '%s'", name);
+        return LITHOPS_ENOMEM;
     }
     *bridge = (struct bridge){.name = name_copy,
                               .function = function,

@@ -30,8 +30,11 @@ enum {
  * ones that a library must have, with no table of machines to keep. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
+/* One reading. A step that fails sets `code`, fills `err` and returns false or NULL. */
 struct reader {
     const char *path;
+    lithops_error *err;
+    int code;
     int fd;
     uint64_t file_size;
     ElfW(Ehdr) header;
@@ -39,36 +42,53 @@ struct reader {
     struct lithops__elf *elf;
 };
 
-static int damaged(const struct reader *reader, const char *what, lithops_error *err)
+static bool damaged(struct reader *reader, const char *what)
 {
-    return lithops__fail(err, LITHOPS_EPARSE, "'%s' is damaged: %s; build or copy it again",
-                         reader->path, what);
+    reader->code = lithops__fail(reader->err, LITHOPS_EPARSE,
+                                 "'%s' is damaged: %s; build or copy it again", reader->path, what);
+    return false;
 }
 
-/* Read exactly [offset, offset + len), and one NUL behind it, for free(). */
-static int read_part(const struct reader *reader, uint64_t offset, uint64_t len, const char *what,
-                     void *ret_part, lithops_error *err)
+static bool out_of_memory(struct reader *reader)
 {
-    if (len > TABLE_LIMIT || offset > reader->file_size || len > reader->file_size - offset)
-        return damaged(reader, what, err);
-    char *part = malloc(len + 1);
-    if (!part)
-        return lithops__fail(err, LITHOPS_ENOMEM, "no memory to read '%s'", reader->path);
+    reader->code =
+        lithops__fail(reader->err, LITHOPS_ENOMEM, "no memory to read '%s'", reader->path);
+    return false;
+}
+
+static bool read_failed(struct reader *reader, int os_errno)
+{
+    reader->code = lithops__fail_errno(reader->err, os_errno, "cannot read '%s'", reader->path);
+    return false;
+}
+
+/* Exactly [offset, offset + len), and one NUL behind it; for free(). */
+static void *read_part(struct reader *reader, uint64_t offset, uint64_t len, const char *what)
+{
+    if (len > TABLE_LIMIT || offset > reader->file_size || len > reader->file_size - offset) {
+        damaged(reader, what);
+        return NULL;
+    }
+    char *part = calloc(1, len + 1);
+    if (!part) {
+        out_of_memory(reader);
+        return NULL;
+    }
     for (size_t done = 0; done < len;) {
         ssize_t n = pread(reader->fd, part + done, len - done, (off_t)(offset + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            int code = n < 0 ? lithops__fail_errno(err, errno, "cannot read '%s'", reader->path)
-                             : damaged(reader, what, err);
+            if (n < 0)
+                read_failed(reader, errno);
+            else
+                damaged(reader, what); /* it became shorter just now */
             free(part);
-            return code;
+            return NULL;
         }
         done += (size_t)n;
     }
-    part[len] = '\0';
-    memcpy(ret_part, &part, sizeof part); /* into a pointer of any type */
-    return 0;
+    return part;
 }
 
 /* Where the loader would map `address` from: the file offset and how many bytes of the segment
@@ -91,91 +111,97 @@ static bool locate(const struct reader *reader, uint64_t address, uint64_t *ret_
     return false;
 }
 
-static int read_at_address(const struct reader *reader, uint64_t address, uint64_t len,
-                           const char *what, void *ret_part, lithops_error *err)
+static void *read_at_address(struct reader *reader, uint64_t address, uint64_t len,
+                             const char *what)
 {
     uint64_t offset, room;
-    if (!locate(reader, address, &offset, &room) || len > room)
-        return damaged(reader, what, err);
-    return read_part(reader, offset, len, what, ret_part, err);
+    if (!locate(reader, address, &offset, &room) || len > room) {
+        damaged(reader, what);
+        return NULL;
+    }
+    return read_part(reader, offset, len, what);
 }
 
 /* ---- what kind of file it is ----------------------------------------------------------------- */
 
-static int open_file(struct reader *reader, lithops_error *err)
+static bool refuse(struct reader *reader, int code, const char *why)
+{
+    reader->code = lithops__fail(reader->err, code, "'%s' %s", reader->path, why);
+    return false;
+}
+
+static bool open_file(struct reader *reader)
 {
     /* O_NONBLOCK: a FIFO must not make us wait for a writer. */
     reader->fd = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
     if (reader->fd < 0 || fstat(reader->fd, &st) != 0)
-        return lithops__fail_errno(err, errno, "cannot open '%s'", reader->path);
+        return read_failed(reader, errno);
     if (S_ISDIR(st.st_mode))
-        return lithops__fail(err, LITHOPS_EUSAGE, "'%s' is a folder, not a shared library",
-                             reader->path);
+        return refuse(reader, LITHOPS_EUSAGE, "is a folder, not a shared library");
     if (!S_ISREG(st.st_mode))
-        return lithops__fail(err, LITHOPS_EUSAGE, "'%s' is no regular file", reader->path);
+        return refuse(reader, LITHOPS_EUSAGE, "is no regular file");
     reader->file_size = (uint64_t)st.st_size;
-    return 0;
+    return true;
 }
 
-static int not_elf(const struct reader *reader, lithops_error *err)
+static bool not_elf(struct reader *reader)
 {
-    char *start = NULL;
     uint64_t len = reader->file_size < 512 ? reader->file_size : 512;
-    int code = read_part(reader, 0, len, "it cannot be read", &start, err);
-    if (code != 0)
-        return code;
+    char *start = read_part(reader, 0, len, "it cannot be read");
+    if (!start)
+        return false;
     bool script = strstr(start, "GNU ld script") || strstr(start, "GROUP (") ||
                   strstr(start, "INPUT (") || strstr(start, "INPUT(");
     bool archive = strncmp(start, "!<arch>", 7) == 0;
     free(start);
     if (len == 0)
-        return lithops__fail(err, LITHOPS_EPARSE, "'%s' is empty, not a shared library",
-                             reader->path);
+        return refuse(reader, LITHOPS_EPARSE, "is empty, not a shared library");
     if (script)
-        return lithops__fail(err, LITHOPS_EPARSE,
-                             "'%s' is a script for the linker, not a shared library; name the "
-                             "library with its version, as in libm.so.6",
-                             reader->path);
-    return lithops__fail(err, LITHOPS_EPARSE, "'%s' is %s; build one with cc -shared -fPIC",
-                         reader->path,
-                         archive ? "a static library, not a shared one" : "not a shared library");
+        return refuse(reader, LITHOPS_EPARSE,
+                      "is a script for the linker, not a shared library; name the library with "
+                      "its version, as in libm.so.6");
+    return refuse(reader, LITHOPS_EPARSE,
+                  archive ? "is a static library, not a shared one; build one with cc -shared -fPIC"
+                          : "is not a shared library; build one with cc -shared -fPIC");
 }
 
-static int read_header(struct reader *reader, lithops_error *err)
+static bool other_machine(struct reader *reader)
 {
-    const ElfW(Ehdr) *ours = &__ehdr_start;
+    const ElfW(Ehdr) *header = &reader->header, *ours = &__ehdr_start;
+    if (header->e_ident[EI_CLASS] != ours->e_ident[EI_CLASS])
+        return !refuse(reader, LITHOPS_EUNSUPPORTED,
+                       sizeof(void *) == 8
+                           ? "is not for 64-bit programs, as this one is; build it for this machine"
+                           : "is not for 32-bit programs, as this one is; build it for this "
+                             "machine");
+    if (header->e_ident[EI_DATA] == ours->e_ident[EI_DATA] && header->e_machine == ours->e_machine)
+        return false;
+    return !refuse(reader, LITHOPS_EUNSUPPORTED,
+                   "is for another kind of processor; build it for this machine");
+}
+
+static bool read_header(struct reader *reader)
+{
     ElfW(Ehdr) *header = &reader->header;
-    unsigned char *start;
-    if (reader->file_size < SELFMAG)
-        return not_elf(reader, err);
     uint64_t len = reader->file_size < sizeof *header ? reader->file_size : sizeof *header;
-    int code = read_part(reader, 0, len, "its header cannot be read", &start, err);
-    if (code != 0)
-        return code;
-    memcpy(header, start, len);
+    void *start = read_part(reader, 0, len, "its header cannot be read");
+    if (!start)
+        return false;
+    memcpy(header, start, len); /* the rest of it is zero */
     free(start);
     if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
-        return not_elf(reader, err);
-    if (len < EI_NIDENT)
-        return damaged(reader, "its header is cut off", err);
-    if (header->e_ident[EI_CLASS] != ours->e_ident[EI_CLASS])
-        return lithops__fail(err, LITHOPS_EUNSUPPORTED,
-                             "'%s' is for %s-bit programs, this one is %zu-bit; build it for this "
-                             "machine",
-                             reader->path, header->e_ident[EI_CLASS] == ELFCLASS32 ? "32" : "64",
-                             8 * sizeof(void *));
+        return not_elf(reader);
     if (len < sizeof *header)
-        return damaged(reader, "its header is cut off", err);
-    if (header->e_ident[EI_DATA] != ours->e_ident[EI_DATA] || header->e_machine != ours->e_machine)
-        return lithops__fail(err, LITHOPS_EUNSUPPORTED,
-                             "'%s' is for another kind of processor (ELF machine %u, this one is "
-                             "%u); build it for this machine",
-                             reader->path, header->e_machine, ours->e_machine);
+        return damaged(reader, "its header is cut off");
+    if (other_machine(reader))
+        return false;
     if (header->e_phnum && header->e_phentsize != sizeof(ElfW(Phdr)))
-        return damaged(reader, "its program headers have a wrong size", err);
-    return read_part(reader, header->e_phoff, (uint64_t)header->e_phnum * sizeof(ElfW(Phdr)),
-                     "its program headers lie outside the file", &reader->segments, err);
+        return damaged(reader, "its program headers have a wrong size");
+    reader->segments =
+        read_part(reader, header->e_phoff, (uint64_t)header->e_phnum * sizeof(ElfW(Phdr)),
+                  "its program headers lie outside the file");
+    return reader->segments != NULL;
 }
 
 /* ---- the dynamic section --------------------------------------------------------------------- */
@@ -187,53 +213,57 @@ struct dynamic {
     uint64_t strings, strings_len, symbols, symbol_size, hash, gnu_hash, versions, flags1;
 };
 
-static int read_dynamic(const struct reader *reader, struct dynamic *ret, lithops_error *err)
+static void note_entry(struct dynamic *dynamic, const ElfW(Dyn) * entry)
+{
+    switch (entry->d_tag) {
+    case DT_STRTAB:
+        dynamic->strings = entry->d_un.d_ptr;
+        break;
+    case DT_STRSZ:
+        dynamic->strings_len = entry->d_un.d_val;
+        break;
+    case DT_SYMTAB:
+        dynamic->symbols = entry->d_un.d_ptr;
+        break;
+    case DT_SYMENT:
+        dynamic->symbol_size = entry->d_un.d_val;
+        break;
+    case DT_HASH:
+        dynamic->hash = entry->d_un.d_ptr;
+        break;
+    case DT_GNU_HASH:
+        dynamic->gnu_hash = entry->d_un.d_ptr;
+        break;
+    case DT_VERSYM:
+        dynamic->versions = entry->d_un.d_ptr;
+        break;
+    case DT_FLAGS_1:
+        dynamic->flags1 = entry->d_un.d_val;
+        break;
+    default:
+        break;
+    }
+}
+
+/* A file without one has no symbols; that is no failure. */
+static bool read_dynamic(struct reader *reader, struct dynamic *ret)
 {
     const ElfW(Phdr) *segment = NULL;
     for (size_t i = 0; i < reader->header.e_phnum; i++)
         if (reader->segments[i].p_type == PT_DYNAMIC)
             segment = &reader->segments[i];
     if (!segment)
-        return 0;
+        return true;
     if (segment->p_filesz > DYNAMIC_LIMIT)
-        return damaged(reader, "its dynamic section is too big", err);
-    int code = read_part(reader, segment->p_offset, segment->p_filesz,
-                         "its dynamic section lies outside the file", &ret->entries, err);
-    if (code != 0)
-        return code;
+        return damaged(reader, "its dynamic section is too big");
+    ret->entries = read_part(reader, segment->p_offset, segment->p_filesz,
+                             "its dynamic section lies outside the file");
+    if (!ret->entries)
+        return false;
     size_t room = segment->p_filesz / sizeof(ElfW(Dyn));
-    while (ret->count < room && ret->entries[ret->count].d_tag != DT_NULL) {
-        const ElfW(Dyn) *entry = &ret->entries[ret->count++];
-        switch (entry->d_tag) {
-        case DT_STRTAB:
-            ret->strings = entry->d_un.d_ptr;
-            break;
-        case DT_STRSZ:
-            ret->strings_len = entry->d_un.d_val;
-            break;
-        case DT_SYMTAB:
-            ret->symbols = entry->d_un.d_ptr;
-            break;
-        case DT_SYMENT:
-            ret->symbol_size = entry->d_un.d_val;
-            break;
-        case DT_HASH:
-            ret->hash = entry->d_un.d_ptr;
-            break;
-        case DT_GNU_HASH:
-            ret->gnu_hash = entry->d_un.d_ptr;
-            break;
-        case DT_VERSYM:
-            ret->versions = entry->d_un.d_ptr;
-            break;
-        case DT_FLAGS_1:
-            ret->flags1 = entry->d_un.d_val;
-            break;
-        default:
-            break;
-        }
-    }
-    return 0;
+    while (ret->count < room && ret->entries[ret->count].d_tag != DT_NULL)
+        note_entry(ret, &ret->entries[ret->count++]);
+    return true;
 }
 
 static const char *string_at(const struct lithops__elf *elf, uint64_t offset)
@@ -241,20 +271,21 @@ static const char *string_at(const struct lithops__elf *elf, uint64_t offset)
     return offset < elf->strings_len ? elf->strings + offset : NULL;
 }
 
-static int read_names(const struct reader *reader, const struct dynamic *dynamic,
-                      lithops_error *err)
+static bool read_names(struct reader *reader, const struct dynamic *dynamic)
 {
     struct lithops__elf *elf = reader->elf;
+    if (!dynamic->count)
+        return true;
     if (!dynamic->strings || !dynamic->strings_len)
-        return dynamic->count ? damaged(reader, "it has no names", err) : 0;
-    int code = read_at_address(reader, dynamic->strings, dynamic->strings_len,
-                               "its names lie outside the file", &elf->strings, err);
-    if (code != 0)
-        return code;
+        return damaged(reader, "it has no names");
+    elf->strings = read_at_address(reader, dynamic->strings, dynamic->strings_len,
+                                   "its names lie outside the file");
+    if (!elf->strings)
+        return false;
     elf->strings_len = dynamic->strings_len;
-    elf->needed = calloc(dynamic->count + 1, sizeof elf->needed[0]);
+    elf->needed = calloc(dynamic->count, sizeof elf->needed[0]);
     if (!elf->needed)
-        return lithops__fail(err, LITHOPS_ENOMEM, "no memory to read '%s'", reader->path);
+        return out_of_memory(reader);
     for (size_t i = 0; i < dynamic->count; i++) {
         const ElfW(Dyn) *entry = &dynamic->entries[i];
         const char *name = string_at(elf, entry->d_un.d_val);
@@ -267,94 +298,98 @@ static int read_names(const struct reader *reader, const struct dynamic *dynamic
         else if (entry->d_tag == DT_RUNPATH)
             elf->runpath = name;
     }
-    return 0;
+    return true;
 }
 
 /* ---- symbols --------------------------------------------------------------------------------- */
 
-/* The dynamic section does not say how many symbols there are; the GNU hash table implies it: its
- * buckets hold the first symbol of each chain, and the last chain ends with the last symbol. */
-static int count_by_gnu_hash(const struct reader *reader, uint64_t address, size_t *ret_count,
-                             lithops_error *err)
+static const char bad_hash[] = "its hash table of symbols lies outside the file";
+
+/* The index of the first odd word at `address` or behind it: the end of a chain of the GNU hash
+ * table. Read in pieces: it is near in honest files. */
+static bool find_chain_end(struct reader *reader, uint64_t address, uint64_t *ret_index)
 {
-    const char *what = "its hash table of symbols lies outside the file";
-    uint32_t *head = NULL, *buckets = NULL, *chain = NULL;
-    int code = read_at_address(reader, address, 4 * sizeof *head, what, &head, err);
-    if (code != 0)
-        return code;
-    uint64_t bucket_count = head[0], skipped = head[1], bloom_words = head[2];
-    free(head);
-    address += 4 * sizeof *head + bloom_words * sizeof(ElfW(Addr));
-    code = read_at_address(reader, address, bucket_count * sizeof *buckets, what, &buckets, err);
-    if (code != 0)
-        return code;
-    uint32_t last = 0;
-    for (uint64_t i = 0; i < bucket_count; i++)
-        last = buckets[i] > last ? buckets[i] : last;
-    free(buckets);
-    *ret_count = skipped;
-    if (last < skipped)
-        return 0; /* nothing is exported */
-    address += (bucket_count + last - skipped) * sizeof *chain;
     uint64_t offset, room;
     if (!locate(reader, address, &offset, &room))
-        return damaged(reader, what, err);
-    /* A chain ends with an odd word. Read pieces until there: it is short in honest files. */
-    for (uint64_t at = 0; at < room / sizeof *chain;) {
-        uint64_t words = room / sizeof *chain - at < 1024 ? room / sizeof *chain - at : 1024;
-        code = read_part(reader, offset + at * sizeof *chain, words * sizeof *chain, what, &chain,
-                         err);
-        if (code != 0)
-            return code;
-        uint64_t i = 0;
+        return damaged(reader, bad_hash);
+    uint64_t count = room / sizeof(uint32_t);
+    for (uint64_t at = 0; at < count;) {
+        uint64_t words = count - at < 1024 ? count - at : 1024, i = 0;
+        uint32_t *chain =
+            read_part(reader, offset + at * sizeof *chain, words * sizeof *chain, bad_hash);
+        if (!chain)
+            return false;
         while (i < words && !(chain[i] & 1))
             i++;
         free(chain);
         at += i;
         if (i < words) {
-            *ret_count = last + at + 1;
-            return 0;
+            *ret_index = at;
+            return true;
         }
     }
-    return damaged(reader, "its hash table of symbols has no end", err);
+    return damaged(reader, "its hash table of symbols has no end");
 }
 
-static int count_by_hash(const struct reader *reader, uint64_t address, size_t *ret_count,
-                         lithops_error *err)
+/* The dynamic section does not say how many symbols there are; the GNU hash table implies it: its
+ * buckets hold the first symbol of each chain, and the last chain ends with the last symbol. */
+static bool count_by_gnu_hash(struct reader *reader, uint64_t address, uint64_t *ret_count)
 {
-    uint32_t *head;
-    int code = read_at_address(reader, address, 2 * sizeof *head,
-                               "its hash table of symbols lies outside the file", &head, err);
-    if (code != 0)
-        return code;
+    uint32_t *head = read_at_address(reader, address, 4 * sizeof *head, bad_hash);
+    if (!head)
+        return false;
+    uint64_t bucket_count = head[0], skipped = head[1], bloom_words = head[2];
+    free(head);
+    address += 4 * sizeof *head + bloom_words * sizeof(ElfW(Addr));
+    uint32_t *buckets = read_at_address(reader, address, bucket_count * sizeof *buckets, bad_hash);
+    if (!buckets)
+        return false;
+    uint64_t last = 0, end = 0;
+    for (uint64_t i = 0; i < bucket_count; i++)
+        last = buckets[i] > last ? buckets[i] : last;
+    free(buckets);
+    *ret_count = skipped;
+    if (last < skipped)
+        return true; /* nothing is exported */
+    if (!find_chain_end(reader, address + (bucket_count + last - skipped) * sizeof *buckets, &end))
+        return false;
+    *ret_count = last + end + 1;
+    return true;
+}
+
+static bool count_by_hash(struct reader *reader, uint64_t address, uint64_t *ret_count)
+{
+    uint32_t *head = read_at_address(reader, address, 2 * sizeof *head, bad_hash);
+    if (!head)
+        return false;
     *ret_count = head[1];
     free(head);
-    return 0;
+    return true;
 }
 
-static int read_symbols(const struct reader *reader, const struct dynamic *dynamic,
-                        lithops_error *err)
+static bool read_symbols(struct reader *reader, const struct dynamic *dynamic)
 {
     struct lithops__elf *elf = reader->elf;
-    size_t count = 0;
-    int code = 0;
+    uint64_t count = 0;
     if (!dynamic->symbols)
-        return 0;
+        return true;
     if (dynamic->symbol_size != sizeof(ElfW(Sym)))
-        return damaged(reader, "its symbols have a wrong size", err);
-    if (dynamic->gnu_hash)
-        code = count_by_gnu_hash(reader, dynamic->gnu_hash, &count, err);
-    else if (dynamic->hash)
-        code = count_by_hash(reader, dynamic->hash, &count, err);
-    if (code == 0 && count)
-        code = read_at_address(reader, dynamic->symbols, (uint64_t)count * sizeof(ElfW(Sym)),
-                               "its symbols lie outside the file", &elf->symbols, err);
-    if (code == 0 && count && dynamic->versions)
-        code = read_at_address(reader, dynamic->versions, (uint64_t)count * sizeof(ElfW(Half)),
-                               "its symbol versions lie outside the file", &elf->versions, err);
-    if (code == 0)
-        elf->symbol_count = count;
-    return code;
+        return damaged(reader, "its symbols have a wrong size");
+    if (dynamic->gnu_hash && !count_by_gnu_hash(reader, dynamic->gnu_hash, &count))
+        return false;
+    if (!dynamic->gnu_hash && dynamic->hash && !count_by_hash(reader, dynamic->hash, &count))
+        return false;
+    if (count == 0)
+        return true;
+    elf->symbols = read_at_address(reader, dynamic->symbols, count * sizeof(ElfW(Sym)),
+                                   "its symbols lie outside the file");
+    if (!elf->symbols)
+        return false;
+    elf->symbol_count = count;
+    if (dynamic->versions)
+        elf->versions = read_at_address(reader, dynamic->versions, count * sizeof(ElfW(Half)),
+                                        "its symbol versions lie outside the file");
+    return !dynamic->versions || elf->versions;
 }
 
 bool lithops__elf_symbol(const struct lithops__elf *elf, size_t index,
@@ -390,27 +425,24 @@ bool lithops__elf_find(const struct lithops__elf *elf, const char *name,
 
 int lithops__elf_open(const char *path, struct lithops__elf **ret_elf, lithops_error *err)
 {
-    struct reader reader = {.path = path, .fd = -1, .elf = calloc(1, sizeof *reader.elf)};
+    struct reader reader = {
+        .path = path, .err = err, .fd = -1, .elf = calloc(1, sizeof *reader.elf)};
     struct dynamic dynamic = {0};
-    int code;
-    if (!reader.elf)
-        return lithops__fail(err, LITHOPS_ENOMEM, "no memory to read '%s'", path);
-    if ((code = open_file(&reader, err)) != 0 || (code = read_header(&reader, err)) != 0 ||
-        (code = read_dynamic(&reader, &dynamic, err)) != 0 ||
-        (code = read_names(&reader, &dynamic, err)) != 0 ||
-        (code = read_symbols(&reader, &dynamic, err)) != 0)
-        goto out;
-    reader.elf->is_library = reader.header.e_type == ET_DYN && dynamic.count &&
-                             !(dynamic.flags1 & (DF_1_PIE | DF_1_NOOPEN));
-    *ret_elf = reader.elf;
-    reader.elf = NULL;
-out:
+    if (!reader.elf) {
+        out_of_memory(&reader);
+    } else if (open_file(&reader) && read_header(&reader) && read_dynamic(&reader, &dynamic) &&
+               read_names(&reader, &dynamic) && read_symbols(&reader, &dynamic)) {
+        reader.elf->is_library = reader.header.e_type == ET_DYN && dynamic.count &&
+                                 !(dynamic.flags1 & (DF_1_PIE | DF_1_NOOPEN));
+        *ret_elf = reader.elf;
+        reader.elf = NULL;
+    }
     if (reader.fd >= 0)
         close(reader.fd);
     free(reader.segments);
     free(dynamic.entries);
     lithops__elf_free(reader.elf);
-    return code;
+    return reader.code;
 }
 
 void lithops__elf_free(struct lithops__elf *elf)

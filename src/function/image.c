@@ -199,9 +199,11 @@ int lithops__image_collect(const lithops_function *function, const char *const *
 {
     struct lithops__image *image = calloc(1, sizeof *image);
     struct lithops__library root = {0};
+    if (!image) {
+        lithops__fail(err, LITHOPS_ENOMEM, "no memory for the function image");
+        return LITHOPS_ENOMEM;
+    }
     int code = lithops__function_check(function, err);
-    if (!image)
-        code = lithops__fail(err, LITHOPS_ENOMEM, "no memory for the function image");
     if (exclude && *exclude)
         linked = true;
     if (code == 0 && (linked || function->library))

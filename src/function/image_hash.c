@@ -14,7 +14,7 @@
 
 int lithops__image_hash(struct lithops__image_item *item, lithops_error *err)
 {
-    unsigned char hash[32];
+    unsigned char hash[32] = {0};
     if (item->sha256[0])
         return 0;
     if (item->role == LITHOPS__IMAGE_FOLDER)

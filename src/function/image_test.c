@@ -25,6 +25,7 @@ LITHOPS_FUNCTION(own)
     return 1;
 }
 
+static const char plain_path[] = TESTLIB "/libplain.so";
 static lithops_function *upper; /* a function of libupper.so, which links liblower.so */
 static char folder[] = "/tmp/lithops-image-XXXXXX";
 static struct lithops__image *image;
@@ -86,8 +87,10 @@ static struct lithops__image_item *item(const char *name)
 static void assert_item(const char *name, enum lithops__image_role role, const char *path)
 {
     const struct lithops__image_item *found = item(name);
-    if (!found)
+    if (!found) {
         fail_msg("no '%s' in the image", name);
+        return;
+    }
     assert_int_equal(found->role, role);
     if (path)
         assert_string_equal(found->path, path);
@@ -136,12 +139,12 @@ static void a_library_brings_what_it_links(void **state)
 static void includes_are_added(void **state)
 {
     (void)state;
-    assert_int_equal(
-        open_image(own, WORDS("model.bin", TESTLIB "/libplain.so", "data/", "libm.so.6"), NULL), 0);
+    assert_int_equal(open_image(own, WORDS("model.bin", plain_path, "data/", "libm.so.6"), NULL),
+                     0);
     assert_item("model.bin", LITHOPS__IMAGE_FILE, NULL);
     assert_int_equal(item("model.bin")->size_bytes, 5);
     assert_int_equal(item("model.bin")->path[0], '/');
-    assert_item("libplain.so", LITHOPS__IMAGE_MODULE, TESTLIB "/libplain.so");
+    assert_item("libplain.so", LITHOPS__IMAGE_MODULE, plain_path);
     assert_item("libm.so.6", LITHOPS__IMAGE_MODULE, NULL); /* of the system, by its name */
     assert_item("data", LITHOPS__IMAGE_FOLDER, NULL);
     assert_item("data/a.txt", LITHOPS__IMAGE_FILE, NULL);
@@ -306,9 +309,8 @@ static void files_are_found_in_the_worker(void **state)
     (void)state;
     lithops_value *manifest = NULL;
     struct lithops__buffer wire = LITHOPS__BUFFER_INIT;
-    assert_int_equal(lithops__image_plan(own, WORDS("model.bin", "data", TESTLIB "/libplain.so"),
-                                         NULL, &manifest, NULL),
-                     0);
+    assert_int_equal(
+        lithops__image_plan(own, WORDS("model.bin", "data", plain_path), NULL, &manifest, NULL), 0);
     assert_int_equal(lithops__value_encode(manifest, &wire, NULL), 0);
     lithops_value_free(manifest);
     assert_non_null(manifest = lithops__value_decode(wire.data, wire.len, NULL));
@@ -325,7 +327,7 @@ static void files_are_found_in_the_worker(void **state)
     struct stat st;
     assert_int_equal(stat(lithops__image_file(manifest, "data"), &st), 0);
     assert_true(S_ISDIR(st.st_mode));
-    assert_string_equal(lithops__image_file(manifest, "libplain.so"), TESTLIB "/libplain.so");
+    assert_string_equal(lithops__image_file(manifest, "libplain.so"), plain_path);
     assert_null(lithops__image_file(manifest, "model"));
     assert_null(lithops__image_file(manifest, ""));
     assert_null(lithops__image_file(manifest, NULL));
@@ -341,7 +343,7 @@ static void modules_are_loaded_for_all(void **state)
     lithops_value *manifest = NULL;
     assert_null(dlsym(RTLD_DEFAULT, "same_int64"));
     assert_null(dlsym(RTLD_DEFAULT, "upper_answer"));
-    assert_int_equal(lithops__image_plan(own, WORDS("model.bin", TESTLIB "/libplain.so", UPPER),
+    assert_int_equal(lithops__image_plan(own, WORDS("model.bin", plain_path, UPPER),
                                          WORDS("libupper.so"), &manifest, NULL),
                      0);
     assert_int_equal(lithops__image_attach(manifest, NULL), 0);

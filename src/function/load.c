@@ -36,23 +36,35 @@ static const char *loader_text(void)
     return text ? text : "the loader gives no reason";
 }
 
+/* The address of `symbol`, with the library loaded for good. */
+static void *address_of(const char *library, const char *symbol, lithops_error *err)
+{
+    void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    if (!handle) {
+        lithops__fail(err, LITHOPS_ENOTFOUND, "cannot load the library of function '%s': %s",
+                      symbol, loader_text());
+        return NULL;
+    }
+    void *address = dlsym(handle, symbol);
+    if (!address)
+        lithops__fail(err, LITHOPS_ENOTFOUND, "no function '%s': %s", symbol, loader_text());
+    /* cppcheck-suppress resourceLeak ; it stays loaded, see above */
+    return address;
+}
+
 int lithops__function_load(const char *library, const char *symbol, const char *signature_text,
                            struct lithops__callable *ret_callable, lithops_error *err)
 {
-    struct lithops__signature signature;
+    struct lithops__signature signature = {.takes_call = false};
     int code;
     if (!library)
         return load_own(symbol, ret_callable, err);
     if (signature_text && (code = lithops__signature_parse(signature_text, &signature, err)) != 0)
         return code;
-    void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-    if (!handle)
-        return lithops__fail(err, LITHOPS_ENOTFOUND, "cannot load the library of function '%s': %s",
-                             symbol, loader_text());
-    void *address = dlsym(handle, symbol);
+    void *address = address_of(library, symbol, err);
     if (!address)
-        return lithops__fail(err, LITHOPS_ENOTFOUND, "no function '%s': %s", symbol, loader_text());
-    if (signature_text && signature.takes_call) {
+        return LITHOPS_ENOTFOUND;
+    if (signature.takes_call) {
         *ret_callable = (struct lithops__callable){.run = (lithops_entry *)(uintptr_t)address};
         return 0;
     }

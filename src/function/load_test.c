@@ -101,7 +101,8 @@ static void what_is_no_declared_function_is_not_run(void **state)
 static void without_the_ffi_module(void **state)
 {
     (void)state;
-    char *before = strdup(getenv("LITHOPS_MODULE_PATH"));
+    const char *given = getenv("LITHOPS_MODULE_PATH");
+    char *before = strdup(given ? given : "");
     assert_int_equal(setenv("LITHOPS_MODULE_PATH", "/nonexistent", 1), 0);
     assert_fails(TESTLIB "/libplain.so", "same_long", "long(long)", LITHOPS_EUNSUPPORTED, "'ffi'");
     assert_int_equal(load_and_run(TESTLIB "/libplain.so", "takes_call", "call"), 8);

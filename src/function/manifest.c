@@ -66,6 +66,7 @@ int lithops__image_attach(const lithops_value *manifest, lithops_error *err)
         const char *path = text_at(entry, "path");
         if (!path || !lithops_value_get_bool(lithops_value_get(entry, "load")))
             continue;
+        /* cppcheck-suppress leakReturnValNotUsed ; it stays loaded */
         if (!dlopen(path, RTLD_NOW | RTLD_GLOBAL)) {
             const char *reason = dlerror();
             return lithops__fail(err, LITHOPS_ENOTFOUND, "cannot load included module '%s': %s",

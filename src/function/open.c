@@ -40,7 +40,6 @@ static int parse_spec(const char *text, struct spec *ret_spec, lithops_error *er
         return lithops__fail(err, LITHOPS_EUSAGE, "no function named; name one as path.so:symbol");
     const char *end = text + strlen(text), *symbol = strrchr(text, ':');
     const char *before = symbol ? memrchr(text, ':', (size_t)(symbol - text)) : NULL;
-    ret_spec->signature = NULL;
     if (before &&
         (strchr(symbol, '(') || is_identifier(before + 1, (size_t)(symbol - before - 1)))) {
         ret_spec->signature = symbol + 1;
@@ -181,9 +180,9 @@ static lithops_function *make(const struct spec *spec, const char *library, lith
 
 lithops_function *lithops_function_open(const char *spec_text, lithops_error *err)
 {
-    struct spec spec;
+    struct spec spec = {.signature = NULL};
     struct lithops__signature signature;
-    struct lithops__library library;
+    struct lithops__library library = {0};
     lithops_function *function = NULL;
     if (parse_spec(spec_text, &spec, err) != 0)
         return NULL;

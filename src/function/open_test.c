@@ -25,8 +25,10 @@ static void assert_opens(const char *spec, const char *name, const char *symbol,
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_function *f = lithops_function_open(spec, &err);
-    if (!f)
+    if (!f) {
         fail_msg("%s: %s", spec, err.message);
+        return;
+    }
     assert_int_equal(lithops__function_check(f, &err), 0);
     assert_string_equal(f->name, name);
     assert_string_equal(f->symbol, symbol);
@@ -138,11 +140,9 @@ static void wrong_specs_are_explained(void **state)
     assert_fails(PLAIN ":negate_int:int", LITHOPS_EUSAGE, "'(' expected");
     assert_fails(PLAIN ":negate_int:", LITHOPS_EUSAGE, "a type is missing");
     char huge[PATH_MAX + 64];
-    memset(huge, 'x', sizeof huge);
-    memcpy(huge + sizeof huge - 3, ":f", 3);
+    snprintf(huge, sizeof huge, "%0*d.so:f", PATH_MAX, 1);
     assert_fails(huge, LITHOPS_EUSAGE, "too long");
-    memcpy(huge, "a.so:", 5);
-    huge[sizeof huge - 3] = 'x';
+    snprintf(huge, sizeof huge, "a.so:f%0*d", PATH_MAX, 1);
     assert_fails(huge, LITHOPS_EUSAGE, "too long");
 }
 

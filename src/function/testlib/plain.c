@@ -95,7 +95,7 @@ static int chosen(int i)
 {
     return i + 1000;
 }
-static int (*choose(void))(int)
+__attribute__((used)) static int (*choose(void))(int)
 {
     return chosen;
 }
