@@ -16,8 +16,9 @@
 #include "ipc/bell.h"
 #include "ipc/queue.h"
 
+#include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     BLOCK_US = 20,       /* work that a block should hold */
@@ -73,6 +74,17 @@ static unsigned run_function(lithops_call *call)
     return LITHOPS__FAILED;
 }
 
+/* Something that stdio has buffered, so that it must be flushed for this call. Per call, so it
+ * must not cost a function call where that can be had. */
+static inline bool has_output(void)
+{
+#if defined(__GLIBC__)
+    return stdout->_IO_write_ptr > stdout->_IO_write_base;
+#else
+    return __fpending(stdout) > 0;
+#endif
+}
+
 static uint64_t now(const struct lithops__worker_process *process)
 {
     return lithops__ticks() - process->area.control->epoch_ticks;
@@ -88,14 +100,14 @@ static void start_group(struct visit *visit, uint64_t start)
 /* The group ended at `end`: times for its calls, and what they tell about the next ones. */
 static void end_group(struct visit *visit, uint64_t end)
 {
-    uint64_t n = visit->group_len, elapsed = end - visit->group_start;
-    for (uint64_t k = 0; k < n; k++) {
+    uint64_t n = visit->group_len, elapsed = end - visit->group_start, average = elapsed / n;
+    uint64_t at = visit->group_start;
+    for (uint64_t k = 0; k < n; k++, at += average) {
         struct lithops__record *record = &visit->records[visit->group_first + k];
-        uint64_t from = visit->group_start + elapsed * k / n;
-        record->start_and_content = from << 8 | (record->start_and_content & 0xff);
-        record->end = visit->group_start + elapsed * (k + 1) / n;
+        record->start_and_content = at << 8 | (record->start_and_content & 0xff);
+        record->end = at + average;
     }
-    uint64_t us = visit->process->ticks_per_us, average = elapsed / n;
+    uint64_t us = visit->process->ticks_per_us;
     if (elapsed < us)
         visit->group_limit =
             visit->group_limit < GROUP_CALLS ? visit->group_limit * 2 : GROUP_CALLS;
@@ -103,7 +115,7 @@ static void end_group(struct visit *visit, uint64_t end)
         visit->group_limit = 1;
     visit->long_calls = average > LONG_CALL_US * us;
     uint64_t old = atomic_load_explicit(&visit->function->average_ps, memory_order_relaxed);
-    uint64_t new = average * 1000000 / us + 1;
+    uint64_t new = elapsed * 1000000 / us / n + 1;
     atomic_store_explicit(&visit->function->average_ps, old ? (old * 3 + new) / 4 : new,
                           memory_order_relaxed);
     start_group(visit, end);
@@ -152,7 +164,7 @@ static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
     record->end = 0;
     visit->group_len++;
     uint32_t extra = 0;
-    bool wrote = lithops__tidy_has_output();
+    bool wrote = has_output();
     if (wrote || visit->group_len >= visit->group_limit) {
         uint64_t end = now(process), elapsed = end - visit->group_start;
         /* A system call takes 150 ns and more, a call of a group some 10. */

@@ -31,11 +31,6 @@ void lithops__tidy_init(struct lithops__worker_process *process)
     setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
 }
 
-bool lithops__tidy_has_output(void)
-{
-    return __fpending(stdout) > 0;
-}
-
 static void restore_stream(const struct lithops__worker_process *process, int fd, FILE *stream)
 {
     struct stat now, log;

@@ -104,7 +104,6 @@ void lithops__tidy_init(struct lithops__worker_process *process);
 bool lithops__tidy(struct lithops__worker_process *process, uint64_t ticks,
                    struct lithops__call_extra *ret_extra);
 void lithops__tidy_before_long_call(struct lithops__worker_process *process);
-bool lithops__tidy_has_output(void); /* buffered by stdio */
 
 /* limits.c */
 int lithops__limits_enter(struct lithops__worker_process *process, uint64_t memory_bytes,
