@@ -3,6 +3,7 @@
 #ifndef LITHOPS_CORE_PROGRESS_H
 #define LITHOPS_CORE_PROGRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,5 +17,21 @@ struct lithops__progress *lithops__progress_new(FILE *out, uint64_t total);
 void lithops__progress_update(struct lithops__progress *progress, uint64_t done);
 /* Draws the last state, ends the line, frees. */
 void lithops__progress_free(struct lithops__progress *progress, uint64_t done);
+
+/* What a bar shows. */
+struct lithops__progress_view {
+    uint64_t done, total;
+    double elapsed_s;
+    int columns;  /* of the terminal; the line is shorter than that */
+    bool unicode; /* blocks in eighths, else '#' */
+    bool color;
+};
+
+enum { LITHOPS__PROGRESS_LINE = 512 };
+
+/* " 45%|#####     | 450/1000 [00:12<00:15, 36.2 calls/s]": done, elapsed, remaining, rate. Where
+ * there is little room, the bar goes first, then the end of the line. @return columns used */
+int lithops__progress_format(const struct lithops__progress_view *view,
+                             char line[LITHOPS__PROGRESS_LINE]);
 
 #endif

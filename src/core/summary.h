@@ -8,9 +8,9 @@
 
 struct lithops__summary_row {
     char job_id[16];
-    const char *function;
+    const char *function; /* borrowed */
     uint64_t invocations;
-    int64_t memory_mb;      /* 0: not limited */
+    int64_t memory_mb;      /* of one call; 0: not limited. The table shows that of all calls */
     double total_runtime_s; /* of all calls together */
 };
 
