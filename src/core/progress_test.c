@@ -33,7 +33,7 @@ static void lines_show_what_is_done(void **state)
     view.done = 1000;
     check_line(view, "100%|██████████████████████████| 1000/1000 [00:12<00:00, 80.6 calls/s]");
     view = (struct lithops__progress_view){.done = 0, .total = 10, .columns = 60};
-    check_line(view, "  0%|                   | 0/10 [00:00<?, ? calls/s]");
+    check_line(view, "  0%|                           | 0/10 [00:00<?, ? calls/s]");
 }
 
 static void the_bar_is_full_only_at_the_end(void **state)
