@@ -30,7 +30,7 @@ bool lithops__call_times(struct lithops__job *job, uint64_t index, struct lithop
     struct lithops__host_times seen = lithops__job_seen(job, index);
     ret->status_done = seen.status_done ? seconds(&clock, seen.status_done) : 0;
     ret->result_done = seen.result_done ? seconds(&clock, seen.result_done) : 0;
-    if (!lithops__state_is_done(state))
+    if (!lithops__state_is_done(state) || state == LITHOPS__NEVER_RAN)
         return false;
     const struct lithops__record *record = lithops__job_record(job, index);
     uint64_t start = lithops__record_start(record), end = record->end;

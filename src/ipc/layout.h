@@ -68,6 +68,9 @@ static inline uint16_t lithops__state_make(unsigned what, unsigned worker)
 {
     return (uint16_t)(what | worker << LITHOPS__STATE_WORKER_SHIFT);
 }
+/* Cancelled before a worker took it: such a call has no record. */
+#define LITHOPS__NEVER_RAN                                                                         \
+    lithops__state_make(LITHOPS__CANCELED, LITHOPS__NO_WORKER)
 static inline bool lithops__state_is_done(uint16_t state)
 {
     return lithops__state_of(state) >= LITHOPS__SUCCESS;

@@ -74,13 +74,18 @@ static lithops__offset extra_offset(const struct lithops__area *area, uint16_t s
            (uint64_t)extra * 16;
 }
 
+static bool has_record(uint16_t state)
+{
+    return lithops__state_is_done(state) && state != LITHOPS__NEVER_RAN;
+}
+
 const struct lithops__call_extra *lithops__table_extra(const struct lithops__area *area,
                                                        const struct lithops__range *range,
                                                        uint64_t index)
 {
     uint16_t state = atomic_load(&lithops__range_states(area, range)[index]);
     uint32_t extra = lithops__range_extras(area, range)[index];
-    if (extra == 0 || !lithops__state_is_done(state))
+    if (!has_record(state) || extra == 0)
         return NULL;
     return lithops__at(area, extra_offset(area, state, extra));
 }
@@ -94,7 +99,7 @@ static void free_calls(struct lithops__table *table, struct lithops__range *rang
     uint64_t count = atomic_load(&range->count);
     for (uint64_t i = 0; i < count; i++) {
         uint16_t state = atomic_load_explicit(&states[i], memory_order_acquire);
-        if (!lithops__state_is_done(state))
+        if (!has_record(state))
             continue;
         lithops__table_release_result(table, &records[i]);
         if (extras[i])
@@ -261,40 +266,47 @@ static uint32_t store_extra(struct lithops__table *table, const struct lithops__
     return index && index < extra_in_heap ? (uint32_t)index | extra_in_heap : 0;
 }
 
+static void settle_record(struct lithops__table *table, const struct lithops__range *range,
+                          uint64_t index, const struct lithops__settlement *settlement)
+{
+    const lithops_error *error = &settlement->error;
+    struct lithops__record *record = &lithops__range_records(&table->area, range)[index];
+    enum lithops__content content = LITHOPS__CONTENT_NULL;
+    record->payload = 0;
+    if (error->code != LITHOPS_ECANCELED) {
+        content = LITHOPS__CONTENT_ERROR;
+        record->payload = lithops__heap_alloc(&table->heap, lithops__call_error_size(error));
+        if (record->payload)
+            lithops__call_error_write(lithops__at(&table->area, record->payload), error);
+    }
+    record->start_and_content = settlement->start << 8 | content;
+    record->end = settlement->start ? lithops__ticks() - table->area.control->epoch_ticks : 0;
+    lithops__range_extras(&table->area, range)[index] = store_extra(table, settlement->extra);
+}
+
 bool lithops__table_settle(struct lithops__table *table, uint32_t range_id, uint64_t index,
                            uint16_t from, const struct lithops__settlement *settlement)
 {
-    const lithops_error *error = &settlement->error;
     struct lithops__range *range = &table->area.ranges[range_id];
     lithops__state *state = &lithops__range_states(&table->area, range)[index];
-    uint16_t seen = from;
-    bool was_running = lithops__state_of(from) == LITHOPS__RUNNING;
-    if (!was_running) {
-        /* Nobody else writes the record once it is CANCELED; make it ours before touching it. */
-        uint16_t mine = lithops__state_make(LITHOPS__RUNNING, LITHOPS__NO_WORKER);
-        if (!atomic_compare_exchange_strong(state, &seen, mine))
+    bool canceled = settlement->error.code == LITHOPS_ECANCELED;
+    unsigned what = canceled ? LITHOPS__CANCELED : LITHOPS__FAILED, worker = LITHOPS__NO_WORKER;
+    if (lithops__state_of(from) == LITHOPS__RUNNING) {
+        if (atomic_load(state) != from) /* the worker is dead: only this thread changes it */
             return false;
-        from = mine;
-    } else if (atomic_load(state) != from) {
-        return false;
+        worker = lithops__state_worker(from);
+        settle_record(table, range, index, settlement);
+        atomic_store(state, lithops__state_make(what, worker));
+    } else if (canceled) {
+        if (!atomic_compare_exchange_strong(state, &from, lithops__state_make(what, worker)))
+            return false; /* nobody reads the record of a call that never ran */
+    } else {
+        uint16_t mine = lithops__state_make(LITHOPS__RUNNING, LITHOPS__NO_WORKER);
+        if (!atomic_compare_exchange_strong(state, &from, mine))
+            return false;
+        settle_record(table, range, index, settlement);
+        atomic_store(state, lithops__state_make(what, worker));
     }
-    bool canceled = error->code == LITHOPS_ECANCELED;
-    lithops__offset payload = 0;
-    if (!canceled) {
-        payload = lithops__heap_alloc(&table->heap, lithops__call_error_size(error));
-        if (payload)
-            lithops__call_error_write(lithops__at(&table->area, payload), error);
-    }
-    struct lithops__record *record = &lithops__range_records(&table->area, range)[index];
-    record->payload = payload;
-    record->start_and_content = settlement->start << 8 | (canceled ? LITHOPS__CONTENT_NULL
-                                                                   : LITHOPS__CONTENT_ERROR);
-    record->end =
-        settlement->start ? lithops__ticks() - table->area.control->epoch_ticks : 0;
-    lithops__range_extras(&table->area, range)[index] = store_extra(table, settlement->extra);
-    unsigned worker = was_running ? lithops__state_worker(from) : LITHOPS__NO_WORKER;
-    atomic_store(state, lithops__state_make(canceled ? LITHOPS__CANCELED : LITHOPS__FAILED,
-                                            worker));
     atomic_fetch_add(&range->failed, 1);
     atomic_store(&range->recount, 1);
     return true;
@@ -322,19 +334,25 @@ static lithops__offset store_string(struct lithops__table *table, const char *s)
     return s ? lithops__table_store(table, s, strlen(s) + 1) : 0;
 }
 
+bool lithops__table_is_function(const struct lithops__table *table, uint32_t index,
+                                const lithops_function *function)
+{
+    const struct lithops__area *area = &table->area;
+    const struct lithops__function_slot *slot = &area->functions[index];
+    return same_string(area, slot->symbol, function->symbol) &&
+           same_string(area, slot->library, function->library) &&
+           same_string(area, slot->signature, function->signature);
+}
+
 int lithops__table_function(struct lithops__table *table, const lithops_function *function,
                             uint32_t *ret_index, lithops_error *err)
 {
     struct lithops__area *area = &table->area;
-    for (uint32_t i = 0; i < table->function_count; i++) {
-        const struct lithops__function_slot *slot = &area->functions[i];
-        if (same_string(area, slot->symbol, function->symbol) &&
-            same_string(area, slot->library, function->library) &&
-            same_string(area, slot->signature, function->signature)) {
+    for (uint32_t i = 0; i < table->function_count; i++)
+        if (lithops__table_is_function(table, i, function)) {
             *ret_index = i;
             return 0;
         }
-    }
     if (table->function_count == LITHOPS__MAX_FUNCTIONS)
         return lithops__fail(err, LITHOPS_ENOSPACE,
                              "an executor calls at most %d different functions",

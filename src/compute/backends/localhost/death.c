@@ -57,7 +57,7 @@ static void describe_death(const struct lithops__pool *pool, uint32_t slot,
     if (process->reason == LITHOPS__KILL_TIMEOUT)
         lithops__fail(error, LITHOPS_ETIMEOUT, "the call ran longer than its timeout of %g s",
                       (double)range->timeout_ticks / (double)control->ticks_per_ms / 1e3);
-    else if (process->reason == LITHOPS__KILL_CANCEL)
+    else if (process->reason == LITHOPS__KILL_CANCEL || atomic_load(&range->canceled))
         lithops__fail(error, LITHOPS_ECANCELED, "the call was cancelled");
     else if (range->memory_bytes &&
              lithops__group_oom_kills(control, slot) > process->oom_kills)
