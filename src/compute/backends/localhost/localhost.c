@@ -367,6 +367,15 @@ failed:
     return err ? err->code : LITHOPS_ENOSPACE;
 }
 
+static void kill_all(struct lithops__pool *pool)
+{
+    for (uint32_t slot = 0; slot < pool->count; slot++)
+        if (pool->slots[slot].pid && pool->slots[slot].reason == LITHOPS__KILL_NONE) {
+            pool->slots[slot].reason = LITHOPS__KILL_CANCEL;
+            signal_process(&pool->slots[slot], SIGKILL);
+        }
+}
+
 static void localhost_close(void *state)
 {
     struct lithops__pool *pool = state;
@@ -374,18 +383,15 @@ static void localhost_close(void *state)
     pthread_mutex_lock(&pool->table->lock);
     pool->closing = true;
     atomic_store(&control->shutdown, 1);
+    kill_all(pool); /* they end while the supervisor does */
     pthread_mutex_unlock(&pool->table->lock);
     wake_supervisor(pool);
     pthread_join(pool->thread, NULL);
-    for (uint32_t slot = 0; slot < pool->count; slot++)
-        if (pool->slots[slot].pid)
-            signal_process(&pool->slots[slot], SIGKILL);
     pthread_mutex_lock(&pool->table->lock);
+    kill_all(pool); /* the one that was being started */
     for (uint32_t slot = 0; slot < pool->count; slot++) {
-        if (pool->slots[slot].pid) {
-            pool->slots[slot].reason = LITHOPS__KILL_CANCEL;
+        if (pool->slots[slot].pid)
             reap(pool, slot);
-        }
         lithops__group_remove(control, slot);
         if (pool->slots[slot].log_fd >= 0)
             close(pool->slots[slot].log_fd);
