@@ -2,8 +2,9 @@
 /* Values: what travels between client and calls when raw bytes are not enough.
  *
  * null, bool, int (64 bit), double, string (UTF-8), bytes, list, map (string keys, in insertion
- * order). A value is a tree with one owner; a value put into a list or map belongs to it. Values
- * are for one thread at a time; a value that nobody changes may be read by many.
+ * order). A value is a tree with one owner; a value put into a list or map belongs to it. A tree
+ * has at most 512 lists and maps inside each other. Values are for one thread at a time; a value
+ * that nobody changes may be read by many.
  *
  * Ownership: functions that take a `lithops_value *` say whether they consume it. The calls that
  * start jobs (lithops_call_async, lithops_map, ...) consume their input even when they fail, so
@@ -48,9 +49,9 @@ LITHOPS_PUBLIC lithops_value *lithops_value_map(void);
 /** @} */
 
 /** @name Lists that are not built item by item: the cheap way to hand a million inputs to map().
- * All are lists to every reader. `lithops_strings` takes a NULL-terminated array (argv + 1) and
- * copies the strings. The others BORROW their array, which must live until the call that consumes
- * the value returns. */
+ * All are lists to every reader. `lithops_strings` takes a NULL-terminated array (argv + 1),
+ * copies the strings, and can be appended to. The others cannot, and BORROW their array, which
+ * must live until the call that consumes the value returns. */
 /** @{ */
 LITHOPS_PUBLIC lithops_value *lithops_strings(char *const *strings);
 LITHOPS_PUBLIC lithops_value *lithops_ints(const int64_t *ints, size_t count);
@@ -61,8 +62,12 @@ LITHOPS_PUBLIC lithops_value *lithops_items(const void *items, size_t count, siz
 LITHOPS_PUBLIC lithops_value *lithops_range(int64_t start, int64_t end);
 /** @} */
 
-LITHOPS_PUBLIC void lithops_value_free(lithops_value *value); /* NULL is fine */
+/** NULL is fine; a value that belongs to a list or map is left alone. */
+LITHOPS_PUBLIC void lithops_value_free(lithops_value *value);
+/** A deep copy that borrows nothing, owned by the caller. NULL when memory is out. */
 LITHOPS_PUBLIC lithops_value *lithops_value_copy(const lithops_value *value);
+/** By type and content. An int never equals a double, not-a-number equals itself, the order of a
+ * map's pairs does not count; how a list is stored makes no difference. */
 LITHOPS_PUBLIC bool lithops_value_equal(const lithops_value *a, const lithops_value *b);
 
 /** @name Readers. A wrong type (or NULL) gives NULL-like results: LITHOPS_NULL, false, 0, NULL. */
@@ -89,7 +94,9 @@ LITHOPS_PUBLIC const lithops_value *lithops_value_pair(const lithops_value *map,
                                                        const char **ret_key);
 /** @} */
 
-/** @name Builders. They consume `item`, also on failure. 0, LITHOPS_ENOMEM, LITHOPS_ETYPE. */
+/** @name Builders. They consume `item`, also on failure, unless it belongs to another value.
+ * 0; LITHOPS_ENOMEM; LITHOPS_ETYPE (not a list or map); LITHOPS_EUSAGE: NULL, a key that is not
+ * UTF-8, an item that belongs to a list or map already, more than 512 levels. */
 /** @{ */
 LITHOPS_PUBLIC int lithops_value_append(lithops_value *list, lithops_value *item);
 /** Replaces the value of a key that is there. */
@@ -110,7 +117,8 @@ LITHOPS_PUBLIC int lithops_value_set(lithops_value *map, const char *key, lithop
  *
  * A NULL string with `s?` is null. Blanks, `,` and `:` are ignored.
  * @return the value; NULL when the format is wrong, a string is not UTF-8 or NULL, or memory is
- *         out. The arguments to `o` are consumed in every case. */
+ *         out. The arguments to `o` are consumed in every case (where the format itself is wrong:
+ *         those before the fault). */
 LITHOPS_PUBLIC lithops_value *lithops_pack(const char *format, ...);
 LITHOPS_PUBLIC lithops_value *lithops_vpack(const char *format, va_list args);
 

@@ -31,8 +31,8 @@ static inline bool format_take(struct format *format, char letter)
 /* LITHOPS_EUSAGE, and where in the format it went wrong. */
 static inline int format_fail(const struct format *format, lithops_error *err, const char *what)
 {
-    return lithops__fail(err, LITHOPS_EUSAGE, "wrong format '%s': %s at offset %d", format->start,
-                         what, (int)(format->at - format->start));
+    return lithops__fail(err, LITHOPS_EUSAGE, "%s at offset %d of the format '%s'", what,
+                         (int)(format->at - format->start), format->start);
 }
 
 #endif

@@ -15,9 +15,6 @@
 
 static lithops_value *from_jansson(json_t *json)
 {
-    const char *key;
-    json_t *member;
-    size_t i;
     lithops_value *value;
     switch (json_typeof(json)) {
     case JSON_INTEGER:
@@ -28,11 +25,14 @@ static lithops_value *from_jansson(json_t *json)
         return lithops_value_string_n(json_string_value(json), json_string_length(json));
     case JSON_ARRAY:
         value = lithops_value_list();
-        json_array_foreach(json, i, member) lithops_value_append(value, from_jansson(member));
+        for (size_t i = 0; i < json_array_size(json); i++)
+            lithops_value_append(value, from_jansson(json_array_get(json, i)));
         return value;
     case JSON_OBJECT:
         value = lithops_value_map();
-        json_object_foreach(json, key, member) lithops_value_set(value, key, from_jansson(member));
+        for (void *at = json_object_iter(json); at; at = json_object_iter_next(json, at))
+            lithops_value_set(value, json_object_iter_key(at),
+                              from_jansson(json_object_iter_value(at)));
         return value;
     case JSON_NULL:
         return lithops_value_null();

@@ -311,13 +311,14 @@ static void long_texts(void **state)
     assert_int_equal(lithops_value_get_bytes(v).len, len);
     lithops_value_free(v);
     for (size_t i = 1; i < len; i += 2)
-        memcpy(text + i, "\\n", 2);
+        text[i] = '\\', text[i + 1] = 'n';
     v = lithops_value_from_json(text, len + 2, NULL);
     assert_int_equal(lithops_value_get_bytes(v).len, len / 2);
     assert_int_equal(lithops_value_get_string(v)[len / 2 - 1], '\n');
     lithops_value_free(v);
     memset(text, '0', len); /* a number of millions of digits */
-    memcpy(text, "0.5", 3);
+    text[1] = '.';
+    text[2] = '5';
     text[len - 1] = '1';
     v = lithops_value_from_json(text, len, NULL);
     assert_true(lithops_value_get_double(v) == 0.5);

@@ -120,9 +120,9 @@ int lithops__list_reserve(struct list *list, size_t count)
     size_t capacity = list->capacity ? list->capacity * 2 : 4;
     if (capacity < count)
         capacity = count;
-    if (capacity > PTRDIFF_MAX / sizeof *list->items)
+    if (capacity > PTRDIFF_MAX / sizeof(lithops_value *))
         return LITHOPS_ENOMEM;
-    lithops_value **items = realloc(list->items, capacity * sizeof *items);
+    lithops_value **items = realloc(list->items, capacity * sizeof(lithops_value *));
     if (!items)
         return LITHOPS_ENOMEM;
     list->items = items;
@@ -208,7 +208,7 @@ const lithops_value *lithops_value_at(const lithops_value *value, size_t index)
     if (list->kind == LITHOPS__LIST_VALUES)
         return list->items[index];
     if (!list->blocks &&
-        !(list->blocks = calloc((list->count - 1) / BLOCK_ITEMS + 1, sizeof *list->blocks)))
+        !(list->blocks = calloc((list->count - 1) / BLOCK_ITEMS + 1, sizeof(union list_item *))))
         return NULL;
     union list_item **block = &list->blocks[index / BLOCK_ITEMS];
     if (!*block) {

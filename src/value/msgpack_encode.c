@@ -74,14 +74,14 @@ static unsigned char *put_int(unsigned char *p, int64_t i)
 static unsigned char *put_double(unsigned char *p, double d)
 {
     float f = (float)d;
-    if ((double)f == d) {
-        uint32_t bits;
-        memcpy(&bits, &f, sizeof bits);
-        return put32(put8(p, 0xca), bits);
-    }
-    uint64_t bits;
+    double widened = (double)f;
+    uint32_t bits32;
+    uint64_t bits, widened_bits;
+    memcpy(&bits32, &f, sizeof bits32);
     memcpy(&bits, &d, sizeof bits);
-    return put64(put8(p, 0xcb), bits);
+    memcpy(&widened_bits, &widened, sizeof widened_bits);
+    /* bits, not numbers: not-a-number equals nothing, and may carry bits that a float cannot */
+    return widened_bits == bits ? put32(put8(p, 0xca), bits32) : put64(put8(p, 0xcb), bits);
 }
 
 static unsigned char *put_text_head(unsigned char *p, bool is_string, size_t len)

@@ -66,7 +66,8 @@ static void numbers_take_the_shortest_form(void **state)
 static void special_doubles_keep_their_bits(void **state)
 {
     (void)state;
-    const double special[] = {NAN, -NAN, -0.0, 0.0, INFINITY, -INFINITY, 4.9e-324, 1.5e-45};
+    const double special[] = {NAN,      -NAN,      nan("0x123456789"), -0.0,   0.0,
+                              INFINITY, -INFINITY, 4.9e-324,           1.5e-45};
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
         struct lithops__buffer out = LITHOPS__BUFFER_INIT;
         lithops_value *v = lithops_value_double(special[i]);
@@ -141,7 +142,8 @@ static void maps_and_arrays(void **state)
     lithops_value *map = lithops_value_map();
     struct lithops__buffer wanted = LITHOPS__BUFFER_INIT;
     lithops__buffer_append(&wanted, "\xde\x00\x10", 3);
-    for (char c = 'a'; c < 'a' + 16; c++) {
+    for (int i = 0; i < 16; i++) {
+        char c = (char)('a' + i);
         lithops_value_set(map, (char[]){c, '\0'}, lithops_value_null());
         lithops__buffer_append(&wanted, (char[]){(char)0xa1, c, (char)0xc0}, 3);
     }
@@ -250,7 +252,7 @@ static void nested_claims_do_not_multiply(void **state)
     unsigned char *bytes = (unsigned char *)data.ptr;
     for (size_t level = 0; level < 500; level++) {
         uint32_t claim = (uint32_t)(len - 5 * (level + 1));
-        memcpy(bytes + 5 * level, "\xdd", 1);
+        bytes[5 * level] = 0xdd;
         claim = __builtin_bswap32(claim);
         memcpy(bytes + 5 * level + 1, &claim, 4);
     }

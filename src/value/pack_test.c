@@ -157,7 +157,7 @@ static void wrong_formats_are_refused_everywhere(void **state)
     assert_int_equal(lithops_unpack(list, &err, NULL), LITHOPS_EUSAGE);
     assert_null(lithops_pack("{s?:i}", "x", 1));
     assert_int_equal(lithops_unpack(map, &err, "{s?:[n}", "x"), LITHOPS_EUSAGE);
-    assert_string_equal(err.message, "wrong format '{s?:[n}': unknown letter at offset 6");
+    assert_string_equal(err.message, "unknown letter at offset 6 of the format '{s?:[n}'");
     lithops_value_free(list);
     lithops_value_free(map);
 }
@@ -165,7 +165,7 @@ static void wrong_formats_are_refused_everywhere(void **state)
 static void formats_are_bounded_too(void **state)
 {
     (void)state;
-    char format[2 * 600 + 1];
+    char format[2 * 600 + 1], skipping[sizeof format + 5];
     for (size_t levels = 511; levels <= 600; levels += levels < 513 ? 1 : 87) {
         memset(format, '[', levels);
         memset(format + levels, ']', levels);
@@ -176,6 +176,15 @@ static void formats_are_bounded_too(void **state)
             assert_int_equal(lithops_unpack(v, NULL, format), 0);
         lithops_value_free(v);
     }
+    /* also where a missing key's format is only walked over */
+    memset(format, '[', 600);
+    memset(format + 600, ']', 600);
+    snprintf(skipping, sizeof skipping, "{s?:%s}", format);
+    lithops_value *map = lithops_value_map();
+    lithops_error err = LITHOPS_ERROR_INIT;
+    assert_int_equal(lithops_unpack(map, &err, skipping, "x"), LITHOPS_EUSAGE);
+    assert_non_null(strstr(err.message, "more than 512 levels"));
+    lithops_value_free(map);
     /* a value that is given goes too deep in its place */
     lithops_value *inner = lithops_value_list();
     for (int i = 0; i < 511; i++)
@@ -184,11 +193,12 @@ static void formats_are_bounded_too(void **state)
     assert_null(lithops_pack("[o]", inner));
 }
 
+/* lithops_vpack() is the same without the error. */
 static lithops_value *vpack(lithops_error *err, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    lithops_value *value = lithops__vpack(err, format, args);
+    lithops_value *value = err ? lithops__vpack(err, format, args) : lithops_vpack(format, args);
     va_end(args);
     return value;
 }
@@ -217,11 +227,13 @@ static void failed_packs_consume_their_values(void **state)
           lithops_value_int(1));
     FAILS("a key is NULL, holds a NUL, or is not UTF-8", "{s%:o}", "a\0b", (size_t)3,
           lithops_value_int(1));
-    FAILS("item 0: the bytes are NULL", "[yo]", NULL, (size_t)5, lithops_value_int(1));
+    FAILS("item 0: the bytes are NULL", "[yo]", (const void *)NULL, (size_t)5,
+          lithops_value_int(1));
     FAILS("item 0: the value belongs to another one; 'O' copies it", "[oo]", item,
           lithops_value_int(1));
     FAILS("the value is NULL", "O", (lithops_value *)NULL);
-    FAILS("wrong format 'o}': more than one value at offset 1", "o}", lithops_value_int(1));
+    assert_null(vpack(NULL, "[os]", lithops_value_int(1), (const char *)NULL));
+    FAILS("more than one value at offset 1 of the format 'o}'", "o}", lithops_value_int(1));
 #undef FAILS
     lithops_value_free(owned);
 }

@@ -62,7 +62,7 @@ static void wrong_types_read_as_nothing(void **state)
         lithops_pack("{s:i}", "7", 7),
         lithops_range(7, 8),
     };
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+    for (size_t i = 0; i < sizeof values / sizeof(lithops_value *); i++) {
         const lithops_value *v = values[i];
         lithops_type type = lithops_value_type(v);
         assert_true(lithops_value_get_bool(v) == (type == LITHOPS_BOOL));
@@ -92,7 +92,7 @@ static void wrong_types_read_as_nothing(void **state)
         struct lithops__list_view view;
         assert_true(lithops__value_list_view(v, &view) == (type == LITHOPS_LIST));
     }
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+    for (size_t i = 0; i < sizeof values / sizeof(lithops_value *); i++)
         lithops_value_free(values[i]);
     assert_string_equal(lithops_type_name(LITHOPS_MAP), "map");
     assert_string_equal(lithops_type_name((lithops_type)99), "unknown type");
@@ -444,7 +444,7 @@ static void equality_is_by_content(void **state)
         lithops_value_list(),
         lithops_value_map(),
     };
-    size_t count = sizeof v / sizeof *v;
+    size_t count = sizeof v / sizeof(lithops_value *);
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < count; k++)
             assert_true(lithops_value_equal(v[i], v[k]) == (i == k));

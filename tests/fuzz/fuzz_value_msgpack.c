@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fuzzer of the MessagePack decoder: the input is what should be one encoded value.
+ *
+ * What decodes must come back from its own encoding, which is never longer than the input; from
+ * its copy; and from its JSON, where it has one. What does not decode must say where. */
+#include "value/value.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(bool condition, const char *what)
+{
+    if (!condition) {
+        fprintf(stderr, "fuzz_value_msgpack: %s\n", what);
+        abort();
+    }
+}
+
+static void check_encoding(const lithops_value *value, size_t size)
+{
+    struct lithops__buffer out = LITHOPS__BUFFER_INIT;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    must(lithops__value_encode(value, &out, &err) == 0, err.message);
+    must(out.len <= size, "the shortest form is longer than another one");
+    lithops_value *again = lithops__value_decode(out.data, out.len, &err);
+    must(again != NULL, err.message);
+    must(lithops_value_equal(value, again), "encoded and decoded, it is another one");
+    lithops_value_free(again);
+    lithops__buffer_deinit(&out);
+}
+
+static void check_json(const lithops_value *value)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    char *text = NULL;
+    int code = lithops_value_to_json(value, &text, &err);
+    must(code == 0 || code == LITHOPS_ETYPE, err.message);
+    if (code != 0)
+        return;
+    lithops_value *again = lithops_value_from_json(text, strlen(text), &err);
+    must(again != NULL, err.message);
+    must(lithops_value_equal(value, again), "written and read as JSON, it is another one");
+    lithops_value_free(again);
+    free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_value *value = lithops__value_decode(data, size, &err);
+    if (!value) {
+        must(err.code == LITHOPS_EPARSE, err.message);
+        must(strncmp(err.message, "MessagePack, byte ", 18) == 0, "no position");
+        return 0;
+    }
+    check_encoding(value, size);
+    check_json(value);
+    lithops_value *copy = lithops_value_copy(value);
+    must(lithops_value_equal(value, copy), "the copy is another one");
+    lithops_value_free(copy);
+    lithops_value_free(value);
+    return 0;
+}
