@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "core/core.h"
 #include "core/logfile.h"
+#include "core/settings.h"
 #include "ipc/bell.h"
 #include "storage/storage.h"
 #include "value/value.h"
@@ -128,8 +129,12 @@ static int open_compute(lithops_executor *fexec, lithops_error *err)
 {
     struct lithops__control *control = fexec->table.area.control;
     control->ticks_per_ms = ticks_per_ms();
-    int64_t timeout_s = lithops__config_int(fexec->config, "lithops", "execution_timeout");
-    fexec->timeout_ticks = (uint64_t)timeout_s * 1000 * control->ticks_per_ms;
+    fexec->timeout_ticks =
+        lithops__settings_timeout_ms(fexec->config, fexec->driver->name) * control->ticks_per_ms;
+    int64_t chunk = lithops__config_int(fexec->config, "lithops", "chunksize");
+    fexec->chunksize = chunk > 0 ? chunk : LITHOPS_DEFAULT;
+    double limit_mib = lithops__config_double(fexec->config, "lithops", "data_limit");
+    fexec->data_limit_bytes = limit_mib > 0 ? (uint64_t)(limit_mib * (1 << 20)) : 0;
     int64_t memory_mb = lithops__config_int(fexec->config, fexec->driver->name, "runtime_memory");
     fexec->memory_bytes = memory_mb > 0 ? (uint64_t)memory_mb << 20 : 0;
     fexec->compute = calloc(1, fexec->driver->state_size);
@@ -161,7 +166,8 @@ lithops_executor *lithops_executor_open(const lithops_executor_options *options,
     lithops__fork_mark();
     atomic_init(&fexec->refs, 1);
     make_id(fexec->id, sizeof fexec->id);
-    if (lithops__config_load(options, &fexec->config, err) != 0 || choose_driver(fexec, err) != 0)
+    if (lithops__config_load(options, &fexec->config, err) != 0 ||
+        lithops__settings_log(fexec->config, err) != 0 || choose_driver(fexec, err) != 0)
         goto failed;
     uint32_t workers = fexec->driver->ops->workers(fexec->config);
     if (lithops__table_open(&fexec->table, fexec->id, workers, memory_limit(fexec->config), err))

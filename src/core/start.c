@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { FIRST_PAGE = 16, LARGEST_PAGE = 4096, PAGE_DISTANCE = 16 };
 
@@ -132,6 +133,35 @@ static int store_inputs(struct lithops__table *table, struct lithops__range *ran
     return rc;
 }
 
+/* Size of the inputs as they travel. */
+static uint64_t input_bytes(const struct lithops__table *table, const struct lithops__range *range)
+{
+    uint64_t count = atomic_load(&range->count);
+    if (range->input_kind == LITHOPS__INPUT_RANGE)
+        return 0;
+    if (range->input_kind != LITHOPS__INPUT_SLOTS)
+        return count * range->input_bytes;
+    const struct lithops__slot *slots = lithops__at(&table->area, range->inputs);
+    uint64_t bytes = count * sizeof *slots;
+    for (uint64_t i = 0; i < count; i++)
+        if (slots[i].content > LITHOPS__CONTENT_INLINE)
+            bytes += lithops__payload_bytes(&table->area, slots[i].payload).len;
+    return bytes;
+}
+
+/* Size of the file that holds the function. The program's does not change while it runs. */
+static uint64_t image_bytes(const lithops_function *function)
+{
+    static _Atomic uint64_t program;
+    struct stat status;
+    if (function->library)
+        return stat(function->library, &status) == 0 ? (uint64_t)status.st_size : 0;
+    uint64_t size = atomic_load(&program);
+    if (size == 0 && stat("/proc/self/exe", &status) == 0)
+        atomic_store(&program, size = (uint64_t)status.st_size);
+    return size;
+}
+
 /* ---- options ------------------------------------------------------------------------------------- */
 
 static int check_positive(int64_t value, const char *name, const char *unit, lithops_error *err)
@@ -231,9 +261,8 @@ static void set_limits(lithops_executor *fexec, struct lithops__job *job,
     range->memory_bytes = plan->runtime_memory_mb == LITHOPS_DEFAULT
                               ? fexec->memory_bytes
                               : (uint64_t)plan->runtime_memory_mb << 20;
-    range->chunk = plan->chunksize == LITHOPS_DEFAULT ? 0
-                   : plan->chunksize > UINT32_MAX     ? UINT32_MAX
-                                                      : (uint32_t)plan->chunksize;
+    int64_t chunk = plan->chunksize == LITHOPS_DEFAULT ? fexec->chunksize : plan->chunksize;
+    range->chunk = chunk == LITHOPS_DEFAULT ? 0 : chunk > UINT32_MAX ? UINT32_MAX : (uint32_t)chunk;
     range->job_kind = plan->kind;
     range->job_number = job->number;
     job->memory_mb = (int64_t)(range->memory_bytes >> 20);
@@ -262,10 +291,13 @@ static int build(lithops_executor *fexec, struct lithops__job_plan *plan, struct
     range->function = function;
     job->number = fexec->next_number++;
     set_limits(fexec, job, range, plan);
-    uint64_t used = table->heap.top;
     rc = plan->inputs ? store_inputs(table, range, plan->inputs, err)
                       : make_slots(table, range, count ? count : 1, err);
-    job->data_bytes = table->heap.top - used;
+    job->data_bytes = rc == 0 ? input_bytes(table, range) : 0;
+    if (fexec->data_limit_bytes && job->data_bytes > fexec->data_limit_bytes)
+        rc = lithops__fail(err, LITHOPS_EUSAGE,
+                           "the inputs take %llu bytes, more than data_limit of the configuration",
+                           (unsigned long long)job->data_bytes);
     if (rc == 0)
         rc = store_spec(table, range, plan, manifest, err);
     if (rc == 0)
@@ -302,6 +334,7 @@ int lithops__job_start(lithops_executor *fexec, struct lithops__job_plan *plan,
     if (job) {
         job->created = plan->created;
         job->partitioned = plan->partitioned;
+        job->image_bytes = image_bytes(plan->function);
         pthread_mutex_lock(&fexec->table.lock);
         rc = build(fexec, plan, job, manifest, err);
         pthread_mutex_unlock(&fexec->table.lock);
@@ -338,11 +371,20 @@ int lithops__job_submit(struct lithops__job *job, lithops_error *err)
 
 /* ---- single calls -------------------------------------------------------------------------------- */
 
+/* A function of a library may have been freed, and another one opened at its address. */
+static bool is_page_of(const lithops_executor *fexec, const struct lithops__page_ref *page,
+                       const lithops_function *function)
+{
+    return page->function == function &&
+           (!function->library || !page->job ||
+            lithops__table_is_function(&fexec->table, page->function_index, function));
+}
+
 static struct lithops__page_ref *find_page(lithops_executor *fexec,
                                            const lithops_function *function)
 {
     for (unsigned i = 0; i < LITHOPS__OPEN_PAGES; i++)
-        if (fexec->pages[i].function == function)
+        if (is_page_of(fexec, &fexec->pages[i], function))
             return &fexec->pages[i];
     struct lithops__page_ref *page = &fexec->pages[fexec->next_page++ % LITHOPS__OPEN_PAGES];
     lithops__page_close(page);
@@ -386,6 +428,7 @@ static int open_page(lithops_executor *fexec, struct lithops__page_ref *page, li
         rc = range->numbers ? make_slots(table, range, capacity, err) : fail_space(err);
     }
     job->is_page = true;
+    job->image_bytes = image_bytes(function);
     job->handles = calloc(capacity, sizeof *job->handles);
     job->submit_times = malloc(capacity * sizeof *job->submit_times);
     if (rc == 0 && (!job->handles || !job->submit_times))

@@ -75,5 +75,7 @@ const struct lithops__call_extra *lithops__table_extra(const struct lithops__are
 struct lithops_function;
 int lithops__table_function(struct lithops__table *table, const struct lithops_function *function,
                             uint32_t *ret_index, lithops_error *err);
+bool lithops__table_is_function(const struct lithops__table *table, uint32_t index,
+                                const struct lithops_function *function);
 
 #endif
