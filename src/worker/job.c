@@ -61,25 +61,30 @@ static const char *string_at(const struct lithops__area *area, lithops__offset o
     return offset ? lithops__at(area, offset) : NULL;
 }
 
-static int load(struct lithops__worker_process *process, struct lithops__job_context *job,
-                const struct lithops__range *range, lithops_error *err)
+static int read_spec(const struct lithops__area *area, struct lithops__job_context *job,
+                     const struct lithops__range *range, lithops_error *err)
 {
-    const struct lithops__area *area = &process->area;
-    if (range->spec) {
-        job->spec = lithops__value_decode(lithops__at(area, range->spec), range->spec_len, err);
-        if (!job->spec)
-            return err->code;
-        job->extra_args = lithops_value_get(job->spec, "extra_args");
-        job->env = lithops_value_get(job->spec, "env");
-        job->manifest = lithops_value_get(job->spec, "manifest");
-    }
+    if (!range->spec)
+        return 0;
+    job->spec = lithops__value_decode(lithops__at(area, range->spec), range->spec_len, err);
+    if (!job->spec)
+        return err->code;
+    job->extra_args = lithops_value_get(job->spec, "extra_args");
+    job->env = lithops_value_get(job->spec, "env");
+    job->manifest = lithops_value_get(job->spec, "manifest");
+    return 0;
+}
+
+void lithops__job_load(struct lithops__job_context *job, const struct lithops__area *area,
+                       const struct lithops__range *range)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
     const struct lithops__function_slot *function = &area->functions[range->function];
-    int rc = lithops__image_attach(job->manifest, err);
-    if (rc == 0)
-        rc = lithops__function_load(string_at(area, function->library),
-                                    string_at(area, function->symbol),
-                                    string_at(area, function->signature), &job->callable, err);
-    return rc;
+    if (lithops__image_attach(job->manifest, &err) == 0)
+        lithops__function_load(string_at(area, function->library),
+                               string_at(area, function->symbol),
+                               string_at(area, function->signature), &job->callable, &err);
+    job->load_error = err;
 }
 
 struct lithops__job_context *lithops__job_enter(struct lithops__worker_process *process,
@@ -104,9 +109,8 @@ struct lithops__job_context *lithops__job_enter(struct lithops__worker_process *
     memset(job, 0, sizeof *job);
     job->range = range_id + 1;
     job->generation = generation;
-    lithops_error err = LITHOPS_ERROR_INIT;
-    if (load(process, job, range, &err) != 0)
-        job->load_error = err;
-    make_current(process, job);
+    job->load_error.code = LITHOPS__NOT_LOADED;
+    (void)read_spec(&process->area, job, range, &job->load_error);
+    make_current(process, job); /* before loading: constructors of libraries see it */
     return job;
 }

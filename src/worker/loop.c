@@ -55,13 +55,15 @@ static void store_error(lithops_call *call)
 /* Run the function and leave its outcome in `call`. */
 static unsigned run_function(lithops_call *call)
 {
-    int rc;
-    if (call->job->load_error.code != 0) {
-        call->error = call->job->load_error;
-        call->used = true;
-        rc = call->error.code;
+    struct lithops__job_context *job = call->job;
+    if (job->load_error.code == LITHOPS__NOT_LOADED)
+        lithops__job_load(job, &call->process->area, call->range);
+    int rc = job->load_error.code;
+    if (rc == 0) {
+        rc = lithops__callable_run(&job->callable, call);
     } else {
-        rc = lithops__callable_run(&call->job->callable, call);
+        call->error = job->load_error;
+        call->used = true;
     }
     if (rc == 0)
         return LITHOPS__SUCCESS;
@@ -261,7 +263,7 @@ static void visit_begin(struct visit *visit, lithops_call *call,
     call->process = process;
     call->range = visit->range;
     call->job = lithops__job_enter(process, range);
-    if (visit->range->memory_bytes != process->memory_bytes && call->job->load_error.code == 0)
+    if (visit->range->memory_bytes != process->memory_bytes && call->job->load_error.code >= 0)
         (void)lithops__limits_enter(process, visit->range->memory_bytes, &call->job->load_error);
 }
 

@@ -20,8 +20,11 @@ struct lithops__job_context {
     lithops_value *spec; /* decoded; NULL when there is nothing special */
     const lithops_value *extra_args, *env, *manifest; /* parts of spec, or NULL */
     struct lithops__callable callable;
-    lithops_error load_error; /* every call fails with it when its code is not 0 */
+    /* Every call fails with it when its code is negative. LITHOPS__NOT_LOADED: the function is
+     * loaded by the first call, so that a library which crashes or hangs then costs that call. */
+    lithops_error load_error;
 };
+enum { LITHOPS__NOT_LOADED = 1 };
 
 struct lithops__saved_variable {
     char *name, *value; /* value NULL: was not set */
@@ -90,6 +93,9 @@ void lithops__worker_wait_for(struct lithops__worker_process *process,
 /* job.c */
 struct lithops__job_context *lithops__job_enter(struct lithops__worker_process *process,
                                                 uint32_t range);
+/* Load the job's libraries and find its function; sets load_error. */
+void lithops__job_load(struct lithops__job_context *job, const struct lithops__area *area,
+                       const struct lithops__range *range);
 
 /* call.c: what the loop needs of a call */
 void lithops__call_find_input(lithops_call *call);
