@@ -198,6 +198,12 @@ static int bind(struct binding *binding, const char *format, va_list *args)
         if (!value && !optional)
             return lithops__fail(err, LITHOPS_EARG, "argument '%s' (number %zu) is missing", name,
                                  binding->position + 1);
+        if (value && positional(binding->extra, false) < 0) {
+            const lithops_value *again = lithops_value_get(binding->extra, name);
+            if (again && again != value)
+                return lithops__fail(err, LITHOPS_EARG,
+                                     "argument '%s' is in the input and in extra_args", name);
+        }
         if (!value)
             skip_pointer(&format, args);
         else if (lithops__unpack_one(value, err, &format, args) != 0) {
