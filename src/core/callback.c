@@ -32,7 +32,7 @@ static void *run_callbacks(void *user)
         uint32_t seen = lithops__bell_prepare(control);
         pthread_mutex_lock(&fexec->table.lock);
         bool ready = take_ready(fexec, &callback);
-        bool over = !ready && fexec->closed;
+        bool over = !ready && fexec->callbacks_end;
         pthread_mutex_unlock(&fexec->table.lock);
         if (over)
             return NULL;
@@ -107,7 +107,11 @@ int lithops_future_on_done(lithops_future *future,
 
 void lithops__callbacks_stop(lithops_executor *fexec)
 {
-    if (!fexec->has_callback_thread)
+    pthread_mutex_lock(&fexec->table.lock);
+    fexec->callbacks_end = true;
+    bool has_thread = fexec->has_callback_thread;
+    pthread_mutex_unlock(&fexec->table.lock);
+    if (!has_thread)
         return;
     lithops__bell_landed(fexec->table.area.control);
     pthread_join(fexec->callback_thread, NULL);

@@ -97,6 +97,7 @@ struct lithops_executor {
 
     pthread_t callback_thread; /* started with the first callback */
     bool has_callback_thread;  /* [L] */
+    bool callbacks_end;        /* [L] every call is done: no callback is to come any more */
     struct lithops__callback *callbacks; /* [L] */
     size_t callback_count, callback_capacity;
 };

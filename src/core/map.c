@@ -310,12 +310,19 @@ static int link_call(struct lithops__job *job, uint64_t index, lithops_future *i
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     }
     *link = (struct link){lithops__job_ref(job), index};
-    int rc = lithops_future_on_done(input, input_is_done, link, err);
-    if (rc != 0) {
-        lithops__job_unref(job);
-        free(link);
+    lithops_error refused = {.code = LITHOPS_ECLOSED}; /* what is done needs no callback */
+    if (!lithops_future_is_done(input) &&
+        lithops_future_on_done(input, input_is_done, link, &refused) == 0)
+        return 0;
+    if (refused.code == LITHOPS_ECLOSED) { /* its executor may be closed: then it is done too */
+        input_is_done(input, link);
+        return 0;
     }
-    return rc;
+    lithops__job_unref(job);
+    free(link);
+    if (err)
+        *err = refused;
+    return refused.code;
 }
 
 lithops_futures *lithops_map_futures(lithops_executor *fexec, const lithops_function *func,
