@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the tests of the public API share. They know the installed headers only.
+ *
+ * Every wait has a limit, so that a call that never ends fails one test and not the whole run. */
+#ifndef LITHOPS_TESTS_API_H
+#define LITHOPS_TESTS_API_H
+
+#include <lithops/lithops.h>
+
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { LIMIT_MS = 60000 };
+
+extern lithops_executor *fexec; /* of the test group, two worker processes */
+extern lithops_error err;       /* of the call that was made last */
+extern char folder[64];         /* for files of this test program; removed when it ends */
+
+/* The first lines of main(): be a worker, or make the folder. */
+void api_init(int *argc, char ***argv);
+/* The last one: remove the folder; a process or a descriptor that is left fails the run. */
+int api_finish(int failed);
+
+/* Group fixtures: open and close `fexec`. */
+int api_open_group(void **state);
+int api_close_group(void **state);
+
+/* An executor with storage in `folder`; `settings` is JSON for the section localhost. */
+lithops_executor *api_open(const char *settings);
+
+/* The same with the limit on the wait that every test sets. */
+extern const lithops_wait_options within_limit;
+
+lithops_value *api_json(const char *text);
+char *api_to_json(const lithops_value *value); /* for free() */
+
+/* Wait for the result and compare it with JSON text; drops the future. */
+#define result_is(future, json) api_result_is(future, json, __FILE__, __LINE__)
+void api_result_is(lithops_future *future, const char *json, const char *file, int line);
+/* Wait for the failure; drops the future. `text` is part of the message. */
+#define call_fails(future, code, text) api_call_fails(future, code, text, __FILE__, __LINE__)
+void api_call_fails(lithops_future *future, int code, const char *text, const char *file, int line);
+/* Wait for all results of a sequence; drops it. */
+#define results_are(futures, json) api_results_are(futures, json, __FILE__, __LINE__)
+void api_results_are(lithops_futures *futures, const char *json, const char *file, int line);
+
+#define succeeds(expr) api_succeeds(expr, #expr, __FILE__, __LINE__)
+void api_succeeds(int rc, const char *what, const char *file, int line);
+/* `expr` gives `code`, and `err` says the same with `text` in its message. */
+#define fails(expr, err_code, text)                                                                    \
+    do {                                                                                           \
+        memset(&err, 0, sizeof err);                                                               \
+        api_fails(expr, err_code, text, #expr, __FILE__, __LINE__);                                    \
+    } while (0)
+void api_fails(int rc, int code, const char *text, const char *what, const char *file, int line);
+/* `expr` gives NULL and fills `err`. */
+#define is_refused(expr, err_code, text)                                                               \
+    do {                                                                                           \
+        memset(&err, 0, sizeof err);                                                               \
+        if ((expr) != NULL)                                                                        \
+            _fail(__FILE__, __LINE__);                                                             \
+        api_fails(err.code, err_code, text, #expr, __FILE__, __LINE__);                                \
+    } while (0)
+
+/* A pointer that must not be NULL; else `err` is printed. */
+#define not_null(expr) api_not_null(expr, #expr, __FILE__, __LINE__)
+void *api_not_null(void *pointer, const char *what, const char *file, int line);
+
+/* Write `folder`/name. @return its path, in a buffer that the next four calls leave alone */
+const char *api_write_file(const char *name, const void *data, size_t len);
+double api_now(void); /* seconds */
+size_t api_open_descriptors(void);
+size_t api_children(void);
+size_t api_mapped_kb(const char *field); /* of /proc/self/status */
+
+#endif
