@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening storages: by name, by configuration, by driver; and walking folder trees. */
+#include "storage/storage.h"
+#include "storage/tree.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/lithops-test-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static void configured_storage_is_opened(void **state)
+{
+    (void)state;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    lithops_value *config = lithops_pack("{s:{s:s,s:s}}", "localhost", "storage_root", folder,
+                                         "storage_bucket", "mine");
+    options.config = config;
+    struct lithops__config *checked;
+    if (lithops__config_load(&options, &checked, &err) != 0)
+        fail_msg("%s", err.message);
+    lithops_storage *storage = lithops__storage_open(checked, NULL, &err);
+    if (!storage)
+        fail_msg("%s", err.message);
+    assert_string_equal(lithops_storage_backend(storage), "localhost");
+    assert_string_equal(lithops_storage_bucket(storage), "mine");
+    lithops_value *object =
+        lithops_cloudobject_put(storage, (lithops_bytes){"x", 1}, NULL, "k", &err);
+    assert_non_null(object);
+    char path[128];
+    snprintf(path, sizeof path, "%s/mine/k", folder);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(lithops_cloudobject_delete(storage, object, &err), 0);
+    lithops_value_free(object);
+
+    assert_ptr_equal(lithops__storage_ref(storage), storage);
+    lithops_storage_close(storage);
+    assert_string_equal(lithops_storage_backend(storage), "localhost"); /* one is left */
+    lithops_storage_close(storage);
+
+    assert_null(lithops__storage_open(checked, "floppy", &err));
+    assert_int_equal(err.code, LITHOPS_EUNSUPPORTED);
+    assert_string_equal(err.message,
+                        "storage backend 'floppy' is not built in; there is: localhost");
+    lithops__config_free(checked);
+    lithops_value_free(config);
+}
+
+static void a_storage_opens_by_name(void **state)
+{
+    (void)state;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    setenv("TMPDIR", folder, 1);
+    setenv("HOME", folder, 1);
+    setenv("LITHOPS_CONFIG", "lithops: {backend: localhost}", 1);
+    lithops_storage *storage = lithops_storage_open("localhost", NULL, &err);
+    if (!storage)
+        fail_msg("%s", err.message);
+    assert_string_equal(lithops_storage_bucket(storage), "storage");
+    lithops_storage_close(storage);
+    storage = lithops_storage_open(NULL, NULL, &err);
+    assert_non_null(storage);
+    assert_string_equal(lithops_storage_backend(storage), "localhost");
+    lithops_storage_close(storage);
+    assert_null(lithops_storage_open("aws_s3", NULL, &err));
+    assert_int_equal(err.code, LITHOPS_EUNSUPPORTED);
+    assert_null(lithops_storage_open(NULL, "/no/such/config", &err));
+    assert_int_equal(err.code, LITHOPS_ENOTFOUND);
+    unsetenv("TMPDIR");
+    unsetenv("LITHOPS_CONFIG");
+}
+
+static void drivers_are_checked(void **state)
+{
+    (void)state;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_storage_driver old = lithops__storage_localhost;
+    old.abi = LITHOPS_STORAGE_ABI + 1;
+    assert_null(lithops__storage_open_driver(&old, NULL, NULL, &err));
+    assert_int_equal(err.code, LITHOPS_EUNSUPPORTED);
+    lithops_value *settings = lithops_pack("{s:s}", "storage_root", folder);
+    assert_null(
+        lithops__storage_open_driver(&lithops__storage_localhost, settings, "../bad", &err));
+    assert_int_equal(err.code, LITHOPS_EUSAGE);
+    lithops_value_free(settings);
+    for (size_t i = 0; lithops__storage_drivers[i]; i++) {
+        const lithops_storage_driver *driver = lithops__storage_drivers[i];
+        const lithops_storage_ops *ops = driver->ops;
+        assert_true(ops->open && ops->close && ops->put && ops->read && ops->head && ops->list &&
+                    ops->del);
+        assert_int_equal(ops->path != NULL, !!(driver->caps & LITHOPS_STORAGE_LOCAL_FILES));
+    }
+}
+
+/* ---- trees --------------------------------------------------------------------------------- */
+
+static int append(const char *path, const struct stat *st, void *user)
+{
+    (void)st;
+    char *all = user;
+    snprintf(all + strlen(all), 4096 - strlen(all), "%s|", path);
+    return 0;
+}
+
+static void trees_are_walked_in_key_order(void **state)
+{
+    (void)state;
+    char tree[80];
+    snprintf(tree, sizeof tree, "%s/tree", folder);
+    int root = -1;
+    assert_int_equal(mkdir(tree, 0700), 0);
+    root = open(tree, O_PATH | O_DIRECTORY);
+    const char *const files[] = {"a/c", "a/b/x", "a-b", "a.b", "a0", "b", ".h/x"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const char *slash = strrchr(files[i], '/');
+        int where =
+            lithops__tree_open(root, files[i], slash ? (size_t)(slash - files[i]) : 0, true);
+        assert_true(where >= 0);
+        close(openat(where, slash ? slash + 1 : files[i], O_WRONLY | O_CREAT, 0600));
+        close(where);
+    }
+    assert_int_equal(symlinkat("b", root, "link"), 0);
+    assert_int_equal(symlinkat("a", root, "link-to-folder"), 0);
+    assert_int_equal(symlinkat("gone", root, "link-to-nothing"), 0);
+    char all[4096] = "";
+    struct lithops__tree_options options = {.path_max = SIZE_MAX};
+    lithops_error err = LITHOPS_ERROR_INIT;
+    assert_int_equal(lithops__tree_walk(root, "", &options, append, all, &err), 0);
+    assert_string_equal(all, ".h/x|a-b|a.b|a/b/x|a/c|a0|b|");
+    all[0] = '\0';
+    options.follow_links = true;
+    assert_int_equal(lithops__tree_walk(root, "l", &options, append, all, &err), 0);
+    assert_string_equal(all, "link|");
+    all[0] = '\0';
+    options.path_max = 3;
+    assert_int_equal(lithops__tree_walk(root, "a", &options, append, all, &err), 0);
+    assert_string_equal(all, "a-b|a.b|a/c|a0|");
+    assert_int_equal(lithops__tree_open(root, "b", 1, false), -20 /* ENOTDIR */);
+    assert_int_equal(lithops__tree_open(root, "link-to-folder", 14, false), -20);
+    assert_int_equal(lithops__tree_open(root, "none", 4, false), -2 /* ENOENT */);
+    close(root);
+}
+
+/* A tree deeper than a path can be is an error, not a listing with holes. */
+static void a_tree_that_is_too_deep_is_an_error(void **state)
+{
+    (void)state;
+    char tree[80], all[4096] = "";
+    snprintf(tree, sizeof tree, "%s/deep", folder);
+    assert_int_equal(mkdir(tree, 0700), 0);
+    int root = open(tree, O_PATH | O_DIRECTORY), at = dup(root);
+    char name[256];
+    memset(name, 'd', 255);
+    name[255] = '\0';
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(mkdirat(at, name, 0700), 0);
+        int next = openat(at, name, O_PATH | O_DIRECTORY);
+        close(at);
+        at = next;
+    }
+    close(at);
+    struct lithops__tree_options options = {.path_max = SIZE_MAX};
+    lithops_error err = LITHOPS_ERROR_INIT;
+    assert_int_equal(lithops__tree_walk(root, "", &options, append, all, &err), LITHOPS_EIO);
+    assert_non_null(strstr(err.message, "too long"));
+    options.path_max = 1024; /* what lies below cannot be named by a key */
+    assert_int_equal(lithops__tree_walk(root, "", &options, append, all, &err), 0);
+    assert_string_equal(all, "");
+    close(root);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    /* Not nftw(): the deep tree's paths are longer than a system call takes. */
+    char rm[] = "rm", options[] = "-rf";
+    char *const arguments[] = {rm, options, folder, NULL};
+    pid_t child;
+    int status = -1;
+    if (posix_spawnp(&child, "rm", NULL, NULL, arguments, environ) == 0)
+        waitpid(child, &status, 0);
+    return status;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(configured_storage_is_opened),
+        cmocka_unit_test(a_storage_opens_by_name),
+        cmocka_unit_test(drivers_are_checked),
+        cmocka_unit_test(trees_are_walked_in_key_order),
+        cmocka_unit_test(a_tree_that_is_too_deep_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
