@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Planning: from names to byte ranges.
+ *
+ * A plan asks for names and sizes only. Where lines begin is the workers' business, so a plan of a
+ * terabyte costs one look per object. */
+#include "partition/partition.h"
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "partition/names.h"
+#include "partition/separator.h"
+#include "partition/spec.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SMALL_CHUNK (1 << 20)
+/* Beyond this the specs alone take gigabytes: surely a wrong unit. */
+#define CHUNKS_MAX 10000000u
+
+struct plan {
+    const struct lithops__partition_options *options;
+    lithops_value *specs;
+    struct lithops__buffer counts; /* size_t per object */
+    size_t objects, chunks;
+};
+
+static int check_options(const struct lithops__partition_options *options, lithops_error *err)
+{
+    if (options->chunk_size != LITHOPS_DEFAULT && options->chunk_size <= 0)
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "obj_chunk_size is %lld; it is a number of bytes above 0",
+                             (long long)options->chunk_size);
+    if (options->chunk_number != LITHOPS_DEFAULT && options->chunk_number <= 0)
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "obj_chunk_number is %lld; it is a number of chunks above 0",
+                             (long long)options->chunk_number);
+    if (options->chunk_number == LITHOPS_DEFAULT && options->chunk_size != LITHOPS_DEFAULT &&
+        options->chunk_size < SMALL_CHUNK)
+        lithops__log(LITHOPS_LOG_WARNING, "partition",
+                     "obj_chunk_size is %lld bytes; below 1 MiB, starting calls may cost more than "
+                     "the calls",
+                     (long long)options->chunk_size);
+    if (!options->newline)
+        return 0;
+    struct lithops__separator separator;
+    int rc = lithops__separator_init(
+        &separator, (lithops_bytes){options->newline, strlen(options->newline)}, err);
+    if (rc == 0)
+        lithops__separator_deinit(&separator);
+    return rc;
+}
+
+/* How many chunks, and how large. By number they differ by one byte at most. */
+static uint64_t count_chunks(const struct lithops__partition_options *options, uint64_t size,
+                             bool parts, uint64_t *ret_chunk_size)
+{
+    uint64_t number = 1;
+    if (parts && size != UINT64_MAX && size > 0) {
+        if (options->chunk_number != LITHOPS_DEFAULT)
+            number =
+                (uint64_t)options->chunk_number < size ? (uint64_t)options->chunk_number : size;
+        else if (options->chunk_size != LITHOPS_DEFAULT)
+            number = (size - 1) / (uint64_t)options->chunk_size + 1;
+    }
+    *ret_chunk_size = number == 1 ? size : (size - 1) / number + 1;
+    if (number > 1 && options->chunk_number == LITHOPS_DEFAULT)
+        *ret_chunk_size = (uint64_t)options->chunk_size;
+    return number;
+}
+
+static uint64_t chunk_start(const struct lithops__partition_options *options, uint64_t i,
+                            uint64_t number, uint64_t size)
+{
+    if (i == number)
+        return size;
+    if (options->chunk_number == LITHOPS_DEFAULT)
+        return i ? i * (uint64_t)options->chunk_size : 0;
+    return (uint64_t)((unsigned __int128)i * size / number);
+}
+
+static int cut(const lithops_object *found, bool parts, void *user, lithops_error *err)
+{
+    struct plan *plan = user;
+    lithops_object object = *found;
+    uint64_t size = object.object_size_bytes;
+    uint64_t number = count_chunks(plan->options, size, parts, &object.chunk_size_bytes);
+    if (!parts && (plan->options->chunk_number != LITHOPS_DEFAULT ||
+                   plan->options->chunk_size != LITHOPS_DEFAULT))
+        lithops__log(LITHOPS_LOG_INFO, "partition",
+                     "%s is one chunk: its server does not give parts", object.url);
+    if (number > CHUNKS_MAX - plan->chunks)
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "the objects make more than %u chunks; give a larger obj_chunk_size "
+                             "or a smaller obj_chunk_number",
+                             CHUNKS_MAX);
+    for (uint64_t i = 0; i < number; i++) {
+        object.part = (int64_t)i;
+        object.total_parts = (int64_t)number;
+        object.range_start = chunk_start(plan->options, i, number, size);
+        object.range_end = chunk_start(plan->options, i + 1, number, size);
+        lithops_value *spec = lithops__spec_encode(&object, plan->options->newline);
+        if (!spec || lithops_value_append(plan->specs, spec) != 0)
+            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for %zu chunks",
+                                 plan->chunks + number);
+    }
+    size_t count = (size_t)number;
+    lithops__buffer_append(&plan->counts, &count, sizeof count);
+    plan->objects++;
+    plan->chunks += number;
+    return 0;
+}
+
+int lithops__partition_plan(lithops_storage *storage, const lithops_value *objects,
+                            const struct lithops__partition_options *options,
+                            lithops_value **ret_specs, size_t **ret_counts, size_t *ret_objects,
+                            lithops_error *err)
+{
+    int rc = check_options(options, err);
+    if (rc == 0 && lithops_value_type(objects) != LITHOPS_LIST)
+        rc = lithops__fail(err, LITHOPS_EUSAGE,
+                           "a list of names of objects is expected; a value of type %s was given",
+                           lithops_type_name(lithops_value_type(objects)));
+    if (rc)
+        return rc;
+    char folder[PATH_MAX];
+    const char *base = getcwd(folder, sizeof folder);
+    struct plan plan = {.options = options, .specs = lithops_value_list()};
+    if (!plan.specs)
+        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a plan");
+    for (size_t i = 0; rc == 0 && i < lithops_value_size(objects); i++)
+        rc = lithops__names_expand(lithops_value_at(objects, i), base, storage, cut, &plan, err);
+    if (rc == 0 && !lithops__buffer_reserve(&plan.counts, sizeof(size_t)))
+        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a plan");
+    if (rc) {
+        lithops_value_free(plan.specs);
+        lithops__buffer_deinit(&plan.counts);
+        return rc;
+    }
+    *ret_specs = plan.specs;
+    *ret_counts = (size_t *)(void *)plan.counts.data;
+    *ret_objects = plan.objects;
+    return 0;
+}
