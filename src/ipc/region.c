@@ -11,7 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER = 64, SMALL_BLOCK = 16 << 10, LOOK_AT_MOST = 8 };
+enum {
+    HEADER = 64,
+    LARGE_LEAD = 2 * HEADER, /* from an extent's start to the data of a large block */
+    SMALL_BLOCK = 16 << 10,
+    LOOK_AT_MOST = 8,
+};
 _Static_assert(sizeof(struct lithops__page) == HEADER, "data of an extent is 64-byte aligned");
 
 static unsigned class_of(uint64_t pages)
@@ -141,11 +146,10 @@ lithops__offset lithops__region_alloc(struct lithops__region *region, uint64_t l
     } else {
         if (len > (region->most_pages - 1) * LITHOPS__PAGE)
             return 0;
-        uint64_t pages = (HEADER + sizeof(struct lithops__block) + len + LITHOPS__PAGE - 1) /
-                         LITHOPS__PAGE;
+        uint64_t pages = (LARGE_LEAD + len + LITHOPS__PAGE - 1) / LITHOPS__PAGE;
         if (!take_extent(region, class_of(pages), &region->pending_at))
             return 0;
-        offset = region->base + region->pending_at * LITHOPS__PAGE + 2 * HEADER;
+        offset = region->base + region->pending_at * LITHOPS__PAGE + LARGE_LEAD;
     }
     if (offset) {
         struct lithops__block *block = lithops__at(region->area, offset - sizeof *block);
