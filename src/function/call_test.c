@@ -169,7 +169,6 @@ static void included_files_and_libraries_are_there(void **state)
 
     options.include_modules = NULL;
     future = lithops_call_async(fexec, read_model, lithops_value_null(), &options, &error);
-    assert_int_equal(lithops_future_error(future, &error), 0);
     assert_int_equal(lithops_future_wait(future, 20000, &error), 0);
     assert_int_equal(lithops_future_error(future, &error), LITHOPS_ECALL);
     assert_non_null(strstr(error.message, "no model"));

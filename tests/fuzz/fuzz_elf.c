@@ -11,6 +11,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* A name ends, and within what the file holds. */
+static void check(const char *name, size_t size)
+{
+    if (name && strlen(name) > size)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static int fd = -1;
@@ -24,16 +31,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct lithops__elf *elf;
     if (lithops__elf_open(path, &elf, NULL) != 0)
         return 0;
-    volatile size_t total = 0;
     struct lithops__elf_symbol symbol;
     for (size_t i = 0; i < elf->symbol_count; i++)
         if (lithops__elf_symbol(elf, i, &symbol))
-            total += strlen(symbol.name);
+            check(symbol.name, size);
     for (size_t i = 0; i < elf->needed_count; i++)
-        total += strlen(elf->needed[i]);
-    const char *const names[] = {elf->soname, elf->rpath, elf->runpath};
-    for (size_t i = 0; i < 3; i++)
-        total += names[i] ? strlen(names[i]) : 0;
+        check(elf->needed[i], size);
+    check(elf->soname, size);
+    check(elf->rpath, size);
+    check(elf->runpath, size);
     lithops__elf_find(elf, "function", &symbol);
     lithops__elf_free(elf);
     return 0;
