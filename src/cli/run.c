@@ -29,7 +29,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { FIRST_CALLS = 1024, MOST_CALLS = 1 << 18, LEAST_CALLS = 256, MOST_BATCHES = 500 };
+enum { FIRST_CALLS = 256, MOST_CALLS = 1 << 18, LEAST_CALLS = 64, MOST_BATCHES = 500 };
 #define IN_FLIGHT_BYTES ((uint64_t)64 << 20)
 
 struct cli_done { /* one call whose end is told by a callback */
@@ -398,6 +398,7 @@ static int exit_status(const struct cli_run *run, int rc, lithops_error *err)
 
 int cli_run_finish(struct cli_run *run, int rc, lithops_error *err)
 {
+    cli_output_flush(&run->out, NULL); /* what was written before a failure */
     if (run->fexec && !cli_signals_caught() && (rc == 0 || rc == LITHOPS_ECALL)) {
         cli_progress_end(&run->progress, done_calls(run), run->calls);
         lithops_error after = LITHOPS_ERROR_INIT;
@@ -408,7 +409,6 @@ int cli_run_finish(struct cli_run *run, int rc, lithops_error *err)
         }
     } else {
         cli_progress_clear(&run->progress);
-        cli_output_flush(&run->out, NULL);
     }
     lithops_executor_close(run->fexec); /* cancels what still runs; the last callback ends */
     int status = exit_status(run, rc, err);
