@@ -86,6 +86,7 @@ struct lithops_executor {
     bool limits_prepared;  /* [L] */
     uint64_t timeout_ticks, memory_bytes; /* defaults of the configuration */
     int64_t chunksize;
+    uint32_t retries;
     uint64_t data_limit_bytes; /* of the inputs of a job; 0: none */
     uint32_t next_number;  /* [L] */
     struct lithops__job **jobs; /* [L] in the order in which they were started */

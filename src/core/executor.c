@@ -133,6 +133,7 @@ static int open_compute(lithops_executor *fexec, lithops_error *err)
         lithops__settings_timeout_ms(fexec->config, fexec->driver->name) * control->ticks_per_ms;
     int64_t chunk = lithops__config_int(fexec->config, "lithops", "chunksize");
     fexec->chunksize = chunk > 0 ? chunk : LITHOPS_DEFAULT;
+    fexec->retries = (uint32_t)lithops__config_int(fexec->config, "lithops", "retries");
     double limit_mib = lithops__config_double(fexec->config, "lithops", "data_limit");
     fexec->data_limit_bytes = limit_mib > 0 ? (uint64_t)(limit_mib * (1 << 20)) : 0;
     int64_t memory_mb = lithops__config_int(fexec->config, fexec->driver->name, "runtime_memory");

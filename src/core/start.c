@@ -263,6 +263,10 @@ static void set_limits(lithops_executor *fexec, struct lithops__job *job,
                               : (uint64_t)plan->runtime_memory_mb << 20;
     int64_t chunk = plan->chunksize == LITHOPS_DEFAULT ? fexec->chunksize : plan->chunksize;
     range->chunk = chunk == LITHOPS_DEFAULT ? 0 : chunk > UINT32_MAX ? UINT32_MAX : (uint32_t)chunk;
+    range->retries = fexec->retries;
+    if (range->retries)
+        memset(lithops__range_extras(&fexec->table.area, range), 0,
+               range->capacity * sizeof(uint32_t));
     range->job_kind = plan->kind;
     range->job_number = job->number;
     job->memory_mb = (int64_t)(range->memory_bytes >> 20);

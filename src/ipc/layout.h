@@ -171,7 +171,9 @@ struct lithops__range {
     uint64_t timeout_ticks;
     uint64_t memory_bytes; /* limit of the worker process; 0: none */
     uint32_t chunk;        /* calls per block; 0: adapts */
+    uint32_t retries;      /* a failed call is run again so often; its `extra` counts meanwhile */
     uint32_t dependents;   /* range of the reducers that read this one, plus 1; 0: none */
+    uint32_t dependents_generation;
     char job_kind;         /* 'A', 'M' or 'R' */
     uint32_t job_number;   /* of job "M007": 7 */
     lithops__offset numbers; /* a range of single calls: the job number of each, uint32_t */

@@ -61,6 +61,8 @@ static unsigned run_function(lithops_call *call)
     int rc = job->load_error.code;
     if (rc == 0) {
         rc = lithops__callable_run(&job->callable, call);
+        if (rc == 0 && call->results_failed)
+            rc = call->error.code;
     } else {
         call->error = job->load_error;
         call->used = true;
@@ -139,6 +141,28 @@ static uint32_t tidy_up(struct visit *visit, uint64_t elapsed)
     return (uint32_t)((at - process->region.base) / 16);
 }
 
+/* The call has failed: may it run once more? */
+static bool may_retry(struct visit *visit, uint64_t index)
+{
+    const struct lithops__range *range = visit->range;
+    if (visit->extras[index] >= range->retries || atomic_load(&range->canceled))
+        return false;
+    visit->extras[index]++;
+    atomic_store(&visit->process->line->busy_since, now(visit->process) + 1);
+    return true;
+}
+
+static unsigned run_attempts(struct visit *visit, lithops_call *call, uint64_t index)
+{
+    unsigned outcome = run_function(call);
+    while (outcome == LITHOPS__FAILED && visit->range->retries && may_retry(visit, index)) {
+        lithops__call_drop_result(call);
+        lithops__call_clear(call);
+        outcome = run_function(call);
+    }
+    return outcome;
+}
+
 /* Run call `index`, which this process owns, and publish its outcome. */
 static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
 {
@@ -154,7 +178,7 @@ static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
     if (visit->group_len == 0)
         visit->group_first = index;
 
-    unsigned outcome = run_function(call);
+    unsigned outcome = run_attempts(visit, call, index);
 
     if (call->used)
         lithops__call_clear(call);
@@ -305,29 +329,43 @@ static uint64_t first_reducer_after(const struct lithops__area *area,
     return low;
 }
 
-/* Calls [begin, end) of a range were run here: run the reducers that this has made ready. */
-static void run_reducers(const struct visit *maps, lithops_call *call, uint64_t begin,
-                         uint64_t end)
+/* Run the reducers that map calls [first, last) have made ready; their range is announced. */
+static void run_ready(const struct visit *maps, lithops_call *call, uint32_t id, uint64_t first,
+                      uint64_t last)
 {
     struct lithops__worker_process *process = maps->process;
     struct lithops__area *area = &process->area;
-    uint32_t id = maps->range->dependents - 1;
     const struct lithops__range *reducers = &area->ranges[id];
     uint64_t count = atomic_load(&reducers->count);
-    for (uint64_t r = first_reducer_after(area, reducers, begin); r < count; r++) {
+    for (uint64_t r = first_reducer_after(area, reducers, first); r < count; r++) {
         const struct lithops__gate *gate = gate_of(area, reducers, r);
-        if (gate->begin >= end)
+        if (gate->begin >= last)
             return;
         if (!gate_is_open(maps, gate))
             continue;
-        atomic_store(&process->line->range, id + 1);
         atomic_store(&process->line->begin, r);
         atomic_store(&process->line->end, r + 1);
         struct visit visit;
         visit_begin(&visit, call, process, id);
         (void)run_block(&visit, call, r, r + 1);
-        atomic_store(&process->line->range, (uint32_t)(maps->range - area->ranges) + 1);
     }
+}
+
+/* Calls [begin, end) of a range were run here: run the reducers that this has made ready. Their
+ * range is announced meanwhile in place of the maps'; the client does not free that one as long as
+ * its reducers are there. But another process may have run them, and both ranges be gone by now.
+ * @return false: the maps' are gone, and may not be touched any more */
+static bool run_reducers(const struct visit *maps, lithops_call *call, uint64_t begin,
+                         uint64_t end)
+{
+    struct lithops__area *area = &maps->process->area;
+    struct lithops__worker *line = maps->process->line;
+    uint32_t reducers = maps->range->dependents - 1;
+    uint32_t own = (uint32_t)(maps->range - area->ranges);
+    uint32_t generation = atomic_load(&maps->range->generation);
+    if (lithops__queue_enter(area, line, reducers, maps->range->dependents_generation))
+        run_ready(maps, call, reducers, begin, end);
+    return lithops__queue_enter(area, line, own, generation);
 }
 
 /* A span that offers reducers: skip those whose gate is closed, a map call will open it. */
@@ -404,7 +442,8 @@ static void work_on(struct lithops__worker_process *process, lithops_call *call,
         }
         (void)run_block(&visit, call, begin, begin + count);
         if (visit.range->dependents) {
-            run_reducers(&visit, call, begin, begin + count);
+            if (!run_reducers(&visit, call, begin, begin + count))
+                break;
             visit_begin(&visit, call, process, process->line->range - 1);
         }
     }
@@ -435,7 +474,7 @@ static bool steal_from(struct lithops__worker_process *process, lithops_call *ca
             atomic_store(&process->line->end, i + 1);
             stolen = run_block(&visit, call, i, i + 1) > 0;
             if (stolen && target->dependents)
-                run_reducers(&visit, call, i, i + 1);
+                (void)run_reducers(&visit, call, i, i + 1);
         }
     }
     lithops__queue_leave(process->line);

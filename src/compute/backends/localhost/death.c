@@ -4,7 +4,8 @@
  * The call whose state says RUNNING by this slot ends with an error that says why. Calls of its
  * block that it had not begun are PENDING still; their block is offered again. If it died between
  * claiming a block and saying which, the whole range is offered again: calls that are taken or
- * done are skipped, by their state. */
+ * done are skipped, by their state. Reducers are too: those that its map calls had made ready were
+ * never in a block. */
 #include "base/clock.h"
 #include "base/error.h"
 #include "compute/backends/localhost/pool.h"
@@ -105,6 +106,15 @@ static void settle_running(struct lithops__pool *pool, uint32_t slot, uint32_t r
     uint64_t busy = atomic_load(&line->busy_since);
     struct lithops__settlement settlement = {.start = busy ? busy - 1 : 0};
     describe_death(pool, slot, range, status, &settlement.error);
+    uint32_t *attempts = &lithops__range_extras(&table->area, range)[index];
+    if (range->retries && *attempts < range->retries &&
+        settlement.error.code != LITHOPS_ECANCELED) {
+        ++*attempts;
+        atomic_store(&lithops__range_states(&table->area, range)[index], LITHOPS__PENDING);
+        if (lithops__table_offer(table, range_id, index, index + 1, NULL) == 0)
+            return;
+        atomic_store(&lithops__range_states(&table->area, range)[index], running);
+    }
     struct lithops__call_extra extra = {.log_begin = atomic_load(&line->log_size)};
     off_t end = lseek(pool->slots[slot].log_fd, 0, SEEK_END);
     extra.log_end = end < 0 ? extra.log_begin : (uint64_t)end;
@@ -130,7 +140,7 @@ void lithops__pool_bury(struct lithops__pool *pool, uint32_t slot, const siginfo
             settle_running(pool, slot, range_id, status);
             uint64_t count = atomic_load(&range->count), end = atomic_load(&line->end);
             atomic_store(&range->recount, 1);
-            if (atomic_load(&line->claiming))
+            if (atomic_load(&line->claiming) || range->job_kind == 'R')
                 offer_rest(pool, range_id, 0, count);
             else
                 offer_rest(pool, range_id, atomic_load(&line->begin), end < count ? end : count);
