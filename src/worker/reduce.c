@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The input of a reducer: results of map calls, in call order, read where the map workers wrote
  * them. A reducer is started when all its map calls were taken by some worker, so what it waits
- * for here is running. */
+ * for here is running.
+ *
+ * A failure ends the input, and fails the reducer even if its function takes no notice: a loop that
+ * runs as long as there are results must not make a total out of some of them. */
 #include "base/error.h"
 #include "ipc/payload.h"
 #include "value/value.h"
@@ -25,6 +28,7 @@ int64_t lithops_call_result_count(lithops_call *call)
 static int fail_like(lithops_call *call, const struct lithops__area *area,
                      const struct lithops__record *record, unsigned state, uint64_t index)
 {
+    call->results_failed = true;
     if (state == LITHOPS__CANCELED)
         lithops__fail(&call->error, LITHOPS_ECANCELED, "the map call was cancelled");
     else if (record->payload == 0)
@@ -43,7 +47,7 @@ static int next_record(lithops_call *call, const struct lithops__record **ret_re
     const struct lithops__gate *gate = gate_of(call);
     if (!gate)
         return lithops__fail(&call->error, LITHOPS_EUSAGE, "this call is no reducer");
-    if (call->next_result >= gate->end - gate->begin)
+    if (call->results_failed || call->next_result >= gate->end - gate->begin)
         return 0;
     const struct lithops__area *area = &call->process->area;
     struct lithops__range *maps = &area->ranges[gate->range];
@@ -65,8 +69,11 @@ int lithops_call_next_value(lithops_call *call, const lithops_value **ret_value)
     lithops_value_free(call->item);
     call->item = lithops__payload_value(&call->process->area, lithops__record_content(record),
                                         record->payload, &call->error);
-    if (!call->item)
-        return call->error.code ? call->error.code : (call->error.code = LITHOPS_ENOMEM);
+    if (!call->item) {
+        call->results_failed = true;
+        return call->error.code ? call->error.code
+                                : lithops__fail(&call->error, LITHOPS_ENOMEM, "out of memory");
+    }
     *ret_value = call->item;
     return 1;
 }
@@ -78,10 +85,12 @@ int lithops_call_next_bytes(lithops_call *call, lithops_bytes *ret_bytes)
     if (rc != 1)
         return rc;
     enum lithops__content content = lithops__record_content(record);
-    if (content != LITHOPS__CONTENT_BYTES && content != LITHOPS__CONTENT_STRING)
+    if (content != LITHOPS__CONTENT_BYTES && content != LITHOPS__CONTENT_STRING) {
+        call->results_failed = true;
         return lithops__fail(&call->error, LITHOPS_ETYPE,
                              "map call %llu: its result is no bytes",
-                             (unsigned long long)(call->next_result - 1));
+                             (unsigned long long)(gate_of(call)->begin + call->next_result - 1));
+    }
     *ret_bytes = lithops__payload_bytes(&call->process->area, record->payload);
     return 1;
 }
@@ -89,7 +98,6 @@ int lithops_call_next_bytes(lithops_call *call, lithops_bytes *ret_bytes)
 int lithops_call_next_result(lithops_call *call, const char *format, ...)
 {
     const lithops_value *value;
-    uint64_t index = call->next_result;
     int rc = lithops_call_next_value(call, &value);
     if (rc != 1)
         return rc;
@@ -97,7 +105,10 @@ int lithops_call_next_result(lithops_call *call, const char *format, ...)
     va_start(args, format);
     rc = lithops_vunpack(value, &call->error, format, args);
     va_end(args);
-    if (rc != 0)
-        lithops__error_prefix(&call->error, "result of map call %llu", (unsigned long long)index);
-    return rc == 0 ? 1 : rc;
+    if (rc == 0)
+        return 1;
+    call->results_failed = true;
+    lithops__error_prefix(&call->error, "result of map call %llu",
+                          (unsigned long long)(gate_of(call)->begin + call->next_result - 1));
+    return rc;
 }

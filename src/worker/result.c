@@ -28,6 +28,7 @@ void lithops__call_clear(lithops_call *call)
     call->input = call->item = NULL;
     call->stream = NULL;
     call->next_result = 0;
+    call->results_failed = false;
     call->error.code = 0;
     call->error.message[0] = call->error.traceback[0] = '\0';
     call->used = false;

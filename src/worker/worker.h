@@ -81,6 +81,7 @@ struct lithops_call {
     lithops_value *item; /* of lithops_call_next_value() */
     lithops_stream *stream;
     uint64_t next_result; /* of a reducer */
+    bool results_failed;  /* a reducer met a map call that has failed: it fails too */
     lithops_error error;
 };
 
