@@ -125,6 +125,8 @@ lithops_futures *lithops_map(lithops_executor *fexec, const lithops_function *fu
 
 /* ---- reduce --------------------------------------------------------------------------------------- */
 
+enum { SPAWN_REDUCER = 20 }; /* per cent, as in LITHOPS_MAP_REDUCE_OPTIONS_INIT */
+
 /* [L] One gate per reducer: all map calls, or those of one object each. */
 static int add_gates(struct lithops__job *reduce, const struct lithops__job *maps,
                      const struct chunks *chunks, int64_t percent, lithops_error *err)
@@ -170,11 +172,17 @@ static int start_reduce(struct lithops__job *maps, const lithops_function *func,
     job->maps = lithops__job_ref(maps);
     job->gives_list = options->obj_reduce_by_key;
     pthread_mutex_lock(&fexec->table.lock);
-    rc = add_gates(job, maps, chunks, options->spawn_reducer, err);
-    if (rc != 0)
+    rc = add_gates(job, maps, chunks,
+                   options->spawn_reducer == LITHOPS_DEFAULT ? SPAWN_REDUCER
+                                                             : options->spawn_reducer,
+                   err);
+    if (rc != 0) {
         lithops__job_abandon(job);
-    else
-        lithops__job_range(maps)->dependents = job->range + 1;
+    } else {
+        struct lithops__range *range = lithops__job_range(maps);
+        range->dependents_generation = atomic_load(&lithops__job_range(job)->generation);
+        range->dependents = job->range + 1;
+    }
     pthread_mutex_unlock(&fexec->table.lock);
     job->submitted = lithops__ticks();
     if (rc != 0)
@@ -187,7 +195,8 @@ static int start_reduce(struct lithops__job *maps, const lithops_function *func,
 static int check_reduce(const lithops_function *func, const lithops_map_reduce_options *options,
                         lithops_error *err)
 {
-    if (options->spawn_reducer < 0 || options->spawn_reducer > 100)
+    if (options->spawn_reducer != LITHOPS_DEFAULT &&
+        (options->spawn_reducer < 0 || options->spawn_reducer > 100))
         return lithops__fail(err, LITHOPS_EUSAGE,
                              "spawn_reducer is %lld: a percentage from 0 to 100 is needed",
                              (long long)options->spawn_reducer);

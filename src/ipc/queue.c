@@ -66,8 +66,8 @@ void lithops__queue_advance(struct lithops__area *area)
             head++;
 }
 
-static bool announce(struct lithops__area *area, struct lithops__worker *worker, uint32_t range,
-                     uint32_t generation)
+bool lithops__queue_enter(struct lithops__area *area, struct lithops__worker *worker,
+                          uint32_t range, uint32_t generation)
 {
     atomic_store(&worker->range, range + 1); /* sequentially consistent: a full fence */
     return atomic_load(&area->ranges[range].generation) == generation && !(generation & 1);
@@ -83,7 +83,8 @@ struct lithops__span *lithops__queue_find(struct lithops__area *area,
     for (; at < tail; at++) {
         struct lithops__span *span = lithops__span_at(area, at);
         uint32_t range = span->range, generation = span->generation;
-        if (lithops__queue_left(area, span) > 0 && announce(area, worker, range, generation)) {
+        if (lithops__queue_left(area, span) > 0 &&
+            lithops__queue_enter(area, worker, range, generation)) {
             if (at >= atomic_load(&control->head) && lithops__queue_left(area, span) > 0) {
                 *ret_position = at;
                 return span;
@@ -98,7 +99,7 @@ bool lithops__queue_join(struct lithops__area *area, struct lithops__worker *wor
                          uint32_t range)
 {
     uint32_t generation = atomic_load(&area->ranges[range].generation);
-    if (announce(area, worker, range, generation))
+    if (lithops__queue_enter(area, worker, range, generation))
         return true;
     lithops__queue_leave(worker);
     return false;

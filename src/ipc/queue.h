@@ -29,6 +29,10 @@ void lithops__queue_advance(struct lithops__area *area);
  * @return the span, its position in *ret_position; NULL: nothing is offered */
 struct lithops__span *lithops__queue_find(struct lithops__area *area,
                                           struct lithops__worker *worker, uint64_t *ret_position);
+/* Worker: announce a range of this generation, in place of the one announced. False: it is gone,
+ * and nothing that may be touched is announced. */
+bool lithops__queue_enter(struct lithops__area *area, struct lithops__worker *worker,
+                          uint32_t range, uint32_t generation);
 /* Worker: announce a range that somebody else works on. False: it is gone. */
 bool lithops__queue_join(struct lithops__area *area, struct lithops__worker *worker,
                          uint32_t range);

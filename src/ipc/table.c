@@ -315,7 +315,8 @@ bool lithops__table_settle(struct lithops__table *table, uint32_t range_id, uint
 void lithops__table_kick_dependents(struct lithops__table *table, uint32_t range)
 {
     uint32_t dependents = table->area.ranges[range].dependents;
-    if (dependents == 0)
+    if (dependents == 0 || atomic_load(&table->area.ranges[dependents - 1].generation) !=
+                               table->area.ranges[range].dependents_generation)
         return;
     uint64_t count = atomic_load(&table->area.ranges[dependents - 1].count);
     (void)lithops__table_offer(table, dependents - 1, 0, count, NULL);
