@@ -316,7 +316,7 @@ int lithops__bridge_call(const void *bridge_, const lithops_value *input,
 
 static int bridge_run(lithops_call *call, void *state)
 {
-    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_error err; /* 2 KiB: filled on failure, not cleared for every call */
     struct lithops__bridge_result result;
     if (lithops__bridge_call(state, lithops_call_input(call), lithops_call_extra_args(call),
                              &result, &err) != 0)
