@@ -43,6 +43,7 @@ struct lithops__job {
     bool gives_list; /* get_result gives a list even if there is one call: a map */
     char *function;
     int64_t memory_mb;
+    bool feeds_reducer;        /* its results are the reducer's, not the caller's */
     struct lithops__job *maps; /* of a reduce job: whose results it reads; a reference */
     uint64_t *chunk_counts;    /* of a job over objects: chunks per object */
     size_t object_count;

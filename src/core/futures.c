@@ -45,14 +45,11 @@ lithops_futures *lithops__futures_of_executor(lithops_executor *fexec, bool unre
     lithops_futures *futures = lithops__futures_alloc(fexec->job_count);
     for (size_t j = 0; futures && j < fexec->job_count; j++) {
         struct lithops__job *job = fexec->jobs[j];
-        bool is_map_part = false; /* of a map_reduce: its results are the reducer's */
-        for (size_t r = j + 1; unread && r < fexec->job_count && r <= j + 1; r++)
-            is_map_part = fexec->jobs[r]->maps == job;
         pthread_mutex_lock(&job->seen_lock);
         uint64_t begin = unread ? job->read_upto : 0;
         pthread_mutex_unlock(&job->seen_lock);
         uint64_t end = lithops__job_count(job);
-        if (begin < end && !is_map_part)
+        if (begin < end && !(unread && job->feeds_reducer))
             lithops__futures_add(futures, job, begin, end);
     }
     pthread_mutex_unlock(&fexec->table.lock);

@@ -182,6 +182,7 @@ static int start_reduce(struct lithops__job *maps, const lithops_function *func,
         struct lithops__range *range = lithops__job_range(maps);
         range->dependents_generation = atomic_load(&lithops__job_range(job)->generation);
         range->dependents = job->range + 1;
+        maps->feeds_reducer = true;
     }
     pthread_mutex_unlock(&fexec->table.lock);
     job->submitted = lithops__ticks();

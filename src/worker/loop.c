@@ -239,7 +239,8 @@ static void finish_block(struct visit *visit, uint64_t done)
         end_group(visit, now(visit->process));
     if (done == 0)
         return;
-    uint64_t all = atomic_fetch_add(&range->done_hint, done) + done; /* a full fence */
+    uint64_t all = atomic_fetch_add(&range->done_hint, done) + done;
+    atomic_thread_fence(memory_order_seq_cst); /* states before wants, and before other states */
     bool at_end = atomic_load(&range->want_end) > 0 &&
                   (all >= atomic_load(&range->count) || atomic_load(&range->recount));
     wake_waiters(visit, at_end);
