@@ -19,7 +19,7 @@
 
 #define PEAK_COLOR 0xD3D9E2
 #define LEAST_ROW 3.0   /* dots: below this calls are counted, not drawn */
-#define SHORTEST_S 1e-7 /* what the clock can tell; shorter calls count as this long */
+#define SHORTEST_S 5e-7 /* times in doubles tell no less; shorter calls count as this long */
 #define BINS 24
 
 static void draw_caption(struct lithops__canvas *canvas, const struct lithops__box *box,
@@ -210,7 +210,7 @@ static void draw_duration_axis(struct lithops__canvas *canvas, const struct lith
     for (int power = (int)floor(bins->low); power <= bins->high; power++) {
         for (int digit = 1; digit <= 5; digit += digit == 1 ? 1 : 3) { /* 1, 2, 5 */
             double at = power + log10(digit);
-            if (at < bins->low || at > bins->high || (digit > 1 && decades > 2.5))
+            if (at < bins->low || at > bins->high || at < -6 || (digit > 1 && decades > 2.5))
                 continue;
             double y = box->y + box->height * (1 - (at - bins->low) / decades);
             double seconds = digit * pow(10, power) * (1 + 1e-9);

@@ -6,14 +6,17 @@
  * its length: what it adds to that column, and a 1 that all later columns sum up.
  *
  * The peak needs the order of events. Where one call ends in the moment in which another begins,
- * the end comes first: a worker process that goes from call to call runs one, not two. A call of
- * no length still ran: it counts in the moment of its begin. */
+ * the end comes first: a worker process that goes from call to call runs one, not two. A moment is
+ * a microsecond: seconds since 1970 in a double have steps of a quarter of one. A call that is no
+ * longer than that counts in the moment of its begin alone. */
 #include "plot/load.h"
 
 #include "base/error.h"
 
 #include <math.h>
 #include <stdlib.h>
+
+#define MOMENT_S 1e-6
 
 static int by_begin(const void *a, const void *b)
 {
@@ -42,7 +45,7 @@ static void collect(struct lithops__load *load, const struct lithops__run *run)
                                                            .group = (uint32_t)g,
                                                            .failed = run->calls[i].failed};
             load->durations[load->count++] = m.end - m.begin;
-            if (m.end > m.begin)
+            if (m.end - m.begin > MOMENT_S)
                 load->ends[load->end_count++] = m.end;
         }
     }
@@ -99,7 +102,7 @@ static void find_peaks(struct lithops__load *load, double length_s)
     double active = 0;
     for (size_t i = 0; i <= load->count; i++) {
         double now = i < load->count ? load->ran[i].begin : INFINITY;
-        for (; next_end < load->end_count && load->ends[next_end] <= now; next_end++) {
+        for (; next_end < load->end_count && load->ends[next_end] <= now + MOMENT_S; next_end++) {
             size_t end_column = column_of(load, load->ends[next_end], length_s);
             for (; column < end_column; column++)
                 load->peak[column + 1] = active;
@@ -111,7 +114,7 @@ static void find_peaks(struct lithops__load *load, double length_s)
             load->peak[column + 1] = active;
         load->peak[column] = fmax(load->peak[column], active + 1);
         load->peak_at_all = fmax(load->peak_at_all, active + 1);
-        active += load->ran[i].end > now;
+        active += load->ran[i].end - now > MOMENT_S;
     }
 }
 

@@ -15,7 +15,7 @@ struct lithops__load {
     struct lithops__ran *ran; /* sorted by begin */
     size_t count;             /* calls that began and ended */
     double *durations;        /* sorted */
-    double *ends;             /* of calls with a duration, sorted */
+    double *ends;             /* of calls longer than a moment, sorted */
     size_t end_count;
     /* How many ran at once, for each of `columns` equal parts of [0, length]: the most at any
      * moment, and the mean, by group: mean[group * columns + column]. */

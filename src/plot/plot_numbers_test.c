@@ -50,8 +50,8 @@ static void numbers_read_well(void **state)
     SHOWS(lithops__format_tick(buf, sizeof buf, 0.3, 0.1), "0.3");
     SHOWS(lithops__format_tick(buf, sizeof buf, 20, 10), "20");
     SHOWS(lithops__format_tick(buf, sizeof buf, 3, 1), "3");
-    SHOWS(lithops__format_time(buf, sizeof buf, 0), "0 ns");
-    SHOWS(lithops__format_time(buf, sizeof buf, 2.5e-7), "250 ns");
+    SHOWS(lithops__format_time(buf, sizeof buf, 0), "under 1 µs");
+    SHOWS(lithops__format_time(buf, sizeof buf, 9e-7), "under 1 µs");
     SHOWS(lithops__format_time(buf, sizeof buf, 12.34e-6), "12.3 µs");
     SHOWS(lithops__format_time(buf, sizeof buf, 1.234e-3), "1.23 ms");
     SHOWS(lithops__format_time(buf, sizeof buf, 599), "599 s");
@@ -172,6 +172,24 @@ static void load_is_exact(void **state)
     lithops__load_deinit(&load);
 }
 
+static void clock_steps_are_not_concurrency(void **state)
+{
+    (void)state;
+    /* One worker process, call after call of 60 ns, in steps of a quarter of a microsecond. */
+    enum { CALLS = 1000 };
+    struct lithops__plot_call *calls = calloc(CALLS, sizeof *calls);
+    assert_non_null(calls);
+    for (int i = 0; i < CALLS; i++)
+        calls[i] = call_at(0, i * 60e-9, (i + 1) * 60e-9);
+    struct lithops__run run;
+    struct lithops__load load;
+    assert_int_equal(lithops__run_init(&run, calls, CALLS, NULL), 0);
+    assert_int_equal(lithops__load_init(&load, &run, 100, run.length_s, NULL), 0);
+    assert_true(load.peak_at_all == 1);
+    lithops__load_deinit(&load);
+    free(calls);
+}
+
 static void load_adds_up_for_any_calls(void **state)
 {
     (void)state;
@@ -221,6 +239,7 @@ int main(void)
         cmocka_unit_test(one_moment_still_has_an_axis),
         cmocka_unit_test(jobs_become_groups),
         cmocka_unit_test(load_is_exact),
+        cmocka_unit_test(clock_steps_are_not_concurrency),
         cmocka_unit_test(load_adds_up_for_any_calls),
         cmocka_unit_test(calls_that_never_ran_are_no_load),
     };

@@ -7,10 +7,10 @@
 
 struct lithops__time_unit lithops__time_unit_for(double seconds)
 {
-    static const struct lithops__time_unit units[] = {{"h", 3600},  {"min", 60},  {"s", 1},
-                                                      {"ms", 1e-3}, {"µs", 1e-6}, {"ns", 1e-9}};
+    static const struct lithops__time_unit units[] = {
+        {"h", 3600}, {"min", 60}, {"s", 1}, {"ms", 1e-3}, {"µs", 1e-6}};
     /* Ten minutes still read well in seconds, and three hours in minutes. */
-    static const double from[] = {3 * 3600, 600, 1, 1e-3, 1e-6, -INFINITY};
+    static const double from[] = {3 * 3600, 600, 1, 1e-3, -INFINITY};
     size_t i = 0;
     while (seconds < from[i])
         i++;
@@ -49,6 +49,8 @@ void lithops__format_time(char *buf, size_t size, double seconds)
 {
     struct lithops__time_unit unit = lithops__time_unit_for(seconds);
     double value = seconds / unit.seconds;
-    int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
-    snprintf(buf, size, "%.*f %s", unit.seconds < 1e-6 ? 0 : decimals, value, unit.name);
+    if (value < 1)
+        snprintf(buf, size, "under 1 %s", unit.name);
+    else
+        snprintf(buf, size, "%.*f %s", value < 9.995 ? 2 : value < 99.95 ? 1 : 0, value, unit.name);
 }

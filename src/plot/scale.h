@@ -10,7 +10,7 @@ struct lithops__time_unit {
     double seconds;
 };
 
-/* The unit in which `seconds` reads as a number of some 1 to 1000. */
+/* The unit in which `seconds` reads as a number of some 1 to 1000, from microseconds on. */
 struct lithops__time_unit lithops__time_unit_for(double seconds);
 
 /* The smallest of 1, 2, 5 times a power of ten that cuts `range` into at most `most` steps. */
@@ -20,7 +20,7 @@ double lithops__tick_step(double range, int most);
 void lithops__format_tick(char *buf, size_t size, double value, double step);
 /* "1,234,567". */
 void lithops__format_count(char *buf, size_t size, size_t count);
-/* "1.24 ms": three digits. */
+/* "1.24 ms": three digits; "under 1 µs". */
 void lithops__format_time(char *buf, size_t size, double seconds);
 
 #endif

@@ -19,7 +19,7 @@
 
 enum {
     QUEUED_COLOR = 0xC9D0DA,
-    QUEUED_AREA_COLOR = 0xE2E6EC, /* a whole area of it must not shout */
+    QUEUED_AREA_COLOR = 0xE2E6EC, /* where there is much of it, or little to say */
     STARTING_COLOR = 0x8792A2,
     STATUS_COLOR = 0x27313D,
     RESULT_COLOR = 0xB5338A
@@ -58,7 +58,7 @@ static void draw_call(struct lithops__canvas *canvas, const struct lithops__run 
     double taken = isnan(start) ? isnan(begin) ? status : begin : start;
     draw_line(canvas, submit, taken, y, line, QUEUED_COLOR);
     draw_line(canvas, start, begin, y, line * 1.5, STARTING_COLOR);
-    draw_line(canvas, end, fmax(status, result), y, line, QUEUED_COLOR);
+    draw_line(canvas, end, fmax(status, result), y, line / 2, QUEUED_AREA_COLOR);
     if (!isnan(begin))
         lithops__fill_box(canvas, begin, y - bar / 2, fmax(end - begin, 2), bar,
                           failed ? LITHOPS__FAILED : band->color);
