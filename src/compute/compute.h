@@ -31,6 +31,9 @@ struct lithops__compute_ops {
     /* logs - append what worker `worker` wrote between two positions. */
     void (*logs)(void *state, unsigned worker, uint64_t begin, uint64_t end,
                  struct lithops__buffer *out);
+    /* tidy - remove what clients that were killed have left on this machine; NULL: never anything.
+     * Without a state: any process may do it. @return how many things */
+    uint64_t (*tidy)(bool (*is_alive)(const char *executor_id));
 };
 
 struct lithops__compute_driver {

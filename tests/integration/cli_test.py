@@ -108,7 +108,7 @@ class Usage(Case):
 
     def test_help_of_everything(self):
         overview = self.run_lithops("--help")
-        for words in (["map"], ["map-reduce"], ["call"], ["storage", "put"], ["config", "check"]):
+        for words in (["map"], ["map-reduce"], ["call"], ["storage", "put"], ["job", "stop"]):
             self.assertIn(" ".join(words), overview)
             self.assertIn("usage: lithops " + " ".join(words), self.run_lithops(*words, "--help"))
         self.assertIn("storage get", self.run_lithops("storage", "--help"))
@@ -554,6 +554,75 @@ class Tools(Case):
         self.assertIn("said by the call 1\n", one)
         self.assertEqual(one.count("said"), 1)
         self.run_lithops("logs", "none", status=2)
+
+    def test_clean(self):
+        self.run_lithops("map", function("say"), "--over", 1)
+        self.run_lithops("storage", "put", "-", "--key", "mine", stdin="x")
+        self.run_lithops("storage", "put", "-", "--key", "lithops.jobs/tmp/object", stdin="x")
+        self.assertEqual(self.lines("clean", "--json")[0]["logs"], 1)
+        self.assertEqual(self.run_lithops("logs"), "")
+        self.assertEqual(len(self.lines("storage", "list", "--json")), 2)
+        self.assertIn("1 objects", self.run_lithops("clean", "--all"))
+        self.assertEqual([o["key"] for o in self.lines("storage", "list", "--json")], ["mine"])
+        self.assertRegex(self.run_lithops("clean"), "removed: 0 logs, 0 memory groups")
+
+    def test_clean_after_a_kill(self):
+        self.run_lithops("clean")
+        process = self.start(
+            "map", function("sleep_ms"), "--over", 0, 600000, "--memory", 500, "--workers", 2
+        )
+        self.assertEqual(process.stdout.readline(), b"0\n")
+        process.kill()
+        process.communicate(timeout=30)
+        self.assertEqual(self.left_behind(), [])
+        self.run_lithops("clean")
+        self.assertIn("0 memory groups", self.run_lithops("clean"))
+
+
+class Jobs(Case):
+    def mine(self):
+        pids = self.processes()
+        return [job for job in self.lines("job", "list", "--json") if job["pid"] in pids]
+
+    def started(self, *args):
+        process = self.start("map", function("sleep_ms"), "--workers", 2, "--over", 0, *args)
+        self.assertEqual(process.stdout.readline(), b"0\n")
+        return process
+
+    def test_list(self):
+        process = self.started(*[600000] * 10)
+        [job] = self.mine()
+        self.assertEqual((job["calls"], job["success"], job["state"]), (11, 1, "running"))
+        self.assertEqual(job["pending"] + job["running"], 10)
+        self.assertIn("sleep_ms", job["function"])
+        self.assertRegex(self.run_lithops("job", "list"), job["job"] + r" .*running")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        self.assertEqual(self.mine(), [])
+
+    def test_stop(self):
+        process = self.started(*[600000] * 10)
+        [job] = self.mine()
+        self.assertEqual(self.run_lithops("job", "stop", job["job"]), "10 calls stopped\n")
+        out, err = process.communicate(timeout=30)
+        self.assertEqual((process.returncode, out), (1, b""))
+        self.assertIn(b"call 00001: canceled", err)
+
+    def test_stop_an_executor_but_not_another(self):
+        one, other = self.started(600000), self.started(600000)
+        executor = [job for job in self.mine() if job["pid"] == one.pid][0]["job"].rsplit("-", 1)[0]
+        self.run_lithops("job", "stop", executor)
+        one.communicate(timeout=30)
+        self.assertEqual(one.returncode, 1)
+        self.assertIsNone(other.poll())
+        other.send_signal(signal.SIGINT)
+        other.communicate(timeout=30)
+
+    def test_what_is_not_there(self):
+        self.run_lithops("job", "stop", "none-0", status=2)
+        self.assertIn("job list", self.err)
+        self.run_lithops("job", "stop", status=2)
+        self.run_lithops("job", "stop", "a", "--all", status=2)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 #include "base/clock.h"
 #include "compute/backends/localhost/pool.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,4 +92,26 @@ void lithops__group_remove(const struct lithops__control *control, uint32_t slot
     /* The kernel lets go of a dead process a moment after it was reaped. */
     for (int i = 0; i < 100 && rmdir(path) != 0 && errno == EBUSY; i++)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
+uint64_t lithops__group_tidy(bool (*is_alive)(const char *executor_id))
+{
+    char folder[sizeof((struct lithops__control *)NULL)->cgroup];
+    own_group(folder, sizeof folder);
+    DIR *dir = folder[0] ? opendir(folder) : NULL;
+    const struct dirent *entry;
+    uint64_t removed = 0;
+    while (dir && (entry = readdir(dir)) != NULL) {
+        /* "lithops-<executor id>-<slot>"; one that is in use cannot be removed in any case */
+        char id[sizeof entry->d_name];
+        const char *dash = strrchr(entry->d_name, '-');
+        if (strncmp(entry->d_name, "lithops-", 8) != 0 || dash <= entry->d_name + 8)
+            continue;
+        snprintf(id, sizeof id, "%.*s", (int)(dash - entry->d_name - 8), entry->d_name + 8);
+        if (!is_alive(id) && unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR) == 0)
+            removed++;
+    }
+    if (dir)
+        closedir(dir);
+    return removed;
 }

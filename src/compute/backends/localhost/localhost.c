@@ -479,6 +479,7 @@ static const struct lithops__compute_ops localhost_ops = {
     .cancel = localhost_cancel,
     .prepare_limits = localhost_prepare_limits,
     .logs = localhost_logs,
+    .tidy = lithops__group_tidy,
 };
 
 const struct lithops__compute_driver lithops__compute_localhost = {

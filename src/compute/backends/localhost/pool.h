@@ -62,5 +62,7 @@ void lithops__group_prepare(struct lithops__control *control);
 /* Processes that the slot's group lost to the kernel, in all. */
 uint64_t lithops__group_oom_kills(const struct lithops__control *control, uint32_t slot);
 void lithops__group_remove(const struct lithops__control *control, uint32_t slot);
+/* Remove the groups of executors that are gone; how many there were. */
+uint64_t lithops__group_tidy(bool (*is_alive)(const char *executor_id));
 
 #endif
