@@ -138,7 +138,12 @@ static uint32_t tidy_up(struct visit *visit, uint64_t elapsed)
         return 0;
     memcpy(lithops__at(&process->area, at), &extra, sizeof extra);
     lithops__region_publish(&process->region, at, sizeof extra);
-    return (uint32_t)((at - process->region.base) / 16);
+    uint64_t units = (at - process->region.base) / 16;
+    if (units >> 31) { /* a region of 32 GiB and more: too far for the word that leads there */
+        lithops__region_release(&process->area, at);
+        return 0;
+    }
+    return (uint32_t)units;
 }
 
 /* The call has failed: may it run once more? */
@@ -203,13 +208,12 @@ static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
         }
     }
     visit->extras[index] = extra;
+    if (outcome == LITHOPS__FAILED) /* first, so that who sees the state sees that too */
+        atomic_fetch_add(&visit->range->failed, 1);
     atomic_store_explicit(&visit->states[index], lithops__state_make(outcome, process->slot),
                           memory_order_release);
-    if (outcome == LITHOPS__FAILED) {
-        atomic_fetch_add(&visit->range->failed, 1);
-        if (atomic_load(&visit->range->want_end))
-            lithops__bell_landed(process->area.control);
-    }
+    if (outcome == LITHOPS__FAILED && atomic_load(&visit->range->want_end))
+        lithops__bell_landed(process->area.control);
 }
 
 /* After a full fence: does anybody wait for what has landed? */
@@ -294,12 +298,30 @@ static void visit_begin(struct visit *visit, lithops_call *call,
 
 /* ---- reducers: they run when their gate is open ------------------------------------------------- */
 
+/* Every block ends with a look at the gate. So it goes on where the last one has stopped, and
+ * passes each call once; only when all were taken does somebody look at all. */
+static bool were_taken(const struct visit *maps, const struct lithops__gate *gate)
+{
+    struct lithops__gate_look *look = &maps->process->look;
+    uint32_t generation = atomic_load_explicit(&maps->range->generation, memory_order_relaxed);
+    if (look->range != gate->range || look->generation != generation ||
+        look->begin != gate->begin)
+        *look = (struct lithops__gate_look){gate->range, generation, gate->begin, gate->begin};
+    while (look->taken < gate->end &&
+           lithops__state_of(atomic_load_explicit(&maps->states[look->taken],
+                                                  memory_order_relaxed)) >= LITHOPS__RUNNING)
+        look->taken++;
+    return look->taken == gate->end;
+}
+
 /* All calls of the gate were taken, and enough are done: whoever runs the reducer now waits only
- * for calls that run. */
+ * for calls that run. (One that was taken may wait again: to be run once more.) */
 static bool gate_is_open(const struct visit *maps, const struct lithops__gate *gate)
 {
+    if (!were_taken(maps, gate))
+        return false;
     uint64_t done = 0;
-    for (uint64_t i = gate->begin; i < gate->end; i++) {
+    for (uint64_t i = gate->end; i-- > gate->begin;) { /* calls are taken in order: ask the last */
         uint16_t state = atomic_load_explicit(&maps->states[i], memory_order_acquire);
         if (lithops__state_of(state) < LITHOPS__RUNNING)
             return false;
@@ -337,12 +359,13 @@ static void run_ready(const struct visit *maps, lithops_call *call, uint32_t id,
     struct lithops__worker_process *process = maps->process;
     struct lithops__area *area = &process->area;
     const struct lithops__range *reducers = &area->ranges[id];
+    const lithops__state *states = lithops__range_states(area, reducers);
     uint64_t count = atomic_load(&reducers->count);
     for (uint64_t r = first_reducer_after(area, reducers, first); r < count; r++) {
         const struct lithops__gate *gate = gate_of(area, reducers, r);
         if (gate->begin >= last)
             return;
-        if (!gate_is_open(maps, gate))
+        if (atomic_load(&states[r]) != LITHOPS__PENDING || !gate_is_open(maps, gate))
             continue;
         atomic_store(&process->line->begin, r);
         atomic_store(&process->line->end, r + 1);

@@ -34,6 +34,12 @@ struct lithops__usage {
     uint64_t user_us, system_us, peak_kb, net_sent, net_received;
 };
 
+/* Where a look at a gate has ended: calls [begin, taken) of the range were taken then. */
+struct lithops__gate_look {
+    uint32_t range, generation;
+    uint64_t begin, taken;
+};
+
 struct lithops__worker_process {
     struct lithops__area area;
     struct lithops__region region;
@@ -45,6 +51,7 @@ struct lithops__worker_process {
     struct lithops__job_context jobs[8]; /* the ones used last */
     unsigned next_job;
     struct lithops__job_context *current; /* whose environment and limits are in force */
+    struct lithops__gate_look look;
     struct lithops__saved_variable *saved; /* what its environment replaced */
     size_t saved_count;
     uint64_t memory_bytes; /* limit in force */
