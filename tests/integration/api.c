@@ -32,11 +32,36 @@ static int remove_one(const char *path, const struct stat *status, int type, str
     return remove(path);
 }
 
+/* Other processes that run this program: its workers, and theirs. */
+static size_t count_processes(void)
+{
+    char own[4096], other[4096], path[300];
+    ssize_t len = readlink("/proc/self/exe", own, sizeof own), other_len;
+    size_t count = 0;
+    DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)) != NULL) {
+        snprintf(path, sizeof path, "/proc/%s/exe", entry->d_name);
+        long pid = strtol(entry->d_name, NULL, 10);
+        if (pid > 0 && pid != getpid() &&
+            (other_len = readlink(path, other, sizeof other)) == len && len > 0 &&
+            memcmp(own, other, (size_t)len) == 0)
+            count++;
+    }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
 int api_finish(int failed)
 {
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    if (api_children() > 0) {
-        fprintf(stderr, "%zu processes are left\n", api_children());
+    /* Workers of a worker that was killed are told by the kernel, and take a moment to end. */
+    double start = api_now();
+    while (count_processes() > 0 && api_now() - start < 10)
+        usleep(1000);
+    if (api_children() + count_processes() > 0) {
+        fprintf(stderr, "%zu processes are left\n", count_processes());
         failed++;
     }
     return failed != 0;
