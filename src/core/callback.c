@@ -40,6 +40,7 @@ static void *run_callbacks(void *user)
             callback.done(callback.future, callback.user);
             lithops_future_unref(callback.future);
         } else {
+            lithops__wake_more_workers(&fexec->table.area);
             lithops__bell_wait(control, seen, UINT64_MAX);
         }
     }

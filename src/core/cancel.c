@@ -15,8 +15,6 @@ uint64_t lithops__cancel_job(struct lithops__job *job, uint64_t begin, uint64_t 
     bool running = false;
     pthread_mutex_lock(&fexec->table.lock);
     struct lithops__range *range = lithops__job_range(job);
-    if (begin == 0 && end == atomic_load(&range->count))
-        atomic_store(&range->canceled, 1);
     for (uint64_t i = begin; i < end; i++) {
         uint16_t state = lithops__job_state(job, i);
         if (lithops__state_is_done(state))
@@ -32,6 +30,9 @@ uint64_t lithops__cancel_job(struct lithops__job *job, uint64_t begin, uint64_t 
             count++;
         }
     }
+    /* The calls of a page have nothing to do with each other. */
+    if (count > 0 && !job->is_page && begin == 0 && end == atomic_load(&range->count))
+        atomic_store(&range->canceled, 1);
     if (running && !fexec->closed)
         fexec->driver->ops->cancel(fexec->compute, job->range, begin, end);
     lithops__table_kick_dependents(&fexec->table, job->range);

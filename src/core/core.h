@@ -40,6 +40,7 @@ struct lithops__job {
     char kind;       /* 'A', 'M', 'R' */
     uint32_t number; /* of a page of single calls: of the first */
     bool is_page;    /* single calls, started one by one: `handles` has a future for each */
+    atomic_bool is_closed; /* a page that gets no more calls */
     bool gives_list; /* get_result gives a list even if there is one call: a map */
     char *function;
     int64_t memory_mb;
@@ -216,6 +217,8 @@ struct lithops__wait {
 int lithops__wait(const struct lithops__wait *wait, lithops_error *err);
 /* 0, LITHOPS_ETIMEDOUT. */
 int lithops__wait_for_call(struct lithops__job *job, uint64_t index, uint64_t deadline_ns);
+/* Somebody is interested in calls that are not done: see that no worker sleeps while calls wait. */
+void lithops__wake_more_workers(struct lithops__area *area);
 uint64_t lithops__deadline_ns(int64_t timeout_ms);
 /* What lithops_wait() and lithops_get_result() share: check options, wait. `*ret_futures` is the
  * caller's, also on failure; NULL when nothing was waited for. */

@@ -43,9 +43,10 @@ lithops_future *lithops_future_unref(lithops_future *future)
     if (!future || atomic_fetch_sub(&future->refs, 1) != 1)
         return NULL;
     struct lithops__job *job = future->job;
-    lithops_value_free(atomic_exchange(&future->value, NULL));
-    if (!future->embedded)
+    if (!future->embedded) { /* else the job frees the value: the future may be asked for again */
+        lithops_value_free(atomic_load(&future->value));
         free(future);
+    }
     lithops__job_unref(job);
     return NULL;
 }
@@ -91,7 +92,12 @@ lithops_state lithops_future_state(const lithops_future *future)
 
 bool lithops_future_is_done(const lithops_future *future)
 {
-    return future && lithops__state_is_done(lithops__job_state(future->job, future->index));
+    if (!future)
+        return false;
+    bool done = lithops__state_is_done(lithops__job_state(future->job, future->index));
+    if (!done && !lithops__is_forked(future->job->fexec))
+        lithops__wake_more_workers(&future->job->fexec->table.area);
+    return done;
 }
 
 const char *lithops_future_key(const lithops_future *future, char *buf, size_t len)
@@ -198,7 +204,8 @@ static int result_bytes(const struct lithops__job *job, uint64_t index, lithops_
 {
     const struct lithops__record *record = lithops__job_record(job, index);
     enum lithops__content content = lithops__record_content(record);
-    if (content == LITHOPS__CONTENT_GONE)
+    if (content == LITHOPS__CONTENT_GONE ||
+        (content > LITHOPS__CONTENT_INLINE && record->payload == 0))
         return lithops__fail(err, LITHOPS_ECLOSED, "the result was released before");
     if (content != LITHOPS__CONTENT_BYTES && content != LITHOPS__CONTENT_STRING)
         return lithops__fail(err, LITHOPS_ETYPE, "the result is not bytes");

@@ -78,7 +78,6 @@ lithops_futures *lithops_futures_unref(lithops_futures *futures)
 lithops_futures *lithops_futures_new(lithops_future *const *list, size_t count)
 {
     lithops_futures *futures = lithops__futures_alloc(count);
-    futures->reduce_segment = 0;
     for (size_t i = 0; futures && i < count; i++)
         if (list[i])
             lithops__futures_add(futures, list[i]->job, list[i]->index, list[i]->index + 1);
@@ -138,6 +137,8 @@ size_t lithops_futures_done(const lithops_futures *futures)
         for (uint64_t i = segment->begin; i < segment->end; i++)
             done += lithops__state_is_done(
                 atomic_load_explicit(&states[i], memory_order_acquire));
+        if (done < segment->first + (segment->end - segment->begin))
+            lithops__wake_more_workers(&segment->job->fexec->table.area);
     }
     return done;
 }

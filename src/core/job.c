@@ -14,6 +14,8 @@ struct lithops__job *lithops__job_ref(struct lithops__job *job)
 static void free_job(struct lithops__job *job)
 {
     lithops_executor *fexec = job->fexec;
+    for (uint64_t i = 0; job->handles && job->range != UINT32_MAX && i < lithops__job_count(job); i++)
+        lithops_value_free(atomic_load(&job->handles[i].value));
     pthread_mutex_lock(&fexec->table.lock);
     if (job->range != UINT32_MAX)
         lithops__table_free_range(&fexec->table, job->range);
@@ -57,8 +59,10 @@ int lithops__job_keep(lithops_executor *fexec, struct lithops__job *job, lithops
 
 void lithops__page_close(struct lithops__page_ref *page)
 {
-    if (page->job)
+    if (page->job) {
         lithops__table_close_open(&page->job->fexec->table, page->job->range);
+        atomic_store(&page->job->is_closed, true);
+    }
     page->job = NULL; /* the executor's list of jobs has the reference */
 }
 

@@ -117,6 +117,8 @@ static int64_t result_bytes(const struct lithops__job *job, uint64_t index)
         return 0;
     if (content <= LITHOPS__CONTENT_INLINE)
         return 8;
+    if (record->payload == 0)
+        return 0;
     return (int64_t)lithops__payload_bytes(&job->fexec->table.area, record->payload).len;
 }
 

@@ -26,7 +26,7 @@ uint64_t lithops__deadline_ns(int64_t timeout_ms)
 
 /* Calls wait while a worker sleeps: it was not worth waking when they were offered, but by now
  * the others have taken longer than expected. */
-static void wake_more_workers(struct lithops__area *area)
+void lithops__wake_more_workers(struct lithops__area *area)
 {
     if (!lithops__bell_anyone_parked(area->control))
         return;
@@ -76,9 +76,15 @@ int lithops__wait_for_call(struct lithops__job *job, uint64_t index, uint64_t de
         }
         if (deadline_ns != UINT64_MAX && lithops__now_ns() >= deadline_ns)
             break;
-        if (single)
-            atomic_store(&range->want_call, index + 1); /* another waiter's wake-up took it */
-        wake_more_workers(area);
+        /* A wake-up may have taken our wish down, and another waiter may have put up its own. */
+        nobody = 0;
+        if (single && !atomic_compare_exchange_strong(&range->want_call, &nobody, index + 1) &&
+            nobody != index + 1) {
+            single = false;
+            atomic_fetch_add(&range->want_each, 1);
+            continue;
+        }
+        lithops__wake_more_workers(area);
         if (!lithops__state_is_done(lithops__job_state(job, index)))
             lithops__bell_wait(area->control, seen, deadline_ns);
     }
@@ -192,7 +198,8 @@ static int add_wants(struct waiter *waiter, lithops_error *err)
     for (size_t s = waiter->segment; s < futures->count; s++) {
         const struct lithops__segment *segment = &futures->segments[s];
         struct lithops__range *range = lithops__job_range(segment->job);
-        bool whole = segment->begin == 0 && segment->end == atomic_load(&range->count);
+        bool fixed = !segment->job->is_page || atomic_load(&segment->job->is_closed);
+        bool whole = fixed && segment->begin == 0 && segment->end == atomic_load(&range->count);
         bool same = s > waiter->segment && segment->job == segment[-1].job;
         add_control(waiter, segment->job->fexec->table.area.control);
         if (same)
@@ -240,7 +247,7 @@ static int sleep_until_over(struct waiter *waiter, struct lithops__progress *pro
         for (size_t s = 0; s < wait->futures->count; s++)
             if (s == 0 || wait->futures->segments[s].job->fexec !=
                               wait->futures->segments[s - 1].job->fexec)
-                wake_more_workers(&wait->futures->segments[s].job->fexec->table.area);
+                lithops__wake_more_workers(&wait->futures->segments[s].job->fexec->table.area);
         uint64_t until_ns = wait->deadline_ns;
         if (progress) {
             lithops__progress_update(progress, lithops_futures_done(wait->futures));

@@ -112,6 +112,16 @@ void lithops__bell_forget(struct lithops__control *control, uint32_t slot)
     uint32_t spinner = slot + 1;
     atomic_compare_exchange_strong(&control->spinner, &spinner, 0);
     (void)unpark(control, slot);
+    atomic_store(&control->workers[slot].parked, 0);
+    /* It may have died between taking somebody's flag down and waking him: wake all. */
+    for (uint32_t w = 0; w < control->max_workers; w++)
+        if (atomic_load(&control->workers[w].parked)) {
+            (void)unpark(control, w);
+            wake(&control->workers[w]);
+        }
+    atomic_store(&control->waiting, 0);
+    atomic_fetch_add(&control->landed, 1);
+    futex(&control->landed, FUTEX_WAKE, INT_MAX, NULL);
 }
 
 void lithops__bell_landed(struct lithops__control *control)
@@ -126,7 +136,8 @@ void lithops__bell_landed(struct lithops__control *control)
 uint32_t lithops__bell_prepare(struct lithops__control *control)
 {
     uint32_t seen = atomic_load(&control->landed);
-    atomic_store(&control->waiting, 1); /* sequentially consistent: a full fence */
+    atomic_store(&control->waiting, 1);
+    atomic_thread_fence(memory_order_seq_cst); /* before the caller looks at states */
     return seen;
 }
 
@@ -169,6 +180,6 @@ void lithops__bell_wait_many(struct lithops__control *const *controls, const uin
     size_t waited = count < WAIT_AT_MOST ? count : WAIT_AT_MOST;
     if (syscall(SYS_futex_waitv, items, (unsigned)waited, 0, timespec_of(until_ns, &until),
                 CLOCK_MONOTONIC) < 0 &&
-        errno == ENOSYS)
+        errno != EAGAIN && errno != EINTR && errno != ETIMEDOUT)
         lithops__bell_wait(controls[0], seen[0], soon < deadline_ns ? soon : deadline_ns);
 }

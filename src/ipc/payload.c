@@ -13,7 +13,9 @@ lithops_value *lithops__payload_value(const struct lithops__area *area,
 {
     double d;
     lithops_bytes bytes = {NULL, 0};
-    if (content > LITHOPS__CONTENT_INLINE)
+    if (content > LITHOPS__CONTENT_INLINE && payload == 0)
+        content = LITHOPS__CONTENT_GONE; /* released while the worker still wrote its times */
+    if (content > LITHOPS__CONTENT_INLINE && content != LITHOPS__CONTENT_GONE)
         bytes = lithops__payload_bytes(area, payload);
     switch (content) {
     case LITHOPS__CONTENT_NULL:

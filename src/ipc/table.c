@@ -139,7 +139,7 @@ static void reclaim(struct lithops__table *table)
     for (size_t i = 0; i < table->retired_count; i++) {
         uint32_t id = table->retired[i];
         uint64_t last = table->ranges[id].last_position;
-        if (last != UINT64_MAX && !lithops__queue_is_past(&table->area, id, last)) {
+        if (!lithops__queue_is_past(&table->area, id, last)) {
             table->retired[kept++] = id;
             continue;
         }
@@ -291,6 +291,8 @@ bool lithops__table_settle(struct lithops__table *table, uint32_t range_id, uint
     lithops__state *state = &lithops__range_states(&table->area, range)[index];
     bool canceled = settlement->error.code == LITHOPS_ECANCELED;
     unsigned what = canceled ? LITHOPS__CANCELED : LITHOPS__FAILED, worker = LITHOPS__NO_WORKER;
+    atomic_fetch_add(&range->failed, 1); /* before the state says so; too many do no harm */
+    atomic_store(&range->recount, 1);
     if (lithops__state_of(from) == LITHOPS__RUNNING) {
         if (atomic_load(state) != from) /* the worker is dead: only this thread changes it */
             return false;
@@ -307,8 +309,6 @@ bool lithops__table_settle(struct lithops__table *table, uint32_t range_id, uint
         settle_record(table, range, index, settlement);
         atomic_store(state, lithops__state_make(what, worker));
     }
-    atomic_fetch_add(&range->failed, 1);
-    atomic_store(&range->recount, 1);
     return true;
 }
 
