@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lithops config show|check|path: which configuration is in force, and whether it is right. */
 #include "base/error.h"
+#include "base/near.h"
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "config/config.h"
-#include "function/near.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +60,7 @@ static void print_section(const char *name, const lithops_value *section)
 static int unknown_section(const lithops_value *all, const char *wanted, lithops_error *err)
 {
     struct lithops__near near;
-    lithops__near_init(&near, wanted);
+    lithops__near_init(&near, wanted, LITHOPS__NEAR_MAX);
     const char *name;
     for (size_t i = 0; lithops_value_pair(all, i, &name); i++)
         lithops__near_offer(&near, name);

@@ -8,7 +8,7 @@
 #include "cli/options.h"
 
 #include "base/error.h"
-#include "function/near.h"
+#include "base/near.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -186,7 +186,7 @@ static bool has_next(const struct parser *p)
 static int unknown_option(struct parser *p, const char *name)
 {
     struct lithops__near near;
-    lithops__near_init(&near, name);
+    lithops__near_init(&near, name, 1);
     for (const struct cli_option *option = cli_option_table; option->name; option++) {
         if (option->commands & p->cli->command->bit)
             lithops__near_offer(&near, option->name);
@@ -290,7 +290,7 @@ static int unknown_command(int argc, char *const *argv, lithops_error *err)
     char given[160], close[256];
     snprintf(given, sizeof given, "%s%s%s", argv[0], group ? " " : "", group ? argv[1] : "");
     struct lithops__near near;
-    lithops__near_init(&near, given);
+    lithops__near_init(&near, given, LITHOPS__NEAR_MAX);
     for (const struct cli_command *command = cli_commands; command->name; command++)
         lithops__near_offer(&near, command->name);
     lithops__near_text(&near, close, sizeof close);

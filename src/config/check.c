@@ -11,8 +11,8 @@
 #include "config/check.h"
 
 #include "base/error.h"
+#include "base/near.h"
 #include "config/keys.h"
-#include "config/nearest.h"
 #include "config/scalar.h"
 
 #include <ctype.h>
@@ -172,16 +172,18 @@ static int fail_choice(const struct check *c)
     const char *word;
     size_t len, used = 0;
     describe(c->given, c->key->secret, what, sizeof what);
-    struct lithops__nearest near = {.wanted = lithops_value_get_string(c->given)};
+    const char *given = lithops_value_get_string(c->given);
+    struct lithops__near near;
+    lithops__near_init(&near, given ? given : "", 1);
     for (size_t i = 0; i < 8 && (len = choice(c->key->choices, i, &word)) > 0; i++) {
         snprintf(copies[i], sizeof copies[i], "%.*s", (int)len, word);
         used +=
             (size_t)snprintf(words + used, sizeof words - used, "%s%s", i ? ", " : "", copies[i]);
-        lithops__nearest_offer(&near, copies[i]);
+        lithops__near_offer(&near, copies[i]);
     }
     return lithops__config_fail(
         c->place, c->err, "key '%s' in section '%s' must be one of %s, but is %s%s", c->key->name,
-        c->section->name, words, what, lithops__nearest_text(&near, near_text, sizeof near_text));
+        c->section->name, words, what, lithops__near_text(&near, near_text, sizeof near_text));
 }
 
 /* The choice that was given, in any case; `false` matches a choice of that name. */
@@ -313,22 +315,23 @@ int lithops__config_fail_unknown(const char *name, const struct lithops__config_
 {
     char shown[LONGEST_SHOWN + 5], near_text[256];
     show_name(name, shown, sizeof shown);
-    struct lithops__nearest near = {.wanted = name};
+    struct lithops__near near;
+    lithops__near_init(&near, name, 1);
     if (section) {
         for (const struct lithops__config_key *k = section->keys; k->name; k++)
-            lithops__nearest_offer(&near, k->name);
+            lithops__near_offer(&near, k->name);
     } else {
         for (const struct lithops__config_section *s = lithops__config_sections; s->name; s++)
-            lithops__nearest_offer(&near, s->name);
+            lithops__near_offer(&near, s->name);
         for (const struct lithops__config_backend *b = lithops__config_backends; b->name; b++)
-            lithops__nearest_offer(&near, b->name);
+            lithops__near_offer(&near, b->name);
         for (const char *const *s = lithops__config_other_sections; *s; s++)
-            lithops__nearest_offer(&near, *s);
+            lithops__near_offer(&near, *s);
     }
-    lithops__nearest_text(&near, near_text, sizeof near_text);
-    const char *hint = near_text[0]        ? near_text
-                       : strchr(name, ':') ? "; put a blank after the ':'"
-                                           : "; see lithops-config(5)";
+    lithops__near_text(&near, near_text, sizeof near_text);
+    const char *hint = strchr(name, ':') ? "; put a blank after the ':'"
+                       : near_text[0]    ? near_text
+                                         : "; see lithops-config(5)";
     if (section)
         return lithops__config_fail(place, err, "unknown key '%s' in section '%s'%s", shown,
                                     section->name, hint);

@@ -294,7 +294,7 @@ static void lines_are_right_whatever_came_before(void **state)
                  "lithops: {}\n"
                  "rabbitmq:\n"
                  "  amqp: x\n",
-                 "conf:16: unknown key 'amqp' in section 'rabbitmq'; see lithops-config(5)");
+                 "conf:16: unknown key 'amqp' in section 'rabbitmq'; did you mean 'amqp_url'?");
 }
 
 static void what_is_no_section_is_refused(void **state)

@@ -230,7 +230,7 @@ static void byte_order_marks_and_line_ends_do_not_matter(void **state)
                                 "7\0}\0";
     assert_int_equal(spin_of_bytes(utf16, sizeof utf16 - 1), 7);
     expect_error("localhost:\r\n  spin_us: 4\r\n  spin: 1\r\n",
-                 "conf:3: unknown key 'spin' in section 'localhost'; see lithops-config(5)");
+                 "conf:3: unknown key 'spin' in section 'localhost'; did you mean 'spin_us'?");
 }
 
 static void a_pipe_is_read_to_its_end(void **state)
@@ -389,8 +389,8 @@ static void the_environment_holds_json_or_yaml(void **state)
     assert_int_equal(spin_us(NULL, "LITHOPS_CONFIG"), 12);
     setenv("LITHOPS_CONFIG", "localhost:\n  spin: 12\n", 1);
     expect_load_error(NULL, LITHOPS_ECONFIG,
-                      "LITHOPS_CONFIG:2: unknown key 'spin' in section 'localhost'; see "
-                      "lithops-config(5)");
+                      "LITHOPS_CONFIG:2: unknown key 'spin' in section 'localhost'; did you mean "
+                      "'spin_us'?");
     setenv("LITHOPS_CONFIG", "/home/me/.lithops/config", 1); /* a path is no configuration */
     expect_load_error(NULL, LITHOPS_ECONFIG,
                       "LITHOPS_CONFIG: a configuration holds sections, as in 'lithops:', but this "

@@ -11,9 +11,9 @@
 #include "function/image.h"
 
 #include "base/error.h"
+#include "base/near.h"
 #include "function/function.h"
 #include "function/library.h"
-#include "function/near.h"
 
 #include <errno.h>
 #include <fts.h>
@@ -171,7 +171,7 @@ static int exclude_one(struct lithops__image *image, const char *word, lithops_e
     char buf[PATH_MAX], text[512];
     const char *absolute = strchr(word, '/') ? realpath(word, buf) : NULL;
     struct lithops__near near;
-    lithops__near_init(&near, lithops__base_name(word));
+    lithops__near_init(&near, lithops__base_name(word), LITHOPS__NEAR_MAX);
     for (size_t i = 0; i < image->count; i++) {
         struct lithops__image_item *item = &image->items[i];
         lithops__near_offer(&near, item->name);

@@ -8,9 +8,9 @@
  * calls. The path is made absolute and free of links here, since workers have another working
  * directory. */
 #include "base/error.h"
+#include "base/near.h"
 #include "function/function.h"
 #include "function/library.h"
-#include "function/near.h"
 #include "function/signature.h"
 
 #include <ctype.h>
@@ -99,7 +99,7 @@ static int no_symbol(const struct spec *spec, const struct lithops__elf *elf, li
 {
     char text[512], mangled[sizeof spec->symbol + 32];
     struct lithops__near near;
-    lithops__near_init(&near, spec->symbol);
+    lithops__near_init(&near, spec->symbol, LITHOPS__NEAR_MAX);
     snprintf(mangled, sizeof mangled, "_Z%zu%s", strlen(spec->symbol), spec->symbol);
     struct lithops__elf_symbol symbol;
     for (size_t i = 0; i < elf->symbol_count; i++) {

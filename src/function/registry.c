@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "function/near.h"
+#include "base/near.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -86,7 +86,7 @@ const lithops_function *lithops__function_find(const char *name)
 const char *lithops__function_near_text(const char *name, char *buf, size_t size)
 {
     struct lithops__near near;
-    lithops__near_init(&near, name);
+    lithops__near_init(&near, name, LITHOPS__NEAR_MAX);
     pthread_mutex_lock(&lock);
     for (const lithops_function *function = first; function; function = function->next)
         lithops__near_offer(&near, function->name);

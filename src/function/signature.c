@@ -4,7 +4,7 @@
 #include "function/signature.h"
 
 #include "base/error.h"
-#include "function/near.h"
+#include "base/near.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -58,7 +58,7 @@ static int parse_type(const char **at, const char *whole, enum lithops__c_type *
                              "double(double,double)",
                              whole);
     struct lithops__near near;
-    lithops__near_init(&near, word);
+    lithops__near_init(&near, word, LITHOPS__NEAR_MAX);
     for (int i = 0; i < COUNT; i++)
         lithops__near_offer(&near, type_words[i]);
     return lithops__fail(err, LITHOPS_EUSAGE,
