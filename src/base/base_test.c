@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of src/base. */
 #include "base/buffer.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/module.h"
@@ -56,22 +55,6 @@ static void a_buffer_grows(void **state)
     assert_null(lithops__buffer_steal(&b));
 }
 
-static void ticks_follow_the_wall_clock(void **state)
-{
-    (void)state;
-    struct lithops__tick_clock clock;
-    lithops__tick_clock_init(&clock);
-    lithops__tick_clock_update(&clock);
-    uint64_t start = lithops__now_ns();
-    while (lithops__now_ns() - start < 20000000)
-        lithops__pause();
-    uint64_t ticks = lithops__ticks();
-    double wall = (double)lithops__wall_ns() / 1e9;
-    lithops__tick_clock_update(&clock);
-    double shown = lithops__tick_clock_seconds(&clock, ticks);
-    assert_true(shown > wall - 0.002 && shown < wall + 0.002);
-}
-
 static int records;
 static void count_record(lithops_log_level level, const char *where, const char *text, void *user)
 {
@@ -111,7 +94,6 @@ int main(void)
         cmocka_unit_test(errors_say_what_happened),
         cmocka_unit_test(long_messages_are_cut_not_overrun),
         cmocka_unit_test(a_buffer_grows),
-        cmocka_unit_test(ticks_follow_the_wall_clock),
         cmocka_unit_test(log_records_reach_the_sink),
         cmocka_unit_test(a_missing_module_is_named),
     };

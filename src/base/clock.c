@@ -1,37 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ticks to time of day. */
+/* Ticks to time of day.
+ *
+ * CLOCK_MONOTONIC gives the rate and CLOCK_REALTIME the offset alone, so that setting the time of
+ * day between two readings spoils neither. */
 #include "base/clock.h"
 
-static void read_both(uint64_t *ret_ticks, uint64_t *ret_wall)
+struct reading {
+    uint64_t ticks, mono_ns, wall_ns;
+};
+
+/* The clocks are read between two tick readings; the closest of three is kept, so that a
+ * preemption in between does not spoil the rate. */
+static struct reading read_clocks(void)
 {
-    /* The wall clock is read between two tick readings; the closest pair of three is kept, so
-     * that a preemption in between does not spoil the rate. */
-    uint64_t best = UINT64_MAX;
+    struct reading best = {0};
+    uint64_t best_width = UINT64_MAX;
     for (int i = 0; i < 3; i++) {
+        struct reading now;
         uint64_t before = lithops__ticks();
-        uint64_t wall = lithops__wall_ns();
-        uint64_t after = lithops__ticks();
-        if (after - before < best) {
-            best = after - before;
-            *ret_ticks = before + (after - before) / 2;
-            *ret_wall = wall;
+        now.mono_ns = lithops__now_ns();
+        now.wall_ns = lithops__wall_ns();
+        uint64_t width = lithops__ticks() - before;
+        if (width < best_width) {
+            best_width = width;
+            best = now;
+            best.ticks = before + width / 2;
         }
     }
+    return best;
 }
 
 void lithops__tick_clock_init(struct lithops__tick_clock *clock)
 {
-    read_both(&clock->ticks0, &clock->wall0);
-    clock->ns_per_tick = 0;
+    struct reading first = read_clocks();
+    *clock = (struct lithops__tick_clock){
+        .ticks0 = first.ticks, .mono0 = first.mono_ns, .wall0 = first.wall_ns};
 }
 
 void lithops__tick_clock_update(struct lithops__tick_clock *clock)
 {
-    uint64_t ticks, wall;
+    struct reading now;
     do {
-        read_both(&ticks, &wall);
-    } while (ticks - clock->ticks0 < 100000); /* some 40 us: an error of 50 ns is 0.1% */
-    clock->ns_per_tick = (double)(wall - clock->wall0) / (double)(ticks - clock->ticks0);
+        now = read_clocks();
+    } while (now.mono_ns - clock->mono0 < 40000); /* ns; an error of 50 ns is 0.1% then */
+    clock->ns_per_tick = (double)(now.mono_ns - clock->mono0) / (double)(now.ticks - clock->ticks0);
 }
 
 double lithops__tick_clock_seconds(const struct lithops__tick_clock *clock, uint64_t ticks)

@@ -27,8 +27,8 @@ static inline uint64_t lithops__wall_ns(void)
     return lithops__clock_of(CLOCK_REALTIME);
 }
 
-/* The time stamp counter where there is one. Whether it may be compared between CPUs is checked
- * once, by lithops__ticks_are_ns(). */
+/* The time stamp counter where there is one. Every x86 server of the last ten years has one that
+ * runs at one rate and is in step between the CPUs of a machine. */
 static inline uint64_t lithops__ticks(void)
 {
 #if defined(__x86_64__)
@@ -51,14 +51,15 @@ static inline void lithops__pause(void)
 #endif
 }
 
-/* Ticks to time of day. Two readings of both clocks give the rate; the further apart they are,
- * the better, so a clock is asked again whenever times are to be shown. */
+/* Ticks to time of day. Two readings of ticks and of CLOCK_MONOTONIC give the rate; the further
+ * apart they are, the better, so a clock is asked again whenever times are to be shown. The time
+ * of day is read once: when somebody sets it meanwhile, times keep their distances. */
 struct lithops__tick_clock {
-    uint64_t ticks0, wall0; /* first reading */
-    double ns_per_tick;
+    uint64_t ticks0, mono0, wall0; /* ns; first reading, all three of one moment */
+    double ns_per_tick;            /* 0 until the first update */
 };
 void lithops__tick_clock_init(struct lithops__tick_clock *clock);
-/* A better rate, from the first reading until now. */
+/* A better rate, from the first reading until now. Waits until that was 40 us ago. */
 void lithops__tick_clock_update(struct lithops__tick_clock *clock);
 /* Seconds since 1970. */
 double lithops__tick_clock_seconds(const struct lithops__tick_clock *clock, uint64_t ticks);
