@@ -6,11 +6,13 @@
  * somebody sleeps. With a full fence in between on both sides, one of them sees the other.
  *
  * A worker sleeps on the `parked` word of its own line and has a bit in the control block. Who
- * takes the bit away is the one who wakes it. Everything here is set by value, nothing is counted,
- * so that a process that dies in between leaves nothing wrong for long.
+ * takes the bit away is the one who wakes it.
  *
  * Waiters sleep on `landed`. The first to wake them takes the `waiting` flag down, so that a
- * burst of completions costs one system call and not one each. */
+ * burst of completions costs one system call and not one each.
+ *
+ * A process may die after it has taken a bit or the flag, and before the wake-up. Then nobody else
+ * will wake the sleeper: so the client wakes all of them when a process has died. */
 #include "ipc/bell.h"
 
 #include "base/clock.h"
@@ -70,13 +72,6 @@ void lithops__bell_wake_one(struct lithops__control *control)
     }
 }
 
-void lithops__bell_wake_all(struct lithops__control *control)
-{
-    for (uint32_t slot = 0; slot < control->max_workers; slot++)
-        if (unpark(control, slot))
-            wake(&control->workers[slot]);
-}
-
 void lithops__bell_ring(struct lithops__control *control)
 {
     atomic_fetch_add(&control->doorbell, 1); /* a full fence too */
@@ -124,13 +119,28 @@ void lithops__bell_forget(struct lithops__control *control, uint32_t slot)
     futex(&control->landed, FUTEX_WAKE, INT_MAX, NULL);
 }
 
+static void wake_waiters(struct lithops__control *control)
+{
+    atomic_fetch_add(&control->landed, 1);
+    futex(&control->landed, FUTEX_WAKE, INT_MAX, NULL);
+}
+
 void lithops__bell_landed(struct lithops__control *control)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&control->waiting) && atomic_exchange(&control->waiting, 0)) {
-        atomic_fetch_add(&control->landed, 1);
-        futex(&control->landed, FUTEX_WAKE, INT_MAX, NULL);
+    if (atomic_load(&control->waiting) && atomic_exchange(&control->waiting, 0))
+        wake_waiters(control);
+}
+
+void lithops__bell_wake_everyone(struct lithops__control *control)
+{
+    atomic_fetch_add(&control->doorbell, 1);
+    for (uint32_t slot = 0; slot < control->max_workers; slot++) {
+        (void)unpark(control, slot);
+        if (atomic_load(&control->workers[slot].parked))
+            wake(&control->workers[slot]);
     }
+    wake_waiters(control);
 }
 
 uint32_t lithops__bell_prepare(struct lithops__control *control)

@@ -13,7 +13,6 @@
 void lithops__bell_ring(struct lithops__control *control);
 /* Wake one sleeping worker, if there is one. */
 void lithops__bell_wake_one(struct lithops__control *control);
-void lithops__bell_wake_all(struct lithops__control *control);
 /* Worker: sleep until woken. The caller has looked for work since `doorbell` was read. */
 void lithops__bell_park(struct lithops__control *control, uint32_t slot, uint32_t doorbell);
 /* Worker: may this process spin? Undone by lithops__bell_stop_spinning(). */
@@ -22,6 +21,9 @@ void lithops__bell_stop_spinning(struct lithops__control *control);
 bool lithops__bell_anyone_parked(const struct lithops__control *control);
 /* Client: worker `slot` is dead, whatever it was doing. */
 void lithops__bell_forget(struct lithops__control *control, uint32_t slot);
+/* Client: wake all workers and waiters, whatever bits and flags say. A process that died may have
+ * taken down the bit or the flag of a sleeper that it did not come to wake any more. */
+void lithops__bell_wake_everyone(struct lithops__control *control);
 
 /* Calls have landed: wake those who wait, if they sleep. */
 void lithops__bell_landed(struct lithops__control *control);

@@ -156,8 +156,7 @@ void lithops__pool_bury(struct lithops__pool *pool, uint32_t slot, const siginfo
     atomic_store(&line->range, 0);
     atomic_store(&line->state, LITHOPS__WORKER_NONE);
     atomic_store(&line->pid, 0);
-    lithops__bell_ring(control);
-    lithops__bell_landed(control);
+    lithops__bell_wake_everyone(control);
 }
 
 void lithops__pool_fail_all(struct lithops__pool *pool, const lithops_error *error)
