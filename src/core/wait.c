@@ -346,30 +346,40 @@ int lithops__wait_checked(lithops_executor *fexec, lithops_futures *fs,
     return rc;
 }
 
-/* Those calls that are done, or those that are not, in runs. */
-static lithops_futures *select_calls(const lithops_futures *futures, bool done)
+/* Which calls are done, a bit each: both lists are made from one look, so that a call which ends
+ * meanwhile is in one of them. */
+static uint64_t *look_at_all(const lithops_futures *futures)
+{
+    uint64_t *done = calloc(futures->size / 64 + 1, sizeof *done), at = 0;
+    for (size_t s = 0; done && s < futures->count; s++) {
+        const struct lithops__segment *segment = &futures->segments[s];
+        for (uint64_t i = segment->begin; i < segment->end; i++, at++)
+            if (lithops__state_is_done(lithops__job_state(segment->job, i)))
+                done[at / 64] |= 1ull << at % 64;
+    }
+    return done;
+}
+
+/* Those calls whose bit is `bit`, in runs. */
+static lithops_futures *select_calls(const lithops_futures *futures, const uint64_t *bits, bool bit)
 {
     size_t runs = 0;
     lithops_futures *selected = NULL;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && !(selected = lithops__futures_alloc(runs)))
             return NULL;
-        size_t limit = runs;
-        runs = 0;
+        uint64_t at = 0;
         for (size_t s = 0; s < futures->count; s++) {
             const struct lithops__segment *segment = &futures->segments[s];
             for (uint64_t i = segment->begin; i < segment->end;) {
                 uint64_t begin = i;
-                while (i < segment->end &&
-                       lithops__state_is_done(lithops__job_state(segment->job, i)) == done)
-                    i++;
-                if (i > begin && (pass == 0 || runs < limit)) {
-                    runs++;
-                    if (pass == 1)
-                        lithops__futures_add(selected, segment->job, begin, i);
-                }
+                while (i < segment->end && (bits[at / 64] >> at % 64 & 1) == bit)
+                    i++, at++;
+                runs += i > begin;
+                if (i > begin && pass == 1)
+                    lithops__futures_add(selected, segment->job, begin, i);
                 if (i == begin)
-                    i++;
+                    i++, at++;
             }
         }
     }
@@ -392,12 +402,18 @@ int lithops_wait(lithops_executor *fexec, lithops_futures *fs, const lithops_wai
         return rc;
     /* Also after a time-out or a failure: the lists say how far things are. */
     bool all_done = rc == 0 && (!options || options->return_when == LITHOPS_ALL);
+    uint64_t *done = (ret_done || ret_not_done) && !all_done ? look_at_all(futures) : NULL;
     if (ret_done)
-        *ret_done = all_done ? lithops_futures_ref(futures) : select_calls(futures, true);
+        *ret_done = all_done ? lithops_futures_ref(futures)
+                             : done ? select_calls(futures, done, true) : NULL;
     if (ret_not_done)
-        *ret_not_done = all_done ? lithops__futures_alloc(0) : select_calls(futures, false);
+        *ret_not_done = all_done ? lithops__futures_alloc(0)
+                                 : done ? select_calls(futures, done, false) : NULL;
     if (ret_done && *ret_done && !all_done)
         mark_done(*ret_done);
+    if ((ret_done && !*ret_done) || (ret_not_done && !*ret_not_done))
+        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    free(done);
     lithops_futures_unref(futures);
     return rc;
 }
