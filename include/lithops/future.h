@@ -32,8 +32,8 @@ LITHOPS_PUBLIC lithops_future *lithops_future_unref(lithops_future *future); /* 
 
 /** Drop a reference and the memory of the result with it: for results that are used up as they
  * come, while the executor goes on keeping statistics. Who reads the same call's result later
- * gets LITHOPS_ECLOSED; a call that is not done is only unreferenced. Pointers into the result
- * end here. @return NULL */
+ * gets LITHOPS_ECLOSED (null, bools and numbers take no memory, and stay); a call that is not done
+ * is only unreferenced. Pointers into the result end here. @return NULL */
 LITHOPS_PUBLIC lithops_future *lithops_future_release(lithops_future *future);
 
 LITHOPS_PUBLIC lithops_state lithops_future_state(const lithops_future *future);

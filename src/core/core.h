@@ -117,7 +117,9 @@ struct lithops_futures {
     uint64_t size;         /* calls */
     size_t reduce_segment; /* results are those of segments from here on; 0: all */
     pthread_mutex_t lock;  /* what follows: as_completed */
-    uint64_t *given;       /* a bit per call */
+    uint64_t *given;       /* a bit per call: was found */
+    struct lithops__completed *ready; /* found, not given yet, in the order of their ends */
+    uint64_t ready_next, ready_count;
     uint64_t given_count, given_start; /* all before given_start were given */
     struct lithops__segment segments[];
 };

@@ -39,20 +39,66 @@ lithops_futures *lithops__futures_of_job(struct lithops__job *job)
     return futures;
 }
 
+struct runs {
+    struct lithops__segment *items;
+    size_t count, capacity;
+    bool no_memory;
+};
+
+static void add_run(struct runs *runs, struct lithops__job *job, uint64_t begin, uint64_t end)
+{
+    if (begin >= end || runs->no_memory)
+        return;
+    if (runs->count == runs->capacity) {
+        size_t capacity = runs->capacity ? runs->capacity * 2 : 64;
+        struct lithops__segment *more = realloc(runs->items, capacity * sizeof *more);
+        if (!more) {
+            runs->no_memory = true;
+            return;
+        }
+        runs->items = more;
+        runs->capacity = capacity;
+    }
+    runs->items[runs->count++] = (struct lithops__segment){job, begin, end, 0};
+}
+
+/* Calls may have been read one by one, in any order. */
+static void add_unread_runs(struct runs *runs, struct lithops__job *job)
+{
+    uint64_t count = lithops__job_count(job);
+    pthread_mutex_lock(&job->seen_lock);
+    uint64_t i = job->read_upto;
+    if (!job->seen_each) {
+        add_run(runs, job, i, count);
+        i = count;
+    }
+    while (i < count) {
+        while (i < count && job->seen_each[i].result_done)
+            i++;
+        uint64_t begin = i;
+        while (i < count && !job->seen_each[i].result_done)
+            i++;
+        add_run(runs, job, begin, i);
+    }
+    pthread_mutex_unlock(&job->seen_lock);
+}
+
 lithops_futures *lithops__futures_of_executor(lithops_executor *fexec, bool unread)
 {
+    struct runs runs = {NULL, 0, 0, false};
     pthread_mutex_lock(&fexec->table.lock);
-    lithops_futures *futures = lithops__futures_alloc(fexec->job_count);
-    for (size_t j = 0; futures && j < fexec->job_count; j++) {
+    for (size_t j = 0; j < fexec->job_count; j++) {
         struct lithops__job *job = fexec->jobs[j];
-        pthread_mutex_lock(&job->seen_lock);
-        uint64_t begin = unread ? job->read_upto : 0;
-        pthread_mutex_unlock(&job->seen_lock);
-        uint64_t end = lithops__job_count(job);
-        if (begin < end && !(unread && job->feeds_reducer))
-            lithops__futures_add(futures, job, begin, end);
+        if (!unread)
+            add_run(&runs, job, 0, lithops__job_count(job));
+        else if (!job->feeds_reducer)
+            add_unread_runs(&runs, job);
     }
+    lithops_futures *futures = runs.no_memory ? NULL : lithops__futures_alloc(runs.count);
+    for (size_t r = 0; futures && r < runs.count; r++)
+        lithops__futures_add(futures, runs.items[r].job, runs.items[r].begin, runs.items[r].end);
     pthread_mutex_unlock(&fexec->table.lock);
+    free(runs.items);
     return futures;
 }
 
@@ -71,6 +117,7 @@ lithops_futures *lithops_futures_unref(lithops_futures *futures)
         lithops__job_unref(futures->segments[i].job);
     pthread_mutex_destroy(&futures->lock);
     free(futures->given);
+    free(futures->ready);
     free(futures);
     return NULL;
 }
@@ -154,19 +201,42 @@ size_t lithops_futures_cancel(lithops_futures *futures)
 
 /* ---- as_completed -------------------------------------------------------------------------------- */
 
-/* A call that is done and was not given yet, from `*at` on. [futures->lock] */
-static bool find_completed(lithops_futures *futures, uint64_t *ret_index)
+struct lithops__completed {
+    uint64_t end, index; /* ticks */
+};
+
+static int compare_ends(const void *left, const void *right)
+{
+    const struct lithops__completed *a = left, *b = right;
+    if (a->end != b->end)
+        return a->end < b->end ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+/* When the call at `index` ended; at the latest when its worker has not said yet. */
+static uint64_t end_of(const struct lithops__segment *segment, uint64_t call)
+{
+    uint64_t end = lithops__job_record(segment->job, call)->end;
+    return end ? end + segment->job->fexec->table.area.control->epoch_ticks : UINT64_MAX;
+}
+
+/* Find all calls that are done and were not found before, in the order in which they ended.
+ * [futures->lock] */
+static void find_completed(lithops_futures *futures)
 {
     uint64_t index = futures->given_start;
     bool gap = false;
+    futures->ready_count = futures->ready_next = 0;
     while (index < futures->size) {
         uint64_t call;
         const struct lithops__segment *segment = lithops__futures_find(futures, index, &call);
         for (; call < segment->end; call++, index++) {
             bool given = futures->given[index / 64] >> index % 64 & 1;
             if (!given && lithops__state_is_done(lithops__job_state(segment->job, call))) {
-                *ret_index = index;
-                return true;
+                futures->ready[futures->ready_count++] =
+                    (struct lithops__completed){end_of(segment, call), index};
+                futures->given[index / 64] |= 1ull << index % 64;
+                given = true;
             }
             if (!given)
                 gap = true;
@@ -174,23 +244,31 @@ static bool find_completed(lithops_futures *futures, uint64_t *ret_index)
                 futures->given_start = index + 1;
         }
     }
-    return false;
+    qsort(futures->ready, futures->ready_count, sizeof futures->ready[0], compare_ends);
+}
+
+static bool make_ready(lithops_futures *futures)
+{
+    if (!futures->given)
+        futures->given = calloc(futures->size / 64 + 1, sizeof *futures->given);
+    if (!futures->ready)
+        futures->ready = malloc((futures->size + 1) * sizeof *futures->ready);
+    return futures->given && futures->ready;
 }
 
 lithops_future *lithops_futures_as_completed(lithops_futures *futures, int64_t timeout_ms)
 {
     if (!futures)
         return NULL;
-    uint64_t deadline_ns = lithops__deadline_ns(timeout_ms), index = 0;
+    uint64_t deadline_ns = lithops__deadline_ns(timeout_ms < 0 ? 0 : timeout_ms);
     lithops_future *future = NULL;
     pthread_mutex_lock(&futures->lock);
-    if (!futures->given)
-        futures->given = calloc(futures->size / 64 + 1, sizeof *futures->given);
-    while (futures->given && futures->given_count < futures->size) {
-        if (find_completed(futures, &index)) {
-            futures->given[index / 64] |= 1ull << index % 64;
+    while (make_ready(futures) && futures->given_count < futures->size) {
+        if (futures->ready_next == futures->ready_count)
+            find_completed(futures);
+        if (futures->ready_next < futures->ready_count) {
+            future = lithops_futures_get(futures, futures->ready[futures->ready_next++].index);
             futures->given_count++;
-            future = lithops_futures_get(futures, index);
             break;
         }
         struct lithops__wait wait = {.futures = futures,

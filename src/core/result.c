@@ -6,17 +6,26 @@
 
 #include <string.h>
 
-/* The value of one call; null for one that has failed, when the caller asked for that. */
-static int one_value(const struct lithops__job *job, uint64_t index, bool throw_except,
+/* The value of one call; null for one that has failed, when the caller asked for that. Strings
+ * and bytes are views into shared memory, unless `copies` is set. */
+static int one_value(const struct lithops__job *job, uint64_t index, bool throw_except, bool copies,
                      lithops_value **ret_value, lithops_error *err)
 {
     int rc = lithops__outcome_error(job, index, throw_except ? err : NULL);
     if (rc != 0 && throw_except)
         return rc;
     lithops_error own = LITHOPS_ERROR_INIT;
-    *ret_value = rc ? lithops_value_null() : lithops__outcome_value(job, index, &own);
-    if (*ret_value)
+    lithops_value *value = rc ? lithops_value_null() : lithops__outcome_value(job, index, &own);
+    lithops_type type = lithops_value_type(value);
+    if (value && copies && (type == LITHOPS_STRING || type == LITHOPS_BYTES)) {
+        lithops_value *copy = lithops_value_copy(value);
+        lithops_value_free(value);
+        value = copy;
+    }
+    if (value) {
+        *ret_value = value;
         return 0;
+    }
     if (own.code == 0)
         lithops__fail(&own, LITHOPS_ENOMEM, "out of memory");
     if (err)
@@ -24,8 +33,8 @@ static int one_value(const struct lithops__job *job, uint64_t index, bool throw_
     return own.code;
 }
 
-static int collect(const lithops_futures *futures, bool throw_except, lithops_value **ret_value,
-                   lithops_error *err)
+static int collect(const lithops_futures *futures, bool throw_except, bool copies,
+                   lithops_value **ret_value, lithops_error *err)
 {
     size_t first = futures->reduce_segment;
     uint64_t count = 0;
@@ -37,7 +46,7 @@ static int collect(const lithops_futures *futures, bool throw_except, lithops_va
     for (size_t s = first; rc == 0 && s < futures->count; s++) {
         const struct lithops__segment *segment = &futures->segments[s];
         for (uint64_t i = segment->begin; rc == 0 && i < segment->end; i++) {
-            rc = one_value(segment->job, i, throw_except, &value, err);
+            rc = one_value(segment->job, i, throw_except, copies, &value, err);
             if (rc == 0 && list)
                 rc = lithops_value_append(list, value);
         }
@@ -53,12 +62,10 @@ static int collect(const lithops_futures *futures, bool throw_except, lithops_va
     return rc;
 }
 
-int lithops_get_result_value(lithops_executor *fexec, lithops_futures *fs,
-                             const lithops_wait_options *options, lithops_value **ret_value,
-                             lithops_error *err)
+static int wait_and_collect(lithops_executor *fexec, lithops_futures *fs,
+                            const lithops_wait_options *options, bool copies,
+                            lithops_value **ret_value, lithops_error *err)
 {
-    if (!ret_value)
-        return lithops__fail(err, LITHOPS_EUSAGE, "ret_value is NULL");
     lithops_wait_options all = LITHOPS_WAIT_OPTIONS_INIT;
     if (options)
         all = *options;
@@ -66,9 +73,18 @@ int lithops_get_result_value(lithops_executor *fexec, lithops_futures *fs,
     lithops_futures *futures = NULL;
     int rc = lithops__wait_checked(fexec, fs, &all, true, &futures, err);
     if (rc == 0)
-        rc = collect(futures, all.throw_except, ret_value, err);
+        rc = collect(futures, all.throw_except, copies, ret_value, err);
     lithops_futures_unref(futures);
     return rc;
+}
+
+int lithops_get_result_value(lithops_executor *fexec, lithops_futures *fs,
+                             const lithops_wait_options *options, lithops_value **ret_value,
+                             lithops_error *err)
+{
+    if (!ret_value)
+        return lithops__fail(err, LITHOPS_EUSAGE, "ret_value is NULL");
+    return wait_and_collect(fexec, fs, options, true, ret_value, err);
 }
 
 /* Formats that store pointers into the value: it must live on. */
@@ -102,7 +118,7 @@ int lithops_get_result(lithops_executor *fexec, lithops_futures *fs,
         futures = lithops__futures_of_executor(fexec, true);
     }
     lithops_value *value = NULL;
-    int rc = lithops_get_result_value(fexec, futures, options, &value, err);
+    int rc = wait_and_collect(fexec, futures, options, false, &value, err);
     if (rc == 0) {
         va_list args;
         va_start(args, format);
