@@ -84,7 +84,7 @@ struct lithops_executor {
     void *compute;
     struct lithops__table table;
     struct lithops__tick_clock clock;
-    bool closed;           /* [L] */
+    atomic_bool closed;    /* set under [L] */
     bool limits_prepared;  /* [L] */
     uint64_t timeout_ticks, memory_bytes; /* defaults of the configuration */
     int64_t chunksize;
@@ -140,6 +140,7 @@ void lithops__job_unref(struct lithops__job *job);
 /* [L] The executor keeps the job (takes the reference). */
 int lithops__job_keep(lithops_executor *fexec, struct lithops__job *job, lithops_error *err);
 void lithops__page_close(struct lithops__page_ref *page);
+void lithops__pages_retire(lithops_executor *fexec);
 static inline struct lithops__range *lithops__job_range(const struct lithops__job *job)
 {
     return &job->fexec->table.area.ranges[job->range];

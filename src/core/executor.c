@@ -262,11 +262,14 @@ void lithops_executor_close(lithops_executor *fexec)
     }
     pthread_mutex_unlock(&fexec->table.lock);
     lithops__logfile_save(fexec);
-    fexec->driver->ops->close(fexec->compute);
+    pthread_mutex_lock(&fexec->table.lock);
+    void *compute = fexec->compute;
+    fexec->compute = NULL; /* logs are gone from here on; nothing else uses it when closed */
+    pthread_mutex_unlock(&fexec->table.lock);
+    fexec->driver->ops->close(compute);
     lithops__bell_landed(fexec->table.area.control);
     lithops__callbacks_stop(fexec);
-    free(fexec->compute);
-    fexec->compute = NULL;
+    free(compute);
     if (fexec->clean_on_exit)
         (void)lithops_clean(fexec, NULL, NULL, NULL);
     lithops_storage_close(fexec->storage);

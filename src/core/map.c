@@ -249,8 +249,11 @@ int lithops_map_reduce(lithops_executor *fexec, const lithops_function *map_func
             pthread_mutex_unlock(&fexec->table.lock);
         }
     }
-    if (rc == 0)
-        rc = lithops__job_submit(maps, err);
+    if (rc == 0 && (rc = lithops__job_submit(maps, err)) != 0) {
+        pthread_mutex_lock(&fexec->table.lock);
+        lithops__job_abandon(reduce);
+        pthread_mutex_unlock(&fexec->table.lock);
+    }
     if (rc == 0 && lithops__job_count(maps) == 0) /* nobody will come by: offer it */
         rc = lithops__job_submit(reduce, err);
     if (rc == 0 && ret_futures && !(*ret_futures = futures_of_both(maps, reduce)))
@@ -283,6 +286,7 @@ static void input_is_done(lithops_future *input, void *user)
         &lithops__range_states(&fexec->table.area, lithops__job_range(job))[link->index];
     pthread_mutex_lock(&fexec->table.lock);
     bool offered = false;
+    lithops__pages_retire(fexec);
     if (rc == 0 && !fexec->closed && atomic_load(state) == deferred) {
         struct lithops__slot *slots =
             lithops__at(&fexec->table.area, lithops__job_range(job)->inputs);

@@ -192,6 +192,10 @@ static int check_env(const lithops_value *env, lithops_error *err)
 
 static int check_plan(const struct lithops__job_plan *plan, lithops_error *err)
 {
+    const int64_t most_mb = (int64_t)1 << 40;
+    if (plan->runtime_memory_mb > most_mb)
+        return lithops__fail(err, LITHOPS_EUSAGE, "runtime_memory_mb is %lld: that is no memory",
+                             (long long)plan->runtime_memory_mb);
     int rc = lithops__function_check(plan->function, err);
     if (rc == 0)
         rc = check_positive(plan->timeout_ms, "timeout_ms", " ms", err);
@@ -256,8 +260,11 @@ static void set_limits(lithops_executor *fexec, struct lithops__job *job,
                        struct lithops__range *range, const struct lithops__job_plan *plan)
 {
     uint64_t per_ms = fexec->table.area.control->ticks_per_ms;
-    range->timeout_ticks = plan->timeout_ms == LITHOPS_DEFAULT ? fexec->timeout_ticks
-                                                               : (uint64_t)plan->timeout_ms * per_ms;
+    uint64_t ms = (uint64_t)plan->timeout_ms;
+    if (plan->timeout_ms == LITHOPS_DEFAULT)
+        range->timeout_ticks = fexec->timeout_ticks;
+    else /* 0, no limit, for what the clock cannot count */
+        range->timeout_ticks = ms > UINT64_MAX / 2 / per_ms ? 0 : ms * per_ms;
     range->memory_bytes = plan->runtime_memory_mb == LITHOPS_DEFAULT
                               ? fexec->memory_bytes
                               : (uint64_t)plan->runtime_memory_mb << 20;
@@ -305,10 +312,14 @@ static int build(lithops_executor *fexec, struct lithops__job_plan *plan, struct
     if (rc == 0)
         rc = store_spec(table, range, plan, manifest, err);
     if (rc == 0)
-        rc = lithops__job_keep(fexec, lithops__job_ref(job), err);
-    if (rc != 0)
+        rc = lithops__job_keep(fexec, job, err);
+    if (rc != 0) {
         lithops__job_abandon(job);
-    return rc;
+        return rc;
+    }
+    lithops__job_ref(job); /* the executor's */
+    lithops__table_publish_range(table, job->range);
+    return 0;
 }
 
 void lithops__job_abandon(struct lithops__job *job)
@@ -364,13 +375,29 @@ int lithops__job_submit(struct lithops__job *job, lithops_error *err)
     if (count == 0)
         return 0;
     pthread_mutex_lock(&fexec->table.lock);
-    int rc = lithops__table_offer(&fexec->table, job->range, 0, count, err);
+    lithops__pages_retire(fexec);
+    int rc = fexec->closed ? lithops__fail(err, LITHOPS_ECLOSED, "the executor is closed")
+                           : lithops__table_offer(&fexec->table, job->range, 0, count, err);
     if (rc == 0)
         fexec->driver->ops->offered(fexec->compute, job->range, count);
+    else
+        lithops__job_abandon(job);
     pthread_mutex_unlock(&fexec->table.lock);
     if (rc == 0)
         lithops__bell_ring(fexec->table.area.control);
     return rc;
+}
+
+/* [L] An open page far behind the others would hold up the ring: nothing behind it is freed. */
+void lithops__pages_retire(lithops_executor *fexec)
+{
+    uint64_t tail = atomic_load(&fexec->table.area.control->tail);
+    for (unsigned i = 0; i < LITHOPS__OPEN_PAGES; i++) {
+        struct lithops__page_ref *page = &fexec->pages[i];
+        if (page->job &&
+            tail - fexec->table.ranges[page->job->range].open_position >= PAGE_DISTANCE)
+            lithops__page_close(page);
+    }
 }
 
 /* ---- single calls -------------------------------------------------------------------------------- */
@@ -437,8 +464,10 @@ static int open_page(lithops_executor *fexec, struct lithops__page_ref *page, li
     job->submit_times = malloc(capacity * sizeof *job->submit_times);
     if (rc == 0 && (!job->handles || !job->submit_times))
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    if (rc == 0)
+    if (rc == 0) {
+        lithops__table_publish_range(table, job->range);
         rc = lithops__table_offer_open(table, job->range, err);
+    }
     if (rc == 0)
         rc = lithops__job_keep(fexec, job, err);
     if (rc != 0) {

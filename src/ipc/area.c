@@ -58,6 +58,10 @@ static uint64_t file_size_limit(void)
     return limit.rlim_cur;
 }
 
+/* Address space costs nothing, and what a region has once used for one size of results it does not
+ * use for others: so a region may be larger than all memory, as long as there are few of them. */
+static const uint64_t most_region = 1ull << 40;
+
 /* Map as much as the address space gives: half as much until it fits, but at least 64 MiB for
  * heap and each region. */
 static int map_what_fits(struct lithops__area *area, struct lithops__control *plan,
@@ -65,7 +69,7 @@ static int map_what_fits(struct lithops__area *area, struct lithops__control *pl
 {
     uint64_t size = plan->memory_limit, most = file_size_limit();
     for (;;) {
-        lay_out(plan, size, size);
+        lay_out(plan, size, size / plan->max_workers < most_region / 4 ? size * 4 : size);
         if (plan->total_bytes <= most && ftruncate(area->fd, (off_t)plan->total_bytes) == 0) {
             area->base = mmap(NULL, plan->total_bytes, PROT_READ | PROT_WRITE,
                               MAP_SHARED | MAP_NORESERVE, area->fd, 0);
@@ -110,6 +114,8 @@ int lithops__area_create(struct lithops__area *area, const char *executor_id, ui
         close(area->fd);
         return rc;
     }
+    struct stat status;
+    area->inode = fstat(area->fd, &status) == 0 ? status.st_ino : 0;
     area->total_bytes = plan.total_bytes;
     uint64_t first = align_up(sizeof plan + max_workers * sizeof plan.workers[0], 4096);
     if ((rc = fallocate(area->fd, 0, 0, (off_t)first)) != 0) {
@@ -117,6 +123,7 @@ int lithops__area_create(struct lithops__area *area, const char *executor_id, ui
         lithops__area_detach(area);
         return rc;
     }
+    plan.client_fd = area->fd;
     memcpy(area->base, &plan, sizeof plan);
     set_pointers(area);
     return 0;
@@ -137,6 +144,7 @@ static int attach(struct lithops__area *area, int fd, int protection, lithops_er
         return lithops__fail(err, LITHOPS_EPARSE,
                              "the executor was made by another version of Lithops");
     }
+    area->inode = status.st_ino;
     area->total_bytes = head.total_bytes;
     area->base =
         mmap(NULL, head.total_bytes, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
@@ -159,6 +167,35 @@ int lithops__area_peek(struct lithops__area *area, int fd, lithops_error *err)
     return attach(area, fd, PROT_READ, err);
 }
 
+int lithops__area_move_fd(struct lithops__area *area)
+{
+    int fd = fcntl(area->fd, F_DUPFD_CLOEXEC, 500);
+    if (fd < 0)
+        fd = fcntl(area->fd, F_DUPFD_CLOEXEC, 10); /* few descriptors are allowed */
+    if (fd < 0)
+        return errno;
+    close(area->fd);
+    area->fd = fd;
+    return 0;
+}
+
+bool lithops__area_has_fd(const struct lithops__area *area)
+{
+    struct stat status;
+    return fstat(area->fd, &status) == 0 && status.st_ino == area->inode;
+}
+
+/* A function has closed the descriptor: get the file from the client. What has the number now is
+ * the function's, and is left alone. */
+static int reopen(struct lithops__area *area)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)area->control->client_pid,
+             area->control->client_fd);
+    area->fd = open(path, O_RDWR | O_CLOEXEC);
+    return lithops__area_has_fd(area) ? 0 : -1;
+}
+
 void lithops__area_detach(struct lithops__area *area)
 {
     if (area->base)
@@ -171,6 +208,8 @@ void lithops__area_detach(struct lithops__area *area)
 int lithops__area_commit(struct lithops__area *area, lithops__offset offset, uint64_t len)
 {
     struct lithops__control *control = area->control;
+    if (!lithops__area_has_fd(area) && reopen(area) != 0)
+        return EBADF;
     if (atomic_fetch_add(&control->committed, len) + len > control->memory_limit) {
         atomic_fetch_sub(&control->committed, len);
         return ENOSPC;

@@ -10,6 +10,7 @@
 struct lithops__area {
     int fd; /* close-on-exec, at least 10: worker processes get it by dup2 */
     char *base;
+    ino_t inode; /* of the file: a function may close the descriptor and get another at its number */
     size_t total_bytes;
     struct lithops__control *control;
     struct lithops__span *spans;
@@ -26,6 +27,10 @@ int lithops__area_create(struct lithops__area *area, const char *executor_id, ui
 int lithops__area_attach(struct lithops__area *area, int fd, lithops_error *err);
 /* The same, read-only: for looking at somebody's jobs. */
 int lithops__area_peek(struct lithops__area *area, int fd, lithops_error *err);
+/* Worker: keep the file at a high, close-on-exec descriptor, out of a function's way. */
+/* The descriptor is still that of the file. */
+bool lithops__area_has_fd(const struct lithops__area *area);
+int lithops__area_move_fd(struct lithops__area *area);
 void lithops__area_detach(struct lithops__area *area);
 
 /* Take real memory for [offset, offset + len), both multiples of 4096: a file system or a machine

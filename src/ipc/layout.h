@@ -244,6 +244,7 @@ struct lithops__control {
     uint32_t abi;
     uint32_t max_workers;
     pid_t client_pid;
+    int client_fd; /* where the client has this file open */
     char executor_id[32];
     uint64_t total_bytes;
     lithops__offset spans, ranges, functions, heap, regions;

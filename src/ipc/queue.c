@@ -16,12 +16,14 @@ uint64_t lithops__queue_push(struct lithops__area *area, uint32_t range, uint64_
     if (position - atomic_load(&control->head) >= LITHOPS__MAX_SPANS)
         return UINT64_MAX;
     struct lithops__span *span = lithops__span_at(area, position);
-    uint64_t lap = position / LITHOPS__MAX_SPANS;
+    uint64_t lap = position / LITHOPS__MAX_SPANS << LITHOPS__SPAN_INDEX_BITS;
+    /* Nothing left in it for who still looks at the slot's last span, or at this one too early. */
+    atomic_store(&span->next, lap | LITHOPS__SPAN_INDEX_MASK);
     span->range = range;
     span->generation = atomic_load(&area->ranges[range].generation);
     atomic_store(&span->end, open ? UINT64_MAX : end);
     atomic_store(&span->open, open);
-    atomic_store(&span->next, lap << LITHOPS__SPAN_INDEX_BITS | begin);
+    atomic_store(&span->next, lap | begin);
     atomic_store(&control->tail, position + 1);
     return position;
 }

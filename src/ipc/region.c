@@ -89,6 +89,47 @@ int lithops__region_init(struct lithops__region *region, struct lithops__area *a
     return 0;
 }
 
+enum { KEPT = 4096 }; /* of a released extent: its header */
+
+/* Give the memory of free extents back to the system: it may be wanted for other sizes, by other
+ * workers, or by the client. */
+static void release_free(struct lithops__region *region)
+{
+    for (unsigned c = 0; c < LITHOPS__REGION_CLASSES; c++) {
+        const struct lithops__region_queue *queue = &region->retired[c];
+        for (size_t i = 0; i < queue->count; i++) {
+            uint64_t at = queue->pages[(queue->head + i) % queue->capacity];
+            struct lithops__page *page = page_at(region, at);
+            if (!is_free(page) || page->is_released)
+                continue;
+            page->is_released = 1;
+            lithops__area_decommit(region->area, region->base + at * LITHOPS__PAGE + KEPT,
+                                   (uint64_t)page->pages * LITHOPS__PAGE - KEPT);
+        }
+    }
+}
+
+/* Take memory; once more when what is free and unused was given back. */
+static int commit(struct lithops__region *region, lithops__offset offset, uint64_t len)
+{
+    if (lithops__area_commit(region->area, offset, len) == 0)
+        return 0;
+    release_free(region);
+    return lithops__area_commit(region->area, offset, len);
+}
+
+/* Make a free extent usable again. */
+static bool revive(struct lithops__region *region, uint64_t at)
+{
+    struct lithops__page *page = page_at(region, at);
+    if (page->is_released &&
+        commit(region, region->base + at * LITHOPS__PAGE + KEPT,
+               (uint64_t)page->pages * LITHOPS__PAGE - KEPT) != 0)
+        return false;
+    page->is_released = 0;
+    return true;
+}
+
 /* An extent that came free, or a new one. */
 static struct lithops__page *take_extent(struct lithops__region *region, unsigned index,
                                          uint64_t *ret_page)
@@ -97,22 +138,25 @@ static struct lithops__page *take_extent(struct lithops__region *region, unsigne
     for (size_t i = 0; i < LOOK_AT_MOST && queue->count > 0; i++) {
         uint64_t page = queue_pop(queue);
         if (is_free(page_at(region, page))) {
+            if (!revive(region, page)) {
+                (void)queue_push(queue, page);
+                return NULL;
+            }
             *ret_page = page;
             return page_at(region, page);
         }
         (void)queue_push(queue, page); /* there is room: one was just taken out */
     }
     uint64_t pages = class_pages(index);
-    if (pages > region->most_pages - region->high_pages)
-        return NULL;
-    if (region->before_growth &&
-        region->before_growth(region->user, pages * LITHOPS__PAGE) != 0)
-        return NULL;
-    if (lithops__area_commit(region->area, region->base + region->high_pages * LITHOPS__PAGE,
-                             pages * LITHOPS__PAGE) != 0)
+    if (pages > region->most_pages - region->high_pages ||
+        (region->before_growth &&
+         region->before_growth(region->user, pages * LITHOPS__PAGE) != 0) ||
+        commit(region, region->base + region->high_pages * LITHOPS__PAGE,
+               pages * LITHOPS__PAGE) != 0)
         return NULL;
     struct lithops__page *extent = page_at(region, region->high_pages);
     extent->pages = (uint32_t)pages;
+    extent->is_released = 0;
     extent->allocated = 0;
     atomic_store(&extent->freed, 0);
     *ret_page = region->high_pages;

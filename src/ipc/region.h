@@ -13,7 +13,7 @@ enum { LITHOPS__REGION_CLASSES = 128 };
 /* At the start of each extent (one or more pages). */
 struct lithops__page {
     uint32_t pages; /* length of the extent */
-    uint32_t unused;
+    uint32_t is_released; /* free, and its memory was given back but for the first 4 KiB */
     uint64_t allocated;      /* blocks that were published; written by the worker */
     _Atomic uint64_t freed;  /* blocks that were given back; written by the client */
     uint64_t pad[5];

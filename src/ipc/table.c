@@ -152,7 +152,8 @@ static void reclaim(struct lithops__table *table)
 void lithops__table_free_range(struct lithops__table *table, uint32_t range)
 {
     lithops__table_close_open(table, range);
-    atomic_fetch_add(&table->area.ranges[range].generation, 1);
+    if ((atomic_load(&table->area.ranges[range].generation) & 1) == 0) /* it was published */
+        atomic_fetch_add(&table->area.ranges[range].generation, 1);
     (void)push_id(&table->retired, &table->retired_count, &table->retired_capacity, range);
     reclaim(table);
 }
@@ -200,7 +201,6 @@ int lithops__table_new_range(struct lithops__table *table, uint64_t count, uint6
                              (unsigned long long)capacity);
     }
     struct lithops__range *range = &table->area.ranges[id];
-    uint32_t generation = atomic_load(&range->generation);
     memset((char *)range + sizeof range->generation, 0, sizeof *range - sizeof range->generation);
     range->capacity = capacity;
     atomic_store(&range->count, count);
@@ -215,9 +215,13 @@ int lithops__table_new_range(struct lithops__table *table, uint64_t count, uint6
         for (uint64_t i = 0; i < capacity; i++)
             atomic_init(&lithops__range_states(&table->area, range)[i], first);
     table->ranges[id] = (struct lithops__table_range){UINT64_MAX, UINT64_MAX};
-    atomic_store(&range->generation, generation + 1);
     *ret_range = id;
     return 0;
+}
+
+void lithops__table_publish_range(struct lithops__table *table, uint32_t range)
+{
+    atomic_fetch_add(&table->area.ranges[range].generation, 1);
 }
 
 static int offer(struct lithops__table *table, uint32_t range, uint64_t begin, uint64_t end,

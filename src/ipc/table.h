@@ -37,6 +37,8 @@ void lithops__table_close(struct lithops__table *table);
  * caller fills the rest of the struct before it offers them. LITHOPS_ENOSPACE. */
 int lithops__table_new_range(struct lithops__table *table, uint64_t count, uint64_t capacity,
                              unsigned first_state, uint32_t *ret_range, lithops_error *err);
+/* [L] The caller has filled the struct: workers may come upon the range from now on. */
+void lithops__table_publish_range(struct lithops__table *table, uint32_t range);
 /* [L] The job is gone: free the range, its inputs and results, as soon as no worker looks. All its
  * calls must be done. */
 void lithops__table_free_range(struct lithops__table *table, uint32_t range);

@@ -70,7 +70,12 @@ static void on_crash(int signal, siginfo_t *info, void *context)
         for (int i = 2; i < count && used + 1 < sizeof line->crash_text; i++)
             used += write_frame(line->crash_text + used, sizeof line->crash_text - used, frames[i]);
     }
-    fflush(stdout);
+#if defined(__GLIBC__)
+    /* What stdio has buffered; not by fflush(), whose lock another thread may hold. */
+    if (stdout->_IO_write_ptr > stdout->_IO_write_base)
+        (void)!write(STDOUT_FILENO, stdout->_IO_write_base,
+                     (size_t)(stdout->_IO_write_ptr - stdout->_IO_write_base));
+#endif
     /* SA_RESETHAND: returning runs into the same fault again, and that is the end. */
     if (info->si_code <= 0)
         raise(signal);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -22,6 +23,18 @@ static atomic_bool initialized;
 bool lithops__init_was_called(void)
 {
     return atomic_load(&initialized);
+}
+
+/* A word that is 1 here and 0 in children: a function that forks, and whose child returns, must
+ * not have the child go on as this worker. */
+static const _Atomic uint32_t *make_mark(void)
+{
+    _Atomic uint32_t *mark =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mark == MAP_FAILED || madvise(mark, 4096, MADV_WIPEONFORK) != 0)
+        return NULL;
+    atomic_store(mark, 1);
+    return mark;
 }
 
 static int worker_main(const char *slot_text)
@@ -40,6 +53,8 @@ static int worker_main(const char *slot_text)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != control->client_pid)
         return 1; /* the client died before the line above */
+    if (lithops__area_move_fd(&process.area) != 0 || !(process.alive = make_mark()))
+        return 1;
     process.slot = (unsigned)slot;
     process.line = &control->workers[slot];
     process.cold = LITHOPS__CONTENT_COLD;

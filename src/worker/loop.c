@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     BLOCK_US = 20,       /* work that a block should hold */
@@ -61,6 +62,8 @@ static unsigned run_function(lithops_call *call)
     int rc = job->load_error.code;
     if (rc == 0) {
         rc = lithops__callable_run(&job->callable, call);
+        if (!atomic_load_explicit(call->process->alive, memory_order_relaxed))
+            _exit(1); /* not this process: a child of the function's that returned */
         if (rc == 0 && call->results_failed)
             rc = call->error.code;
     } else {
@@ -269,12 +272,29 @@ static uint64_t run_block(struct visit *visit, lithops_call *call, uint64_t begi
             wake_waiters(visit, false); /* the CAS was the fence */
         run_call(visit, call, i);
         done++;
+        if (visit->process->is_spoilt) { /* the rest of the block is offered again */
+            finish_block(visit, done);
+            _exit(0);
+        }
     }
     finish_block(visit, done);
     if (done)
         visit->process->cold = 0;
     atomic_store_explicit(&line->busy_since, 0, memory_order_relaxed);
     return done;
+}
+
+/* The memory limit of the job. A process that uses more than that already, for what earlier calls
+ * have left in it, makes room for a fresh one. */
+static void enter_limits(struct visit *visit, lithops_call *call)
+{
+    struct lithops__worker_process *process = visit->process;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    if (lithops__limits_enter(process, visit->range->memory_bytes, &err) == 0)
+        return;
+    if (!process->cold)
+        _exit(0); /* it runs nothing: what it has claimed is offered again */
+    call->job->load_error = err;
 }
 
 static void visit_begin(struct visit *visit, lithops_call *call,
@@ -293,7 +313,7 @@ static void visit_begin(struct visit *visit, lithops_call *call,
     call->range = visit->range;
     call->job = lithops__job_enter(process, range);
     if (visit->range->memory_bytes != process->memory_bytes && call->job->load_error.code >= 0)
-        (void)lithops__limits_enter(process, visit->range->memory_bytes, &call->job->load_error);
+        enter_limits(visit, call);
 }
 
 /* ---- reducers: they run when their gate is open ------------------------------------------------- */

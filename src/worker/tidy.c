@@ -24,11 +24,21 @@ enum { WORTH_TELLING_US = 1000, NETWORK_FROM_US = 10000 };
 void lithops__tidy_init(struct lithops__worker_process *process)
 {
     process->folder_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    process->log_fd = fcntl(LITHOPS__WORKER_LOG_FD, F_DUPFD_CLOEXEC, 10);
+    process->log_fd = fcntl(LITHOPS__WORKER_LOG_FD, F_DUPFD_CLOEXEC, 500);
+    if (process->log_fd < 0)
+        process->log_fd = fcntl(LITHOPS__WORKER_LOG_FD, F_DUPFD_CLOEXEC, 10);
     close(LITHOPS__WORKER_LOG_FD);
+    struct stat status;
+    process->log_inode = fstat(process->log_fd, &status) == 0 ? status.st_ino : 0;
     process->log_size = (uint64_t)lseek(process->log_fd, 0, SEEK_END);
     atomic_store(&process->line->log_size, process->log_size);
     setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
+}
+
+static bool has_log(const struct lithops__worker_process *process)
+{
+    struct stat status;
+    return fstat(process->log_fd, &status) == 0 && status.st_ino == process->log_inode;
 }
 
 static void restore_stream(const struct lithops__worker_process *process, int fd, FILE *stream)
@@ -123,6 +133,7 @@ bool lithops__tidy(struct lithops__worker_process *process, uint64_t ticks,
     }
     off_t out = lseek(STDOUT_FILENO, 0, SEEK_CUR), err = lseek(STDERR_FILENO, 0, SEEK_CUR);
     if (out < 0 || out != err || (uint64_t)out < process->log_size) {
+        process->is_spoilt = !has_log(process);
         restore_stream(process, STDOUT_FILENO, stdout);
         restore_stream(process, STDERR_FILENO, stderr);
         out = lseek(process->log_fd, 0, SEEK_END);

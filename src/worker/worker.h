@@ -46,6 +46,8 @@ struct lithops__worker_process {
     struct lithops__worker *line;
     unsigned slot;
     uint64_t ticks_per_us;
+    const _Atomic uint32_t *alive; /* 0 in a child that a function has forked */
+    bool is_spoilt; /* a function has closed what a worker needs: a fresh process must follow */
     uint32_t cold; /* LITHOPS__CONTENT_COLD until the first block is done */
 
     struct lithops__job_context jobs[8]; /* the ones used last */
@@ -58,6 +60,7 @@ struct lithops__worker_process {
     bool in_group;         /* a memory group of its own */
 
     int log_fd, folder_fd;
+    ino_t log_inode;
     uint64_t log_size;
     struct lithops__usage usage; /* at the start of a long call */
     bool usage_known;

@@ -92,6 +92,35 @@ static void offer_rest(struct lithops__pool *pool, uint32_t range_id, uint64_t b
         (void)lithops__table_offer(table, range_id, begin, end, NULL);
 }
 
+/* Somebody was told that the call will end as cancelled. */
+static bool is_cancel_asked(const struct lithops__pool *pool, uint32_t range, uint64_t index)
+{
+    uint32_t generation = atomic_load(&pool->table->area.ranges[range].generation);
+    for (size_t c = 0; c < pool->cancel_count; c++) {
+        const struct lithops__cancel *cancel = &pool->cancels[c];
+        if (cancel->range == range && cancel->generation == generation &&
+            index >= cancel->begin && index < cancel->end)
+            return true;
+    }
+    return false;
+}
+
+/* Where retries are set, the call waits again. */
+static bool try_again(struct lithops__table *table, uint32_t range_id, uint64_t index,
+                      uint16_t running, const lithops_error *error)
+{
+    struct lithops__range *range = &table->area.ranges[range_id];
+    uint32_t *attempts = &lithops__range_extras(&table->area, range)[index];
+    if (*attempts >= range->retries || range->retries == 0 || error->code == LITHOPS_ECANCELED)
+        return false;
+    ++*attempts;
+    lithops__state *state = &lithops__range_states(&table->area, range)[index];
+    atomic_store(state, LITHOPS__PENDING);
+    uint16_t pending = LITHOPS__PENDING;
+    return lithops__table_offer(table, range_id, index, index + 1, NULL) == 0 ||
+           !atomic_compare_exchange_strong(state, &pending, running); /* somebody has it already */
+}
+
 static void settle_running(struct lithops__pool *pool, uint32_t slot, uint32_t range_id,
                            const siginfo_t *status)
 {
@@ -106,15 +135,10 @@ static void settle_running(struct lithops__pool *pool, uint32_t slot, uint32_t r
     uint64_t busy = atomic_load(&line->busy_since);
     struct lithops__settlement settlement = {.start = busy ? busy - 1 : 0};
     describe_death(pool, slot, range, status, &settlement.error);
-    uint32_t *attempts = &lithops__range_extras(&table->area, range)[index];
-    if (range->retries && *attempts < range->retries &&
-        settlement.error.code != LITHOPS_ECANCELED) {
-        ++*attempts;
-        atomic_store(&lithops__range_states(&table->area, range)[index], LITHOPS__PENDING);
-        if (lithops__table_offer(table, range_id, index, index + 1, NULL) == 0)
-            return;
-        atomic_store(&lithops__range_states(&table->area, range)[index], running);
-    }
+    if (is_cancel_asked(pool, range_id, index))
+        lithops__fail(&settlement.error, LITHOPS_ECANCELED, "the call was cancelled");
+    else if (try_again(table, range_id, index, running, &settlement.error))
+        return;
     struct lithops__call_extra extra = {.log_begin = atomic_load(&line->log_size)};
     off_t end = lseek(pool->slots[slot].log_fd, 0, SEEK_END);
     extra.log_end = end < 0 ? extra.log_begin : (uint64_t)end;

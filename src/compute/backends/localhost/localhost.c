@@ -27,7 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FAILED_STARTS = 3, START_TIMEOUT_S = 60 };
+enum { FAILED_STARTS = 3, START_TIMEOUT_S = 60, START_PAUSE_NS = 1000000000 };
 
 static void wake_supervisor(struct lithops__pool *pool)
 {
@@ -124,8 +124,13 @@ static void note_failed_start(struct lithops__pool *pool, uint32_t slot, const s
                   "main()? %s",
                   status->si_code == CLD_EXITED ? "exit status" : "signal", status->si_status,
                   output);
-    if (++pool->failed_starts >= FAILED_STARTS && pool->alive == 0)
+    if (++pool->failed_starts < FAILED_STARTS)
+        return;
+    if (pool->alive == 0)
         give_up_starting(pool);
+    else /* calls only wait longer */
+        pool->start_again_ns = lithops__now_ns() + START_PAUSE_NS;
+    pool->wanted = pool->alive;
 }
 
 static void reap(struct lithops__pool *pool, uint32_t slot)
@@ -133,10 +138,13 @@ static void reap(struct lithops__pool *pool, uint32_t slot)
     struct lithops__slot_process *process = &pool->slots[slot];
     siginfo_t status;
     memset(&status, 0, sizeof status);
-    if (waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &status, WEXITED) != 0)
+    if (waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &status, WEXITED | WNOWAIT) == 0) {
+        /* What the function has started ends with it; before the id may be somebody else's. */
+        kill(-process->pid, SIGKILL);
+        waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &status, WEXITED);
+    } else {
         memset(&status, 0, sizeof status); /* the program waits for all its children itself */
-    /* What the function has started ends with it. */
-    kill(-process->pid, SIGKILL);
+    }
     bool was_starting = atomic_load(&pool->table->area.control->workers[slot].state) ==
                         LITHOPS__WORKER_STARTING;
     close(process->pidfd);
@@ -168,21 +176,23 @@ static bool stop_process(const struct lithops__slot_process *process)
     return false;
 }
 
-/* End the process if it still runs call `index` of `range`, for this reason. */
+/* End the process if it still runs call `index` of `range`, for this reason; if that is the time
+ * that it takes, the same run of the call as began at `busy`. */
 static void kill_call(struct lithops__pool *pool, uint32_t slot, uint32_t range, uint64_t index,
-                      enum lithops__kill_reason reason)
+                      uint64_t busy, enum lithops__kill_reason reason)
 {
     struct lithops__table *table = pool->table;
     struct lithops__slot_process *process = &pool->slots[slot];
     const struct lithops__worker *line = &table->area.control->workers[slot];
     const lithops__state *states =
         lithops__range_states(&table->area, &table->area.ranges[range]);
-    bool stopped = stop_process(process);
+    (void)stop_process(process); /* if it cannot be stopped, what is read now has to do */
     if (atomic_load(&line->range) == range + 1 && atomic_load(&line->current) == index &&
+        (reason != LITHOPS__KILL_TIMEOUT || atomic_load(&line->busy_since) == busy) &&
         atomic_load(&states[index]) == lithops__state_make(LITHOPS__RUNNING, slot)) {
         process->reason = reason;
         signal_process(process, SIGKILL);
-    } else if (stopped) {
+    } else {
         signal_process(process, SIGCONT);
     }
 }
@@ -229,14 +239,18 @@ static uint64_t check_deadlines(struct lithops__pool *pool)
         if ((int64_t)ran < 0)
             ran = 0;
         if (ran >= limit) {
-            kill_call(pool, slot, range - 1, index, LITHOPS__KILL_TIMEOUT);
+            kill_call(pool, slot, range - 1, index, busy, LITHOPS__KILL_TIMEOUT);
         } else {
             double left_ms = (double)(limit - ran) / (double)area->control->ticks_per_ms;
             uint64_t at_ns = now_ns + (uint64_t)(left_ms * 1e6) + 100000;
             next_ns = at_ns < next_ns ? at_ns : next_ns;
         }
     }
-    if (is_idle(pool)) {
+    /* A worker that takes a call between the two halves of the look would not be seen: only two
+     * looks in a row, a timeout apart, count. */
+    bool idle = is_idle(pool), again = idle && pool->was_idle;
+    pool->was_idle = idle;
+    if (again) {
         pool->shortest_ns = UINT64_MAX;
         return UINT64_MAX;
     }
@@ -256,10 +270,40 @@ static void carry_out_cancels(struct lithops__pool *pool)
                 atomic_load(&line->range) == cancel->range + 1 && index >= cancel->begin &&
                 index < cancel->end &&
                 atomic_load(&area->ranges[cancel->range].generation) == cancel->generation)
-                kill_call(pool, slot, cancel->range, index, LITHOPS__KILL_CANCEL);
+                kill_call(pool, slot, cancel->range, index, 0, LITHOPS__KILL_CANCEL);
         }
     }
     pool->cancel_count = 0;
+}
+
+static uint32_t count_busy(const struct lithops__pool *pool)
+{
+    uint32_t busy = 0;
+    for (uint32_t slot = 0; slot < pool->count; slot++)
+        busy += atomic_load_explicit(&pool->table->area.control->workers[slot].range,
+                                     memory_order_relaxed) != 0;
+    return busy;
+}
+
+/* Calls that run or wait, as far as there can be processes for them. */
+static uint64_t count_needed(struct lithops__pool *pool)
+{
+    struct lithops__area *area = &pool->table->area;
+    uint64_t needed = count_busy(pool);
+    lithops__queue_advance(area);
+    uint64_t tail = atomic_load(&area->control->tail);
+    for (uint64_t at = atomic_load(&area->control->head); at < tail && needed < pool->count; at++)
+        needed += lithops__queue_left(area, lithops__span_at(area, at));
+    return needed < pool->count ? needed : pool->count;
+}
+
+static void want_processes(struct lithops__pool *pool)
+{
+    if (pool->wanted >= pool->count || lithops__now_ns() < pool->start_again_ns)
+        return;
+    uint64_t needed = count_needed(pool);
+    if (needed > pool->wanted)
+        pool->wanted = (uint32_t)needed;
 }
 
 /* ---- the supervisor -------------------------------------------------------------------------------- */
@@ -282,6 +326,7 @@ static void *supervise(void *user)
     uint32_t *slot_of = calloc(pool->count + 1, sizeof *slot_of);
     pthread_mutex_lock(&pool->table->lock);
     while (fds && slot_of && !pool->closing) {
+        want_processes(pool);
         start_wanted(pool);
         carry_out_cancels(pool);
         pool->look_ns = check_deadlines(pool);
@@ -402,27 +447,14 @@ static void localhost_close(void *state)
     free(pool->cancels);
 }
 
-static uint32_t count_busy(const struct lithops__pool *pool)
-{
-    uint32_t busy = 0;
-    for (uint32_t slot = 0; slot < pool->count; slot++)
-        busy += atomic_load_explicit(&pool->table->area.control->workers[slot].range,
-                                     memory_order_relaxed) != 0;
-    return busy;
-}
-
 static void localhost_offered(void *state, uint32_t range, uint64_t calls)
 {
     struct lithops__pool *pool = state;
     const struct lithops__control *control = pool->table->area.control;
-    bool wake = false;
-    if (pool->wanted < pool->count) {
-        uint64_t needed = count_busy(pool) + calls;
-        if (needed > pool->wanted) {
-            pool->wanted = needed < pool->count ? (uint32_t)needed : pool->count;
-            wake = true;
-        }
-    }
+    (void)calls;
+    uint32_t wanted = pool->wanted;
+    want_processes(pool);
+    bool wake = pool->wanted > wanted;
     uint64_t ticks = pool->table->area.ranges[range].timeout_ticks;
     if (ticks) {
         uint64_t timeout_ns = (uint64_t)((double)ticks / (double)control->ticks_per_ms * 1e6);
