@@ -8,38 +8,45 @@
 #include <signal.h>
 #include <stdlib.h>
 
-/* [L] Take one callback whose call is done out of the list. */
-static bool take_ready(lithops_executor *fexec, struct lithops__callback *ret_callback)
+enum { AT_ONCE = 256 };
+
+/* [L] Take callbacks whose calls are done out of the list, many at a time: looking through it for
+ * each would be slow for long lists. */
+static size_t take_ready(lithops_executor *fexec, struct lithops__callback *ret_ready)
 {
-    for (size_t i = 0; i < fexec->callback_count; i++) {
+    size_t ready = 0;
+    for (size_t i = 0; i < fexec->callback_count && ready < AT_ONCE;) {
         struct lithops__callback *callback = &fexec->callbacks[i];
-        if (!lithops_future_is_done(callback->future))
+        const struct lithops_future *future = callback->future;
+        if (!lithops__state_is_done(lithops__job_state(future->job, future->index))) {
+            i++;
             continue;
-        *ret_callback = *callback;
+        }
+        atomic_fetch_sub(&lithops__job_range(future->job)->want_each, 1);
+        ret_ready[ready++] = *callback;
         *callback = fexec->callbacks[--fexec->callback_count];
-        atomic_fetch_sub(&lithops__job_range(ret_callback->future->job)->want_each, 1);
-        return true;
     }
-    return false;
+    return ready;
 }
 
 static void *run_callbacks(void *user)
 {
     lithops_executor *fexec = user;
     struct lithops__control *control = fexec->table.area.control;
-    struct lithops__callback callback;
+    struct lithops__callback ready[AT_ONCE];
     for (;;) {
         uint32_t seen = lithops__bell_prepare(control);
         pthread_mutex_lock(&fexec->table.lock);
-        bool ready = take_ready(fexec, &callback);
-        bool over = !ready && fexec->callbacks_end;
+        size_t count = take_ready(fexec, ready);
+        bool over = count == 0 && fexec->callbacks_end;
         pthread_mutex_unlock(&fexec->table.lock);
         if (over)
             return NULL;
-        if (ready) {
-            callback.done(callback.future, callback.user);
-            lithops_future_unref(callback.future);
-        } else {
+        for (size_t i = 0; i < count; i++) {
+            ready[i].done(ready[i].future, ready[i].user);
+            lithops_future_unref(ready[i].future);
+        }
+        if (count == 0) {
             lithops__wake_more_workers(&fexec->table.area);
             lithops__bell_wait(control, seen, UINT64_MAX);
         }
