@@ -21,35 +21,43 @@
 
 enum { WORTH_TELLING_US = 1000, NETWORK_FROM_US = 10000 };
 
+/* Out of a function's way: it closes and opens low descriptors. */
+static int move_up(int fd)
+{
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, 500);
+    if (high < 0)
+        high = fcntl(fd, F_DUPFD_CLOEXEC, 10); /* few are allowed */
+    close(fd);
+    return high;
+}
+
 void lithops__tidy_init(struct lithops__worker_process *process)
 {
-    process->folder_fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    process->log_fd = fcntl(LITHOPS__WORKER_LOG_FD, F_DUPFD_CLOEXEC, 500);
-    if (process->log_fd < 0)
-        process->log_fd = fcntl(LITHOPS__WORKER_LOG_FD, F_DUPFD_CLOEXEC, 10);
-    close(LITHOPS__WORKER_LOG_FD);
+    int folder = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    process->folder_fd = folder < 0 ? -1 : move_up(folder);
+    process->log_fd = move_up(LITHOPS__WORKER_LOG_FD);
     struct stat status;
     process->log_inode = fstat(process->log_fd, &status) == 0 ? status.st_ino : 0;
     process->log_size = (uint64_t)lseek(process->log_fd, 0, SEEK_END);
+    if (process->log_size == 0) /* never 0: that is where /dev/null is */
+        process->log_size = write(process->log_fd, "\n", 1) == 1;
     atomic_store(&process->line->log_size, process->log_size);
     setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
 }
 
-static bool has_log(const struct lithops__worker_process *process)
+static bool is_log(const struct lithops__worker_process *process, int fd)
 {
     struct stat status;
-    return fstat(process->log_fd, &status) == 0 && status.st_ino == process->log_inode;
+    return fstat(fd, &status) == 0 && status.st_ino == process->log_inode;
 }
 
-static void restore_stream(const struct lithops__worker_process *process, int fd, FILE *stream)
+/* A stream that the function has closed with fclose() is not opened again: a fresh process is. */
+static void restore_stream(struct lithops__worker_process *process, int fd, FILE *stream)
 {
-    struct stat now, log;
-    if (fstat(fd, &now) == 0 && fstat(process->log_fd, &log) == 0 && now.st_ino == log.st_ino &&
-        now.st_dev == log.st_dev)
-        return;
-    (void)dup2(process->log_fd, fd);
-    if (fileno(stream) != fd) /* fclose(stdout) */
-        (void)!freopen(fd == STDOUT_FILENO ? "/proc/self/fd/1" : "/proc/self/fd/2", "a", stream);
+    if (fileno(stream) != fd || !is_log(process, process->log_fd))
+        process->is_spoilt = true;
+    else if (!is_log(process, fd))
+        (void)dup2(process->log_fd, fd);
     clearerr(stream);
 }
 
@@ -127,19 +135,22 @@ static void measure(struct lithops__worker_process *process, uint64_t us,
 bool lithops__tidy(struct lithops__worker_process *process, uint64_t ticks,
                    struct lithops__call_extra *ret_extra)
 {
-    if (__fpending(stdout) > 0 || __fpending(stderr) > 0) {
+    off_t out = lseek(STDOUT_FILENO, 0, SEEK_CUR), err = lseek(STDERR_FILENO, 0, SEEK_CUR);
+    bool changed = out < 0 || out != err || (uint64_t)out < process->log_size ||
+                   ((uint64_t)out > process->log_size && !is_log(process, STDOUT_FILENO));
+    if (changed) {
+        restore_stream(process, STDOUT_FILENO, stdout);
+        restore_stream(process, STDERR_FILENO, stderr);
+    }
+    bool buffered = __fpending(stdout) > 0 || __fpending(stderr) > 0;
+    if (buffered) { /* only now: what is written to a closed descriptor is lost */
         fflush(stdout);
         fflush(stderr);
     }
-    off_t out = lseek(STDOUT_FILENO, 0, SEEK_CUR), err = lseek(STDERR_FILENO, 0, SEEK_CUR);
-    if (out < 0 || out != err || (uint64_t)out < process->log_size) {
-        process->is_spoilt = !has_log(process);
-        restore_stream(process, STDOUT_FILENO, stdout);
-        restore_stream(process, STDERR_FILENO, stderr);
-        out = lseek(process->log_fd, 0, SEEK_END);
-    }
-    if (process->folder_fd >= 0)
-        (void)!fchdir(process->folder_fd);
+    if (changed || buffered)
+        out = lseek(STDOUT_FILENO, 0, SEEK_END);
+    if (process->folder_fd >= 0 && fchdir(process->folder_fd) != 0 && errno == EBADF)
+        process->is_spoilt = true; /* all descriptors above some number are closed, most likely */
 
     uint64_t us = ticks / process->ticks_per_us;
     bool wrote = out > 0 && (uint64_t)out > process->log_size;
