@@ -220,6 +220,7 @@ struct lithops__worker {
     _Atomic uint64_t begin, end; /* the block */
     _Atomic uint64_t current;    /* the call that it runs, or tries to take */
     _Atomic uint64_t busy_since; /* ticks; 0: runs no call */
+    _Atomic uint64_t busy_first; /* the call that began then; later ones of its group have not */
     _Atomic uint64_t log_size;   /* of its log file, before the call that it runs */
 
     /* What a signal handler in the worker left about its end. */

@@ -183,8 +183,10 @@ static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
     call->pending = 0;
     if (visit->long_calls)
         lithops__tidy_before_long_call(process);
-    if (visit->group_len == 0)
+    if (visit->group_len == 0) {
         visit->group_first = index;
+        atomic_store_explicit(&process->line->busy_first, index, memory_order_relaxed);
+    }
 
     unsigned outcome = run_attempts(visit, call, index);
 

@@ -213,6 +213,21 @@ static bool is_idle(struct lithops__pool *pool)
     return true;
 }
 
+/* Since when the call has been running, as far as can be told. The worker notes the time once for a
+ * group of short calls; if not the first of them turns out to be long, it is given its whole time
+ * from when it was first seen here. */
+static uint64_t running_since(struct lithops__slot_process *process,
+                              const struct lithops__worker *line,
+                              const struct lithops__seen_call *call)
+{
+    struct lithops__seen_call *seen = &process->seen;
+    if (atomic_load(&line->busy_first) == call->index)
+        return call->busy - 1;
+    if (seen->range != call->range || seen->index != call->index || seen->busy != call->busy)
+        *seen = *call;
+    return seen->since;
+}
+
 /* End calls that have run too long; when to look next. */
 static uint64_t check_deadlines(struct lithops__pool *pool)
 {
@@ -234,7 +249,9 @@ static uint64_t check_deadlines(struct lithops__pool *pool)
         }
         if (range == 0 || busy == 0 || area->ranges[range - 1].timeout_ticks == 0)
             continue;
-        uint64_t ran = lithops__ticks() - area->control->epoch_ticks - (busy - 1);
+        uint64_t now = lithops__ticks() - area->control->epoch_ticks;
+        struct lithops__seen_call call = {range, index, busy, now};
+        uint64_t ran = now - running_since(&pool->slots[slot], line, &call);
         uint64_t limit = area->ranges[range - 1].timeout_ticks;
         if ((int64_t)ran < 0)
             ran = 0;

@@ -13,6 +13,12 @@ enum lithops__kill_reason {
     LITHOPS__KILL_CANCEL,
 };
 
+/* A call that is running, and since when: ticks since the epoch. */
+struct lithops__seen_call {
+    uint32_t range;
+    uint64_t index, busy, since;
+};
+
 /* One slot: at most one process at a time. */
 struct lithops__slot_process {
     pid_t pid; /* 0: none */
@@ -21,6 +27,7 @@ struct lithops__slot_process {
     enum lithops__kill_reason reason;
     uint64_t oom_kills; /* of its memory group, when last looked */
     uint64_t started_ns;
+    struct lithops__seen_call seen; /* by the supervisor, when it looked last */
 };
 
 /* The supervisor thread sleeps in poll() on the processes and on `event_fd`. Everything is under
