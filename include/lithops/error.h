@@ -67,8 +67,9 @@ typedef struct lithops_error {
 LITHOPS_PUBLIC const char *lithops_error_word(int code);
 
 /** Print `lithops: <message>` and, if there is one, the traceback, to `out`.
- * @return an exit status for main(): 1 a call failed, 2 usage or configuration, 3 backend
- *         unreachable, 124 timed out */
+ * @return an exit status for main(): 1 a call failed or something went wrong while running, 2 usage
+ *         or configuration (also what is not found, exists already, is denied, not supported or
+ *         cannot be decoded), 3 backend unreachable, 124 timed out */
 LITHOPS_PUBLIC int lithops_error_print(const lithops_error *err, FILE *out);
 
 #ifdef __cplusplus

@@ -1,43 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests of src/base. */
 #include "base/buffer.h"
-#include "base/error.h"
 #include "base/log.h"
 #include "base/module.h"
 
-#include <errno.h>
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
-
-static void errors_say_what_happened(void **state)
-{
-    (void)state;
-    lithops_error err = LITHOPS_ERROR_INIT;
-    assert_int_equal(lithops__fail_errno(&err, ENOSPC, "cannot write '%s'", "/x"),
-                     LITHOPS_ENOSPACE);
-    assert_string_equal(err.message, "cannot write '/x': No space left on device");
-    assert_int_equal(err.os_errno, ENOSPC);
-    lithops__error_prefix(&err, "bucket '%s'", "b");
-    assert_string_equal(err.message, "bucket 'b': cannot write '/x': No space left on device");
-    assert_int_equal(lithops__fail(NULL, LITHOPS_EIO, "nobody listens"), LITHOPS_EIO);
-    assert_string_equal(lithops_error_word(LITHOPS_ENOTFOUND), "not found");
-}
-
-static void long_messages_are_cut_not_overrun(void **state)
-{
-    (void)state;
-    lithops_error err = LITHOPS_ERROR_INIT;
-    char text[4096];
-    memset(text, 'a', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
-    lithops__fail(&err, LITHOPS_EIO, "%s", text);
-    assert_int_equal(strlen(err.message), sizeof err.message - 1);
-    lithops__error_prefix(&err, "%s", text);
-    assert_int_equal(strlen(err.message), sizeof err.message - 1);
-}
 
 static void a_buffer_grows(void **state)
 {
@@ -91,8 +62,6 @@ static void a_missing_module_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors_say_what_happened),
-        cmocka_unit_test(long_messages_are_cut_not_overrun),
         cmocka_unit_test(a_buffer_grows),
         cmocka_unit_test(log_records_reach_the_sink),
         cmocka_unit_test(a_missing_module_is_named),

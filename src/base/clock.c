@@ -16,15 +16,14 @@ static struct reading read_clocks(void)
     struct reading best = {0};
     uint64_t best_width = UINT64_MAX;
     for (int i = 0; i < 3; i++) {
-        struct reading now;
-        uint64_t before = lithops__ticks();
+        struct reading now = {.ticks = lithops__ticks()};
         now.mono_ns = lithops__now_ns();
         now.wall_ns = lithops__wall_ns();
-        uint64_t width = lithops__ticks() - before;
+        uint64_t width = lithops__ticks() - now.ticks;
         if (width < best_width) {
+            now.ticks += width / 2;
             best_width = width;
             best = now;
-            best.ticks = before + width / 2;
         }
     }
     return best;

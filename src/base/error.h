@@ -6,16 +6,22 @@
 #include <lithops/error.h>
 
 /* Write code and message into *err (NULL is fine) and return `code`, so that a failing function
- * can end with `return lithops__fail(err, LITHOPS_ENOTFOUND, "no file '%s'", path)`. */
+ * can end with `return lithops__fail(err, LITHOPS_ENOTFOUND, "no file '%s'", path)`. The message
+ * passes through lithops__one_line(), since names in it may hold any bytes. */
 int lithops__fail(lithops_error *err, int code, const char *format, ...) LITHOPS_PRINTF(3, 4);
 int lithops__vfail(lithops_error *err, int code, const char *format, va_list args);
 
 /* The same for a failed system call: chooses the code from `os_errno` (ENOENT: not found, ENOSPC
- * and EMFILE: no space, EACCES: denied, else I/O) and appends its text. */
+ * and EMFILE: no space, EACCES: denied, else I/O), says whether it is retryable (EAGAIN,
+ * ECONNRESET, ...) and appends its text, for which a long message is shortened. */
 int lithops__fail_errno(lithops_error *err, int os_errno, const char *format, ...)
     LITHOPS_PRINTF(3, 4);
 
 /* Put "where: " in front of the message that is there: how a caller adds what it was doing. */
 void lithops__error_prefix(lithops_error *err, const char *format, ...) LITHOPS_PRINTF(2, 3);
+
+/* Make `text` one line of valid UTF-8 of at most `limit` bytes, in place: cut at a character's
+ * boundary, control characters become blanks and stray bytes '?'; blanks at the end go. */
+void lithops__one_line(char *text, size_t limit);
 
 #endif
