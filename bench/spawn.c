@@ -11,8 +11,6 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-extern char **environ;
-
 static double run_once(char **command, const char *expected)
 {
     int fds[2];

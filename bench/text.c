@@ -24,24 +24,28 @@ static uint64_t random_number(void)
     return random_state;
 }
 
-static char words[WORDS][LONGEST];
+static struct word {
+    char letters[LONGEST];
+    size_t len;
+} words[WORDS];
 static double upto[WORDS]; /* sum of the weights up to a word */
 
 static void make_words(void)
 {
     double sum = 0;
     for (int w = 0; w < WORDS; w++) {
-        int len = 2 + (int)(random_number() % 9);
+        struct word *word = &words[w];
+        word->len = 2 + random_number() % 9;
         if (w % 100 == 99)
-            len += 12; /* longer than 16 bytes, where fast counting has to take another path */
-        for (int i = 0; i < len; i++)
-            words[w][i] = (char)('a' + random_number() % 26);
+            word->len += 12; /* longer than 16 bytes, where fast counting takes another path */
+        for (size_t i = 0; i < word->len; i++)
+            word->letters[i] = (char)('a' + random_number() % 26);
         sum += 1.0 / (w + 1);
         upto[w] = sum;
     }
 }
 
-static const char *random_word(void)
+static const struct word *random_word(void)
 {
     double at = (double)(random_number() >> 11) / 9007199254740992.0 * upto[WORDS - 1];
     int low = 0, high = WORDS - 1;
@@ -52,7 +56,7 @@ static const char *random_word(void)
         else
             high = middle;
     }
-    return words[low];
+    return &words[low];
 }
 
 static char *make_block(void)
@@ -64,11 +68,10 @@ static char *make_block(void)
     while (used < BLOCK - 16 * LONGEST) {
         int count = 4 + (int)(random_number() % 13);
         for (int i = 0; i < count; i++) {
-            const char *word = random_word();
-            size_t len = strlen(word);
-            memcpy(block + used, word, len);
-            block[used + len] = i == count - 1 ? '\n' : ' ';
-            used += len + 1;
+            const struct word *word = random_word();
+            memcpy(block + used, word->letters, word->len);
+            used += word->len;
+            block[used++] = i == count - 1 ? '\n' : ' ';
         }
     }
     memset(block + used, 'z', BLOCK - used - 1); /* one long word fills the block */

@@ -61,7 +61,7 @@ int main(int argc, char **argv)
     if (argc < 2 || stat(argv[1], &st) != 0)
         bench_die("usage: lines FILE");
     int count = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    count = count < MAX_THREADS ? count : MAX_THREADS;
+    count = count < 1 ? 1 : count < MAX_THREADS ? count : MAX_THREADS;
     struct part parts[MAX_THREADS];
     pthread_t threads[MAX_THREADS];
     for (int i = 0; i < count; i++) {

@@ -47,7 +47,7 @@ int main(int argc, char **argv)
     if (text == MAP_FAILED)
         bench_die("cannot map the text");
     int count = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    count = count < MAX_THREADS ? count : MAX_THREADS;
+    count = count < 1 ? 1 : count < MAX_THREADS ? count : MAX_THREADS;
     struct part parts[MAX_THREADS];
     pthread_t threads[MAX_THREADS];
     const char *begin = text;
@@ -70,5 +70,7 @@ int main(int argc, char **argv)
         words_print(&parts[0].table, out);
         fclose(out);
     }
+    for (int i = 0; i < count; i++)
+        words_deinit(&parts[i].table);
     return 0;
 }

@@ -28,7 +28,7 @@ int main(int argc, char **argv)
 {
     lithops_init(&argc, &argv);
     int64_t calls = bench_argument(argc, argv, 1, 1000000);
-    lithops_future **fs = calloc((size_t)calls, sizeof *fs);
+    lithops_future **fs = calloc((size_t)calls, sizeof(lithops_future *));
     if (!fs)
         bench_die("no memory");
     lithops_executor *fexec = ours_open();

@@ -64,10 +64,11 @@ static void map(lithops_executor *fexec, int64_t calls, int rounds)
 
 static void hold_separate(lithops_executor *fexec, int64_t calls)
 {
-    lithops_future **held = calloc((size_t)calls, sizeof *held);
+    lithops_future **held = calloc((size_t)calls, sizeof(lithops_future *));
     if (!held)
         bench_die("no memory");
-    memset(held, 1, (size_t)calls * sizeof *held); /* the program's own array does not count */
+    memset(held, 1,
+           (size_t)calls * sizeof(lithops_future *)); /* the program's own array does not count */
     struct process_use before, after;
     processes_use(&before);
     for (int64_t i = 0; i < calls; i++)

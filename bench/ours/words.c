@@ -8,11 +8,8 @@
 static int return_table(lithops_call *call, struct word_table *table)
 {
     void *encoded = lithops_call_alloc(call, words_encoded_size(table));
-    if (!encoded)
-        return LITHOPS_ENOSPACE;
-    size_t len = words_encode(table, encoded);
-    words_deinit(table);
-    return lithops_return_bytes(call, encoded, len);
+    size_t len = encoded ? words_encode(table, encoded) : 0;
+    return encoded ? lithops_return_bytes(call, encoded, len) : LITHOPS_ENOSPACE;
 }
 
 LITHOPS_FUNCTION(count_words)
@@ -26,9 +23,10 @@ LITHOPS_FUNCTION(count_words)
     while (lithops_stream_next_block(chunk, &block))
         words_count(&table, block.ptr, block.len);
     lithops_error err = LITHOPS_ERROR_INIT;
-    if (lithops_stream_error(chunk, &err) != 0)
-        return lithops_fail_error(call, &err);
-    return return_table(call, &table);
+    int code = lithops_stream_error(chunk, &err);
+    code = code == 0 ? return_table(call, &table) : lithops_fail_error(call, &err);
+    words_deinit(&table);
+    return code;
 }
 
 LITHOPS_FUNCTION(merge_words)
@@ -39,7 +37,9 @@ LITHOPS_FUNCTION(merge_words)
     int more;
     while ((more = lithops_call_next_bytes(call, &encoded)) > 0)
         words_merge(&table, encoded.ptr, encoded.len);
-    return more < 0 ? more : return_table(call, &table);
+    int code = more < 0 ? more : return_table(call, &table);
+    words_deinit(&table);
+    return code;
 }
 
 int main(int argc, char **argv)

@@ -178,9 +178,8 @@ static void it_draws_ten_times_a_second(void **state)
     (void)state;
     struct terminal t = open_terminal(80);
     struct lithops__progress *progress = lithops__progress_new(t.out, 100);
-    uint64_t start_ns = lithops__now_ns(), now_ns;
-    uint64_t updates = 0;
-    while ((now_ns = lithops__now_ns()) - start_ns < 250000000) {
+    uint64_t start_ns = lithops__now_ns(), updates = 0;
+    while (lithops__now_ns() - start_ns < 250000000) {
         lithops__progress_update(progress, 50);
         updates++;
     }

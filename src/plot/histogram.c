@@ -42,7 +42,8 @@ static void draw_load_axis(struct lithops__canvas *canvas, const struct lithops_
 {
     double step = fmax(1, lithops__tick_step(top, (int)fmax(2, box->height / 30)));
     struct lithops__text_style style = lithops__small_text(LITHOPS__INK_SOFT, 1);
-    for (double value = 0; value <= top; value += step) {
+    for (int i = 0; i * step <= top; i++) {
+        double value = i * step;
         double y = box->y + box->height * (1 - value / top);
         char number[32];
         lithops__format_count(number, sizeof number, (size_t)value);

@@ -138,15 +138,14 @@ int lithops__load_init(struct lithops__load *load, const struct lithops__run *ru
     load->ends = malloc(run->count * sizeof *load->ends);
     load->peak = calloc(columns, sizeof *load->peak);
     load->mean = calloc(columns * run->group_count, sizeof *load->mean);
-    int ret = 0;
-    if (!load->ran || !load->durations || !load->ends || !load->peak || !load->mean)
-        ret = lithops__fail(err, LITHOPS_ENOMEM, "no memory for a plot of %zu calls", run->count);
-    if (ret == 0) {
-        collect(load, run);
-        find_peaks(load, length_s);
-        find_mean_at_all(load);
-        ret = find_means(load, length_s, err);
+    if (!load->ran || !load->durations || !load->ends || !load->peak || !load->mean) {
+        lithops__load_deinit(load);
+        return lithops__fail(err, LITHOPS_ENOMEM, "no memory for a plot of %zu calls", run->count);
     }
+    collect(load, run);
+    find_peaks(load, length_s);
+    find_mean_at_all(load);
+    int ret = find_means(load, length_s, err);
     if (ret != 0)
         lithops__load_deinit(load);
     return ret;

@@ -28,9 +28,11 @@ static void ticks_are_round(void **state)
         double step = lithops__tick_step(cases[i].range, cases[i].most);
         assert_true(fabs(step / cases[i].step - 1) < 1e-9);
     }
-    for (double range = 1e-9; range < 1e9; range *= 1.7)
-        for (int most = 1; most < 20; most++)
+    for (int i = -90; i < 90; i++)
+        for (int most = 1; most < 20; most++) {
+            double range = pow(1.26, i);
             assert_true(range / lithops__tick_step(range, most) <= most + 1e-6);
+        }
 }
 
 static void numbers_read_well(void **state)
