@@ -238,6 +238,7 @@ struct lithops__function_slot {
     char name[200]; /* "square" or "libmath.so:square" */
     lithops__offset library, symbol, signature; /* strings; 0: none. See function/function.h */
     _Atomic uint64_t average_ps; /* time of a call, lately, in picoseconds; 0: not known */
+    _Atomic uint32_t writes; /* its calls write past stdio's buffers: groups of one, to tell whose */
 };
 
 struct lithops__control {

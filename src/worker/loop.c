@@ -120,6 +120,8 @@ static void end_group(struct visit *visit, uint64_t end)
             visit->group_limit < GROUP_CALLS ? visit->group_limit * 2 : GROUP_CALLS;
     else if (elapsed > 2 * us)
         visit->group_limit = 1;
+    if (atomic_load_explicit(&visit->function->writes, memory_order_relaxed))
+        visit->group_limit = 1;
     visit->long_calls = average > LONG_CALL_US * us;
     uint64_t old = atomic_load_explicit(&visit->function->average_ps, memory_order_relaxed);
     uint64_t new = elapsed * 1000000 / us / n + 1;
@@ -128,14 +130,24 @@ static void end_group(struct visit *visit, uint64_t end)
     start_group(visit, end);
 }
 
+/* May the calls of the group have made a system call? One takes 150 ns and more, a call some 10. */
+static bool is_worth_tidying(const struct visit *visit, uint64_t elapsed)
+{
+    uint64_t us = visit->process->ticks_per_us;
+    return elapsed > us / 4 + visit->group_len * us / 80;
+}
+
 /* Undo what can be undone of what a function did to its process, keep what it wrote and used.
+ * @param buffered  the output, if there is any, was seen in stdio's buffer
  * @return where struct lithops__call_extra is, 0: nothing to tell */
-static uint32_t tidy_up(struct visit *visit, uint64_t elapsed)
+static uint32_t tidy_up(struct visit *visit, uint64_t elapsed, bool buffered)
 {
     struct lithops__worker_process *process = visit->process;
     struct lithops__call_extra extra;
     if (!lithops__tidy(process, elapsed, &extra))
         return 0;
+    if (!buffered && extra.log_end > extra.log_begin)
+        atomic_store_explicit(&visit->function->writes, 1, memory_order_relaxed);
     lithops__offset at = lithops__region_alloc(&process->region, sizeof extra);
     if (at == 0)
         return 0;
@@ -147,6 +159,21 @@ static uint32_t tidy_up(struct visit *visit, uint64_t elapsed)
         return 0;
     }
     return (uint32_t)units;
+}
+
+/* The group ends before it is full. What its calls wrote and did must not reach those of others;
+ * nobody can tell which of them it was, so the last one gets it. */
+static void cut_group(struct visit *visit)
+{
+    uint64_t end = now(visit->process), elapsed = end - visit->group_start;
+    uint64_t last = visit->group_first + visit->group_len - 1;
+    bool tidy = is_worth_tidying(visit, elapsed);
+    end_group(visit, end);
+    uint32_t extra = tidy ? tidy_up(visit, elapsed, false) : 0;
+    if (extra)
+        visit->extras[last] = extra;
+    if (tidy)
+        start_group(visit, now(visit->process));
 }
 
 /* The call has failed: may it run once more? */
@@ -203,12 +230,10 @@ static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
     bool wrote = has_output();
     if (wrote || visit->group_len >= visit->group_limit) {
         uint64_t end = now(process), elapsed = end - visit->group_start;
-        /* A system call takes 150 ns and more, a call of a group some 10. */
-        bool tidy = wrote || elapsed > process->ticks_per_us / 4 +
-                                           visit->group_len * process->ticks_per_us / 80;
+        bool tidy = wrote || is_worth_tidying(visit, elapsed);
         end_group(visit, end);
         if (tidy) {
-            extra = tidy_up(visit, elapsed);
+            extra = tidy_up(visit, elapsed, wrote);
             start_group(visit, now(process));
         }
     }
@@ -245,7 +270,7 @@ static void finish_block(struct visit *visit, uint64_t done)
 {
     struct lithops__range *range = visit->range;
     if (visit->group_len > 0)
-        end_group(visit, now(visit->process));
+        cut_group(visit);
     if (done == 0)
         return;
     uint64_t all = atomic_fetch_add(&range->done_hint, done) + done;
@@ -267,7 +292,7 @@ static uint64_t run_block(struct visit *visit, lithops_call *call, uint64_t begi
         atomic_store_explicit(&line->current, i, memory_order_relaxed);
         if (!atomic_compare_exchange_strong(&visit->states[i], &pending, running)) {
             if (visit->group_len > 0) /* a group is calls in a row */
-                end_group(visit, now(visit->process));
+                cut_group(visit);
             continue;
         }
         if (done && is_wanted(visit->range))

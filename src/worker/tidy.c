@@ -147,7 +147,9 @@ bool lithops__tidy(struct lithops__worker_process *process, uint64_t ticks,
         fflush(stdout);
         fflush(stderr);
     }
-    if (changed || buffered)
+    if (changed) /* standard output may be closed for good, what was written before is there */
+        out = is_log(process, process->log_fd) ? lseek(process->log_fd, 0, SEEK_END) : -1;
+    else if (buffered)
         out = lseek(STDOUT_FILENO, 0, SEEK_END);
     if (process->folder_fd >= 0 && fchdir(process->folder_fd) != 0 && errno == EBADF)
         process->is_spoilt = true; /* all descriptors above some number are closed, most likely */
