@@ -61,7 +61,8 @@ static void write_call(FILE *file, struct lithops__job *job, uint64_t index)
     lithops_future *future = lithops__future_of(job, index);
     char *text = lithops_future_logs(future), key[64], when[32];
     struct lithops__times times;
-    (void)lithops__call_times(job, index, &times);
+    struct lithops__tick_clock clock = lithops__executor_clock(job->fexec);
+    (void)lithops__call_times(job, index, &clock, &times);
     time_t seconds = (time_t)times.start;
     struct tm parts;
     localtime_r(&seconds, &parts);

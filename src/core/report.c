@@ -16,13 +16,16 @@ static uint64_t collect_calls(const lithops_futures *futures, struct lithops__pl
                               char (*keys)[64])
 {
     uint64_t count = 0;
+    struct lithops__tick_clock clock;
     for (size_t s = 0; s < futures->count; s++) {
         const struct lithops__segment *segment = &futures->segments[s];
         struct lithops__job *job = segment->job;
+        if (s == 0 || job->fexec != segment[-1].job->fexec)
+            clock = lithops__executor_clock(job->fexec);
         snprintf(keys[s], sizeof keys[s], "%s-%c%03u", job->fexec->id, job->kind, job->number);
         for (uint64_t i = segment->begin; i < segment->end; i++) {
             struct lithops__times times;
-            if (!lithops__call_times(job, i, &times))
+            if (!lithops__call_times(job, i, &clock, &times))
                 continue;
             uint16_t state = lithops__job_state(job, i);
             calls[count++] = (struct lithops__plot_call){
@@ -106,8 +109,9 @@ static void fill_row(struct lithops__job *job, struct lithops__summary_row *row)
                                          .memory_mb = job->memory_mb};
     snprintf(row->job_id, sizeof row->job_id, "%c%03u", job->kind, job->number);
     struct lithops__times times;
+    struct lithops__tick_clock clock = lithops__executor_clock(job->fexec);
     for (uint64_t i = 0; i < row->invocations; i++)
-        if (lithops__call_times(job, i, &times))
+        if (lithops__call_times(job, i, &clock, &times))
             row->total_runtime_s += times.end - times.start;
 }
 

@@ -11,25 +11,31 @@ static double seconds(const struct lithops__tick_clock *clock, uint64_t ticks)
     return lithops__tick_clock_seconds(clock, ticks);
 }
 
-bool lithops__call_times(struct lithops__job *job, uint64_t index, struct lithops__times *ret)
+struct lithops__tick_clock lithops__executor_clock(lithops_executor *fexec)
+{
+    pthread_mutex_lock(&fexec->table.lock);
+    lithops__tick_clock_update(&fexec->clock);
+    struct lithops__tick_clock clock = fexec->clock;
+    pthread_mutex_unlock(&fexec->table.lock);
+    return clock;
+}
+
+bool lithops__call_times(struct lithops__job *job, uint64_t index,
+                         const struct lithops__tick_clock *clock, struct lithops__times *ret)
 {
     lithops_executor *fexec = job->fexec;
     uint64_t epoch = fexec->table.area.control->epoch_ticks;
     uint16_t state = lithops__job_state(job, index);
     memset(ret, 0, sizeof *ret);
-    pthread_mutex_lock(&fexec->table.lock);
-    lithops__tick_clock_update(&fexec->clock);
-    struct lithops__tick_clock clock = fexec->clock;
-    pthread_mutex_unlock(&fexec->table.lock);
     bool page = job->is_page;
     uint64_t created = page ? job->submit_times[index] : job->created;
-    ret->created = seconds(&clock, created);
-    ret->partitioned = job->partitioned ? seconds(&clock, job->partitioned) : 0;
-    ret->serialized = page ? ret->created : seconds(&clock, job->serialized);
-    ret->submitted = page ? ret->created : seconds(&clock, job->submitted);
+    ret->created = seconds(clock, created);
+    ret->partitioned = job->partitioned ? seconds(clock, job->partitioned) : 0;
+    ret->serialized = page ? ret->created : seconds(clock, job->serialized);
+    ret->submitted = page ? ret->created : seconds(clock, job->submitted);
     struct lithops__host_times seen = lithops__job_seen(job, index);
-    ret->status_done = seen.status_done ? seconds(&clock, seen.status_done) : 0;
-    ret->result_done = seen.result_done ? seconds(&clock, seen.result_done) : 0;
+    ret->status_done = seen.status_done ? seconds(clock, seen.status_done) : 0;
+    ret->result_done = seen.result_done ? seconds(clock, seen.result_done) : 0;
     if (!lithops__state_is_done(state) || state == LITHOPS__NEVER_RAN)
         return false;
     const struct lithops__record *record = lithops__job_record(job, index);
@@ -38,8 +44,8 @@ bool lithops__call_times(struct lithops__job *job, uint64_t index, struct lithop
         return false; /* was never started */
     if (end < start)
         end = start; /* the calls of its group are still running */
-    ret->start = seconds(&clock, epoch + start);
-    ret->end = seconds(&clock, epoch + end);
+    ret->start = seconds(clock, epoch + start);
+    ret->end = seconds(clock, epoch + end);
     ret->has_run = true;
     return true;
 }
@@ -129,7 +135,8 @@ lithops_value *lithops_future_stats(const lithops_future *future)
     struct lithops__job *job = future->job;
     uint64_t index = future->index;
     struct lithops__times times;
-    bool has_run = lithops__call_times(job, index, &times);
+    struct lithops__tick_clock clock = lithops__executor_clock(job->fexec);
+    bool has_run = lithops__call_times(job, index, &clock, &times);
     lithops_value *map = lithops_value_map();
     add_host(map, job, &times);
     if (!has_run)

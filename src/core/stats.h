@@ -14,6 +14,9 @@ struct lithops__times {
 };
 
 /* True when the call has run to its end, so that start and end are set. */
-bool lithops__call_times(struct lithops__job *job, uint64_t index, struct lithops__times *ret);
+bool lithops__call_times(struct lithops__job *job, uint64_t index,
+                         const struct lithops__tick_clock *clock, struct lithops__times *ret);
+/* A clock that is right now: one serves all calls of an executor that are shown together. */
+struct lithops__tick_clock lithops__executor_clock(lithops_executor *fexec);
 
 #endif
