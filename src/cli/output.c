@@ -23,7 +23,12 @@ enum { FLUSH_BYTES = 1 << 16 };
 int cli_output_init(struct cli_output *out, bool json, bool raw, const char *folder,
                     lithops_error *err)
 {
-    *out = (struct cli_output){STDOUT_FILENO, -1, raw, json, false, LITHOPS__BUFFER_INIT};
+    *out = (struct cli_output){.fd = STDOUT_FILENO,
+                               .folder = -1,
+                               .raw = raw,
+                               .json = json,
+                               .is_terminal = isatty(STDOUT_FILENO),
+                               .buffer = LITHOPS__BUFFER_INIT};
     if (!folder)
         return 0;
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The progress line on standard error. */
+/* How far the calls are, on standard error. */
 #ifndef LITHOPS_CLI_PROGRESS_H
 #define LITHOPS_CLI_PROGRESS_H
 
@@ -10,7 +10,9 @@ enum { CLI_PROGRESS_INTERVAL_MS = 100 };
 
 struct cli_progress {
     bool shown; /* wanted at all */
+    bool plain; /* no bar: the number of calls is not known, or this is no terminal */
     bool drawn; /* a line stands there now */
+    struct lithops__progress *bar;
     uint64_t start_ns, last_ns;
 };
 

@@ -336,6 +336,8 @@ int cli_run_wait(struct cli_run *run, int fd, bool *ret_readable, bool *ret_over
 {
     *ret_readable = false;
     int rc = run->options->unordered ? write_as_they_end(run, err) : write_in_order(run, err);
+    if (run->out.buffer.len > 0 && run->out.is_terminal)
+        cli_progress_clear(&run->progress); /* or results would stand behind the bar */
     if (rc == 0)
         rc = cli_output_flush(&run->out, err);
     if (rc == 0)
@@ -398,17 +400,18 @@ static int exit_status(const struct cli_run *run, int rc, lithops_error *err)
 
 int cli_run_finish(struct cli_run *run, int rc, lithops_error *err)
 {
+    if (run->out.is_terminal)
+        cli_progress_clear(&run->progress);
     cli_output_flush(&run->out, NULL); /* what was written before a failure */
-    if (run->fexec && !cli_signals_caught() && (rc == 0 || rc == LITHOPS_ECALL)) {
+    if (run->calls > 0)
         cli_progress_end(&run->progress, done_calls(run), run->calls);
+    if (run->fexec && !cli_signals_caught() && (rc == 0 || rc == LITHOPS_ECALL)) {
         lithops_error after = LITHOPS_ERROR_INIT;
         int after_rc = afterwards(run, &after);
         if (after_rc != 0 && rc == 0) {
             rc = after_rc;
             *err = after;
         }
-    } else {
-        cli_progress_clear(&run->progress);
     }
     lithops_executor_close(run->fexec); /* cancels what still runs; the last callback ends */
     int status = exit_status(run, rc, err);
