@@ -1,17 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log records: one level, one sink, one lock around it. */
+/* Log records: one level, one sink, one lock around it.
+ *
+ * The lock is held while the program's sink runs, and may be lost there: the process forks
+ * meanwhile, so the child has the lock but not the thread, or the thread is cancelled in the sink.
+ * A mutex would hang whoever logs next. This lock names the thread that holds it, and one that is
+ * not in this process (any more) holds nothing. A record that is made inside the sink is dropped.
+ * Who waits for the lock, sleeps: records are rare. */
 #include "base/log.h"
 
-#include <pthread.h>
+#include "base/error.h"
+
+#include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
+#include <unistd.h>
 
-static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER;
-static lithops_log_sink *sink_function; /* under sink_lock */
-static void *sink_user;                 /* under sink_lock */
+static _Atomic pid_t sink_holder;       /* the thread that is in the sink, or 0 */
+static lithops_log_sink *sink_function; /* only for the holder */
+static void *sink_user;                 /* only for the holder */
 static _Atomic int threshold = -1;      /* -1: not asked the environment yet */
 
 static const char *const level_words[] = {"debug", "info", "warning", "error", "none"};
@@ -47,28 +58,63 @@ static int current_threshold(void)
     return atomic_load(&threshold);
 }
 
+/* False: this thread is in the sink already. */
+static bool enter_sink(void)
+{
+    pid_t self = gettid(), holder = 0;
+    while (!atomic_compare_exchange_strong(&sink_holder, &holder, self)) {
+        if (holder == self)
+            return false;
+        if (tgkill(getpid(), holder, 0) != 0 && errno == ESRCH)
+            continue; /* take it from that thread */
+        nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+        holder = 0;
+    }
+    return true;
+}
+
+static void leave_sink(void)
+{
+    atomic_store(&sink_holder, 0);
+}
+
 void lithops_log_to(lithops_log_level level, lithops_log_sink *sink, void *user)
 {
-    pthread_mutex_lock(&sink_lock);
+    bool entered = enter_sink();
     sink_function = sink;
     sink_user = user;
     atomic_store(&threshold, (int)level);
-    pthread_mutex_unlock(&sink_lock);
+    if (entered)
+        leave_sink();
+}
+
+/* In one write: lines of several threads and processes do not mix. */
+static void to_standard_error(lithops_log_level level, const char *where, const char *text)
+{
+    char line[1200];
+    int len =
+        snprintf(line, sizeof line, "lithops %s [%.100s] %s\n", level_words[level], where, text);
+    ssize_t written = write(STDERR_FILENO, line, (size_t)len);
+    (void)written; /* nobody could be told */
 }
 
 void lithops__log(lithops_log_level level, const char *where, const char *format, ...)
 {
     if ((int)level < current_threshold())
         return;
+    int kept_errno = errno;
     char text[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    int len = vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    pthread_mutex_lock(&sink_lock);
-    if (sink_function)
-        sink_function(level, where, text, sink_user);
-    else
-        fprintf(stderr, "lithops %s [%s] %s\n", level_words[level], where, text);
-    pthread_mutex_unlock(&sink_lock);
+    if (len >= 0 && enter_sink()) {
+        lithops__one_line(text, sizeof text - 2);
+        if (sink_function)
+            sink_function(level, where, text, sink_user);
+        else
+            to_standard_error(level, where, text);
+        leave_sink();
+    }
+    errno = kept_errno;
 }
