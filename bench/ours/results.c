@@ -35,7 +35,7 @@ static void run(lithops_executor *fexec, int64_t count)
         const char *result = bytes.ptr;
         if (bytes.len != SIZE || result[0] != (char)i || result[SIZE - 1] != (char)i)
             bench_die("a wrong result");
-        lithops_future_unref(*f);
+        lithops_future_release(*f);
         *f = i + AHEAD < count ? start(fexec, i + AHEAD) : NULL;
     }
 }
