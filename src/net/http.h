@@ -19,7 +19,7 @@ struct lithops__http_info {
 /* Limits, for tests; 0 means the default. */
 struct lithops__http_limits {
     long connect_timeout_ms; /* 10 s */
-    long stall_timeout_ms;   /* 60 s without a byte end a request */
+    long stall_timeout_ms;   /* 60 s without a byte end an attempt */
     unsigned attempts;       /* 4; of a request whose error is retryable */
     unsigned first_delay_ms; /* 200; then twice that, and so on; a server's Retry-After wins */
 };

@@ -9,6 +9,7 @@
  * fit into the puller's buffer goes to `spill`, which is given first in the next pull. */
 #include "net/transfer.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 
 #include <curl/curl.h>
@@ -30,7 +31,8 @@ struct lithops__transfer {
     bool answered; /* the head of the answer is in `answer` */
     bool done;     /* no more bytes will come */
     bool paused;
-    CURLcode result; /* once done */
+    CURLcode result;   /* once done */
+    uint64_t heard_ns; /* when the last bytes came, or the pull began */
     struct lithops__answer answer;
     uint64_t skip;
     unsigned char *out; /* the puller's buffer: room bytes left */
@@ -105,6 +107,7 @@ static size_t on_body(char *data, size_t one, size_t len, void *user)
 {
     (void)one; /* always 1 */
     struct lithops__transfer *transfer = user;
+    transfer->heard_ns = lithops__now_ns();
     if (!transfer->answered)
         read_head(transfer);
     if (transfer->answer.status >= 400)
@@ -179,9 +182,6 @@ static bool set_options(struct lithops__transfer *transfer, const char *url,
            /* No SIGALRM for slow name servers: signals are the program's. */
            curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
-                            (transfer->stall_timeout_ms + 999) / 1000) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_USERAGENT, "lithops/" LITHOPS_VERSION) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, CURL_BLOCK) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->message) == CURLE_OK &&
@@ -326,6 +326,23 @@ static void give_spill(struct lithops__transfer *transfer)
         transfer->spill_start = transfer->spill_end = 0;
 }
 
+/* Wait for the socket, but no longer than until the server counts as stalled. A time of our own,
+ * because libcurl's low-speed limit looks at an average over five seconds. */
+static CURLMcode wait_for_server(struct lithops__transfer *transfer)
+{
+    uint64_t silent_ms = (lithops__now_ns() - transfer->heard_ns) / 1000000;
+    if (silent_ms >= (uint64_t)transfer->stall_timeout_ms) {
+        snprintf(transfer->message, sizeof transfer->message, "nothing came for %ld ms",
+                 transfer->stall_timeout_ms);
+        transfer->result = CURLE_OPERATION_TIMEDOUT;
+        transfer->done = true;
+        return CURLM_OK;
+    }
+    uint64_t left_ms = (uint64_t)transfer->stall_timeout_ms - silent_ms;
+    return curl_multi_poll(transfer->multi, NULL, 0, left_ms < 1000 ? (int)left_ms + 1 : 1000,
+                           NULL);
+}
+
 int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t len,
                            size_t *ret_len, lithops_error *err)
 {
@@ -334,6 +351,7 @@ int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t
     if (len && transfer->spill_end)
         give_spill(transfer);
     bool head_only = len == 0;
+    transfer->heard_ns = lithops__now_ns();
     CURLMcode failed = CURLM_OK;
     while (!failed && !transfer->done && (head_only ? !transfer->answered : transfer->room > 0)) {
         int running;
@@ -345,7 +363,7 @@ int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t
         take_result(transfer);
         bool satisfied = head_only ? transfer->answered : transfer->room == 0;
         if (!failed && !transfer->done && !satisfied && !transfer->paused)
-            failed = curl_multi_poll(transfer->multi, NULL, 0, 1000, NULL);
+            failed = wait_for_server(transfer);
     }
     *ret_len = len - transfer->room;
     transfer->room = 0;

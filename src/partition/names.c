@@ -7,7 +7,7 @@
 #include "partition/names.h"
 
 #include "base/error.h"
-#include "partition/source.h"
+#include "partition/url_sizes.h"
 #include "storage/tree.h"
 
 #include <errno.h>
@@ -41,17 +41,24 @@ static bool is_url(const char *name)
     return strncasecmp(name, "http://", 7) == 0 || strncasecmp(name, "https://", 8) == 0;
 }
 
+const char *lithops__names_url(const lithops_value *name)
+{
+    const char *text =
+        lithops_value_type(name) == LITHOPS_STRING ? lithops_value_get_string(name) : NULL;
+    return text && is_url(text) && strlen(text) == lithops_value_get_bytes(name).len ? text : NULL;
+}
+
 static int find_url(struct finding *finding, const char *url)
 {
-    lithops_object object = {.url = url};
-    struct lithops__source *source;
-    bool parts;
-    int rc = lithops__source_open(&object, NULL, &source, finding->err);
-    if (rc)
-        return rc;
-    rc = lithops__source_size(source, &object.object_size_bytes, &parts, finding->err);
-    lithops__source_close(source);
-    return rc ? rc : visit(finding, &object, parts);
+    struct lithops__url_size asked = {.url = url};
+    lithops__url_sizes(&asked, 1);
+    if (asked.rc) {
+        if (finding->err)
+            *finding->err = asked.err;
+        return asked.rc;
+    }
+    lithops_object object = {.url = url, .object_size_bytes = asked.size};
+    return visit(finding, &object, asked.parts);
 }
 
 /* ---- paths --------------------------------------------------------------------------------- */

@@ -12,6 +12,9 @@
 typedef int lithops__names_visitor(const lithops_object *object, bool parts, void *user,
                                    lithops_error *err);
 
+/* The URL that `name` is, borrowed from it; NULL when it is something else. */
+const char *lithops__names_url(const lithops_value *name);
+
 /* Visit the object, or the objects in key order, that `name` (a string, bytes, or a cloudobject)
  * stands for: at least one. `storage` may be NULL; then only paths and URLs are found. `base` is
  * the folder of relative paths, an absolute path.

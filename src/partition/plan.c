@@ -11,6 +11,7 @@
 #include "partition/names.h"
 #include "partition/separator.h"
 #include "partition/spec.h"
+#include "partition/url_sizes.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -114,6 +115,53 @@ static int cut(const lithops_object *found, bool parts, void *user, lithops_erro
     return 0;
 }
 
+/* The sizes of those of the objects that are URLs, in their order, asked at the same time. */
+static int ask_urls(const lithops_value *objects, struct lithops__url_size **ret_sizes,
+                    lithops_error *err)
+{
+    size_t count = lithops_value_size(objects), urls = 0;
+    struct lithops__url_size *sizes = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const char *url = lithops__names_url(lithops_value_at(objects, i));
+        if (url && !sizes && !(sizes = calloc(count - i, sizeof *sizes)))
+            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for %zu URLs", count - i);
+        if (url)
+            sizes[urls++].url = url;
+    }
+    if (urls)
+        lithops__url_sizes(sizes, urls);
+    *ret_sizes = sizes;
+    return 0;
+}
+
+static int cut_url(struct plan *plan, const struct lithops__url_size *asked, lithops_error *err)
+{
+    if (asked->rc) {
+        if (err)
+            *err = asked->err;
+        return asked->rc;
+    }
+    lithops_object object = {.url = asked->url, .object_size_bytes = asked->size};
+    return cut(&object, asked->parts, plan, err);
+}
+
+static int cut_all(struct plan *plan, lithops_storage *storage, const lithops_value *objects,
+                   lithops_error *err)
+{
+    char folder[PATH_MAX];
+    const char *base = getcwd(folder, sizeof folder);
+    struct lithops__url_size *sizes = NULL, *next;
+    int rc = ask_urls(objects, &sizes, err);
+    next = sizes;
+    for (size_t i = 0; rc == 0 && i < lithops_value_size(objects); i++) {
+        const lithops_value *name = lithops_value_at(objects, i);
+        rc = lithops__names_url(name) ? cut_url(plan, next++, err)
+                                      : lithops__names_expand(name, base, storage, cut, plan, err);
+    }
+    free(sizes);
+    return rc;
+}
+
 int lithops__partition_plan(lithops_storage *storage, const lithops_value *objects,
                             const struct lithops__partition_options *options,
                             lithops_value **ret_specs, size_t **ret_counts, size_t *ret_objects,
@@ -126,13 +174,11 @@ int lithops__partition_plan(lithops_storage *storage, const lithops_value *objec
                            lithops_type_name(lithops_value_type(objects)));
     if (rc)
         return rc;
-    char folder[PATH_MAX];
-    const char *base = getcwd(folder, sizeof folder);
     struct plan plan = {.options = options, .specs = lithops_value_list()};
     if (!plan.specs)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a plan");
-    for (size_t i = 0; rc == 0 && i < lithops_value_size(objects); i++)
-        rc = lithops__names_expand(lithops_value_at(objects, i), base, storage, cut, &plan, err);
+    if (rc == 0)
+        rc = cut_all(&plan, storage, objects, err);
     if (rc == 0 && !lithops__buffer_reserve(&plan.counts, sizeof(size_t)))
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a plan");
     if (rc) {

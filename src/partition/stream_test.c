@@ -55,6 +55,12 @@ static void check_no_error(lithops_stream *stream)
         fail_msg("%s", err.message);
 }
 
+#if defined(__SANITIZE_THREAD__) /* it looks at all that a memchr() might search, in each call */
+enum { SCALE = 20 };
+#else
+enum { SCALE = 1 };
+#endif
+
 /* ---- one chunk, read in every way ---------------------------------------------------------- */
 
 enum { WAYS = 8 };
@@ -316,11 +322,12 @@ static size_t random_text(char *text, size_t len, const char *separator)
 static void random_texts(void **state)
 {
     (void)state;
-    enum { MAX = 200000 };
+    enum { MAX = 200000 / SCALE };
     char *text = malloc(MAX);
-    for (int round = 0; round < 160; round++) {
+    for (int round = 0; round < 160 / SCALE; round++) {
         const char *separator = separators[round % SEPARATORS];
-        size_t len = random_text(text, 1 + random_below(round < 80 ? 2000 : MAX), separator);
+        size_t len =
+            random_text(text, 1 + random_below(round < 80 / SCALE ? 2000 : MAX), separator);
         set_text(text, len);
         size_t chunk_size = 1 + random_below(len);
         if (len / chunk_size > 40)
@@ -336,7 +343,7 @@ static void random_texts(void **state)
 static void long_lines_and_big_texts(void **state)
 {
     (void)state;
-    enum { LEN = 3 << 20 };
+    enum { LEN = (3 << 20) / SCALE };
     char *text = malloc(LEN);
     for (int i = 0; i < SEPARATORS; i++) {
         random_text(text, LEN, separators[i]);
@@ -355,7 +362,7 @@ static void long_lines_and_big_texts(void **state)
 static void a_text_that_is_all_separator_bytes(void **state)
 {
     (void)state;
-    enum { LEN = 700001 };
+    enum { LEN = 700000 / SCALE + 1 };
     char *text = malloc(LEN);
     memset(text, 'a', LEN);
     set_text(text, LEN);

@@ -10,6 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* gcc tells of sanitizers by macros, clang by __has_feature(). */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+
 /* The lines of `text`, by the definition: scan from the first byte; whenever the bytes since the
  * last separator end with the separator, the next line starts behind it. No line starts at the end
  * of the text. For each line, where it starts and where its separator does (`len` without one). */
