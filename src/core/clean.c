@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* clean: drop jobs, and what they stored. */
 #include "base/error.h"
+#include "base/log.h"
 #include "core/core.h"
 
 #include <stdlib.h>
@@ -95,6 +96,40 @@ static int delete_named(lithops_executor *fexec, const lithops_value *cs, lithop
     return storage ? delete_in_value(storage, cs, err) : LITHOPS_ECONFIG;
 }
 
+/* Note what the close is to do. */
+static int clean_later(lithops_executor *fexec, const lithops_clean_options *options,
+                       lithops_error *err)
+{
+    lithops_value *more = options->cs ? lithops_pack("[O]", options->cs) : NULL;
+    if (options->cs && !more)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    pthread_mutex_lock(&fexec->table.lock);
+    int rc = 0;
+    if (!fexec->cloudobjects)
+        fexec->cloudobjects = more;
+    else if (more)
+        rc = lithops_value_append(fexec->cloudobjects, more);
+    fexec->clean_on_exit = true;
+    fexec->keep_cloudobjects = !options->clean_cloudobjects;
+    pthread_mutex_unlock(&fexec->table.lock);
+    return rc ? lithops__fail(err, rc, "out of memory") : 0;
+}
+
+void lithops__clean_at_close(lithops_executor *fexec)
+{
+    if (!fexec->clean_on_exit)
+        return;
+    lithops_clean_options options = LITHOPS_CLEAN_OPTIONS_INIT;
+    options.cs = fexec->cloudobjects;
+    options.clean_cloudobjects = !fexec->keep_cloudobjects;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    if (lithops_clean(fexec, NULL, &options, &err) != 0)
+        lithops__log(LITHOPS_LOG_WARNING, "core", "executor %s: not everything was cleaned: %s",
+                     fexec->id, err.message);
+    lithops_value_free(fexec->cloudobjects);
+    fexec->cloudobjects = NULL;
+}
+
 int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
                   const lithops_clean_options *options, lithops_error *err)
 {
@@ -102,10 +137,10 @@ int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
     options = options ? options : &defaults;
     if (!fexec)
         return lithops__fail(err, LITHOPS_EUSAGE, "the executor is NULL");
-    if (options->on_exit) {
-        fexec->clean_on_exit = true;
-        return 0;
-    }
+    if (lithops__is_forked(fexec))
+        return lithops__executor_check(fexec, err);
+    if (options->on_exit)
+        return clean_later(fexec, options, err);
     lithops_futures *all = NULL;
     if (options->force) {
         all = fs ? lithops_futures_ref(fs) : lithops__futures_of_executor(fexec, false);
@@ -123,7 +158,7 @@ int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     for (size_t j = 0; j < count; j++) {
         lithops_error one = LITHOPS_ERROR_INIT;
-        if (options->clean_cloudobjects && !fexec->closed &&
+        if (options->clean_cloudobjects &&
             delete_results(fexec, jobs[j], 0, lithops__job_count(jobs[j]), &one) != 0 && rc == 0) {
             rc = one.code;
             if (err)

@@ -96,7 +96,9 @@ struct lithops_executor {
     struct lithops__page_ref pages[LITHOPS__OPEN_PAGES]; /* [L] */
     unsigned next_page;
     lithops_storage *storage; /* [L] opened on first use */
-    bool clean_on_exit;       /* [L] */
+    bool clean_on_exit;       /* [L] with what follows as options */
+    bool keep_cloudobjects;
+    lithops_value *cloudobjects; /* more to delete then; a list, or NULL */
 
     pthread_t callback_thread; /* started with the first callback */
     bool has_callback_thread;  /* [L] */
@@ -228,6 +230,9 @@ uint64_t lithops__deadline_ns(int64_t timeout_ms);
 int lithops__wait_checked(lithops_executor *fexec, lithops_futures *fs,
                           const lithops_wait_options *options, bool unread,
                           lithops_futures **ret_futures, lithops_error *err);
+
+/* clean.c */
+void lithops__clean_at_close(lithops_executor *fexec);
 
 /* callback.c */
 void lithops__callbacks_stop(lithops_executor *fexec);

@@ -270,8 +270,7 @@ void lithops_executor_close(lithops_executor *fexec)
     lithops__bell_landed(fexec->table.area.control);
     lithops__callbacks_stop(fexec);
     free(compute);
-    if (fexec->clean_on_exit)
-        (void)lithops_clean(fexec, NULL, NULL, NULL);
+    lithops__clean_at_close(fexec);
     lithops_storage_close(fexec->storage);
     fexec->storage = NULL;
     struct lithops__job **jobs = fexec->jobs;

@@ -119,7 +119,7 @@ static int check(const lithops_future *future, lithops_error *err)
     return 0;
 }
 
-int lithops_future_wait(lithops_future *future, int64_t timeout_ms, lithops_error *err)
+static int wait_until_done(lithops_future *future, int64_t timeout_ms, lithops_error *err)
 {
     int rc = check(future, err);
     if (rc != 0)
@@ -136,10 +136,18 @@ int lithops_future_wait(lithops_future *future, int64_t timeout_ms, lithops_erro
     return 0;
 }
 
+int lithops_future_wait(lithops_future *future, int64_t timeout_ms, lithops_error *err)
+{
+    int rc = wait_until_done(future, timeout_ms, err);
+    if (rc == 0)
+        lithops__job_saw(future->job, future->index, future->index + 1, false);
+    return rc;
+}
+
 /* Wait, and fail with the call's own error if it has one. */
 static int wait_for_result(lithops_future *future, int64_t timeout_ms, lithops_error *err)
 {
-    int rc = lithops_future_wait(future, timeout_ms, err);
+    int rc = wait_until_done(future, timeout_ms, err);
     if (rc == 0)
         lithops__job_saw(future->job, future->index, future->index + 1, true);
     return rc ? rc : lithops__outcome_error(future->job, future->index, err);

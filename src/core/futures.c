@@ -269,6 +269,8 @@ lithops_future *lithops_futures_as_completed(lithops_futures *futures, int64_t t
         if (futures->ready_next < futures->ready_count) {
             future = lithops_futures_get(futures, futures->ready[futures->ready_next++].index);
             futures->given_count++;
+            if (future)
+                lithops__job_saw(future->job, future->index, future->index + 1, false);
             break;
         }
         struct lithops__wait wait = {.futures = futures,

@@ -102,17 +102,52 @@ int lithops_plot(lithops_executor *fexec, lithops_futures *fs, const char *dst,
     return rc;
 }
 
-static void fill_row(struct lithops__job *job, struct lithops__summary_row *row)
+/* A row for calls [begin, end) of a job. */
+static void fill_row(struct lithops__job *job, uint64_t begin, uint64_t end,
+                     const struct lithops__tick_clock *clock, struct lithops__summary_row *row)
 {
     *row = (struct lithops__summary_row){.function = job->function,
-                                         .invocations = lithops__job_count(job),
+                                         .invocations = end - begin,
                                          .memory_mb = job->memory_mb};
-    snprintf(row->job_id, sizeof row->job_id, "%c%03u", job->kind, job->number);
+    snprintf(row->job_id, sizeof row->job_id, "%c%03u", job->kind,
+             lithops__job_number(job, begin));
     struct lithops__times times;
-    struct lithops__tick_clock clock = lithops__executor_clock(job->fexec);
-    for (uint64_t i = 0; i < row->invocations; i++)
-        if (lithops__call_times(job, i, &clock, &times))
+    for (uint64_t i = begin; i < end; i++)
+        if (lithops__call_times(job, i, clock, &times))
             row->total_runtime_s += times.end - times.start;
+}
+
+/* "A007" before "M010": in the order in which the jobs were started. */
+static int compare_rows(const void *left, const void *right)
+{
+    unsigned long a = strtoul(((const struct lithops__summary_row *)left)->job_id + 1, NULL, 10);
+    unsigned long b = strtoul(((const struct lithops__summary_row *)right)->job_id + 1, NULL, 10);
+    return a < b ? -1 : a > b;
+}
+
+/* A row for each job; single calls share a page, but each of them is a job to the user. */
+static struct lithops__summary_row *make_rows(const lithops_futures *futures, size_t *ret_count)
+{
+    size_t count = 0;
+    for (size_t s = 0; s < futures->count; s++)
+        count += futures->segments[s].job->is_page
+                     ? futures->segments[s].end - futures->segments[s].begin
+                     : 1;
+    struct lithops__summary_row *rows = calloc(count + 1, sizeof *rows);
+    struct lithops__tick_clock clock;
+    *ret_count = count;
+    count = 0;
+    for (size_t s = 0; rows && s < futures->count; s++) {
+        const struct lithops__segment *segment = &futures->segments[s];
+        if (s == 0)
+            clock = lithops__executor_clock(segment->job->fexec);
+        uint64_t step = segment->job->is_page ? 1 : segment->end - segment->begin;
+        for (uint64_t i = segment->begin; i < segment->end; i += step)
+            fill_row(segment->job, i, i + step, &clock, &rows[count++]);
+    }
+    if (rows)
+        qsort(rows, count, sizeof *rows, compare_rows);
+    return rows;
 }
 
 int lithops_job_summary(lithops_executor *fexec, int64_t cloud_objects_n, const char *path,
@@ -122,18 +157,16 @@ int lithops_job_summary(lithops_executor *fexec, int64_t cloud_objects_n, const 
     if (rc != 0)
         return rc;
     lithops_futures *futures = lithops__futures_of_executor(fexec, false);
-    struct lithops__summary_row *rows =
-        futures ? calloc(futures->count + 1, sizeof *rows) : NULL;
+    size_t count = 0;
+    struct lithops__summary_row *rows = futures ? make_rows(futures, &count) : NULL;
     if (!rows) {
         lithops_futures_unref(futures);
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     }
-    for (size_t s = 0; s < futures->count; s++)
-        fill_row(futures->segments[s].job, &rows[s]);
     struct lithops__summary_costs costs = {
         lithops__config_double(fexec->config, fexec->driver->name, "cost_per_gb_s"),
         lithops__config_double(fexec->config, fexec->driver->name, "cost_per_request")};
-    char *csv = lithops__summary_csv(rows, futures->count, &costs, cloud_objects_n);
+    char *csv = lithops__summary_csv(rows, count, &costs, cloud_objects_n);
     FILE *file = NULL;
     if (!csv)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");

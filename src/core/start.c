@@ -496,6 +496,8 @@ static lithops_future *append_call(lithops_executor *fexec, const lithops_functi
     struct lithops__slot *slot = (struct lithops__slot *)lithops__at(area, range->inputs) + index;
     if (lithops__slot_fill(&fexec->table, slot, input, err) != 0)
         return NULL;
+    if (index == 0)
+        job->number = fexec->next_number;
     ((uint32_t *)lithops__at(area, range->numbers))[index] = fexec->next_number++;
     job->submit_times[index] = created;
     lithops_future *future = &job->handles[index];
