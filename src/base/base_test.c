@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include <cmocka.h>
 
@@ -20,9 +21,46 @@ static void a_buffer_grows(void **state)
     assert_int_equal(strlen(text), 10 * 2 + 90 * 3 + 900 * 4);
     assert_non_null(strstr(text, ",999,"));
     free(text);
+}
+
+static void a_failed_buffer_stays_failed(void **state)
+{
+    (void)state;
+    struct lithops__buffer b = LITHOPS__BUFFER_INIT;
+    lithops__buffer_append_string(&b, "kept");
     assert_null(lithops__buffer_reserve(&b, SIZE_MAX - 10));
     assert_true(b.failed);
+    lithops__buffer_append_string(&b, "not");
+    lithops__buffer_printf(&b, "%d", 1);
+    assert_null(lithops__buffer_reserve(&b, 0));
+    assert_int_equal(b.len, 4);
     assert_null(lithops__buffer_steal(&b));
+    assert_false(b.failed); /* empty, and as new */
+    assert_null(b.data);
+}
+
+static void a_text_that_cannot_be_made_fails_the_buffer(void **state)
+{
+    (void)state;
+    struct lithops__buffer b = LITHOPS__BUFFER_INIT;
+    lithops__buffer_printf(&b, "%lc", (wint_t)0xD800); /* half a surrogate pair */
+    assert_true(b.failed);
+    assert_int_equal(b.len, 0);
+    lithops__buffer_deinit(&b);
+    assert_false(b.failed);
+}
+
+static void an_empty_buffer_has_room_for_nothing(void **state)
+{
+    (void)state;
+    struct lithops__buffer b = LITHOPS__BUFFER_INIT;
+    assert_non_null(lithops__buffer_reserve(&b, 0));
+    assert_int_equal(b.len, 0);
+    lithops__buffer_deinit(&b);
+    lithops__buffer_printf(&b, "%s", "");
+    char *text = lithops__buffer_steal(&b);
+    assert_string_equal(text, "");
+    free(text);
 }
 
 static void a_missing_module_is_named(void **state)
@@ -38,6 +76,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_buffer_grows),
+        cmocka_unit_test(a_failed_buffer_stays_failed),
+        cmocka_unit_test(a_text_that_cannot_be_made_fails_the_buffer),
+        cmocka_unit_test(an_empty_buffer_has_room_for_nothing),
         cmocka_unit_test(a_missing_module_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

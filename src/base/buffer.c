@@ -16,7 +16,7 @@ void *lithops__buffer_reserve(struct lithops__buffer *buffer, size_t len)
 {
     if (buffer->failed)
         return NULL;
-    if (buffer->capacity - buffer->len < len) {
+    if (!buffer->data || buffer->capacity - buffer->len < len) {
         size_t wanted = buffer->capacity ? buffer->capacity * 2 : 256;
         if (len > SIZE_MAX / 2 - buffer->len) {
             buffer->failed = true;
@@ -55,7 +55,9 @@ void lithops__buffer_printf(struct lithops__buffer *buffer, const char *format, 
     va_start(args, format);
     int len = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    char *room = len < 0 ? NULL : lithops__buffer_reserve(buffer, (size_t)len + 1);
+    if (len < 0)
+        buffer->failed = true;
+    char *room = lithops__buffer_reserve(buffer, (size_t)len + 1);
     if (!room)
         return;
     va_start(args, format);
