@@ -42,8 +42,8 @@ int main(int argc, char **argv)
     lithops_value_free(extra);
 
     /* A bad argument fails that call, and says why. */
-    future = lithops_call_async(fexec, add, lithops_pack("{s:i, s:s}", "x", 2, "y", "two"), NULL,
-                                &err);
+    future =
+        lithops_call_async(fexec, add, lithops_pack("{s:i, s:s}", "x", 2, "y", "two"), NULL, &err);
     if (lithops_future_result(future, LITHOPS_FOREVER, &err, "I", &result) != 0)
         printf("as it should: %s\n", err.message);
     lithops_future_unref(future);

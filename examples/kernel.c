@@ -39,8 +39,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < ROWS * COLUMNS; i++)
         grid[i] = i % 7;
 
-    lithops_futures *futures = lithops_map(
-        fexec, smooth, lithops_items(grid, ROWS, sizeof(double) * COLUMNS), NULL, &err);
+    lithops_futures *futures =
+        lithops_map(fexec, smooth, lithops_items(grid, ROWS, sizeof(double) * COLUMNS), NULL, &err);
     if (!futures)
         return lithops_error_print(&err, stderr);
     double total = 0;

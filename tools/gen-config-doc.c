@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what is said in both notations --------------------------------------------------------- */
+/* ---- what is said in both notations ---------------------------------------------------------- */
 
 /* A name inside a sentence; mdoc's .Ql would need a line of its own. */
 static void put_name(FILE *out, bool markdown, const char *name, size_t len)
@@ -72,7 +72,7 @@ static void put_type(FILE *out, bool markdown, const struct lithops__config_key 
     }
 }
 
-/* ---- Markdown ------------------------------------------------------------------------------- */
+/* ---- Markdown -------------------------------------------------------------------------------- */
 
 static void put_markdown_text(FILE *out, const char *text)
 {
@@ -112,7 +112,7 @@ static void put_markdown(FILE *out)
     fputc('\n', out);
 }
 
-/* ---- mdoc ----------------------------------------------------------------------------------- */
+/* ---- mdoc ------------------------------------------------------------------------------------ */
 
 /* One sentence per line, as mdoc wants it, and lines of less than 80 bytes. */
 static void put_mdoc_text(FILE *out, const char *text)
@@ -164,7 +164,7 @@ static void put_mdoc(FILE *out)
     fputs("Storage, monitoring, telemetry or a provider.\n.El\n", out);
 }
 
-/* ---- files ---------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static char *read_file(const char *path)
 {

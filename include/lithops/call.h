@@ -59,7 +59,8 @@ LITHOPS_PUBLIC int lithops_return_value(lithops_call *call, lithops_value *value
 /** `len` bytes, written in place where `ptr` came from lithops_call_alloc(), else copied. */
 LITHOPS_PUBLIC int lithops_return_bytes(lithops_call *call, const void *ptr, size_t len);
 /** Room for a result in shared memory, 16-byte aligned (64 above 16 KiB), not zeroed. One at a
- * time: a second call gives the first back. NULL, and the call's error is set, when shared memory is used up. */
+ * time: a second call gives the first back. NULL, and the call's error is set, when shared memory
+ * is used up. */
 LITHOPS_PUBLIC void *lithops_call_alloc(lithops_call *call, size_t len);
 /** Return what a future will hold (a future of an executor that this function opened). Waits for
  * it; the future stays the caller's. */

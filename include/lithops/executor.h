@@ -21,13 +21,13 @@ typedef struct lithops_executor lithops_executor;
 
 typedef struct lithops_executor_options {
     size_t size;
-    const char *mode;            /* "localhost" | "serverless" | "standalone" */
-    const char *backend;         /* a compute backend; wins over mode */
-    const char *storage;         /* a storage backend */
-    const char *monitoring;      /* "direct" | "storage" | "rabbitmq" */
-    const char *config_file;     /* read this file and no other */
-    const lithops_value *config; /* the configuration itself, as a map; no file is read */
-    const char *log_level;       /* "debug" "info" "warning" "error" "none" */
+    const char *mode;              /* "localhost" | "serverless" | "standalone" */
+    const char *backend;           /* a compute backend; wins over mode */
+    const char *storage;           /* a storage backend */
+    const char *monitoring;        /* "direct" | "storage" | "rabbitmq" */
+    const char *config_file;       /* read this file and no other */
+    const lithops_value *config;   /* the configuration itself, as a map; no file is read */
+    const char *log_level;         /* "debug" "info" "warning" "error" "none" */
     const lithops_value *settings; /* a map: any keys of the backend's section, as
                                       lithops_pack("{s:i}", "worker_processes", 4) */
 } lithops_executor_options;
@@ -62,13 +62,13 @@ LITHOPS_PUBLIC const char *lithops_executor_id(const lithops_executor *fexec);
 /** The checked configuration in force, secrets masked; owned by the caller. */
 LITHOPS_PUBLIC lithops_value *lithops_executor_config(const lithops_executor *fexec);
 
-/* ---- starting jobs ------------------------------------------------------------------------- */
+/* ---- starting jobs --------------------------------------------------------------------------- */
 
 typedef struct lithops_call_options {
     size_t size;
-    const lithops_value *extra_env; /* map of strings: environment of the calls of this job */
-    int64_t runtime_memory_mb;      /* limit of the worker process; default: configuration */
-    int64_t timeout_ms;             /* limit of each call; default: configuration */
+    const lithops_value *extra_env;     /* map of strings: environment of the calls of this job */
+    int64_t runtime_memory_mb;          /* limit of the worker process; default: configuration */
+    int64_t timeout_ms;                 /* limit of each call; default: configuration */
     const char *const *include_modules; /* NULL-terminated; see docs/function-image.md */
     const char *const *exclude_modules;
 } lithops_call_options;
@@ -81,11 +81,9 @@ typedef struct lithops_call_options {
  * @param input  consumed, also on failure. A list is bound by position, a map by name; NULL is an
  *               error (lithops_value_null() is not)
  * @return the future, for lithops_future_unref(); NULL on failure */
-LITHOPS_PUBLIC lithops_future *lithops_call_async(lithops_executor *fexec,
-                                                  const lithops_function *func,
-                                                  lithops_value *input,
-                                                  const lithops_call_options *options,
-                                                  lithops_error *err);
+LITHOPS_PUBLIC lithops_future *
+lithops_call_async(lithops_executor *fexec, const lithops_function *func, lithops_value *input,
+                   const lithops_call_options *options, lithops_error *err);
 
 typedef struct lithops_map_options {
     size_t size;
@@ -116,17 +114,14 @@ typedef struct lithops_map_options {
  *         lithops_futures_unref(); NULL on failure */
 LITHOPS_PUBLIC lithops_futures *lithops_map(lithops_executor *fexec, const lithops_function *func,
                                             lithops_value *iterdata,
-                                            const lithops_map_options *options,
-                                            lithops_error *err);
+                                            const lithops_map_options *options, lithops_error *err);
 
 /** Start one call per future: each runs when its future is done, with that result as input. A
  * call whose input failed fails with the same error. The futures may be of other executors; they
  * are borrowed. */
-LITHOPS_PUBLIC lithops_futures *lithops_map_futures(lithops_executor *fexec,
-                                                    const lithops_function *func,
-                                                    lithops_futures *inputs,
-                                                    const lithops_map_options *options,
-                                                    lithops_error *err);
+LITHOPS_PUBLIC lithops_futures *
+lithops_map_futures(lithops_executor *fexec, const lithops_function *func, lithops_futures *inputs,
+                    const lithops_map_options *options, lithops_error *err);
 
 /** Say that the strings (and cloudobjects) of a list name objects, one chunk each unless the
  * options split them. Consumes and returns `list`. */
@@ -165,7 +160,7 @@ LITHOPS_PUBLIC int lithops_map_reduce(lithops_executor *fexec, const lithops_fun
                                       const lithops_map_reduce_options *options,
                                       lithops_futures **ret_futures, lithops_error *err);
 
-/* ---- waiting ------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 #define LITHOPS_ALWAYS (-1) /* return_when: look once, do not wait */
 #define LITHOPS_ANY 0       /* return_when: one more is done */
@@ -211,7 +206,7 @@ LITHOPS_PUBLIC int lithops_get_result_value(lithops_executor *fexec, lithops_fut
                                             const lithops_wait_options *options,
                                             lithops_value **ret_value, lithops_error *err);
 
-/* ---- afterwards ---------------------------------------------------------------------------- */
+/* ---- afterwards ------------------------------------------------------------------------------ */
 
 typedef struct lithops_plot_options {
     size_t size;

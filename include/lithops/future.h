@@ -81,7 +81,7 @@ LITHOPS_PUBLIC int lithops_future_on_done(lithops_future *future,
                                           void (*done)(lithops_future *future, void *user),
                                           void *user, lithops_error *err);
 
-/* ---- sequences ------------------------------------------------------------------------------ */
+/* ---- sequences ------------------------------------------------------------------------------- */
 
 /** A sequence of the given futures, for wait() over several jobs. They are referenced. */
 LITHOPS_PUBLIC lithops_futures *lithops_futures_new(lithops_future *const *futures, size_t count);

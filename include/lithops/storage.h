@@ -84,8 +84,7 @@ LITHOPS_PUBLIC int lithops_cloudobject_get(lithops_storage *storage,
                                            const lithops_value *cloudobject, void **ret_data,
                                            size_t *ret_len, lithops_error *err);
 LITHOPS_PUBLIC int lithops_cloudobject_delete(lithops_storage *storage,
-                                              const lithops_value *cloudobject,
-                                              lithops_error *err);
+                                              const lithops_value *cloudobject, lithops_error *err);
 LITHOPS_PUBLIC bool lithops_value_is_cloudobject(const lithops_value *value);
 
 #ifdef __cplusplus

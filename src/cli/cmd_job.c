@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- list ----------------------------------------------------------------------------------- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 struct listing {
     struct cli_output out;
@@ -65,7 +65,7 @@ int cmd_job_list(const struct cli *cli)
     return rc ? cli_report(&err) : 0;
 }
 
-/* ---- stop ----------------------------------------------------------------------------------- */
+/* ---- stop ------------------------------------------------------------------------------------ */
 
 static int collect_executor(const struct lithops__inspected_job *job, void *user)
 {

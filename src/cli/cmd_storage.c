@@ -28,7 +28,7 @@ static const char *last_part(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* ---- put ------------------------------------------------------------------------------------ */
+/* ---- put ------------------------------------------------------------------------------------- */
 
 int cmd_storage_put(const struct cli *cli)
 {
@@ -53,7 +53,7 @@ int cmd_storage_put(const struct cli *cli)
     return err.code ? cli_report(&err) : 0;
 }
 
-/* ---- get ------------------------------------------------------------------------------------ */
+/* ---- get ------------------------------------------------------------------------------------- */
 
 static int copy_out(lithops_reader *reader, int fd, const char *name, lithops_error *err)
 {
@@ -119,7 +119,7 @@ int cmd_storage_get(const struct cli *cli)
     return rc ? cli_report(&err) : 0;
 }
 
-/* ---- list ----------------------------------------------------------------------------------- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 struct listing {
     struct cli_output out;
@@ -172,7 +172,7 @@ int cmd_storage_list(const struct cli *cli)
     return rc ? cli_report(&err) : 0;
 }
 
-/* ---- delete --------------------------------------------------------------------------------- */
+/* ---- delete ---------------------------------------------------------------------------------- */
 
 static int collect_key(const lithops_object_info *info, void *user)
 {

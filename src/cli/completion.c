@@ -54,7 +54,7 @@ static void each_group(FILE *out, void (*print)(FILE *out, const char *group))
     }
 }
 
-/* ---- bash ----------------------------------------------------------------------------------- */
+/* ---- bash ------------------------------------------------------------------------------------ */
 
 static void bash_group(FILE *out, const char *group)
 {
@@ -131,7 +131,7 @@ static void print_bash(FILE *out)
           out);
 }
 
-/* ---- zsh ------------------------------------------------------------------------------------ */
+/* ---- zsh ------------------------------------------------------------------------------------- */
 
 static void zsh_text(FILE *out, const char *text)
 {
@@ -210,7 +210,7 @@ static void print_zsh(FILE *out)
           out);
 }
 
-/* ---- fish ----------------------------------------------------------------------------------- */
+/* ---- fish ------------------------------------------------------------------------------------ */
 
 static void fish_condition(FILE *out, const struct cli_command *command)
 {
@@ -272,7 +272,7 @@ static void print_fish(FILE *out)
           out);
 }
 
-/* ---- man ------------------------------------------------------------------------------------ */
+/* ---- man ------------------------------------------------------------------------------------- */
 
 /* roff reads - as a hyphen and a leading . or ' as a request. */
 static void man_text(FILE *out, const char *text)

@@ -61,7 +61,7 @@ lithops_value *cli_value_from_text(const char *text, size_t len, enum cli_text h
     return value;
 }
 
-/* ---- arguments ------------------------------------------------------------------------------ */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static int append(lithops_value *list, lithops_value *item, lithops_error *err)
 {
@@ -114,7 +114,7 @@ lithops_value *cli_values_from_list(const struct cli_list *list, enum cli_text h
     return NULL;
 }
 
-/* ---- KEY=VALUE ------------------------------------------------------------------------------ */
+/* ---- KEY=VALUE ------------------------------------------------------------------------------- */
 
 static int set_pair(lithops_value *map, const char *pair, bool strings, lithops_error *err)
 {
@@ -221,7 +221,7 @@ char *cli_unescape(const char *text, lithops_error *err)
     return result;
 }
 
-/* ---- lines ---------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 void cli_lines_init(struct cli_lines *lines, int fd)
 {

@@ -46,7 +46,7 @@ void cli_output_deinit(struct cli_output *out)
     lithops__buffer_deinit(&out->buffer);
 }
 
-/* ---- writing -------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static int write_all(int fd, const void *data, size_t len)
 {
@@ -163,7 +163,7 @@ int cli_output_line(struct cli_output *out, const lithops_value *value, lithops_
     return flush_if_large(out, err);
 }
 
-/* ---- errors --------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static void set_text(lithops_value *map, const char *key, const char *text)
 {

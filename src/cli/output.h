@@ -11,7 +11,7 @@ struct cli_output {
     int fd;     /* standard output */
     int folder; /* the descriptor of --out's folder, or -1 */
     bool raw;
-    bool json;   /* failed calls are lines of the output too */
+    bool json; /* failed calls are lines of the output too */
     bool is_terminal;
     bool closed; /* nobody reads standard output any more */
     struct lithops__buffer buffer;

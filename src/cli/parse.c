@@ -51,7 +51,7 @@ static bool is_option(const char *arg)
            !(arg[1] == '.' && isdigit((unsigned char)arg[2]));
 }
 
-/* ---- numbers -------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static int parse_number(const struct cli_option *option, const char *text, int64_t *ret_number,
                         lithops_error *err)
@@ -108,7 +108,7 @@ int cli_parse_size(const char *text, int64_t *ret_bytes, lithops_error *err)
                          "a size of at least 1 expected, as 4096, 512KiB, 64MiB or 10MB");
 }
 
-/* ---- one option ----------------------------------------------------------------------------- */
+/* ---- one option ------------------------------------------------------------------------------ */
 
 static bool is_choice(const char *choices, const char *text)
 {
@@ -262,7 +262,7 @@ static int parse_letters(struct parser *p, const char *letters)
     return 0;
 }
 
-/* ---- the whole line ------------------------------------------------------------------------- */
+/* ---- the whole line -------------------------------------------------------------------------- */
 
 const struct cli_command *cli_command_find(int argc, char *const *argv, int *ret_words)
 {

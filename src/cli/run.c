@@ -50,7 +50,7 @@ struct cli_batch {
     struct cli_batch *next;
 };
 
-/* ---- opening -------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 int cli_run_open(struct cli_run *run, const struct cli *cli, lithops_error *err)
 {
@@ -71,7 +71,7 @@ int cli_run_open(struct cli_run *run, const struct cli *cli, lithops_error *err)
     return run->fexec ? 0 : err->code;
 }
 
-/* ---- callbacks ------------------------------------------------------------------------------ */
+/* ---- callbacks ------------------------------------------------------------------------------- */
 
 static void wake(const struct cli_run *run)
 {
@@ -127,7 +127,7 @@ static int arm_all(struct cli_run *run, struct cli_batch *batch, lithops_error *
     return rc;
 }
 
-/* ---- batches -------------------------------------------------------------------------------- */
+/* ---- batches --------------------------------------------------------------------------------- */
 
 int cli_run_add(struct cli_run *run, lithops_futures *futures, size_t silent, uint64_t input_bytes,
                 lithops_error *err)
@@ -193,7 +193,7 @@ size_t cli_run_room(const struct cli_run *run)
     return in_flight < most && batches < MOST_BATCHES ? (size_t)(most - in_flight) : 0;
 }
 
-/* ---- writing results ------------------------------------------------------------------------ */
+/* ---- writing results ------------------------------------------------------------------------- */
 
 static int write_failure(struct cli_run *run, int64_t number, const lithops_error *failure,
                          lithops_error *err)
@@ -296,7 +296,7 @@ static int write_as_they_end(struct cli_run *run, lithops_error *err)
     return rc;
 }
 
-/* ---- waiting -------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static int64_t done_calls(const struct cli_run *run)
 {
@@ -366,7 +366,7 @@ int cli_run_all(struct cli_run *run, lithops_error *err)
     return rc;
 }
 
-/* ---- the end -------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static int afterwards(struct cli_run *run, lithops_error *err)
 {

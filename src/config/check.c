@@ -44,7 +44,7 @@ int lithops__config_fail(struct lithops__config_place place, lithops_error *err,
     return LITHOPS_ECONFIG;
 }
 
-/* ---- words ---------------------------------------------------------------------------------- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static void show_text(const char *text, char *buf, size_t size)
 {
@@ -117,7 +117,7 @@ static void or_choices(const char *choices, char *buf, size_t size)
         used += (size_t)snprintf(buf + used, size - used, " or %.*s", (int)len, word);
 }
 
-/* ---- one value ------------------------------------------------------------------------------ */
+/* ---- one value ------------------------------------------------------------------------------- */
 
 struct check {
     const struct lithops__config_section *section;
@@ -308,7 +308,7 @@ int lithops__config_check(const struct lithops__config_section *section,
     return 0;
 }
 
-/* ---- unknown names -------------------------------------------------------------------------- */
+/* ---- unknown names --------------------------------------------------------------------------- */
 
 int lithops__config_fail_unknown(const char *name, const struct lithops__config_section *section,
                                  struct lithops__config_place place, lithops_error *err)

@@ -34,7 +34,7 @@ struct lithops__config {
     lithops_value *values[]; /* one per row of all tables */
 };
 
-/* ---- rows ----------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 static size_t row_count(void)
 {
@@ -78,7 +78,7 @@ static const struct lithops__config_backend *find_backend(const char *name)
     return NULL;
 }
 
-/* ---- 1. the source -------------------------------------------------------------------------- */
+/* ---- 1. the source --------------------------------------------------------------------------- */
 
 static int set_key(struct lithops__config *config, const struct lithops__config_section *section,
                    const char *name, struct lithops__config_place place, const lithops_value *given,
@@ -165,7 +165,7 @@ static int set_source(struct lithops__config *config, const struct lithops__conf
     return rc;
 }
 
-/* ---- 2. options ----------------------------------------------------------------------------- */
+/* ---- 2. options ------------------------------------------------------------------------------ */
 
 static const char *get_string(const struct lithops__config *config, const char *section,
                               const char *key)
@@ -199,7 +199,7 @@ static int set_options(struct lithops__config *config, const lithops_executor_op
     return set_string(config, "log_level", options->log_level, err);
 }
 
-/* ---- 3. mode and backend -------------------------------------------------------------------- */
+/* ---- 3. mode and backend --------------------------------------------------------------------- */
 
 static const char *default_backend(const struct lithops__config *config, const char *mode)
 {
@@ -234,7 +234,7 @@ static int resolve_backend(struct lithops__config *config, const lithops_executo
     return rc;
 }
 
-/* ---- 4. settings ---------------------------------------------------------------------------- */
+/* ---- 4. settings ----------------------------------------------------------------------------- */
 
 static int set_settings(struct lithops__config *config, const lithops_value *settings,
                         lithops_error *err)
@@ -251,7 +251,7 @@ static int set_settings(struct lithops__config *config, const lithops_value *set
     return set_section(config, backend, settings, place, NULL, err);
 }
 
-/* ---- 5. defaults ---------------------------------------------------------------------------- */
+/* ---- 5. defaults ----------------------------------------------------------------------------- */
 
 /* CPUs that this process may use; sets larger than cpu_set_t make the call fail. */
 static int64_t cpu_count(void)
@@ -307,7 +307,7 @@ static int set_other_defaults(struct lithops__config *config, lithops_error *err
     return rc;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------------- */
 
 int lithops__config_load(const lithops_executor_options *options, struct lithops__config **ret,
                          lithops_error *err)

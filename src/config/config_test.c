@@ -38,7 +38,7 @@ static void has_string(const struct lithops__config *config, const char *section
         assert_null(given);
 }
 
-/* ---- tables --------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 static void every_row_of_the_tables_makes_sense(void **state)
 {
@@ -105,7 +105,7 @@ static void worker_processes_follow_the_cpus(void **state)
     lithops__config_free(config);
 }
 
-/* ---- values that are right ------------------------------------------------------------------ */
+/* ---- values that are right ------------------------------------------------------------------- */
 
 static void a_file_sets_keys_of_every_type(void **state)
 {
@@ -172,7 +172,7 @@ static void null_means_the_default(void **state)
     lithops__config_free(config);
 }
 
-/* ---- values that are wrong ------------------------------------------------------------------ */
+/* ---- values that are wrong ------------------------------------------------------------------- */
 
 static void wrong_types_say_what_is_expected(void **state)
 {
@@ -312,7 +312,7 @@ static void what_is_no_section_is_refused(void **state)
                  "list");
 }
 
-/* ---- upstream's files ----------------------------------------------------------------------- */
+/* ---- upstream's files ------------------------------------------------------------------------ */
 
 static char records[4096];
 static void collect_record(lithops_log_level level, const char *where, const char *text, void *user)
@@ -383,7 +383,7 @@ static void the_examples_of_the_documentation_load(void **state)
     assert_true(examples >= 3);
 }
 
-/* ---- backend and mode ----------------------------------------------------------------------- */
+/* ---- backend and mode ------------------------------------------------------------------------ */
 
 static void expect_backend(const char *text, const lithops_executor_options *given,
                            const char *backend, const char *mode, const char *storage,
@@ -466,7 +466,7 @@ static void wrong_options_are_named(void **state)
     expect_option_error(&options, "options: 'backend' is not UTF-8 text, or memory is out");
 }
 
-/* ---- settings and values as configuration --------------------------------------------------- */
+/* ---- settings and values as configuration ---------------------------------------------------- */
 
 static void settings_go_to_the_section_of_the_backend(void **state)
 {
@@ -529,7 +529,7 @@ static void a_value_as_configuration_has_no_lines(void **state)
     lithops_value_free(value);
 }
 
-/* ---- secrets -------------------------------------------------------------------------------- */
+/* ---- secrets --------------------------------------------------------------------------------- */
 
 #define SECRET "hunter2"
 
@@ -616,7 +616,7 @@ static void a_whole_without_files_loads_again(void **state)
     lithops__config_free(config);
 }
 
-/* ---- messages ------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static void long_and_odd_values_stay_one_line(void **state)
 {
@@ -640,7 +640,7 @@ static void long_and_odd_values_stay_one_line(void **state)
     lithops__config_free(config);
 }
 
-/* ---- cost and threads ----------------------------------------------------------------------- */
+/* ---- cost and threads ------------------------------------------------------------------------ */
 
 static bool is_loaded(const char *library)
 {

@@ -33,7 +33,7 @@ enum {
     LONGEST_LABEL = 200,          /* leaves room in an error for what is wrong */
 };
 
-/* ---- a parsed document -> values ------------------------------------------------------------ */
+/* ---- a parsed document -> values ------------------------------------------------------------- */
 
 /* An alias stands for a copy, so a short text can mean many values: `budget` counts down. */
 static int value_of(const struct lithops__yaml_node *node, unsigned depth, size_t *budget,
@@ -126,7 +126,7 @@ static int use_text(const char *text, size_t len, struct lithops__config_source 
     return rc;
 }
 
-/* ---- files ---------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static int set_origin(struct lithops__config_source *ret, const char *origin, lithops_error *err)
 {
@@ -221,7 +221,7 @@ static int use_usual_file(struct lithops__config_source *ret, lithops_error *err
     return set_origin(ret, "defaults", err);
 }
 
-/* ---- the order ------------------------------------------------------------------------------ */
+/* ---- the order ------------------------------------------------------------------------------- */
 
 int lithops__config_find(const lithops_executor_options *options,
                          struct lithops__config_source *ret, lithops_error *err)

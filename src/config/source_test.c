@@ -50,7 +50,7 @@ static int64_t spin_of(const char *text)
     return spin_of_bytes(text, strlen(text));
 }
 
-/* ---- the search order ----------------------------------------------------------------------- */
+/* ---- the search order ------------------------------------------------------------------------ */
 
 static void write_spin(const char *path, int spin)
 {
@@ -161,7 +161,7 @@ static void a_tilde_is_the_home_folder(void **state)
     unlink("other");
 }
 
-/* ---- files ---------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void a_named_file_must_be_there(void **state)
 {
@@ -364,7 +364,7 @@ static void a_missing_module_is_named(void **state)
     setenv("LITHOPS_MODULE_PATH", kept, 1);
 }
 
-/* ---- YAML ----------------------------------------------------------------------------------- */
+/* ---- YAML ------------------------------------------------------------------------------------ */
 
 static void the_environment_holds_json_or_yaml(void **state)
 {

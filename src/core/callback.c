@@ -91,13 +91,11 @@ static int add_callback(lithops_executor *fexec, const struct lithops__callback 
     return 0;
 }
 
-int lithops_future_on_done(lithops_future *future,
-                           void (*done)(lithops_future *future, void *user), void *user,
-                           lithops_error *err)
+int lithops_future_on_done(lithops_future *future, void (*done)(lithops_future *future, void *user),
+                           void *user, lithops_error *err)
 {
     if (!future || !done)
-        return lithops__fail(err, LITHOPS_EUSAGE, "the %s is NULL",
-                             future ? "callback" : "future");
+        return lithops__fail(err, LITHOPS_EUSAGE, "the %s is NULL", future ? "callback" : "future");
     lithops_executor *fexec = future->job->fexec;
     if (lithops__is_forked(fexec))
         return lithops__fail(err, LITHOPS_EFORKED,

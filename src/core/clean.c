@@ -7,8 +7,7 @@
 #include <stdlib.h>
 
 /* Cloudobjects may be anywhere in a result. */
-static int delete_in_value(lithops_storage *storage, const lithops_value *value,
-                           lithops_error *err)
+static int delete_in_value(lithops_storage *storage, const lithops_value *value, lithops_error *err)
 {
     if (lithops_value_is_cloudobject(value))
         return lithops_cloudobject_delete(storage, value, err);

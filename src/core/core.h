@@ -37,11 +37,11 @@ struct lithops__job {
     _Atomic uint32_t refs;
     lithops_executor *fexec;
     uint32_t range;
-    char kind;       /* 'A', 'M', 'R' */
-    uint32_t number; /* of a page of single calls: of the first */
-    bool is_page;    /* single calls, started one by one: `handles` has a future for each */
+    char kind;             /* 'A', 'M', 'R' */
+    uint32_t number;       /* of a page of single calls: of the first */
+    bool is_page;          /* single calls, started one by one: `handles` has a future for each */
     atomic_bool is_closed; /* a page that gets no more calls */
-    bool gives_list; /* get_result gives a list even if there is one call: a map */
+    bool gives_list;       /* get_result gives a list even if there is one call: a map */
     char *function;
     int64_t memory_mb;
     bool feeds_reducer;        /* its results are the reducer's, not the caller's */
@@ -55,10 +55,10 @@ struct lithops__job {
 
     struct lithops_future *handles;
     pthread_mutex_t seen_lock;
-    struct lithops__host_times seen;      /* of all calls */
+    struct lithops__host_times seen;       /* of all calls */
     struct lithops__host_times *seen_each; /* when they differ */
     uint64_t read_upto;                    /* calls below were read by get_result */
-    lithops_value *kept; /* values that get_result gave pointers into */
+    lithops_value *kept;                   /* values that get_result gave pointers into */
 };
 
 enum { LITHOPS__OPEN_PAGES = 8 };
@@ -84,13 +84,13 @@ struct lithops_executor {
     void *compute;
     struct lithops__table table;
     struct lithops__tick_clock clock;
-    atomic_bool closed;    /* set under [L] */
-    bool limits_prepared;  /* [L] */
+    atomic_bool closed;                   /* set under [L] */
+    bool limits_prepared;                 /* [L] */
     uint64_t timeout_ticks, memory_bytes; /* defaults of the configuration */
     int64_t chunksize;
     uint32_t retries;
-    uint64_t data_limit_bytes; /* of the inputs of a job; 0: none */
-    uint32_t next_number;  /* [L] */
+    uint64_t data_limit_bytes;  /* of the inputs of a job; 0: none */
+    uint32_t next_number;       /* [L] */
     struct lithops__job **jobs; /* [L] in the order in which they were started */
     size_t job_count, job_capacity;
     struct lithops__page_ref pages[LITHOPS__OPEN_PAGES]; /* [L] */
@@ -115,11 +115,11 @@ struct lithops__segment {
 };
 struct lithops_futures {
     _Atomic uint32_t refs;
-    size_t count;          /* segments */
-    uint64_t size;         /* calls */
-    size_t reduce_segment; /* results are those of segments from here on; 0: all */
-    pthread_mutex_t lock;  /* what follows: as_completed */
-    uint64_t *given;       /* a bit per call: was found */
+    size_t count;                     /* segments */
+    uint64_t size;                    /* calls */
+    size_t reduce_segment;            /* results are those of segments from here on; 0: all */
+    pthread_mutex_t lock;             /* what follows: as_completed */
+    uint64_t *given;                  /* a bit per call: was found */
     struct lithops__completed *ready; /* found, not given yet, in the order of their ends */
     uint64_t ready_next, ready_count;
     uint64_t given_count, given_start; /* all before given_start were given */
@@ -200,8 +200,8 @@ lithops_futures *lithops__futures_of_job(struct lithops__job *job);
 /* All calls that an executor has started and not cleaned; `unread`: whose results were not read.*/
 lithops_futures *lithops__futures_of_executor(lithops_executor *fexec, bool unread);
 /* The segment and call of an index. */
-const struct lithops__segment *lithops__futures_find(const lithops_futures *futures,
-                                                     uint64_t index, uint64_t *ret_call);
+const struct lithops__segment *lithops__futures_find(const lithops_futures *futures, uint64_t index,
+                                                     uint64_t *ret_call);
 lithops_future *lithops__future_of(struct lithops__job *job, uint64_t index);
 
 /* outcome.c: reading results and errors */
@@ -214,7 +214,7 @@ lithops_value *lithops__outcome_value(const struct lithops__job *job, uint64_t i
 /* wait.c */
 struct lithops__wait {
     lithops_futures *futures;
-    uint64_t target;  /* calls that must be done */
+    uint64_t target; /* calls that must be done */
     bool throw_except;
     uint64_t deadline_ns;
     bool progress;

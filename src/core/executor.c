@@ -58,9 +58,9 @@ static void list_backends(char *buf, size_t size)
 {
     size_t used = 0;
     for (size_t i = 0; lithops__compute_drivers[i] && used < size; i++)
-        used += (size_t)snprintf(buf + used, size - used, "%s%s (mode %s)", i ? ", " : "",
-                                 lithops__compute_drivers[i]->name,
-                                 lithops__compute_drivers[i]->mode);
+        used +=
+            (size_t)snprintf(buf + used, size - used, "%s%s (mode %s)", i ? ", " : "",
+                             lithops__compute_drivers[i]->name, lithops__compute_drivers[i]->mode);
 }
 
 static int choose_driver(lithops_executor *fexec, lithops_error *err)
@@ -91,7 +91,8 @@ static uint64_t memory_limit(const struct lithops__config *config)
     return (uint64_t)sysconf(_SC_PHYS_PAGES) * page / 4 * 3;
 }
 
-/* How fast ticks run: measured once per process, over 20 us and more: to some tenths of a percent. */
+/* How fast ticks run: measured once per process, over 20 us and more: to some tenths of a percent.
+ */
 static uint64_t ticks_per_ms(void)
 {
     static _Atomic uint64_t known;
@@ -148,8 +149,7 @@ static int open_compute(lithops_executor *fexec, lithops_error *err)
     return rc;
 }
 
-lithops_executor *lithops_executor_open(const lithops_executor_options *options,
-                                        lithops_error *err)
+lithops_executor *lithops_executor_open(const lithops_executor_options *options, lithops_error *err)
 {
     lithops_error own = LITHOPS_ERROR_INIT;
     err = err ? err : &own;

@@ -86,8 +86,7 @@ static lithops_state public_state(uint16_t state)
 
 lithops_state lithops_future_state(const lithops_future *future)
 {
-    return future ? public_state(lithops__job_state(future->job, future->index))
-                  : LITHOPS_PENDING;
+    return future ? public_state(lithops__job_state(future->job, future->index)) : LITHOPS_PENDING;
 }
 
 bool lithops_future_is_done(const lithops_future *future)
@@ -246,20 +245,19 @@ char *lithops_future_logs(const lithops_future *future)
     if (!lithops_future_is_done(future) || lithops__is_forked(future->job->fexec))
         return NULL;
     lithops_executor *fexec = future->job->fexec;
-    const struct lithops__call_extra *extra = lithops__table_extra(
-        &fexec->table.area, lithops__job_range(future->job), future->index);
+    const struct lithops__call_extra *extra =
+        lithops__table_extra(&fexec->table.area, lithops__job_range(future->job), future->index);
     struct lithops__buffer out = LITHOPS__BUFFER_INIT;
     pthread_mutex_lock(&fexec->table.lock);
     if (extra && fexec->compute && extra->log_end > extra->log_begin)
-        fexec->driver->ops->logs(fexec->compute,
-                                 lithops__state_worker(lithops__job_state(future->job,
-                                                                          future->index)),
-                                 extra->log_begin, extra->log_end, &out);
+        fexec->driver->ops->logs(
+            fexec->compute, lithops__state_worker(lithops__job_state(future->job, future->index)),
+            extra->log_begin, extra->log_end, &out);
     pthread_mutex_unlock(&fexec->table.lock);
     return out.len ? lithops__buffer_steal(&out) : NULL;
 }
 
-/* ---- without a handle ---------------------------------------------------------------------------- */
+/* ---- without a handle ------------------------------------------------------------------------ */
 
 lithops_state lithops_futures_state(const lithops_futures *futures, size_t index)
 {

@@ -6,8 +6,7 @@
 
 lithops_futures *lithops__futures_alloc(size_t segments)
 {
-    lithops_futures *futures =
-        calloc(1, sizeof *futures + segments * sizeof futures->segments[0]);
+    lithops_futures *futures = calloc(1, sizeof *futures + segments * sizeof futures->segments[0]);
     if (futures) {
         atomic_init(&futures->refs, 1);
         pthread_mutex_init(&futures->lock, NULL);
@@ -19,8 +18,7 @@ lithops_futures *lithops__futures_alloc(size_t segments)
 void lithops__futures_add(lithops_futures *futures, struct lithops__job *job, uint64_t begin,
                           uint64_t end)
 {
-    struct lithops__segment *last =
-        futures->count ? &futures->segments[futures->count - 1] : NULL;
+    struct lithops__segment *last = futures->count ? &futures->segments[futures->count - 1] : NULL;
     if (last && last->job == job && last->end == begin &&
         futures->count - 1 != futures->reduce_segment) {
         last->end = end;
@@ -149,8 +147,8 @@ size_t lithops_futures_size(const lithops_futures *futures)
     return futures ? futures->size : 0;
 }
 
-const struct lithops__segment *lithops__futures_find(const lithops_futures *futures,
-                                                     uint64_t index, uint64_t *ret_call)
+const struct lithops__segment *lithops__futures_find(const lithops_futures *futures, uint64_t index,
+                                                     uint64_t *ret_call)
 {
     if (!futures || index >= futures->size)
         return NULL;
@@ -179,11 +177,10 @@ size_t lithops_futures_done(const lithops_futures *futures)
     size_t done = 0;
     for (size_t s = 0; futures && s < futures->count; s++) {
         const struct lithops__segment *segment = &futures->segments[s];
-        const lithops__state *states = lithops__range_states(
-            &segment->job->fexec->table.area, lithops__job_range(segment->job));
+        const lithops__state *states = lithops__range_states(&segment->job->fexec->table.area,
+                                                             lithops__job_range(segment->job));
         for (uint64_t i = segment->begin; i < segment->end; i++)
-            done += lithops__state_is_done(
-                atomic_load_explicit(&states[i], memory_order_acquire));
+            done += lithops__state_is_done(atomic_load_explicit(&states[i], memory_order_acquire));
         if (done < segment->first + (segment->end - segment->begin))
             lithops__wake_more_workers(&segment->job->fexec->table.area);
     }
@@ -199,7 +196,7 @@ size_t lithops_futures_cancel(lithops_futures *futures)
     return count;
 }
 
-/* ---- as_completed -------------------------------------------------------------------------------- */
+/* ---- as_completed ---------------------------------------------------------------------------- */
 
 struct lithops__completed {
     uint64_t end, index; /* ticks */
@@ -273,9 +270,8 @@ lithops_future *lithops_futures_as_completed(lithops_futures *futures, int64_t t
                 lithops__job_saw(future->job, future->index, future->index + 1, false);
             break;
         }
-        struct lithops__wait wait = {.futures = futures,
-                                     .target = futures->given_count + 1,
-                                     .deadline_ns = deadline_ns};
+        struct lithops__wait wait = {
+            .futures = futures, .target = futures->given_count + 1, .deadline_ns = deadline_ns};
         pthread_mutex_unlock(&futures->lock);
         int rc = lithops__wait(&wait, NULL);
         pthread_mutex_lock(&futures->lock);

@@ -67,8 +67,9 @@ static int visit_all(bool writable, visit_area *visit, void *user, lithops_error
 {
     DIR *folder = opendir("/proc");
     if (!folder)
-        return lithops__fail(err, LITHOPS_EUNSUPPORTED, "/proc is not there: jobs of other "
-                                                        "processes cannot be found");
+        return lithops__fail(err, LITHOPS_EUNSUPPORTED,
+                             "/proc is not there: jobs of other "
+                             "processes cannot be found");
     int rc = 0;
     const struct dirent *entry;
     while (rc == 0 && (entry = readdir(folder)) != NULL) {
@@ -106,7 +107,7 @@ static void number_range(const struct lithops__area *area, const struct lithops_
     *ret_last = numbers[count - 1];
 }
 
-/* ---- listing -------------------------------------------------------------------------------------- */
+/* ---- listing --------------------------------------------------------------------------------- */
 
 struct listing {
     int (*visit)(const struct lithops__inspected_job *job, void *user);
@@ -126,13 +127,13 @@ static int list_area(struct lithops__area *area, void *user)
         const lithops__state *states = states_of(area, range, &count);
         if (!states || count == 0 || range->function >= LITHOPS__MAX_FUNCTIONS)
             continue;
-        struct lithops__inspected_job job = {
-            .executor_id = id,
-            .pid = control->client_pid,
-            .function = area->functions[range->function].name,
-            .calls = count,
-            .age_s = (double)(lithops__ticks() - range->submit_ticks) /
-                     (double)control->ticks_per_ms / 1e3};
+        struct lithops__inspected_job job = {.executor_id = id,
+                                             .pid = control->client_pid,
+                                             .function = area->functions[range->function].name,
+                                             .calls = count,
+                                             .age_s =
+                                                 (double)(lithops__ticks() - range->submit_ticks) /
+                                                 (double)control->ticks_per_ms / 1e3};
         uint32_t first, last;
         number_range(area, range, count, &first, &last);
         char kind = range->job_kind ? range->job_kind : '?';
@@ -162,7 +163,7 @@ int lithops__inspect_jobs(int (*visit)(const struct lithops__inspected_job *job,
     return visit_all(false, list_area, &listing, err);
 }
 
-/* ---- stopping ------------------------------------------------------------------------------------- */
+/* ---- stopping -------------------------------------------------------------------------------- */
 
 struct stopping {
     const char *executor_id;
@@ -202,8 +203,8 @@ static void stop_range(struct lithops__area *area, uint64_t r, struct stopping *
     number_range(area, range, count, &first, &last);
     const uint32_t *numbers = first == last ? NULL : lithops__at(area, range->numbers);
     bool single = numbers && stopping->kind;
-    if (stopping->kind && (range->job_kind != stopping->kind || stopping->number < first ||
-                           stopping->number > last))
+    if (stopping->kind &&
+        (range->job_kind != stopping->kind || stopping->number < first || stopping->number > last))
         return;
     if (!single)
         atomic_store(&range->canceled, 1);

@@ -14,7 +14,8 @@ struct lithops__job *lithops__job_ref(struct lithops__job *job)
 static void free_job(struct lithops__job *job)
 {
     lithops_executor *fexec = job->fexec;
-    for (uint64_t i = 0; job->handles && job->range != UINT32_MAX && i < lithops__job_count(job); i++)
+    for (uint64_t i = 0; job->handles && job->range != UINT32_MAX && i < lithops__job_count(job);
+         i++)
         lithops_value_free(atomic_load(&job->handles[i].value));
     pthread_mutex_lock(&fexec->table.lock);
     if (job->range != UINT32_MAX)
@@ -75,7 +76,7 @@ uint32_t lithops__job_number(const struct lithops__job *job, uint64_t index)
     return numbers[index];
 }
 
-/* ---- what the client has seen -------------------------------------------------------------------- */
+/* ---- what the client has seen ---------------------------------------------------------------- */
 
 static bool make_seen_each(struct lithops__job *job)
 {

@@ -38,8 +38,7 @@ static bool make_folder(const char *folder)
         struct stat status;
         if (mkdir(both[i], 0700) != 0 && errno != EEXIST)
             return false;
-        if (lstat(both[i], &status) != 0 || !S_ISDIR(status.st_mode) ||
-            status.st_uid != getuid())
+        if (lstat(both[i], &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != getuid())
             return false;
     }
     return true;

@@ -61,9 +61,9 @@ static int split_objects(lithops_executor *fexec, lithops_value **iterdata,
 }
 
 /* Make the map job; it is not offered yet. Consumes iterdata. */
-static int start_map(lithops_executor *fexec, const lithops_function *func,
-                     lithops_value *iterdata, const lithops_map_options *options,
-                     struct chunks *chunks, struct lithops__job **ret_job, lithops_error *err)
+static int start_map(lithops_executor *fexec, const lithops_function *func, lithops_value *iterdata,
+                     const lithops_map_options *options, struct chunks *chunks,
+                     struct lithops__job **ret_job, lithops_error *err)
 {
     struct lithops__job_plan plan = {.kind = 'M',
                                      .function = func,
@@ -123,7 +123,7 @@ lithops_futures *lithops_map(lithops_executor *fexec, const lithops_function *fu
     return futures;
 }
 
-/* ---- reduce --------------------------------------------------------------------------------------- */
+/* ---- reduce ---------------------------------------------------------------------------------- */
 
 enum { SPAWN_REDUCER = 20 }; /* per cent, as in LITHOPS_MAP_REDUCE_OPTIONS_INIT */
 
@@ -172,10 +172,9 @@ static int start_reduce(struct lithops__job *maps, const lithops_function *func,
     job->maps = lithops__job_ref(maps);
     job->gives_list = options->obj_reduce_by_key;
     pthread_mutex_lock(&fexec->table.lock);
-    rc = add_gates(job, maps, chunks,
-                   options->spawn_reducer == LITHOPS_DEFAULT ? SPAWN_REDUCER
-                                                             : options->spawn_reducer,
-                   err);
+    rc = add_gates(
+        job, maps, chunks,
+        options->spawn_reducer == LITHOPS_DEFAULT ? SPAWN_REDUCER : options->spawn_reducer, err);
     if (rc != 0) {
         lithops__job_abandon(job);
     } else {
@@ -264,7 +263,7 @@ int lithops_map_reduce(lithops_executor *fexec, const lithops_function *map_func
     return rc;
 }
 
-/* ---- maps over futures ---------------------------------------------------------------------------- */
+/* ---- maps over futures ----------------------------------------------------------------------- */
 
 /* One call that waits for its input. */
 struct link {

@@ -10,8 +10,7 @@
 void lithops__call_key(const struct lithops__job *job, uint64_t index, char *buf, size_t size)
 {
     snprintf(buf, size, "%s-%c%03u-%05llu", job->fexec->id, job->kind,
-             lithops__job_number(job, index),
-             (unsigned long long)(job->is_page ? 0 : index));
+             lithops__job_number(job, index), (unsigned long long)(job->is_page ? 0 : index));
 }
 
 int lithops__outcome_error(const struct lithops__job *job, uint64_t index, lithops_error *ret_error)

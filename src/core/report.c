@@ -28,18 +28,18 @@ static uint64_t collect_calls(const lithops_futures *futures, struct lithops__pl
             if (!lithops__call_times(job, i, &clock, &times))
                 continue;
             uint16_t state = lithops__job_state(job, i);
-            calls[count++] = (struct lithops__plot_call){
-                .host_submit = times.submitted,
-                .worker_start = times.start,
-                .func_start = times.start,
-                .func_end = times.end,
-                .worker_end = times.end,
-                .status_done = times.status_done,
-                .result_done = times.result_done,
-                .job = keys[s],
-                .function = job->function,
-                .worker = (int)lithops__state_worker(state),
-                .failed = lithops__state_of(state) != LITHOPS__SUCCESS};
+            calls[count++] =
+                (struct lithops__plot_call){.host_submit = times.submitted,
+                                            .worker_start = times.start,
+                                            .func_start = times.start,
+                                            .func_end = times.end,
+                                            .worker_end = times.end,
+                                            .status_done = times.status_done,
+                                            .result_done = times.result_done,
+                                            .job = keys[s],
+                                            .function = job->function,
+                                            .worker = (int)lithops__state_worker(state),
+                                            .failed = lithops__state_of(state) != LITHOPS__SUCCESS};
         }
     }
     return count;
@@ -76,10 +76,9 @@ int lithops_plot(lithops_executor *fexec, lithops_futures *fs, const char *dst,
     int rc = fs ? 0 : lithops__executor_check(fexec, err);
     if (rc != 0)
         return rc;
-    lithops_futures *futures = fs ? lithops_futures_ref(fs)
-                                  : lithops__futures_of_executor(fexec, false);
-    struct lithops__plot_call *calls =
-        futures ? calloc(futures->size + 1, sizeof *calls) : NULL;
+    lithops_futures *futures =
+        fs ? lithops_futures_ref(fs) : lithops__futures_of_executor(fexec, false);
+    struct lithops__plot_call *calls = futures ? calloc(futures->size + 1, sizeof *calls) : NULL;
     char(*keys)[64] = futures ? calloc(futures->count + 1, sizeof *keys) : NULL;
     char prefix[4096];
     if (!calls || !keys)
@@ -106,11 +105,9 @@ int lithops_plot(lithops_executor *fexec, lithops_futures *fs, const char *dst,
 static void fill_row(struct lithops__job *job, uint64_t begin, uint64_t end,
                      const struct lithops__tick_clock *clock, struct lithops__summary_row *row)
 {
-    *row = (struct lithops__summary_row){.function = job->function,
-                                         .invocations = end - begin,
-                                         .memory_mb = job->memory_mb};
-    snprintf(row->job_id, sizeof row->job_id, "%c%03u", job->kind,
-             lithops__job_number(job, begin));
+    *row = (struct lithops__summary_row){
+        .function = job->function, .invocations = end - begin, .memory_mb = job->memory_mb};
+    snprintf(row->job_id, sizeof row->job_id, "%c%03u", job->kind, lithops__job_number(job, begin));
     struct lithops__times times;
     for (uint64_t i = begin; i < end; i++)
         if (lithops__call_times(job, i, clock, &times))

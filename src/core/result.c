@@ -105,8 +105,8 @@ static int keep_value(struct lithops__job *job, lithops_value *value, lithops_er
 }
 
 int lithops_get_result(lithops_executor *fexec, lithops_futures *fs,
-                       const lithops_wait_options *options, lithops_error *err,
-                       const char *format, ...)
+                       const lithops_wait_options *options, lithops_error *err, const char *format,
+                       ...)
 {
     if (!format)
         return lithops__fail(err, LITHOPS_EUSAGE, "the format is NULL");

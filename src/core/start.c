@@ -18,7 +18,7 @@
 
 enum { FIRST_PAGE = 16, LARGEST_PAGE = 4096, PAGE_DISTANCE = 16 };
 
-/* ---- inputs -------------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 static int fail_space(lithops_error *err)
 {
@@ -162,7 +162,7 @@ static uint64_t image_bytes(const lithops_function *function)
     return size;
 }
 
-/* ---- options ------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static int check_positive(int64_t value, const char *name, const char *unit, lithops_error *err)
 {
@@ -207,8 +207,9 @@ static int check_plan(const struct lithops__job_plan *plan, lithops_error *err)
         rc = check_env(plan->extra_env, err);
     if (rc == 0 && plan->extra_args && lithops_value_type(plan->extra_args) != LITHOPS_LIST &&
         lithops_value_type(plan->extra_args) != LITHOPS_MAP)
-        rc = lithops__fail(err, LITHOPS_EUSAGE, "extra_args is a %s: a list (by position) or a map "
-                                                "(by name) is needed",
+        rc = lithops__fail(err, LITHOPS_EUSAGE,
+                           "extra_args is a %s: a list (by position) or a map "
+                           "(by name) is needed",
                            lithops_type_name(lithops_value_type(plan->extra_args)));
     return rc;
 }
@@ -239,7 +240,7 @@ static int store_spec(struct lithops__table *table, struct lithops__range *range
     return rc;
 }
 
-/* ---- jobs ---------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 static struct lithops__job *new_job(lithops_executor *fexec, char kind, const char *function)
 {
@@ -400,7 +401,7 @@ void lithops__pages_retire(lithops_executor *fexec)
     }
 }
 
-/* ---- single calls -------------------------------------------------------------------------------- */
+/* ---- single calls ---------------------------------------------------------------------------- */
 
 /* A function of a library may have been freed, and another one opened at its address. */
 static bool is_page_of(const lithops_executor *fexec, const struct lithops__page_ref *page,
@@ -483,8 +484,7 @@ static int open_page(lithops_executor *fexec, struct lithops__page_ref *page, li
 
 /* [L] Add a call to the page of its function. */
 static lithops_future *append_call(lithops_executor *fexec, const lithops_function *function,
-                                   const lithops_value *input, uint64_t created,
-                                   lithops_error *err)
+                                   const lithops_value *input, uint64_t created, lithops_error *err)
 {
     struct lithops__page_ref *page = find_page(fexec, function);
     if (!page_has_room(fexec, page) && open_page(fexec, page, err) != 0)
@@ -512,10 +512,9 @@ static lithops_future *append_call(lithops_executor *fexec, const lithops_functi
 
 static bool is_plain(const lithops_call_options *options)
 {
-    return !options ||
-           (!options->extra_env && options->runtime_memory_mb == LITHOPS_DEFAULT &&
-            options->timeout_ms == LITHOPS_DEFAULT && !options->include_modules &&
-            !options->exclude_modules);
+    return !options || (!options->extra_env && options->runtime_memory_mb == LITHOPS_DEFAULT &&
+                        options->timeout_ms == LITHOPS_DEFAULT && !options->include_modules &&
+                        !options->exclude_modules);
 }
 
 static lithops_future *call_with_options(lithops_executor *fexec, const lithops_function *func,
@@ -541,8 +540,7 @@ static lithops_future *call_with_options(lithops_executor *fexec, const lithops_
     struct lithops__job *job;
     if (lithops__job_start(fexec, &plan, &job, err) != 0)
         return NULL;
-    lithops_future *future =
-        lithops__job_submit(job, err) == 0 ? lithops__future_of(job, 0) : NULL;
+    lithops_future *future = lithops__job_submit(job, err) == 0 ? lithops__future_of(job, 0) : NULL;
     lithops__job_unref(job);
     return future;
 }

@@ -96,8 +96,7 @@ static void add_resources(lithops_value *map, const struct lithops__call_extra *
         user = (double)extra->user_us / 1e6;
         system = (double)extra->system_us / 1e6;
         if (wall > 0)
-            (void)lithops_value_append(usage,
-                                       lithops_value_double(100 * (user + system) / wall));
+            (void)lithops_value_append(usage, lithops_value_double(100 * (user + system) / wall));
     } else {
         extra = &nothing;
     }
@@ -145,9 +144,8 @@ lithops_value *lithops_future_stats(const lithops_future *future)
     const struct lithops__record *record = lithops__job_record(job, index);
     set_int(map, "func_result_size", result_bytes(job, index));
     set_int(map, "worker_calls", range->chunk ? range->chunk : 1);
-    (void)lithops_value_set(
-        map, "worker_cold_start",
-        lithops_value_bool(record->start_and_content & LITHOPS__CONTENT_COLD));
+    (void)lithops_value_set(map, "worker_cold_start",
+                            lithops_value_bool(record->start_and_content & LITHOPS__CONTENT_COLD));
     set_double(map, "worker_start_tstamp", times.start);
     set_double(map, "worker_func_start_tstamp", times.start);
     set_double(map, "worker_func_end_tstamp", times.end);

@@ -38,7 +38,7 @@ void lithops__wake_more_workers(struct lithops__area *area)
         }
 }
 
-/* ---- one call ------------------------------------------------------------------------------------- */
+/* ---- one call -------------------------------------------------------------------------------- */
 
 static bool spin_for_call(const struct lithops__job *job, uint64_t index, uint64_t deadline_ns)
 {
@@ -96,7 +96,7 @@ int lithops__wait_for_call(struct lithops__job *job, uint64_t index, uint64_t de
     return rc;
 }
 
-/* ---- many calls ----------------------------------------------------------------------------------- */
+/* ---- many calls ------------------------------------------------------------------------------ */
 
 enum { WANT_NOTHING, WANT_END, WANT_EACH };
 
@@ -108,7 +108,7 @@ struct waiter {
     uint64_t before; /* how many those are */
 
     /* Only when it has to sleep: */
-    unsigned char *wants; /* what was asked for in each segment's range */
+    unsigned char *wants;               /* what was asked for in each segment's range */
     struct lithops__control **controls; /* of the executors concerned */
     uint32_t *seen;
     size_t control_count;
@@ -120,11 +120,10 @@ static bool advance(struct waiter *waiter)
     const lithops_futures *futures = waiter->wait->futures;
     while (waiter->segment < futures->count) {
         const struct lithops__segment *segment = &futures->segments[waiter->segment];
-        const lithops__state *states = lithops__range_states(
-            &segment->job->fexec->table.area, lithops__job_range(segment->job));
-        while (waiter->call < segment->end &&
-               lithops__state_is_done(
-                   atomic_load_explicit(&states[waiter->call], memory_order_acquire))) {
+        const lithops__state *states = lithops__range_states(&segment->job->fexec->table.area,
+                                                             lithops__job_range(segment->job));
+        while (waiter->call < segment->end && lithops__state_is_done(atomic_load_explicit(
+                                                  &states[waiter->call], memory_order_acquire))) {
             waiter->call++;
             waiter->before++;
         }
@@ -245,8 +244,8 @@ static int sleep_until_over(struct waiter *waiter, struct lithops__progress *pro
         if ((rc = look(waiter, err)) != 0)
             break;
         for (size_t s = 0; s < wait->futures->count; s++)
-            if (s == 0 || wait->futures->segments[s].job->fexec !=
-                              wait->futures->segments[s - 1].job->fexec)
+            if (s == 0 ||
+                wait->futures->segments[s].job->fexec != wait->futures->segments[s - 1].job->fexec)
                 lithops__wake_more_workers(&wait->futures->segments[s].job->fexec->table.area);
         uint64_t until_ns = wait->deadline_ns;
         if (progress) {
@@ -282,7 +281,7 @@ int lithops__wait(const struct lithops__wait *wait, lithops_error *err)
     return rc == 1 ? 0 : rc;
 }
 
-/* ---- the public calls ----------------------------------------------------------------------------- */
+/* ---- the public calls ------------------------------------------------------------------------ */
 
 static int check_options(const lithops_wait_options *options, lithops_error *err)
 {
@@ -323,8 +322,8 @@ int lithops__wait_checked(lithops_executor *fexec, lithops_futures *fs,
         return rc;
     if (!fs && (rc = lithops__executor_check(fexec, err)) != 0)
         return rc;
-    lithops_futures *futures = fs ? lithops_futures_ref(fs)
-                                  : lithops__futures_of_executor(fexec, unread);
+    lithops_futures *futures =
+        fs ? lithops_futures_ref(fs) : lithops__futures_of_executor(fexec, unread);
     if (!futures)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     if (futures->count && lithops__is_forked(futures->segments[0].job->fexec)) {
@@ -405,10 +404,12 @@ int lithops_wait(lithops_executor *fexec, lithops_futures *fs, const lithops_wai
     uint64_t *done = (ret_done || ret_not_done) && !all_done ? look_at_all(futures) : NULL;
     if (ret_done)
         *ret_done = all_done ? lithops_futures_ref(futures)
-                             : done ? select_calls(futures, done, true) : NULL;
+                    : done   ? select_calls(futures, done, true)
+                             : NULL;
     if (ret_not_done)
         *ret_not_done = all_done ? lithops__futures_alloc(0)
-                                 : done ? select_calls(futures, done, false) : NULL;
+                        : done   ? select_calls(futures, done, false)
+                                 : NULL;
     if (ret_done && *ret_done && !all_done)
         mark_done(*ret_done);
     if ((ret_done && !*ret_done) || (ret_not_done && !*ret_not_done))

@@ -146,8 +146,7 @@ static int attach(struct lithops__area *area, int fd, int protection, lithops_er
     }
     area->inode = status.st_ino;
     area->total_bytes = head.total_bytes;
-    area->base =
-        mmap(NULL, head.total_bytes, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    area->base = mmap(NULL, head.total_bytes, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (area->base == MAP_FAILED) {
         int saved = errno;
         close(fd);

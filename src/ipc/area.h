@@ -10,7 +10,8 @@
 struct lithops__area {
     int fd; /* close-on-exec, at least 10: worker processes get it by dup2 */
     char *base;
-    ino_t inode; /* of the file: a function may close the descriptor and get another at its number */
+    ino_t
+        inode; /* of the file: a function may close the descriptor and get another at its number */
     size_t total_bytes;
     struct lithops__control *control;
     struct lithops__span *spans;

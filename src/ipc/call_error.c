@@ -34,6 +34,5 @@ void lithops__call_error_read(const void *block, lithops_error *ret_error)
     ret_error->signal = head->signal;
     ret_error->os_errno = head->os_errno;
     snprintf(ret_error->message, sizeof ret_error->message, "%s", text);
-    snprintf(ret_error->traceback, sizeof ret_error->traceback, "%s",
-             text + head->message_len + 1);
+    snprintf(ret_error->traceback, sizeof ret_error->traceback, "%s", text + head->message_len + 1);
 }

@@ -69,8 +69,7 @@ static inline uint16_t lithops__state_make(unsigned what, unsigned worker)
     return (uint16_t)(what | worker << LITHOPS__STATE_WORKER_SHIFT);
 }
 /* Cancelled before a worker took it: such a call has no record. */
-#define LITHOPS__NEVER_RAN                                                                         \
-    lithops__state_make(LITHOPS__CANCELED, LITHOPS__NO_WORKER)
+#define LITHOPS__NEVER_RAN lithops__state_make(LITHOPS__CANCELED, LITHOPS__NO_WORKER)
 static inline bool lithops__state_is_done(uint16_t state)
 {
     return lithops__state_of(state) >= LITHOPS__SUCCESS;
@@ -158,7 +157,7 @@ enum lithops__input_kind {
  * worker line and then looks whether the generation is still the one it wanted. */
 struct lithops__range {
     LITHOPS__ALIGNED_LINE _Atomic uint32_t generation;
-    uint32_t function; /* index in the function table */
+    uint32_t function;      /* index in the function table */
     _Atomic uint64_t count; /* calls; grows in a range of single calls, up to `capacity` */
     uint64_t capacity;
     lithops__offset states, records, extras;
@@ -174,8 +173,8 @@ struct lithops__range {
     uint32_t retries;      /* a failed call is run again so often; its `extra` counts meanwhile */
     uint32_t dependents;   /* range of the reducers that read this one, plus 1; 0: none */
     uint32_t dependents_generation;
-    char job_kind;         /* 'A', 'M' or 'R' */
-    uint32_t job_number;   /* of job "M007": 7 */
+    char job_kind;           /* 'A', 'M' or 'R' */
+    uint32_t job_number;     /* of job "M007": 7 */
     lithops__offset numbers; /* a range of single calls: the job number of each, uint32_t */
     uint64_t submit_ticks;
 
@@ -200,7 +199,7 @@ struct lithops__span {
     _Atomic uint32_t open;
 };
 
-/* ---- processes --------------------------------------------------------------------------------- */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 enum lithops__worker_state {
     LITHOPS__WORKER_NONE,
@@ -216,7 +215,7 @@ struct lithops__worker {
     _Atomic int32_t pid;
 
     LITHOPS__ALIGNED_LINE _Atomic uint32_t range; /* it may touch this range; plus 1; 0: none */
-    _Atomic uint32_t claiming; /* between choosing a block and saying so in begin, end */
+    _Atomic uint32_t claiming;   /* between choosing a block and saying so in begin, end */
     _Atomic uint64_t begin, end; /* the block */
     _Atomic uint64_t current;    /* the call that it runs, or tries to take */
     _Atomic uint64_t busy_since; /* ticks; 0: runs no call */
@@ -235,10 +234,11 @@ struct lithops__worker {
 };
 
 struct lithops__function_slot {
-    char name[200]; /* "square" or "libmath.so:square" */
+    char name[200];                             /* "square" or "libmath.so:square" */
     lithops__offset library, symbol, signature; /* strings; 0: none. See function/function.h */
     _Atomic uint64_t average_ps; /* time of a call, lately, in picoseconds; 0: not known */
-    _Atomic uint32_t writes; /* its calls write past stdio's buffers: groups of one, to tell whose */
+    _Atomic uint32_t
+        writes; /* its calls write past stdio's buffers: groups of one, to tell whose */
 };
 
 struct lithops__control {
@@ -253,7 +253,7 @@ struct lithops__control {
     uint64_t heap_bytes, region_bytes; /* region_bytes per worker */
     uint64_t memory_limit;             /* for `committed` */
     uint64_t epoch_ticks;              /* times in records count from here */
-    uint64_t spin_ticks; /* 0: do not spin, as with a single CPU */
+    uint64_t spin_ticks;               /* 0: do not spin, as with a single CPU */
     uint64_t ticks_per_ms;
     lithops__offset config; /* MessagePack: the checked configuration, for storage in workers */
     uint64_t config_len;
@@ -261,11 +261,11 @@ struct lithops__control {
 
     LITHOPS__ALIGNED_LINE _Atomic uint32_t doorbell; /* counts submissions */
     _Atomic uint32_t shutdown;
-    LITHOPS__ALIGNED_LINE _Atomic uint32_t spinner; /* slot of the worker that spins, plus 1 */
+    LITHOPS__ALIGNED_LINE _Atomic uint32_t spinner;     /* slot of the worker that spins, plus 1 */
     _Atomic uint64_t parked[LITHOPS__MAX_WORKERS / 64]; /* bits: workers that sleep */
-    LITHOPS__ALIGNED_LINE _Atomic uint32_t landed;   /* futex of waiters: counts wake-ups */
-    _Atomic uint32_t waiting;                        /* a waiter sleeps, or is about to */
-    LITHOPS__ALIGNED_LINE _Atomic uint64_t head;     /* of the span ring */
+    LITHOPS__ALIGNED_LINE _Atomic uint32_t landed;      /* futex of waiters: counts wake-ups */
+    _Atomic uint32_t waiting;                           /* a waiter sleeps, or is about to */
+    LITHOPS__ALIGNED_LINE _Atomic uint64_t head;        /* of the span ring */
     LITHOPS__ALIGNED_LINE _Atomic uint64_t tail;
     LITHOPS__ALIGNED_LINE _Atomic uint64_t committed; /* bytes of memory taken */
     _Atomic uint64_t ranges_high;                     /* ranges below were used at least once */

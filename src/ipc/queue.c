@@ -44,10 +44,21 @@ static uint64_t span_end(const struct lithops__area *area, const struct lithops_
 
 uint64_t lithops__queue_left(const struct lithops__area *area, const struct lithops__span *span)
 {
-    uint64_t next = atomic_load_explicit(&span->next, memory_order_acquire) &
-                    LITHOPS__SPAN_INDEX_MASK;
+    uint64_t next =
+        atomic_load_explicit(&span->next, memory_order_acquire) & LITHOPS__SPAN_INDEX_MASK;
     uint64_t end = span_end(area, span);
     return next < end ? end - next : 0;
+}
+
+void lithops__queue_drop(struct lithops__area *area)
+{
+    uint64_t tail = atomic_load(&area->control->tail);
+    for (uint64_t at = atomic_load(&area->control->head); at < tail; at++) {
+        struct lithops__span *span = lithops__span_at(area, at);
+        uint64_t left = lithops__queue_left(area, span);
+        atomic_fetch_add(&span->next, left); /* an open one may still grow */
+    }
+    lithops__queue_advance(area);
 }
 
 /* Nothing can come of the span any more. */
@@ -97,8 +108,7 @@ struct lithops__span *lithops__queue_find(struct lithops__area *area,
     return NULL;
 }
 
-bool lithops__queue_join(struct lithops__area *area, struct lithops__worker *worker,
-                         uint32_t range)
+bool lithops__queue_join(struct lithops__area *area, struct lithops__worker *worker, uint32_t range)
 {
     uint32_t generation = atomic_load(&area->ranges[range].generation);
     if (lithops__queue_enter(area, worker, range, generation))
@@ -142,8 +152,7 @@ bool lithops__queue_is_past(const struct lithops__area *area, uint32_t range,
                             uint64_t last_position)
 {
     const struct lithops__control *control = area->control;
-    if (atomic_load(&control->head) <= last_position &&
-        atomic_load(&control->tail) > last_position)
+    if (atomic_load(&control->head) <= last_position && atomic_load(&control->tail) > last_position)
         return false;
     atomic_thread_fence(memory_order_seq_cst);
     for (uint32_t w = 0; w < control->max_workers; w++)

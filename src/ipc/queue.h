@@ -21,6 +21,9 @@ uint64_t lithops__queue_push(struct lithops__area *area, uint32_t range, uint64_
 /* Client: the span will not grow any more. */
 void lithops__queue_close_span(struct lithops__area *area, uint64_t position);
 
+/* Client: nobody shall take what is offered now; no worker may run. */
+void lithops__queue_drop(struct lithops__area *area);
+
 /* Anybody: move `head` over spans that are used up. */
 void lithops__queue_advance(struct lithops__area *area);
 

@@ -122,9 +122,8 @@ static int commit(struct lithops__region *region, lithops__offset offset, uint64
 static bool revive(struct lithops__region *region, uint64_t at)
 {
     struct lithops__page *page = page_at(region, at);
-    if (page->is_released &&
-        commit(region, region->base + at * LITHOPS__PAGE + KEPT,
-               (uint64_t)page->pages * LITHOPS__PAGE - KEPT) != 0)
+    if (page->is_released && commit(region, region->base + at * LITHOPS__PAGE + KEPT,
+                                    (uint64_t)page->pages * LITHOPS__PAGE - KEPT) != 0)
         return false;
     page->is_released = 0;
     return true;
@@ -151,8 +150,8 @@ static struct lithops__page *take_extent(struct lithops__region *region, unsigne
     if (pages > region->most_pages - region->high_pages ||
         (region->before_growth &&
          region->before_growth(region->user, pages * LITHOPS__PAGE) != 0) ||
-        commit(region, region->base + region->high_pages * LITHOPS__PAGE,
-               pages * LITHOPS__PAGE) != 0)
+        commit(region, region->base + region->high_pages * LITHOPS__PAGE, pages * LITHOPS__PAGE) !=
+            0)
         return NULL;
     struct lithops__page *extent = page_at(region, region->high_pages);
     extent->pages = (uint32_t)pages;
@@ -175,8 +174,8 @@ static lithops__offset alloc_small(struct lithops__region *region, uint64_t size
             return 0;
         region->current_used = HEADER;
     }
-    lithops__offset block = region->base + region->current_at * LITHOPS__PAGE +
-                            region->current_used;
+    lithops__offset block =
+        region->base + region->current_at * LITHOPS__PAGE + region->current_used;
     region->current_used += size;
     return block + sizeof(struct lithops__block);
 }

@@ -12,10 +12,10 @@ enum { LITHOPS__REGION_CLASSES = 128 };
 
 /* At the start of each extent (one or more pages). */
 struct lithops__page {
-    uint32_t pages; /* length of the extent */
-    uint32_t is_released; /* free, and its memory was given back but for the first 4 KiB */
-    uint64_t allocated;      /* blocks that were published; written by the worker */
-    _Atomic uint64_t freed;  /* blocks that were given back; written by the client */
+    uint32_t pages;         /* length of the extent */
+    uint32_t is_released;   /* free, and its memory was given back but for the first 4 KiB */
+    uint64_t allocated;     /* blocks that were published; written by the worker */
+    _Atomic uint64_t freed; /* blocks that were given back; written by the client */
     uint64_t pad[5];
 };
 
@@ -42,7 +42,8 @@ struct lithops__region {
 int lithops__region_init(struct lithops__region *region, struct lithops__area *area,
                          unsigned worker);
 /* Room for `len` bytes: its offset; 0 when memory is out. It is not yet anybody's: publish it
- * before it goes into a record, or take it back with lithops__region_undo(), before the next one. */
+ * before it goes into a record, or take it back with lithops__region_undo(), before the next one.
+ */
 lithops__offset lithops__region_alloc(struct lithops__region *region, uint64_t len);
 /* The block is used, with its first `len` bytes. */
 void lithops__region_publish(struct lithops__region *region, lithops__offset offset, uint64_t len);

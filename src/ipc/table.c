@@ -9,17 +9,17 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "ipc/bell.h"
+#include "ipc/call_error.h"
 #include "ipc/queue.h"
 #include "ipc/region.h"
-#include "ipc/call_error.h"
 
 #include <lithops/function.h>
 
 #include <stdlib.h>
 #include <string.h>
 
-int lithops__table_open(struct lithops__table *table, const char *executor_id,
-                        uint32_t max_workers, uint64_t memory_limit, lithops_error *err)
+int lithops__table_open(struct lithops__table *table, const char *executor_id, uint32_t max_workers,
+                        uint64_t memory_limit, lithops_error *err)
 {
     memset(table, 0, sizeof *table);
     int rc = lithops__area_create(&table->area, executor_id, max_workers, memory_limit, err);
@@ -229,16 +229,17 @@ static int offer(struct lithops__table *table, uint32_t range, uint64_t begin, u
 {
     uint64_t position = lithops__queue_push(&table->area, range, begin, end, open);
     if (position == UINT64_MAX)
-        return lithops__fail(err, LITHOPS_ENOSPACE, "a million jobs are waiting to run: wait for "
-                                                    "some of them");
+        return lithops__fail(err, LITHOPS_ENOSPACE,
+                             "a million jobs are waiting to run: wait for "
+                             "some of them");
     table->ranges[range].last_position = position;
     if (open)
         table->ranges[range].open_position = position;
     return 0;
 }
 
-int lithops__table_offer(struct lithops__table *table, uint32_t range, uint64_t begin,
-                         uint64_t end, lithops_error *err)
+int lithops__table_offer(struct lithops__table *table, uint32_t range, uint64_t begin, uint64_t end,
+                         lithops_error *err)
 {
     return begin < end ? offer(table, range, begin, end, false, err) : 0;
 }

@@ -19,18 +19,18 @@ struct lithops__table_range {
 struct lithops__table {
     struct lithops__area area;
     pthread_mutex_t lock;
-    struct lithops__heap heap;                /* under lock, like all below */
-    struct lithops__table_range *ranges;      /* of the ids below control->ranges_high */
+    struct lithops__heap heap;           /* under lock, like all below */
+    struct lithops__table_range *ranges; /* of the ids below control->ranges_high */
     size_t ranges_capacity;
     uint32_t *free_ids;
     size_t free_count, free_capacity;
-    uint32_t *retired;                        /* free as soon as no worker looks at them */
+    uint32_t *retired; /* free as soon as no worker looks at them */
     size_t retired_count, retired_capacity;
     uint32_t function_count;
 };
 
-int lithops__table_open(struct lithops__table *table, const char *executor_id,
-                        uint32_t max_workers, uint64_t memory_limit, lithops_error *err);
+int lithops__table_open(struct lithops__table *table, const char *executor_id, uint32_t max_workers,
+                        uint64_t memory_limit, lithops_error *err);
 void lithops__table_close(struct lithops__table *table);
 
 /* [L] A range of `capacity` calls, of which `count` exist; all PENDING (or `first_state`). The
@@ -44,8 +44,8 @@ void lithops__table_publish_range(struct lithops__table *table, uint32_t range);
 void lithops__table_free_range(struct lithops__table *table, uint32_t range);
 
 /* [L] Offer calls to workers; the caller rings the bell. LITHOPS_ENOSPACE. */
-int lithops__table_offer(struct lithops__table *table, uint32_t range, uint64_t begin,
-                         uint64_t end, lithops_error *err);
+int lithops__table_offer(struct lithops__table *table, uint32_t range, uint64_t begin, uint64_t end,
+                         lithops_error *err);
 /* [L] The same, for a range of single calls that may grow: offers all that come. */
 int lithops__table_offer_open(struct lithops__table *table, uint32_t range, lithops_error *err);
 void lithops__table_close_open(struct lithops__table *table, uint32_t range);

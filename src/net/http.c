@@ -59,7 +59,7 @@ static void http_close(struct lithops__http *http)
     free(http);
 }
 
-/* ---- answers ------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static int fail_status(const struct lithops__http *http, long status, lithops_error *err)
 {
@@ -126,7 +126,7 @@ static bool again(const struct lithops__http *http, unsigned *attempt, const lit
     return true;
 }
 
-/* ---- size ---------------------------------------------------------------------------------- */
+/* ---- size ------------------------------------------------------------------------------------ */
 
 static int ask_head(struct lithops__http *http, struct lithops__http_info *ret_info,
                     lithops_error *err)
@@ -187,7 +187,7 @@ static int http_info(struct lithops__http *http, struct lithops__http_info *ret_
     return rc;
 }
 
-/* ---- bytes --------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 /* Ask for [offset, end) and look at the answer. *ret_past: the object ends at or before offset. */
 static int begin(struct lithops__http *http, uint64_t offset, uint64_t end, bool *ret_past,

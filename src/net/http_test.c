@@ -126,7 +126,7 @@ static void expect_bytes(struct lithops__http *opened, uint64_t offset, uint64_t
     free(buf);
 }
 
-/* ---- nginx --------------------------------------------------------------------------------- */
+/* ---- nginx ----------------------------------------------------------------------------------- */
 
 static void sizes_and_ranges_are_found(void **state)
 {
@@ -234,7 +234,7 @@ static void redirects_have_limits(void **state)
     }
 }
 
-/* ---- URLs ---------------------------------------------------------------------------------- */
+/* ---- URLs ------------------------------------------------------------------------------------ */
 
 static void bad_urls_are_refused(void **state)
 {
@@ -297,7 +297,7 @@ static void nobody_listens(void **state)
     http->close(opened);
 }
 
-/* ---- faults -------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 #define PART(first, last, etag, body)                                                              \
     "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes " first "-" last "/10\r\nETag: " etag    \

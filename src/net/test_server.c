@@ -32,7 +32,7 @@ static int listen_on_loopback(int *ret_port)
     return fd;
 }
 
-/* ---- nginx --------------------------------------------------------------------------------- */
+/* ---- nginx ----------------------------------------------------------------------------------- */
 
 static const char configuration[] =
     "daemon off;\n"
@@ -135,7 +135,7 @@ size_t nginx_count_requests(const struct nginx *nginx, const char *mark, size_t 
     return count;
 }
 
-/* ---- a script ------------------------------------------------------------------------------ */
+/* ---- a script -------------------------------------------------------------------------------- */
 
 struct script_state {
     pthread_t thread;

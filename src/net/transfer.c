@@ -42,7 +42,7 @@ struct lithops__transfer {
     char message[CURL_ERROR_SIZE];
 };
 
-/* ---- the head of an answer ----------------------------------------------------------------- */
+/* ---- the head of an answer ------------------------------------------------------------------- */
 
 static const char *header(struct lithops__transfer *transfer, const char *name)
 {
@@ -101,7 +101,7 @@ static void read_head(struct lithops__transfer *transfer)
     transfer->answered = true;
 }
 
-/* ---- the body ------------------------------------------------------------------------------ */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 static size_t on_body(char *data, size_t one, size_t len, void *user)
 {
@@ -136,7 +136,7 @@ static size_t on_body(char *data, size_t one, size_t len, void *user)
     return len;
 }
 
-/* ---- handles ------------------------------------------------------------------------------- */
+/* ---- handles --------------------------------------------------------------------------------- */
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 static void init_curl(void)
@@ -244,7 +244,7 @@ void lithops__transfer_skip(struct lithops__transfer *transfer, uint64_t len)
     transfer->skip = len;
 }
 
-/* ---- requests ------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 void lithops__transfer_stop(struct lithops__transfer *transfer)
 {

@@ -34,7 +34,7 @@ static int visit(struct finding *finding, const lithops_object *object, bool par
     return finding->visit(object, parts, finding->user, finding->err);
 }
 
-/* ---- URLs ---------------------------------------------------------------------------------- */
+/* ---- URLs ------------------------------------------------------------------------------------ */
 
 static bool is_url(const char *name)
 {
@@ -61,7 +61,7 @@ static int find_url(struct finding *finding, const char *url)
     return visit(finding, &object, asked.parts);
 }
 
-/* ---- paths --------------------------------------------------------------------------------- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 static int visit_below_folder(const char *path, const struct stat *st, void *user)
 {
@@ -126,7 +126,7 @@ static int find_path(struct finding *finding, const char *path, bool *ret_missin
     return visit(finding, &object, true);
 }
 
-/* ---- storage ------------------------------------------------------------------------------- */
+/* ---- storage --------------------------------------------------------------------------------- */
 
 static int visit_below_prefix(const lithops_object_info *info, void *user)
 {
@@ -171,7 +171,7 @@ static int find_bucket_key(struct finding *finding, const char *name)
     return find_stored(finding, bucket, name + bucket_len + (name[bucket_len] == '/'));
 }
 
-/* ---- names --------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static int find_with_scheme(struct finding *finding, const char *name, size_t scheme_len)
 {

@@ -137,7 +137,7 @@ static lithops_value *names(const char *one)
 
 #define WHOLE LITHOPS_DEFAULT, LITHOPS_DEFAULT
 
-/* ---- names --------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static void paths_are_files_and_folders(void **state)
 {
@@ -263,7 +263,7 @@ static void what_is_no_name_is_refused(void **state)
     expect_failure(names("http://"), LITHOPS_EUSAGE, "URL");
 }
 
-/* ---- cutting ------------------------------------------------------------------------------- */
+/* ---- cutting --------------------------------------------------------------------------------- */
 
 static void objects_are_cut_by_size_or_number(void **state)
 {
@@ -395,7 +395,7 @@ static void options_are_checked(void **state)
     }
 }
 
-/* ---- specs --------------------------------------------------------------------------------- */
+/* ---- specs ----------------------------------------------------------------------------------- */
 
 static void specs_travel(void **state)
 {
@@ -507,7 +507,7 @@ static void a_stream_opens_one_object_by_name(void **state)
     lithops_value_free(name);
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Objects that are read with requests and not as files: the chunks are the object all the same. */
 static void chunks_of_stored_objects_are_the_object(void **state)

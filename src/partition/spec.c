@@ -50,7 +50,7 @@ lithops_value *lithops__spec_encode(const lithops_object *object, const char *ne
     return NULL;
 }
 
-/* ---- copies of the strings ----------------------------------------------------------------- */
+/* ---- copies of the strings ------------------------------------------------------------------- */
 
 struct texts {
     lithops_bytes path, url, backend, bucket, key, newline;
@@ -110,7 +110,7 @@ int lithops__spec_of(const lithops_object *object, const char *newline,
     return copy_texts(&texts, ret_spec, err);
 }
 
-/* ---- from values --------------------------------------------------------------------------- */
+/* ---- from values ----------------------------------------------------------------------------- */
 
 /* A string or bytes without NULs; not there is fine. */
 static bool read_text(const lithops_value *map, const char *key, lithops_bytes *ret_text)

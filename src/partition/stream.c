@@ -58,7 +58,7 @@ struct lithops_stream {
     lithops_error error;
 };
 
-/* ---- the buffer ---------------------------------------------------------------------------- */
+/* ---- the buffer ------------------------------------------------------------------------------ */
 
 static _Atomic(void *) spare_block; /* of BLOCK_BYTES */
 
@@ -172,7 +172,7 @@ static const unsigned char *bytes_at(const lithops_stream *stream, uint64_t offs
     return stream->buf + (offset - stream->offset);
 }
 
-/* ---- where lines start --------------------------------------------------------------------- */
+/* ---- where lines start ----------------------------------------------------------------------- */
 
 static bool agree(const struct lithops__phase *phases, size_t count)
 {
@@ -301,7 +301,7 @@ static bool align(lithops_stream *stream)
            find_line_start(stream, stream->start, stream->end, &stream->pos) == 0;
 }
 
-/* ---- giving lines -------------------------------------------------------------------------- */
+/* ---- giving lines ---------------------------------------------------------------------------- */
 
 /* lithops_stream_read() has stopped at pos: the rest of the line there, without and with its
  * separator. *ret_more is false when a line starts at pos. */
@@ -527,7 +527,7 @@ int64_t lithops_stream_read(lithops_stream *stream, void *buf, size_t len)
     return (int64_t)there;
 }
 
-/* ---- opening ------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 const lithops_object *lithops_stream_object(const lithops_stream *stream)
 {

@@ -61,7 +61,7 @@ enum { SCALE = 20 };
 enum { SCALE = 1 };
 #endif
 
-/* ---- one chunk, read in every way ---------------------------------------------------------- */
+/* ---- one chunk, read in every way ------------------------------------------------------------ */
 
 enum { WAYS = 8 };
 
@@ -244,7 +244,7 @@ static void check_text(const char *text, size_t len, const char *newline, size_t
     free(lines);
 }
 
-/* ---- exhaustive ---------------------------------------------------------------------------- */
+/* ---- exhaustive ------------------------------------------------------------------------------ */
 
 static void every_short_text(const char *alphabet, const char *separator, size_t max_len)
 {
@@ -288,7 +288,7 @@ static void every_short_text_overlapping(void **state)
     every_short_text("ab", "aabaa", 6);
 }
 
-/* ---- random -------------------------------------------------------------------------------- */
+/* ---- random ---------------------------------------------------------------------------------- */
 
 static const char *const separators[] = {"\n",  "\r\n",  "\n\n",     "aa",
                                          "aba", "aabaa", "abcabcab", "\xe2\x80\xa8"};
@@ -375,7 +375,7 @@ static void a_text_that_is_all_separator_bytes(void **state)
     free(text);
 }
 
-/* ---- plain byte ranges --------------------------------------------------------------------- */
+/* ---- plain byte ranges ----------------------------------------------------------------------- */
 
 static void without_separator_chunks_are_byte_ranges(void **state)
 {
@@ -412,7 +412,7 @@ static void without_separator_chunks_are_byte_ranges(void **state)
     free(text);
 }
 
-/* ---- faults -------------------------------------------------------------------------------- */
+/* ---- faults ---------------------------------------------------------------------------------- */
 
 static void an_object_that_shrank_is_an_error(void **state)
 {
@@ -538,7 +538,7 @@ static void a_huge_line_needs_no_memory_to_be_counted_or_read(void **state)
     lithops__stream_close(stream);
 }
 
-/* ---- parts --------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static void counting_is_the_same_in_all_variants(void **state)
 {

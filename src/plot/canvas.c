@@ -79,7 +79,7 @@ void lithops__canvas_deinit(struct lithops__canvas *canvas)
     *canvas = (struct lithops__canvas){0};
 }
 
-/* ---- shapes -------------------------------------------------------------------------------- */
+/* ---- shapes ---------------------------------------------------------------------------------- */
 
 void lithops__fill_box(struct lithops__canvas *canvas, double x, double y, double width,
                        double height, lithops__rgb color)
@@ -100,7 +100,7 @@ void lithops__hairline(struct lithops__canvas *canvas, double x0, double y0, dou
     cairo_stroke(canvas->cr);
 }
 
-/* ---- text ---------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 /* The length of the UTF-8 character at `s`, or 0 when there is none. */
 static size_t character_length(const unsigned char *s)
@@ -210,7 +210,7 @@ double lithops__text_width(struct lithops__canvas *canvas, const char *text,
     return width_of(canvas, line.text);
 }
 
-/* ---- saving -------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 struct output {
     int fd, os_errno;

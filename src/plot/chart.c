@@ -13,7 +13,7 @@ struct lithops__text_style lithops__small_text(lithops__rgb color, double align)
     return (struct lithops__text_style){.size = 11, .color = color, .align = align};
 }
 
-/* ---- heading ------------------------------------------------------------------------------- */
+/* ---- heading --------------------------------------------------------------------------------- */
 
 static int executor_length(const char *job)
 {
@@ -84,7 +84,7 @@ double lithops__draw_heading(struct lithops__canvas *canvas, const struct lithop
     return 62;
 }
 
-/* ---- legend -------------------------------------------------------------------------------- */
+/* ---- legend ---------------------------------------------------------------------------------- */
 
 void lithops__draw_mark(struct lithops__canvas *canvas, enum lithops__mark mark, double x, double y,
                         double radius, lithops__rgb color)
@@ -135,7 +135,7 @@ double lithops__draw_legend(struct lithops__canvas *canvas, double x, double y, 
     return row + 18;
 }
 
-/* ---- axes ---------------------------------------------------------------------------------- */
+/* ---- axes ------------------------------------------------------------------------------------ */
 
 static double axis_length(const struct lithops__run *run)
 {

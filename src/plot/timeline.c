@@ -32,7 +32,7 @@ struct band {
     lithops__rgb color;
 };
 
-/* ---- calls drawn one by one ----------------------------------------------------------------- */
+/* ---- calls drawn one by one ------------------------------------------------------------------ */
 
 static void draw_line(struct lithops__canvas *canvas, double x0, double x1, double y,
                       double thickness, lithops__rgb color)
@@ -70,7 +70,7 @@ static void draw_call(struct lithops__canvas *canvas, const struct lithops__run 
         lithops__draw_mark(canvas, LITHOPS__MARK_DIAMOND, result, y, radius, RESULT_COLOR);
 }
 
-/* ---- calls counted per dot ------------------------------------------------------------------ */
+/* ---- calls counted per dot ------------------------------------------------------------------- */
 
 /* In the order in which they are laid over each other. */
 enum part { QUEUED, STARTING, RESULT, STATUS, RUNNING, FAILED, PARTS };
@@ -145,7 +145,7 @@ static int draw_counted(struct lithops__canvas *canvas, const struct lithops__ru
     return ret;
 }
 
-/* ---- bands ---------------------------------------------------------------------------------- */
+/* ---- bands ----------------------------------------------------------------------------------- */
 
 static void draw_call_numbers(struct lithops__canvas *canvas, const struct band *band)
 {

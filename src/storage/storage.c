@@ -29,7 +29,7 @@ const lithops_storage_driver *const lithops__storage_drivers[] = {
     NULL,
 };
 
-/* ---- opening ------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 lithops_storage *lithops__storage_open_driver(const lithops_storage_driver *driver,
                                               const lithops_value *settings, const char *bucket,
@@ -149,7 +149,7 @@ void lithops__storage_set_retries(lithops_storage *storage, unsigned attempts,
     storage->first_delay_ms = first_delay_ms;
 }
 
-/* ---- requests ------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 void lithops__request_begin(struct lithops__request *request, const lithops_storage *storage)
 {
@@ -188,7 +188,7 @@ int lithops__request_end(const struct lithops__request *request, int rc, lithops
     return rc;
 }
 
-/* ---- names --------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static const char *bad_segment(const char *name)
 {
@@ -250,7 +250,7 @@ int lithops__storage_check(const lithops_storage *storage, const char *bucket, c
     return rc ? rc : check_key("key", key, err);
 }
 
-/* ---- objects ------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 int lithops_storage_put(lithops_storage *storage, const char *bucket, const char *key,
                         lithops_bytes body, lithops_error *err)

@@ -107,7 +107,7 @@ static void drivers_are_checked(void **state)
     }
 }
 
-/* ---- trees --------------------------------------------------------------------------------- */
+/* ---- trees ----------------------------------------------------------------------------------- */
 
 static int append(const char *path, const struct stat *st, void *user)
 {

@@ -35,7 +35,7 @@ struct piece {
     size_t len;
 };
 
-/* ---- errors; all of these return NULL, for `return` ----------------------------------------- */
+/* ---- errors; all of these return NULL, for `return` ------------------------------------------ */
 
 static void *fail_at(struct reader *r, const char *at, const char *what, const char *more)
 {
@@ -73,7 +73,7 @@ static lithops_value *checked(struct reader *r, lithops_value *value)
     return value ? value : no_memory(r);
 }
 
-/* ---- what the text is made of -------------------------------------------------------------- */
+/* ---- what the text is made of ---------------------------------------------------------------- */
 
 /* The next character that is no blank, not moved past; '\0' at the end (and for a NUL, which has
  * no place in JSON either). */
@@ -109,7 +109,7 @@ static size_t take_digits(struct reader *r)
     return (size_t)(r->at - first);
 }
 
-/* ---- numbers ------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static lithops_value *make_int(struct reader *r, const char *first)
 {
@@ -170,7 +170,7 @@ static lithops_value *read_number(struct reader *r)
     return is_int ? make_int(r, first) : make_double(r, first);
 }
 
-/* ---- strings ------------------------------------------------------------------------------- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 /* Four hex digits, or -1. */
 static int32_t take_hex4(struct reader *r)
@@ -303,7 +303,7 @@ static lithops_value *read_string_value(struct reader *r)
     return checked(r, lithops__text_new(LITHOPS_STRING, piece_ptr(r, &piece), piece.len));
 }
 
-/* ---- bytes --------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 static int base64_digit(char c)
 {
@@ -358,7 +358,7 @@ static lithops_value *bytes_from_map(struct reader *r, lithops_value *map, const
     return checked(r, lithops__text_new(LITHOPS_BYTES, len ? r->scratch.data + mark : NULL, len));
 }
 
-/* ---- lists and maps ------------------------------------------------------------------------ */
+/* ---- lists and maps -------------------------------------------------------------------------- */
 
 static lithops_value *read_value(struct reader *r, unsigned levels);
 

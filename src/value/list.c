@@ -111,7 +111,7 @@ void lithops__list_deinit(struct list *list)
     }
 }
 
-/* ---- building ------------------------------------------------------------------------------ */
+/* ---- building -------------------------------------------------------------------------------- */
 
 int lithops__list_reserve(struct list *list, size_t count)
 {
@@ -172,7 +172,7 @@ lithops_value *lithops__list_copy(const struct list *list)
     return &copy->head;
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static const lithops_value *make_item(const struct list *list, size_t index, union list_item *item)
 {

@@ -34,7 +34,7 @@ void lithops__map_deinit(struct map *map)
     free(map->index);
 }
 
-/* ---- finding ------------------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------------------- */
 
 /* FNV-1a, folded. */
 static uint32_t hash_of(const char *key, size_t len)
@@ -97,7 +97,7 @@ static int index_reserve(struct map *map)
     return LITHOPS_OK;
 }
 
-/* ---- building ------------------------------------------------------------------------------ */
+/* ---- building -------------------------------------------------------------------------------- */
 
 bool lithops__map_key_valid(const char *key, size_t key_len)
 {
@@ -190,7 +190,7 @@ lithops_value *lithops__map_copy(const struct map *map)
     return copy;
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 const lithops_value *lithops_value_get(const lithops_value *value, const char *key)
 {

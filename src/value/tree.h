@@ -85,7 +85,7 @@ struct map {
     size_t index_size;         /* a power of two, at least 2 * count */
 };
 
-/* ---- value.c ---- */
+/* ---- value.c --------------------------------------------------------------------------------- */
 
 /* `size` bytes with the head filled in; NULL when memory is out. */
 void *lithops__value_new(size_t size, lithops_type type);
@@ -99,7 +99,7 @@ int lithops__value_attach(lithops_value *container, lithops_value *item);
 /* Free what could not be attached, unless something else still owns it. */
 void lithops__value_reject(const lithops_value *container, lithops_value *item);
 
-/* ---- list.c ---- */
+/* ---- list.c ---------------------------------------------------------------------------------- */
 
 /* The item at `index` (not past the end), without an allocation: `scratch` holds it where the list
  * does not. */
@@ -111,7 +111,7 @@ void lithops__list_deinit(struct list *list);
 lithops_value *lithops__list_copy(const struct list *list);
 bool lithops__list_equal(const struct list *a, const struct list *b);
 
-/* ---- map.c ---- */
+/* ---- map.c ----------------------------------------------------------------------------------- */
 
 /* The number of the pair, or SIZE_MAX. */
 size_t lithops__map_find(const struct map *map, const char *key, size_t key_len);

@@ -29,7 +29,7 @@ static int expect(struct unpacker *u, const lithops_value *value, lithops_type t
 
 /* NOLINTBEGIN(clang-analyzer-valist.Uninitialized): it loses sight of a va_list behind a pointer */
 
-/* ---- one value each; `value` is NULL for an optional one that is missing -------------------- */
+/* ---- one value each; `value` is NULL for an optional one that is missing --------------------- */
 
 static int unpack_bool(struct unpacker *u, const lithops_value *value)
 {
@@ -104,7 +104,7 @@ static int unpack_bytes(struct unpacker *u, const lithops_value *value)
 
 static int unpack_value(struct unpacker *u, const lithops_value *value, unsigned levels);
 
-/* ---- lists --------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 /* `!` or `*`, which only the end may follow. */
 static int take_end_mark(struct unpacker *u, char end, bool *ret_strict)
@@ -146,7 +146,7 @@ static int unpack_list(struct unpacker *u, const lithops_value *list, unsigned l
     return code;
 }
 
-/* ---- maps ---------------------------------------------------------------------------------- */
+/* ---- maps ------------------------------------------------------------------------------------ */
 
 /* Which pairs of a map the format has named, for `!`. */
 struct seen {
@@ -239,7 +239,7 @@ static int unpack_map(struct unpacker *u, const lithops_value *map, unsigned lev
     return code;
 }
 
-/* ---- any value ----------------------------------------------------------------------------- */
+/* ---- any value ------------------------------------------------------------------------------- */
 
 static int unpack_value(struct unpacker *u, const lithops_value *value, unsigned levels)
 {

@@ -15,7 +15,7 @@ static const struct scalar value_false = {.head = {.type = LITHOPS_BOOL, .is_con
 static const struct scalar value_true = {.head = {.type = LITHOPS_BOOL, .is_constant = true},
                                          .as.b = true};
 
-/* ---- constructors -------------------------------------------------------------------------- */
+/* ---- constructors ---------------------------------------------------------------------------- */
 
 void *lithops__value_new(size_t size, lithops_type type)
 {
@@ -103,7 +103,7 @@ lithops_value *lithops__value_view(lithops_type type, lithops_bytes content)
     return &view->text.head;
 }
 
-/* ---- ownership ----------------------------------------------------------------------------- */
+/* ---- ownership ------------------------------------------------------------------------------- */
 
 int lithops__value_attach(lithops_value *container, lithops_value *item)
 {
@@ -208,7 +208,7 @@ bool lithops_value_equal(const lithops_value *a, const lithops_value *b)
     return scalar_equal((const struct scalar *)a, (const struct scalar *)b);
 }
 
-/* ---- readers ------------------------------------------------------------------------------- */
+/* ---- readers --------------------------------------------------------------------------------- */
 
 lithops_type lithops_value_type(const lithops_value *value)
 {

@@ -60,8 +60,8 @@ static void on_crash(int signal, siginfo_t *info, void *context)
     (void)context;
     struct lithops__worker *line = crashing->line;
     line->crash_address = (uint64_t)(uintptr_t)info->si_addr;
-    line->crash_memory = crashing->memory_bytes && !crashing->in_group &&
-                         memory_is_at_limit(crashing->memory_bytes);
+    line->crash_memory =
+        crashing->memory_bytes && !crashing->in_group && memory_is_at_limit(crashing->memory_bytes);
     atomic_store(&line->crash_signal, (uint32_t)signal);
     if (prepared) {
         void *frames[FRAMES];

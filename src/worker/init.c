@@ -75,7 +75,6 @@ void lithops_init(int *argc, char ***argv)
 {
     atomic_store(&initialized, true);
     const size_t prefix = sizeof LITHOPS__WORKER_ARGUMENT - 1;
-    if (argc && argv && *argc == 2 &&
-        strncmp((*argv)[1], LITHOPS__WORKER_ARGUMENT, prefix) == 0)
+    if (argc && argv && *argc == 2 && strncmp((*argv)[1], LITHOPS__WORKER_ARGUMENT, prefix) == 0)
         _exit(worker_main((*argv)[1] + prefix));
 }

@@ -86,7 +86,7 @@ const lithops_value *lithops_call_extra_args(lithops_call *call)
     return call->job->extra_args;
 }
 
-/* ---- arguments ----------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 struct binding {
     lithops_call *call;
@@ -158,8 +158,7 @@ static int skip_pointer(const char **format, va_list *args)
 }
 
 /* A given name that no argument has, for the message. */
-static const char *unknown_name(const lithops_value *source, const char *const *names,
-                                size_t count)
+static const char *unknown_name(const lithops_value *source, const char *const *names, size_t count)
 {
     if (!source || positional(source, true) >= 0)
         return NULL;
@@ -227,9 +226,8 @@ static int bind(struct binding *binding, const char *format, va_list *args)
 
 int lithops_args(lithops_call *call, const char *format, ...)
 {
-    struct binding binding = {.call = call,
-                              .input = lithops_call_input(call),
-                              .extra = call->job->extra_args};
+    struct binding binding = {
+        .call = call, .input = lithops_call_input(call), .extra = call->job->extra_args};
     if (!binding.input)
         return LITHOPS_EARG;
     va_list args;
@@ -239,7 +237,7 @@ int lithops_args(lithops_call *call, const char *format, ...)
     return rc;
 }
 
-/* ---- objects, storage, and the rest -------------------------------------------------------------- */
+/* ---- objects, storage, and the rest ---------------------------------------------------------- */
 
 static struct lithops__config *config_of(struct lithops__worker_process *process,
                                          lithops_error *err)

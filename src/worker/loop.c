@@ -22,11 +22,11 @@
 #include <unistd.h>
 
 enum {
-    BLOCK_US = 20,       /* work that a block should hold */
-    BLOCK_CALLS = 4096,  /* at most */
-    GROUP_CALLS = 32,    /* timed together, at most */
-    SERIAL_US = 50,      /* work that is not worth waking another process for */
-    LONG_CALL_US = 500,  /* from here on, resources are read before a call too */
+    BLOCK_US = 20,      /* work that a block should hold */
+    BLOCK_CALLS = 4096, /* at most */
+    GROUP_CALLS = 32,   /* timed together, at most */
+    SERIAL_US = 50,     /* work that is not worth waking another process for */
+    LONG_CALL_US = 500, /* from here on, resources are read before a call too */
 };
 
 /* One stay in a range. */
@@ -222,8 +222,7 @@ static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
     if (call->pending)
         lithops__region_publish(&process->region, call->pending, call->pending_len);
     record->payload = call->result_payload;
-    record->start_and_content =
-        visit->group_start << 8 | call->result_content | process->cold;
+    record->start_and_content = visit->group_start << 8 | call->result_content | process->cold;
     record->end = 0;
     visit->group_len++;
     uint32_t extra = 0;
@@ -343,7 +342,7 @@ static void visit_begin(struct visit *visit, lithops_call *call,
         enter_limits(visit, call);
 }
 
-/* ---- reducers: they run when their gate is open ------------------------------------------------- */
+/* ---- reducers: they run when their gate is open ---------------------------------------------- */
 
 /* Every block ends with a look at the gate. So it goes on where the last one has stopped, and
  * passes each call once; only when all were taken does somebody look at all. */
@@ -351,8 +350,7 @@ static bool were_taken(const struct visit *maps, const struct lithops__gate *gat
 {
     struct lithops__gate_look *look = &maps->process->look;
     uint32_t generation = atomic_load_explicit(&maps->range->generation, memory_order_relaxed);
-    if (look->range != gate->range || look->generation != generation ||
-        look->begin != gate->begin)
+    if (look->range != gate->range || look->generation != generation || look->begin != gate->begin)
         *look = (struct lithops__gate_look){gate->range, generation, gate->begin, gate->begin};
     while (look->taken < gate->end &&
            lithops__state_of(atomic_load_explicit(&maps->states[look->taken],
@@ -426,8 +424,7 @@ static void run_ready(const struct visit *maps, lithops_call *call, uint32_t id,
  * range is announced meanwhile in place of the maps'; the client does not free that one as long as
  * its reducers are there. But another process may have run them, and both ranges be gone by now.
  * @return false: the maps' are gone, and may not be touched any more */
-static bool run_reducers(const struct visit *maps, lithops_call *call, uint64_t begin,
-                         uint64_t end)
+static bool run_reducers(const struct visit *maps, lithops_call *call, uint64_t begin, uint64_t end)
 {
     struct lithops__area *area = &maps->process->area;
     struct lithops__worker *line = maps->process->line;
@@ -440,8 +437,7 @@ static bool run_reducers(const struct visit *maps, lithops_call *call, uint64_t 
 }
 
 /* A span that offers reducers: skip those whose gate is closed, a map call will open it. */
-static void run_open_reducers(struct visit *visit, lithops_call *call, uint64_t begin,
-                              uint64_t end)
+static void run_open_reducers(struct visit *visit, lithops_call *call, uint64_t begin, uint64_t end)
 {
     struct lithops__area *area = &visit->process->area;
     for (uint64_t r = begin; r < end; r++) {
@@ -454,7 +450,7 @@ static void run_open_reducers(struct visit *visit, lithops_call *call, uint64_t 
     }
 }
 
-/* ---- finding calls ------------------------------------------------------------------------------ */
+/* ---- finding calls --------------------------------------------------------------------------- */
 
 static uint64_t average_ns(const struct visit *visit)
 {
@@ -592,8 +588,7 @@ void lithops__worker_run(struct lithops__worker_process *process)
     while (!atomic_load(&control->shutdown)) {
         uint32_t doorbell = atomic_load(&control->doorbell);
         uint64_t position;
-        struct lithops__span *span =
-            lithops__queue_find(&process->area, process->line, &position);
+        struct lithops__span *span = lithops__queue_find(&process->area, process->line, &position);
         if (span)
             work_on(process, &call, span, position);
         else if (!steal(process, &call) && !spin(process, &call, doorbell)) {
@@ -603,8 +598,8 @@ void lithops__worker_run(struct lithops__worker_process *process)
     }
 }
 
-void lithops__worker_wait_for(struct lithops__worker_process *process,
-                              struct lithops__range *range, uint64_t index)
+void lithops__worker_wait_for(struct lithops__worker_process *process, struct lithops__range *range,
+                              uint64_t index)
 {
     struct lithops__control *control = process->area.control;
     const lithops__state *states = lithops__range_states(&process->area, range);

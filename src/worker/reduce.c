@@ -32,8 +32,9 @@ static int fail_like(lithops_call *call, const struct lithops__area *area,
     if (state == LITHOPS__CANCELED)
         lithops__fail(&call->error, LITHOPS_ECANCELED, "the map call was cancelled");
     else if (record->payload == 0)
-        lithops__fail(&call->error, LITHOPS_ECALL, "the map call failed, and there was no shared "
-                                                   "memory left to say why");
+        lithops__fail(&call->error, LITHOPS_ECALL,
+                      "the map call failed, and there was no shared "
+                      "memory left to say why");
     else
         lithops__call_error_read(lithops__at(area, record->payload), &call->error);
     lithops__error_prefix(&call->error, "map call %llu", (unsigned long long)index);
@@ -87,8 +88,7 @@ int lithops_call_next_bytes(lithops_call *call, lithops_bytes *ret_bytes)
     enum lithops__content content = lithops__record_content(record);
     if (content != LITHOPS__CONTENT_BYTES && content != LITHOPS__CONTENT_STRING) {
         call->results_failed = true;
-        return lithops__fail(&call->error, LITHOPS_ETYPE,
-                             "map call %llu: its result is no bytes",
+        return lithops__fail(&call->error, LITHOPS_ETYPE, "map call %llu: its result is no bytes",
                              (unsigned long long)(gate_of(call)->begin + call->next_result - 1));
     }
     *ret_bytes = lithops__payload_bytes(&call->process->area, record->payload);

@@ -3,8 +3,8 @@
  * into the worker's region of shared memory, where the client reads it in place. */
 #include "base/buffer.h"
 #include "base/error.h"
-#include "value/value.h"
 #include "partition/partition.h"
+#include "value/value.h"
 #include "worker/worker.h"
 
 #include <lithops/executor.h>
@@ -93,7 +93,8 @@ int lithops_return_bytes(lithops_call *call, const void *ptr, size_t len)
 {
     if (call->pending && ptr == lithops__at(&call->process->area, call->pending)) {
         if (len > call->pending_len)
-            return fail(call, LITHOPS_EUSAGE, "the result is longer than lithops_call_alloc() gave");
+            return fail(call, LITHOPS_EUSAGE,
+                        "the result is longer than lithops_call_alloc() gave");
         call->pending_len = len;
         call->result_content = LITHOPS__CONTENT_BYTES;
         call->result_payload = call->pending;

@@ -69,8 +69,8 @@ static void read_network(struct lithops__usage *usage)
     while (file && fgets(line, sizeof line, file)) {
         const char *colon = strchr(line, ':');
         unsigned long long received, sent;
-        if (colon && sscanf(colon + 1, "%llu %*u %*u %*u %*u %*u %*u %*u %llu", &received,
-                            &sent) == 2) {
+        if (colon &&
+            sscanf(colon + 1, "%llu %*u %*u %*u %*u %*u %*u %*u %llu", &received, &sent) == 2) {
             usage->net_received += received;
             usage->net_sent += sent;
         }

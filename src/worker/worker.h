@@ -48,7 +48,7 @@ struct lithops__worker_process {
     uint64_t ticks_per_us;
     const _Atomic uint32_t *alive; /* 0 in a child that a function has forked */
     bool is_spoilt; /* a function has closed what a worker needs: a fresh process must follow */
-    uint32_t cold; /* LITHOPS__CONTENT_COLD until the first block is done */
+    uint32_t cold;  /* LITHOPS__CONTENT_COLD until the first block is done */
 
     struct lithops__job_context jobs[8]; /* the ones used last */
     unsigned next_job;
@@ -98,8 +98,8 @@ struct lithops_call {
 /* loop.c */
 void lithops__worker_run(struct lithops__worker_process *process);
 /* Wait until call `index` of a range is done; for reducers. */
-void lithops__worker_wait_for(struct lithops__worker_process *process,
-                              struct lithops__range *range, uint64_t index);
+void lithops__worker_wait_for(struct lithops__worker_process *process, struct lithops__range *range,
+                              uint64_t index);
 
 /* job.c */
 struct lithops__job_context *lithops__job_enter(struct lithops__worker_process *process,

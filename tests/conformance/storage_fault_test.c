@@ -37,7 +37,7 @@ static lithops_storage *open_late(void)
     return open_failing(true);
 }
 
-/* ---- when a request is repeated ------------------------------------------------------------ */
+/* ---- when a request is repeated -------------------------------------------------------------- */
 
 static lithops_storage *open_plain(unsigned attempts, unsigned first_delay_ms)
 {

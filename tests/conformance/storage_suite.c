@@ -77,7 +77,7 @@ static bool is_there(const char *bucket, const char *key)
     return rc == 0;
 }
 
-/* ---- objects ------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 static void what_is_put_can_be_got(void **state)
 {
@@ -189,7 +189,7 @@ static void deleted_is_gone(void **state)
     CHECK(lithops_storage_delete_many(storage, "b", NULL, 0, &err));
 }
 
-/* ---- lists --------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 struct listed {
     char keys[64][1100];
@@ -280,7 +280,7 @@ static void a_visitor_can_stop_and_delete(void **state)
     assert_int_equal(listed.count, 0);
 }
 
-/* ---- names --------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static void odd_names_are_kept(void **state)
 {
@@ -401,7 +401,7 @@ static void null_handles_are_errors(void **state)
     lithops_reader_close(NULL);
 }
 
-/* ---- descriptors and readers --------------------------------------------------------------- */
+/* ---- descriptors and readers ----------------------------------------------------------------- */
 
 static void *write_slowly(void *user)
 {
@@ -499,7 +499,7 @@ static void a_reader_never_mixes_versions(void **state)
     lithops_reader_close(reader);
 }
 
-/* ---- cloudobjects -------------------------------------------------------------------------- */
+/* ---- cloudobjects ---------------------------------------------------------------------------- */
 
 static void expect_cloudobject(const lithops_value *value, const char *body)
 {
@@ -584,7 +584,7 @@ static void what_is_no_cloudobject_is_refused(void **state)
     assert_null(lithops_cloudobject_put(storage, text("x"), "b", "../k", &err));
 }
 
-/* ---- many threads -------------------------------------------------------------------------- */
+/* ---- many threads ---------------------------------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = 60, KEYS = 3, BODY = 20000 };
 

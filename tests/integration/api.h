@@ -50,19 +50,19 @@ void api_results_are(lithops_futures *futures, const char *json, const char *fil
 #define succeeds(expr) api_succeeds(expr, #expr, __FILE__, __LINE__)
 void api_succeeds(int rc, const char *what, const char *file, int line);
 /* `expr` gives `code`, and `err` says the same with `text` in its message. */
-#define fails(expr, err_code, text)                                                                    \
+#define fails(expr, err_code, text)                                                                \
     do {                                                                                           \
         memset(&err, 0, sizeof err);                                                               \
-        api_fails(expr, err_code, text, #expr, __FILE__, __LINE__);                                    \
+        api_fails(expr, err_code, text, #expr, __FILE__, __LINE__);                                \
     } while (0)
 void api_fails(int rc, int code, const char *text, const char *what, const char *file, int line);
 /* `expr` gives NULL and fills `err`. */
-#define is_refused(expr, err_code, text)                                                               \
+#define is_refused(expr, err_code, text)                                                           \
     do {                                                                                           \
         memset(&err, 0, sizeof err);                                                               \
         if ((expr) != NULL)                                                                        \
             _fail(__FILE__, __LINE__);                                                             \
-        api_fails(err.code, err_code, text, #expr, __FILE__, __LINE__);                                \
+        api_fails(err.code, err_code, text, #expr, __FILE__, __LINE__);                            \
     } while (0)
 
 /* A pointer that must not be NULL; else `err` is printed. */

@@ -54,7 +54,8 @@ LITHOPS_FUNCTION(store_object)
     lithops_error own = LITHOPS_ERROR_INIT;
     lithops_storage *storage = lithops_call_storage(call);
     lithops_value *object =
-        storage ? lithops_cloudobject_put(storage, (lithops_bytes){"x", 1}, NULL, NULL, &own) : NULL;
+        storage ? lithops_cloudobject_put(storage, (lithops_bytes){"x", 1}, NULL, NULL, &own)
+                : NULL;
     if (!object)
         return lithops_fail_error(call, &own);
     return lithops_return(call, "{s:[i,o]}", "here", (int)lithops_call_id(call), object);
@@ -72,14 +73,15 @@ static lithops_future *call_int(const lithops_function *function, int64_t x)
     return not_null(lithops_call_async(fexec, function, lithops_value_int(x), NULL, &err));
 }
 
-/* ---- statistics -------------------------------------------------------------------------------- */
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 enum when { ALWAYS = 1, DONE = 2, READ = 4, RAN = 8, OBJECTS = 16 };
 static const struct {
     const char *key;
     lithops_type type;
     enum when when;
-} keys[] = { /* docs/statistics.md */
+} keys[] = {
+    /* docs/statistics.md */
     {"func_name", LITHOPS_STRING, ALWAYS},
     {"func_module_size_bytes", LITHOPS_INT, ALWAYS},
     {"func_data_size_bytes", LITHOPS_INT, ALWAYS},
@@ -124,10 +126,10 @@ static double number(const lithops_value *stats, const char *key)
 
 static void check_order(const lithops_value *stats)
 {
-    static const char *const events[] = {
-        "host_job_create_tstamp",   "host_submit_tstamp",     "worker_start_tstamp",
-        "worker_func_start_tstamp", "worker_func_end_tstamp", "worker_end_tstamp",
-        "host_status_done_tstamp",  "host_result_done_tstamp"};
+    static const char *const events[] = {"host_job_create_tstamp",  "host_submit_tstamp",
+                                         "worker_start_tstamp",     "worker_func_start_tstamp",
+                                         "worker_func_end_tstamp",  "worker_end_tstamp",
+                                         "host_status_done_tstamp", "host_result_done_tstamp"};
     double before = 1.6e9;
     const char *last = "2020";
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
@@ -235,8 +237,8 @@ static void test_numbers(void **state)
     lithops_value *stats = check_stats(future, DONE | READ | RAN, "burn_ms");
     double time = number(stats, "worker_func_exec_time");
     assert_true(time >= 0.06 && time < 20);
-    double cpu = number(stats, "worker_func_cpu_user_time") +
-                 number(stats, "worker_func_cpu_system_time");
+    double cpu =
+        number(stats, "worker_func_cpu_user_time") + number(stats, "worker_func_cpu_system_time");
     assert_true(cpu > 0 && cpu < time * 1.2 + 0.02);
     assert_int_equal(number(stats, "func_result_size"), 5);
     const lithops_value *usage = lithops_value_get(stats, "worker_func_cpu_usage");
@@ -265,8 +267,7 @@ static void test_order_while_running(void **state)
 {
     (void)state;
     for (int round = 0; round < 5; round++) {
-        lithops_futures *map =
-            lithops_map(fexec, now_and_then, lithops_range(0, 2000), NULL, &err);
+        lithops_futures *map = lithops_map(fexec, now_and_then, lithops_range(0, 2000), NULL, &err);
         lithops_future *future;
         while ((future = lithops_futures_as_completed(map, LIMIT_MS)) != NULL) {
             const lithops_value *value;
@@ -280,7 +281,7 @@ static void test_order_while_running(void **state)
     }
 }
 
-/* ---- the table --------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static void test_job_summary(void **state)
 {
@@ -296,9 +297,14 @@ static void test_job_summary(void **state)
     snprintf(path, sizeof path, "%s/summary.csv", folder);
     succeeds(lithops_job_summary(fexec, 17, path, &csv, &err));
     static const char *const starts[] = {
-        "Job_ID,Function,Invocations,Memory(MB),AvgRuntime,Cost,CloudObjects", "A000,increment,1,",
-        "A001,burn_ms,1,", "A002,increment,1,", "M003,increment,3,", "M004,increment,3,",
-        "R005,sum,1,", "Summary,"};
+        "Job_ID,Function,Invocations,Memory(MB),AvgRuntime,Cost,CloudObjects",
+        "A000,increment,1,",
+        "A001,burn_ms,1,",
+        "A002,increment,1,",
+        "M003,increment,3,",
+        "M004,increment,3,",
+        "R005,sum,1,",
+        "Summary,"};
     char *line = csv;
     for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
         if (strncmp(line, starts[i], strlen(starts[i])) != 0)
@@ -335,7 +341,7 @@ static void test_costs(void **state)
     lithops_executor_close(paid);
 }
 
-/* ---- pictures ---------------------------------------------------------------------------------- */
+/* ---- pictures -------------------------------------------------------------------------------- */
 
 static void check_png(const char *path, unsigned width, unsigned height)
 {
@@ -402,7 +408,7 @@ static void test_plot_folders(void **state)
     }
 }
 
-/* ---- cleaning ---------------------------------------------------------------------------------- */
+/* ---- cleaning -------------------------------------------------------------------------------- */
 
 static bool is_stored(const lithops_value *object)
 {
@@ -494,8 +500,8 @@ static void test_clean_on_exit(void **state)
 static void test_clean_force(void **state)
 {
     (void)state;
-    lithops_futures *running = lithops_map(fexec, burn_ms, api_json("[60000,60000,60000]"), NULL,
-                                           &err);
+    lithops_futures *running =
+        lithops_map(fexec, burn_ms, api_json("[60000,60000,60000]"), NULL, &err);
     succeeds(lithops_clean(fexec, NULL, NULL, &err)); /* what runs is left alone */
     assert_int_equal(lithops_futures_done(running), 0);
     lithops_clean_options options = LITHOPS_CLEAN_OPTIONS_INIT;
@@ -512,10 +518,12 @@ int main(int argc, char **argv)
     api_init(&argc, &argv);
 #define WITH_OWN(test) cmocka_unit_test_setup_teardown(test, open_own, api_close_group)
     const struct CMUnitTest tests[] = {
-        WITH_OWN(test_keys),          WITH_OWN(test_other_ends),  WITH_OWN(test_numbers),
-        WITH_OWN(test_order_while_running), WITH_OWN(test_job_summary), WITH_OWN(test_costs),
-        WITH_OWN(test_plot),          WITH_OWN(test_plot_folders), WITH_OWN(test_clean_objects),
-        WITH_OWN(test_clean_on_exit), WITH_OWN(test_clean_force),
+        WITH_OWN(test_keys),          WITH_OWN(test_other_ends),
+        WITH_OWN(test_numbers),       WITH_OWN(test_order_while_running),
+        WITH_OWN(test_job_summary),   WITH_OWN(test_costs),
+        WITH_OWN(test_plot),          WITH_OWN(test_plot_folders),
+        WITH_OWN(test_clean_objects), WITH_OWN(test_clean_on_exit),
+        WITH_OWN(test_clean_force),
     };
     return api_finish(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -47,12 +47,10 @@ LITHOPS_FUNCTION(read_input)
     lithops_bytes bytes = lithops_call_bytes(call);
     if (input != lithops_call_input(call))
         return lithops_fail(call, "two inputs");
-    return lithops_return(call, "[s,I,o,O]", lithops_type_name(lithops_value_type(input)),
-                          lithops_call_int(call),
-                          bytes.ptr ? lithops_value_bytes(bytes.ptr, bytes.len)
-                                    : lithops_value_null(),
-                          lithops_call_extra_args(call) ? lithops_call_extra_args(call)
-                                                        : lithops_value_null());
+    return lithops_return(
+        call, "[s,I,o,O]", lithops_type_name(lithops_value_type(input)), lithops_call_int(call),
+        bytes.ptr ? lithops_value_bytes(bytes.ptr, bytes.len) : lithops_value_null(),
+        lithops_call_extra_args(call) ? lithops_call_extra_args(call) : lithops_value_null());
 }
 
 static lithops_futures *map_one(const lithops_function *function, const char *input,
@@ -166,8 +164,7 @@ static void test_readers(void **state)
     results_are(map_one(read_input, "4.5", NULL), "[[\"double\",0,null,null]]");
     results_are(map_one(read_input, "true", NULL), "[[\"bool\",0,null,null]]");
     results_are(map_one(read_input, "null", NULL), "[[\"null\",0,null,null]]");
-    results_are(map_one(read_input, "\"ab\"", NULL),
-                "[[\"string\",0,{\"$bytes\":\"YWI=\"},null]]");
+    results_are(map_one(read_input, "\"ab\"", NULL), "[[\"string\",0,{\"$bytes\":\"YWI=\"},null]]");
     results_are(map_one(read_input, "\"\"", NULL), "[[\"string\",0,{\"$bytes\":\"\"},null]]");
     results_are(map_one(read_input, "[1,2]", "[3]"), "[[\"list\",0,null,[3]]]");
     results_are(map_one(read_input, "{\"a\":1}", "{\"b\":{\"c\":2}}"),

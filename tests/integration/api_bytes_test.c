@@ -99,9 +99,9 @@ LITHOPS_FUNCTION(alloc_too_much)
     return LITHOPS_ENOSPACE;
 }
 
-static const size_t sizes[] = {0,     1,     15,    16,    17,    4095,    4096,        16368,
-                               16383, 16384, 16385, 65535, 65536, 1048575, 1048576 - 1, 1048576,
-                               1048577};
+static const size_t sizes[] = {0,     1,       15,          16,      17,     4095,
+                               4096,  16368,   16383,       16384,   16385,  65535,
+                               65536, 1048575, 1048576 - 1, 1048576, 1048577};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
 static void check_inverted(size_t len)
@@ -109,8 +109,8 @@ static void check_inverted(size_t len)
     unsigned char *data = not_null(malloc(len ? len : 1));
     for (size_t i = 0; i < len; i++)
         data[i] = pattern(i, len);
-    lithops_future *future = not_null(
-        lithops_call_async(fexec, invert, lithops_value_bytes(data, len), NULL, &err));
+    lithops_future *future =
+        not_null(lithops_call_async(fexec, invert, lithops_value_bytes(data, len), NULL, &err));
     lithops_bytes out = {NULL, 1};
     succeeds(lithops_future_bytes(future, LIMIT_MS, &out, &err));
     assert_int_equal(out.len, len);
@@ -154,8 +154,8 @@ static void test_results_stay(void **state)
     (void)state;
     lithops_future *kept[SIZES];
     for (size_t i = 0; i < SIZES; i++)
-        kept[i] = not_null(lithops_call_async(fexec, make, lithops_value_int((int64_t)sizes[i]),
-                                              NULL, &err));
+        kept[i] = not_null(
+            lithops_call_async(fexec, make, lithops_value_int((int64_t)sizes[i]), NULL, &err));
     for (int round = 0; round < 3; round++)
         for (size_t i = 0; i < SIZES; i++) {
             check_made(kept[i], sizes[i]);
@@ -185,8 +185,8 @@ static void test_memory_is_used_again(void **state)
 
 static lithops_future *odd(int way, size_t len)
 {
-    return not_null(lithops_call_async(fexec, odd_alloc,
-                                       lithops_pack("[iI]", way, (int64_t)len), NULL, &err));
+    return not_null(
+        lithops_call_async(fexec, odd_alloc, lithops_pack("[iI]", way, (int64_t)len), NULL, &err));
 }
 
 static void expect_bytes(lithops_future *future, const char *start, size_t len)
@@ -207,7 +207,8 @@ static void test_odd_uses(void **state)
         expect_bytes(odd(0, len), "bbbb", len + 3);
         expect_bytes(odd(1, len), "aaaa", len / 2);
         call_fails(odd(2, len), LITHOPS_EUSAGE, "longer");
-        expect_bytes(odd(3, len), "bcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcd", len - 1);
+        expect_bytes(odd(3, len), "bcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcd",
+                     len - 1);
         result_is(odd(4, len), "\"instead\"");
         expect_bytes(odd(5, len), "cccc", len);
         result_is(odd(6, len), "null");

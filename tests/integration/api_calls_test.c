@@ -84,7 +84,8 @@ static void test_scalars(void **state)
     round_trip(lithops_value_null());
     round_trip(lithops_value_bool(true));
     round_trip(lithops_value_bool(false));
-    static const int64_t ints[] = {0, 1, -1, 127, 128, -128, 65536, INT32_MIN, INT64_MAX, INT64_MIN};
+    static const int64_t ints[] = {0,    1,     -1,        127,       128,
+                                   -128, 65536, INT32_MIN, INT64_MAX, INT64_MIN};
     for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
         round_trip(lithops_value_int(ints[i]));
     static const double doubles[] = {0.0, 0.1, -1e308, 5e-324, INFINITY, -INFINITY, 1.0};
@@ -103,9 +104,17 @@ static void test_scalars(void **state)
 static void test_strings_and_bytes(void **state)
 {
     (void)state;
-    static const char *const strings[] = {
-        "", " ", "a", "line\nline\r\n\t", "\x01\x7f", "\xc3\xa9", "\xe2\x82\xac",
-        "\xf0\x9f\x98\x80", "%s%n%d", "\"\\'`$(x)", "--lithops-worker=0"};
+    static const char *const strings[] = {"",
+                                          " ",
+                                          "a",
+                                          "line\nline\r\n\t",
+                                          "\x01\x7f",
+                                          "\xc3\xa9",
+                                          "\xe2\x82\xac",
+                                          "\xf0\x9f\x98\x80",
+                                          "%s%n%d",
+                                          "\"\\'`$(x)",
+                                          "--lithops-worker=0"};
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
         round_trip(lithops_value_string(strings[i]));
         round_trip(lithops_pack("[s{s:s}]", strings[i], strings[i], strings[i]));
@@ -168,8 +177,8 @@ static void test_returns(void **state)
 static void test_unpacked(void **state)
 {
     (void)state;
-    lithops_value *input = lithops_pack("{s:i,s:[f,s],s:y}", "i", 7, "l", 1.5, "text", "y", "abc",
-                                        (size_t)3);
+    lithops_value *input =
+        lithops_pack("{s:i,s:[f,s],s:y}", "i", 7, "l", 1.5, "text", "y", "abc", (size_t)3);
     lithops_future *future = not_null(lithops_call_async(fexec, echo, input, NULL, &err));
     int i;
     double f;
@@ -191,7 +200,7 @@ static void test_unpacked(void **state)
     lithops_future_unref(future);
 }
 
-/* ---- names ------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 LITHOPS_FUNCTION(names)
 {
@@ -252,7 +261,7 @@ static void test_executor_ids(void **state)
     lithops_executor_close(other);
 }
 
-/* ---- environment ------------------------------------------------------------------------------- */
+/* ---- environment ----------------------------------------------------------------------------- */
 
 LITHOPS_FUNCTION(getenv_of)
 {
@@ -295,7 +304,7 @@ static void test_environment(void **state)
     unsetenv("LITHOPS_TEST_B");
 }
 
-/* ---- included files ---------------------------------------------------------------------------- */
+/* ---- included files -------------------------------------------------------------------------- */
 
 LITHOPS_FUNCTION(read_included)
 {
@@ -324,7 +333,8 @@ static void test_included_files(void **state)
     (void)state;
     const char *one = api_write_file("one.txt", "first", 5);
     const char *two = api_write_file("two words.txt", "second", 6);
-    const char *const both[] = {one, two, NULL}, *const first[] = {one, NULL}, *const none[] = {NULL};
+    const char *const both[] = {one, two, NULL}, *const first[] = {one, NULL},
+                      *const none[] = {NULL};
     result_is(read_with("one.txt", both), "\"first\"");
     result_is(read_with("two words.txt", both), "\"second\"");
     result_is(read_with("two words.txt", first), "null");
@@ -335,12 +345,12 @@ static void test_included_files(void **state)
     is_refused(read_with("x", missing), LITHOPS_ENOTFOUND, "model.bin");
     lithops_map_options map = LITHOPS_MAP_OPTIONS_INIT;
     map.include_modules = both;
-    results_are(lithops_map(fexec, read_included, api_json("[\"one.txt\",\"two words.txt\"]"), &map,
-                            &err),
-                "[\"first\",\"second\"]");
+    results_are(
+        lithops_map(fexec, read_included, api_json("[\"one.txt\",\"two words.txt\"]"), &map, &err),
+        "[\"first\",\"second\"]");
 }
 
-/* ---- endings ----------------------------------------------------------------------------------- */
+/* ---- endings --------------------------------------------------------------------------------- */
 
 LITHOPS_FUNCTION(fail_with_text)
 {
@@ -393,17 +403,17 @@ static void test_fail(void **state)
     (void)state;
     static const char *const texts[] = {"plain", "100%s %n", "\xc3\xa9\xf0\x9f\x98\x80"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        call_fails(lithops_call_async(fexec, fail_with_text, lithops_value_string(texts[i]), NULL,
-                                      &err),
-                   LITHOPS_ECALL, texts[i]);
-    call_fails(lithops_call_async(fexec, fail_with_text, lithops_value_string("two\nlines"), NULL,
-                                  &err),
-               LITHOPS_ECALL, "two lines"); /* a message is one line */
+        call_fails(
+            lithops_call_async(fexec, fail_with_text, lithops_value_string(texts[i]), NULL, &err),
+            LITHOPS_ECALL, texts[i]);
+    call_fails(
+        lithops_call_async(fexec, fail_with_text, lithops_value_string("two\nlines"), NULL, &err),
+        LITHOPS_ECALL, "two lines"); /* a message is one line */
     char text[5000];
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
-    lithops_future *future = not_null(
-        lithops_call_async(fexec, fail_with_text, lithops_value_string(text), NULL, &err));
+    lithops_future *future =
+        not_null(lithops_call_async(fexec, fail_with_text, lithops_value_string(text), NULL, &err));
     succeeds(lithops_future_wait(future, LIMIT_MS, &err));
     assert_int_equal(lithops_future_state(future), LITHOPS_FAILED);
     lithops_error error = LITHOPS_ERROR_INIT;
@@ -442,8 +452,11 @@ static void test_crashes(void **state)
     static const struct {
         int signal;
         const char *text;
-    } ways[] = {{SIGSEGV, "Segmentation"}, {SIGABRT, "Abort"}, {0, "exit status 3"},
-                {0, "exit status 0"},      {SIGKILL, "Killed"}};
+    } ways[] = {{SIGSEGV, "Segmentation"},
+                {SIGABRT, "Abort"},
+                {0, "exit status 3"},
+                {0, "exit status 0"},
+                {SIGKILL, "Killed"}};
     for (int way = 0; way < 5; way++) {
         call_fails(call_int(misbehave, way), LITHOPS_ECRASH, ways[way].text);
         assert_int_equal(err.signal, ways[way].signal);
@@ -469,7 +482,7 @@ static void test_timeout(void **state)
     result_is(lithops_call_async(fexec, echo, lithops_value_int(1), &options, &err), "1");
 }
 
-/* ---- what upstream injects --------------------------------------------------------------------- */
+/* ---- what upstream injects ------------------------------------------------------------------- */
 
 LITHOPS_FUNCTION(use_storage)
 {
@@ -477,8 +490,8 @@ LITHOPS_FUNCTION(use_storage)
     lithops_storage *storage = lithops_call_storage(call);
     if (!storage)
         return LITHOPS_ECALL;
-    lithops_value *object = lithops_cloudobject_put(storage, (lithops_bytes){"body", 4}, NULL, NULL,
-                                                    &own);
+    lithops_value *object =
+        lithops_cloudobject_put(storage, (lithops_bytes){"body", 4}, NULL, NULL, &own);
     if (!object)
         return lithops_fail_error(call, &own);
     const char *url = lithops_call_rabbitmq(call);
@@ -512,8 +525,8 @@ static void test_injected(void **state)
 static void test_library_functions(void **state)
 {
     (void)state;
-    lithops_function *power = not_null(
-        lithops_function_open("libm.so.6:pow:double(double,double)", &err));
+    lithops_function *power =
+        not_null(lithops_function_open("libm.so.6:pow:double(double,double)", &err));
     result_is(lithops_call_async(fexec, power, lithops_pack("[i,f]", 2, 0.5), NULL, &err),
               "1.4142135623730951");
     call_fails(lithops_call_async(fexec, power, lithops_pack("[i]", 2), NULL, &err), LITHOPS_EARG,
@@ -529,13 +542,20 @@ int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scalars),      cmocka_unit_test(test_strings_and_bytes),
-        cmocka_unit_test(test_containers),   cmocka_unit_test(test_returns),
-        cmocka_unit_test(test_unpacked),     cmocka_unit_test(test_names),
-        cmocka_unit_test(test_executor_ids), cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_included_files), cmocka_unit_test(test_fail),
-        cmocka_unit_test(test_codes),        cmocka_unit_test(test_crashes),
-        cmocka_unit_test(test_timeout),      cmocka_unit_test(test_injected),
+        cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_strings_and_bytes),
+        cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_returns),
+        cmocka_unit_test(test_unpacked),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_executor_ids),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_included_files),
+        cmocka_unit_test(test_fail),
+        cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_crashes),
+        cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_injected),
         cmocka_unit_test(test_library_functions),
     };
     return api_finish(cmocka_run_group_tests(tests, api_open_group, api_close_group));

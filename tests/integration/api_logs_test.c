@@ -119,8 +119,7 @@ static void check_ways(int64_t us)
         lithops_value *list = lithops_value_list();
         for (int i = 0; i < N; i++)
             lithops_value_append(list, lithops_pack("[iI]", i % 3 ? 9 : way, us));
-        lithops_futures *futures =
-            not_null(lithops_map(fexec, write_something, list, NULL, &err));
+        lithops_futures *futures = not_null(lithops_map(fexec, write_something, list, NULL, &err));
         succeeds(lithops_wait(NULL, futures, &within_limit, NULL, NULL, &err));
         for (size_t i = 0; i < N; i++) {
             char expected[64];
@@ -172,7 +171,8 @@ static void test_every_end(void **state)
         snprintf(out, sizeof out, "last words %d\n", way);
         snprintf(both, sizeof both, "on both %d\n", way);
         char *logs = lithops_future_logs(future);
-        if (!logs || !strstr(logs, out) || !strstr(logs, both) || strlen(logs) != strlen(out) + strlen(both))
+        if (!logs || !strstr(logs, out) || !strstr(logs, both) ||
+            strlen(logs) != strlen(out) + strlen(both))
             fail_msg("way %d: '%s'", way, logs ? logs : "(null)");
         free(logs);
         if (way < 2 || way == 7) { /* the process is dead: the error tells what it said last */
@@ -221,7 +221,7 @@ static void test_much_output(void **state)
     lithops_futures_unref(futures);
 }
 
-/* ---- the library's own log --------------------------------------------------------------------- */
+/* ---- the library's own log ------------------------------------------------------------------- */
 
 static struct {
     int count, active;
@@ -272,8 +272,8 @@ static void test_log_sink(void **state)
     const char *path = api_write_file("small.txt", "a\nb\n", 4);
     lithops_map_options options = LITHOPS_MAP_OPTIONS_INIT;
     options.obj_chunk_size = 2;
-    lithops_futures *futures = not_null(
-        lithops_map(fexec, where_am_i, lithops_pack("[s]", path), &options, &err));
+    lithops_futures *futures =
+        not_null(lithops_map(fexec, where_am_i, lithops_pack("[s]", path), &options, &err));
     lithops_futures_unref(futures);
     assert_int_equal(records.lowest, LITHOPS_LOG_WARNING);
     not_null(strstr(records.text, "obj_chunk_size is 2"));
@@ -320,9 +320,12 @@ int main(int argc, char **argv)
     api_init(&argc, &argv);
     setenv("TMPDIR", folder, 1); /* where the output of calls is kept when an executor closes */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ways),        cmocka_unit_test(test_tiny_calls),
-        cmocka_unit_test(test_both_streams), cmocka_unit_test(test_every_end),
-        cmocka_unit_test(test_much_output), cmocka_unit_test(test_log_sink),
+        cmocka_unit_test(test_ways),
+        cmocka_unit_test(test_tiny_calls),
+        cmocka_unit_test(test_both_streams),
+        cmocka_unit_test(test_every_end),
+        cmocka_unit_test(test_much_output),
+        cmocka_unit_test(test_log_sink),
         cmocka_unit_test(test_library_is_silent),
     };
     return api_finish(cmocka_run_group_tests(tests, api_open_group, api_close_group));

@@ -42,7 +42,7 @@ static lithops_futures *map(const lithops_function *function, lithops_value *lis
     return not_null(lithops_map(fexec, function, list, NULL, &err));
 }
 
-/* ---- lists ------------------------------------------------------------------------------------- */
+/* ---- lists ----------------------------------------------------------------------------------- */
 
 static void test_list_kinds(void **state)
 {
@@ -133,7 +133,7 @@ static void test_million(void **state)
     succeeds(lithops_clean(fexec, NULL, NULL, &err));
 }
 
-/* ---- options ----------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static void test_chunksizes(void **state)
 {
@@ -142,8 +142,8 @@ static void test_chunksizes(void **state)
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         lithops_map_options options = LITHOPS_MAP_OPTIONS_INIT;
         options.chunksize = sizes[s];
-        lithops_futures *futures = not_null(
-            lithops_map(fexec, id_and_process, lithops_range(0, 100), &options, &err));
+        lithops_futures *futures =
+            not_null(lithops_map(fexec, id_and_process, lithops_range(0, 100), &options, &err));
         lithops_value *list;
         succeeds(lithops_get_result_value(fexec, futures, &within_limit, &list, &err));
         int64_t before = 0;
@@ -204,13 +204,12 @@ static void test_failures_in_place(void **state)
         int64_t result;
         assert_int_equal(lithops_futures_state(futures, i),
                          i % 2 ? LITHOPS_FAILED : LITHOPS_SUCCESS);
-        assert_int_equal(lithops_futures_int(futures, i, &result, NULL),
-                         i % 2 ? LITHOPS_ECALL : 0);
+        assert_int_equal(lithops_futures_int(futures, i, &result, NULL), i % 2 ? LITHOPS_ECALL : 0);
     }
     lithops_futures_unref(futures);
 }
 
-/* ---- maps over futures ------------------------------------------------------------------------- */
+/* ---- maps over futures ----------------------------------------------------------------------- */
 
 static lithops_futures *then(const lithops_function *function, lithops_futures *inputs)
 {
@@ -343,9 +342,9 @@ static void test_inputs_closed(void **state)
     (void)state;
     for (int running = 0; running < 2; running++) {
         lithops_executor *other = api_open("{\"worker_processes\":1}");
-        lithops_futures *first = not_null(lithops_map(
-            other, wait_for_file, lithops_pack("[s,s]", "/nonexistent", "/nonexistent"), NULL,
-            &err));
+        lithops_futures *first = not_null(
+            lithops_map(other, wait_for_file, lithops_pack("[s,s]", "/nonexistent", "/nonexistent"),
+                        NULL, &err));
         lithops_futures *second = then(increment, first);
         while (running && lithops_futures_state(first, 0) != LITHOPS_RUNNING)
             usleep(100);
@@ -361,12 +360,12 @@ int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_list_kinds),     cmocka_unit_test(test_empty_lists),
+        cmocka_unit_test(test_list_kinds),        cmocka_unit_test(test_empty_lists),
         cmocka_unit_test(test_inputs_are_copied), cmocka_unit_test(test_million),
-        cmocka_unit_test(test_chunksizes),     cmocka_unit_test(test_extra_args),
+        cmocka_unit_test(test_chunksizes),        cmocka_unit_test(test_extra_args),
         cmocka_unit_test(test_failures_in_place), cmocka_unit_test(test_chain),
-        cmocka_unit_test(test_chain_types),    cmocka_unit_test(test_chain_failures),
-        cmocka_unit_test(test_cancel_chain),   cmocka_unit_test(test_other_executor),
+        cmocka_unit_test(test_chain_types),       cmocka_unit_test(test_chain_failures),
+        cmocka_unit_test(test_cancel_chain),      cmocka_unit_test(test_other_executor),
         cmocka_unit_test(test_inputs_closed),
     };
     return api_finish(cmocka_run_group_tests(tests, api_open_group, api_close_group));

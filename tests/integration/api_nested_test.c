@@ -27,7 +27,8 @@ LITHOPS_FUNCTION(leaf)
         for (;;)
             pause();
     case -4:
-        return lithops_return(call, "{s:[i,s],s:y}", "list", 1, "two", "bytes", "\0\xff", (size_t)2);
+        return lithops_return(call, "{s:[i,s],s:y}", "list", 1, "two", "bytes", "\0\xff",
+                              (size_t)2);
     default:
         return lithops_return_int(call, lithops_call_int(call) + 100);
     }
@@ -115,8 +116,8 @@ static void test_ends_with_the_outer_call(void **state)
     (void)state;
     lithops_call_options options = LITHOPS_CALL_OPTIONS_INIT;
     options.timeout_ms = 1500;
-    lithops_future *future = not_null(lithops_call_async(
-        fexec, descend, lithops_pack("[ii]", 2, -3), &options, &err));
+    lithops_future *future =
+        not_null(lithops_call_async(fexec, descend, lithops_pack("[ii]", 2, -3), &options, &err));
     call_fails(future, LITHOPS_ETIMEOUT, "1.5 s");
     result_is(go_down(1, 5), "105");
 }

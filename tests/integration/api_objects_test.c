@@ -46,8 +46,8 @@ LITHOPS_FUNCTION(describe)
     if (!chunk || lithops_args(call, "o|I", "obj", &(const lithops_value *){NULL}, "scale", &scale))
         return LITHOPS_EARG;
     const lithops_object *o = lithops_stream_object(chunk);
-    return lithops_return(call, "{s:I,s:I,s:I,s:I,s:I,s:s?,s:s?,s:s?,s:I}", "part", o->part, "parts",
-                          o->total_parts, "start", (int64_t)o->range_start, "end",
+    return lithops_return(call, "{s:I,s:I,s:I,s:I,s:I,s:s?,s:s?,s:s?,s:I}", "part", o->part,
+                          "parts", o->total_parts, "start", (int64_t)o->range_start, "end",
                           (int64_t)o->range_end, "size", (int64_t)o->object_size_bytes, "path",
                           o->path, "bucket", o->bucket, "key", o->key, "scale", scale);
 }
@@ -120,9 +120,8 @@ static void test_each_line_once(void **state)
             const char *path = api_write_file("lines.txt", text, len);
             static const int64_t sizes[] = {1, 7, 64, 1000, 4096};
             for (size_t i = s ? 1 : 0; i < sizeof sizes / sizeof sizes[0]; i++)
-                assert_int_equal(
-                    map_lines(path, sizes[i], LITHOPS_DEFAULT, separators[s], len),
-                    (len - 1) / (size_t)sizes[i] + 1);
+                assert_int_equal(map_lines(path, sizes[i], LITHOPS_DEFAULT, separators[s], len),
+                                 (len - 1) / (size_t)sizes[i] + 1);
             map_lines(path, (int64_t)1 << 40, LITHOPS_DEFAULT, separators[s], len);
             for (int64_t number = 1; number < 40; number += 6)
                 assert_int_equal(map_lines(path, LITHOPS_DEFAULT, number, separators[s], len),
@@ -151,7 +150,10 @@ static void test_small_files(void **state)
     (void)state;
     static const char *const texts[] = {"", "\n", "a", "a\n", "\n\n\n", "a\n\nb"};
     static const char *const expected[] = {
-        "[[]]", "[[{\"$bytes\":\"\"}]]", "[[{\"$bytes\":\"YQ==\"}]]", "[[{\"$bytes\":\"YQ==\"}]]",
+        "[[]]",
+        "[[{\"$bytes\":\"\"}]]",
+        "[[{\"$bytes\":\"YQ==\"}]]",
+        "[[{\"$bytes\":\"YQ==\"}]]",
         "[[{\"$bytes\":\"\"},{\"$bytes\":\"\"},{\"$bytes\":\"\"}]]",
         "[[{\"$bytes\":\"YQ==\"},{\"$bytes\":\"\"},{\"$bytes\":\"Yg==\"}]]"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -236,12 +238,13 @@ static void test_stored_objects(void **state)
     lithops_value_free(config);
     succeeds(lithops_storage_put(storage, "data", "in/1", (lithops_bytes){"a\n", 2}, &err));
     succeeds(lithops_storage_put(storage, "data", "in/2", (lithops_bytes){"b\nc", 3}, &err));
-    lithops_value *object = not_null(lithops_cloudobject_put(
-        storage, (lithops_bytes){"d\n", 2}, NULL, NULL, &err));
+    lithops_value *object =
+        not_null(lithops_cloudobject_put(storage, (lithops_bytes){"d\n", 2}, NULL, NULL, &err));
     results_are(map_objects(lines, lithops_pack("[s]", "data/in/"), LITHOPS_DEFAULT),
                 "[[{\"$bytes\":\"YQ==\"}],[{\"$bytes\":\"Yg==\"},{\"$bytes\":\"Yw==\"}]]");
-    results_are(map_objects(lines, lithops_pack("[s,s,o]", "localhost://data/in/1", "data/in/2",
-                                                object), LITHOPS_DEFAULT),
+    results_are(map_objects(lines,
+                            lithops_pack("[s,s,o]", "localhost://data/in/1", "data/in/2", object),
+                            LITHOPS_DEFAULT),
                 "[[{\"$bytes\":\"YQ==\"}],[{\"$bytes\":\"Yg==\"},{\"$bytes\":\"Yw==\"}],"
                 "[{\"$bytes\":\"ZA==\"}]]");
     lithops_storage_close(storage);
@@ -326,16 +329,11 @@ int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_line_once),
-        cmocka_unit_test(test_number_wins),
-        cmocka_unit_test(test_small_files),
-        cmocka_unit_test(test_plain_ranges),
-        cmocka_unit_test(test_described),
-        cmocka_unit_test(test_folders_and_relative_paths),
-        cmocka_unit_test(test_stored_objects),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_not_an_object),
-        cmocka_unit_test(test_changed_meanwhile),
+        cmocka_unit_test(test_each_line_once), cmocka_unit_test(test_number_wins),
+        cmocka_unit_test(test_small_files),    cmocka_unit_test(test_plain_ranges),
+        cmocka_unit_test(test_described),      cmocka_unit_test(test_folders_and_relative_paths),
+        cmocka_unit_test(test_stored_objects), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_not_an_object),  cmocka_unit_test(test_changed_meanwhile),
     };
     return api_finish(cmocka_run_group_tests(tests, api_open_group, api_close_group));
 }

@@ -282,7 +282,7 @@ static void test_cancelled(void **state)
     lithops_futures_unref(futures);
 }
 
-/* ---- objects ----------------------------------------------------------------------------------- */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 LITHOPS_FUNCTION(count_lines)
 {

@@ -69,7 +69,7 @@ static int open_own(void **state)
     return 0;
 }
 
-/* ---- get_result -------------------------------------------------------------------------------- */
+/* ---- get_result ------------------------------------------------------------------------------ */
 
 static void test_formats(void **state)
 {
@@ -194,7 +194,7 @@ static void test_borrowed_strings(void **state)
         assert_string_equal(strings[i], "some text that is borrowed");
 }
 
-/* ---- what the caller owns ---------------------------------------------------------------------- */
+/* ---- what the caller owns -------------------------------------------------------------------- */
 
 static void test_values_outlive_everything(void **state)
 {
@@ -208,8 +208,8 @@ static void test_values_outlive_everything(void **state)
                 other, make_bytes, lithops_pack("[is]", large ? 1 << 20 : 100, kinds[k]), NULL,
                 &err));
             lithops_futures *futures = lithops_futures_new(&future, 1);
-            succeeds(lithops_get_result_value(NULL, futures, &within_limit, &values[k][large],
-                                              &err));
+            succeeds(
+                lithops_get_result_value(NULL, futures, &within_limit, &values[k][large], &err));
             lithops_futures_unref(futures);
             lithops_future_release(future);
         }
@@ -233,9 +233,10 @@ static void test_futures_outlive_the_executor(void **state)
     lithops_executor *other = api_open("{\"worker_processes\":2}");
     lithops_future *single = not_null(
         lithops_call_async(other, make_bytes, lithops_pack("[is]", 1000, "s"), NULL, &err));
-    lithops_future *never = not_null(
-        lithops_call_async(other, sleep_ms, lithops_value_int(100000), NULL, &err));
-    lithops_futures *map = not_null(lithops_map(other, echo, api_json("[1,\"two\",[3]]"), NULL, &err));
+    lithops_future *never =
+        not_null(lithops_call_async(other, sleep_ms, lithops_value_int(100000), NULL, &err));
+    lithops_futures *map =
+        not_null(lithops_map(other, echo, api_json("[1,\"two\",[3]]"), NULL, &err));
     succeeds(lithops_wait(NULL, map, &within_limit, NULL, NULL, &err));
     succeeds(lithops_future_wait(single, LIMIT_MS, &err));
     lithops_future *second = lithops_futures_get(map, 1);
@@ -296,7 +297,7 @@ static void test_release(void **state)
     assert_null(lithops_future_release(NULL));
 }
 
-/* ---- as_completed ------------------------------------------------------------------------------ */
+/* ---- as_completed ---------------------------------------------------------------------------- */
 
 static void test_as_completed_order(void **state)
 {
@@ -306,8 +307,8 @@ static void test_as_completed_order(void **state)
     for (int late = 0; late < 2; late++) {
         lithops_map_options options = LITHOPS_MAP_OPTIONS_INIT;
         options.chunksize = 1;
-        lithops_futures *futures = not_null(lithops_map(
-            five, sleep_ms, api_json("[240,120,300,60,180]"), &options, &err));
+        lithops_futures *futures =
+            not_null(lithops_map(five, sleep_ms, api_json("[240,120,300,60,180]"), &options, &err));
         if (late) /* all are done before anybody asks */
             succeeds(lithops_wait(NULL, futures, &within_limit, NULL, NULL, &err));
         else

@@ -148,8 +148,8 @@ static void test_return_when(void **state)
 static void test_wrong_options(void **state)
 {
     (void)state;
-    lithops_futures *futures = not_null(lithops_map(fexec, increment, lithops_range(0, 2), NULL,
-                                                    &err));
+    lithops_futures *futures =
+        not_null(lithops_map(fexec, increment, lithops_range(0, 2), NULL, &err));
     lithops_wait_options options = within_limit;
     static const int64_t times[] = {0, -1, -1000, INT64_MIN + 1};
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
@@ -250,8 +250,8 @@ static void test_many_executors(void **state)
     round_number++;
     for (int e = 0; e < N; e++) {
         executors[e] = api_open("{\"worker_processes\":1}");
-        lithops_futures *one = not_null(lithops_map(executors[e], until, lithops_pack("[s]", gate(e)),
-                                                    NULL, &err));
+        lithops_futures *one =
+            not_null(lithops_map(executors[e], until, lithops_pack("[s]", gate(e)), NULL, &err));
         lithops_futures *both = lithops_futures_concat(all, one);
         lithops_futures_unref(all);
         lithops_futures_unref(one);
@@ -276,7 +276,7 @@ static void test_many_executors(void **state)
             lithops_executor_close(executors[e]);
 }
 
-/* ---- cancelling -------------------------------------------------------------------------------- */
+/* ---- cancelling ------------------------------------------------------------------------------ */
 
 static void test_cancel(void **state)
 {
@@ -285,7 +285,8 @@ static void test_cancel(void **state)
     lithops_futures *futures = start(one, 3);
     wait_state(futures, 0, LITHOPS_RUNNING);
     assert_int_equal(lithops_futures_state(futures, 1), LITHOPS_PENDING);
-    lithops_future *waits = lithops_futures_get(futures, 1), *runs = lithops_futures_get(futures, 0);
+    lithops_future *waits = lithops_futures_get(futures, 1),
+                   *runs = lithops_futures_get(futures, 0);
     assert_true(lithops_future_cancel(waits));
     assert_false(lithops_future_cancel(waits));
     assert_int_equal(lithops_future_state(waits), LITHOPS_CANCELED);
@@ -314,8 +315,8 @@ static void test_cancel_single_calls(void **state)
     lithops_future *futures[N];
     round_number++;
     for (int i = 0; i < N; i++)
-        futures[i] = not_null(
-            lithops_call_async(one, until, lithops_value_string(gate(i)), NULL, &err));
+        futures[i] =
+            not_null(lithops_call_async(one, until, lithops_value_string(gate(i)), NULL, &err));
     assert_true(lithops_future_cancel(futures[4]));
     assert_true(lithops_future_cancel(futures[0]));
     for (int i = 0; i < N; i++)
@@ -331,7 +332,7 @@ static void test_cancel_single_calls(void **state)
     lithops_executor_close(one);
 }
 
-/* ---- threads ----------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 struct waiter {
     pthread_t thread;
@@ -432,8 +433,8 @@ static void test_everything_from_four_threads(void **state)
     lithops_executor *other = api_open("{\"worker_processes\":1}");
     pthread_t threads[4];
     for (int i = 0; i < 4; i++)
-        assert_int_equal(
-            pthread_create(&threads[i], NULL, use_in_thread, i == 3 ? other : fexec), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, use_in_thread, i == 3 ? other : fexec),
+                         0);
     for (int i = 0; i < 4; i++) {
         void *result;
         pthread_join(threads[i], &result);
@@ -447,8 +448,8 @@ static void test_lists_while_calls_end(void **state)
 {
     (void)state;
     for (int round = 0; round < 200; round++) {
-        lithops_futures *futures = not_null(
-            lithops_map(fexec, increment, lithops_range(0, 20000), NULL, &err));
+        lithops_futures *futures =
+            not_null(lithops_map(fexec, increment, lithops_range(0, 20000), NULL, &err));
         lithops_wait_options options = within_limit;
         options.return_when = round % 3 ? round % 100 : LITHOPS_ALWAYS;
         lithops_futures *done = NULL, *not_done = NULL;

@@ -47,8 +47,7 @@ typedef struct lithops_storage_ops {
      * object. Required. `*ret_etag_hash` (may be NULL) gets a number that changes with the
      * content. ENOTFOUND. */
     int (*read)(void *state, const char *bucket, const char *key, uint64_t offset, void *buf,
-                size_t len, size_t *ret_len, uint64_t *ret_etag_hash,
-                const lithops_storage_op *op);
+                size_t len, size_t *ret_len, uint64_t *ret_etag_hash, const lithops_storage_op *op);
     /* head - size, time, etag; strings are borrowed until the thread's next call. Required.
      * ENOTFOUND. */
     int (*head)(void *state, const char *bucket, const char *key, lithops_object_info *ret_info,

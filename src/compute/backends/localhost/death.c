@@ -38,8 +38,9 @@ static void describe_signal(const struct lithops__worker *line, int signal, lith
                       "the call ran out of its runtime_memory, and crashed (%s)",
                       strsignal(signal));
     } else if (noted && (signal == SIGSEGV || signal == SIGBUS)) {
-        lithops__fail(error, LITHOPS_ECRASH, "the function crashed: %s (signal %d) at address 0x%llx",
-                      strsignal(signal), signal, (unsigned long long)line->crash_address);
+        lithops__fail(error, LITHOPS_ECRASH,
+                      "the function crashed: %s (signal %d) at address 0x%llx", strsignal(signal),
+                      signal, (unsigned long long)line->crash_address);
     } else {
         lithops__fail(error, LITHOPS_ECRASH, "the function crashed: %s (signal %d)",
                       strsignal(signal), signal);
@@ -60,8 +61,7 @@ static void describe_death(const struct lithops__pool *pool, uint32_t slot,
                       (double)range->timeout_ticks / (double)control->ticks_per_ms / 1e3);
     else if (process->reason == LITHOPS__KILL_CANCEL || atomic_load(&range->canceled))
         lithops__fail(error, LITHOPS_ECANCELED, "the call was cancelled");
-    else if (range->memory_bytes &&
-             lithops__group_oom_kills(control, slot) > process->oom_kills)
+    else if (range->memory_bytes && lithops__group_oom_kills(control, slot) > process->oom_kills)
         lithops__fail(error, LITHOPS_EMEMORY,
                       "the call used more than its runtime_memory of %llu MB",
                       (unsigned long long)(range->memory_bytes >> 20));
@@ -98,8 +98,8 @@ static bool is_cancel_asked(const struct lithops__pool *pool, uint32_t range, ui
     uint32_t generation = atomic_load(&pool->table->area.ranges[range].generation);
     for (size_t c = 0; c < pool->cancel_count; c++) {
         const struct lithops__cancel *cancel = &pool->cancels[c];
-        if (cancel->range == range && cancel->generation == generation &&
-            index >= cancel->begin && index < cancel->end)
+        if (cancel->range == range && cancel->generation == generation && index >= cancel->begin &&
+            index < cancel->end)
             return true;
     }
     return false;

@@ -40,7 +40,7 @@ static int signal_process(const struct lithops__slot_process *process, int signa
     return (int)syscall(SYS_pidfd_send_signal, process->pidfd, signal, NULL, 0);
 }
 
-/* ---- starting ------------------------------------------------------------------------------------ */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 static int open_log(lithops_error *err)
 {
@@ -110,7 +110,7 @@ static void start_wanted(struct lithops__pool *pool)
     }
 }
 
-/* ---- ending -------------------------------------------------------------------------------------- */
+/* ---- ending ---------------------------------------------------------------------------------- */
 
 /* A process that ends before it was ready: a library is missing, or main() does not come as far as
  * lithops_init(). */
@@ -145,8 +145,8 @@ static void reap(struct lithops__pool *pool, uint32_t slot)
     } else {
         memset(&status, 0, sizeof status); /* the program waits for all its children itself */
     }
-    bool was_starting = atomic_load(&pool->table->area.control->workers[slot].state) ==
-                        LITHOPS__WORKER_STARTING;
+    bool was_starting =
+        atomic_load(&pool->table->area.control->workers[slot].state) == LITHOPS__WORKER_STARTING;
     close(process->pidfd);
     process->pid = 0;
     pool->alive--;
@@ -184,8 +184,7 @@ static void kill_call(struct lithops__pool *pool, uint32_t slot, uint32_t range,
     struct lithops__table *table = pool->table;
     struct lithops__slot_process *process = &pool->slots[slot];
     const struct lithops__worker *line = &table->area.control->workers[slot];
-    const lithops__state *states =
-        lithops__range_states(&table->area, &table->area.ranges[range]);
+    const lithops__state *states = lithops__range_states(&table->area, &table->area.ranges[range]);
     (void)stop_process(process); /* if it cannot be stopped, what is read now has to do */
     if (atomic_load(&line->range) == range + 1 && atomic_load(&line->current) == index &&
         (reason != LITHOPS__KILL_TIMEOUT || atomic_load(&line->busy_since) == busy) &&
@@ -197,7 +196,7 @@ static void kill_call(struct lithops__pool *pool, uint32_t slot, uint32_t range,
     }
 }
 
-/* ---- deadlines and cancellation ------------------------------------------------------------------- */
+/* ---- deadlines and cancellation -------------------------------------------------------------- */
 
 static bool is_idle(struct lithops__pool *pool)
 {
@@ -323,7 +322,7 @@ static void want_processes(struct lithops__pool *pool)
         pool->wanted = (uint32_t)needed;
 }
 
-/* ---- the supervisor -------------------------------------------------------------------------------- */
+/* ---- the supervisor -------------------------------------------------------------------------- */
 
 static int poll_timeout_ms(uint64_t until_ns)
 {
@@ -371,7 +370,7 @@ static void *supervise(void *user)
     return NULL;
 }
 
-/* ---- the interface -------------------------------------------------------------------------------- */
+/* ---- the interface --------------------------------------------------------------------------- */
 
 static uint32_t count_cpus(void)
 {
@@ -385,9 +384,8 @@ static uint32_t count_cpus(void)
 static uint32_t localhost_workers(const struct lithops__config *config)
 {
     const lithops_value *set = lithops__config_get(config, "localhost", "worker_processes");
-    uint32_t count = lithops_value_type(set) == LITHOPS_INT
-                         ? (uint32_t)lithops_value_get_int(set)
-                         : count_cpus();
+    uint32_t count = lithops_value_type(set) == LITHOPS_INT ? (uint32_t)lithops_value_get_int(set)
+                                                            : count_cpus();
     return count > LITHOPS__MAX_WORKERS ? LITHOPS__MAX_WORKERS : count;
 }
 

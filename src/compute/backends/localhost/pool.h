@@ -38,13 +38,13 @@ struct lithops__pool {
     uint32_t count;  /* slots */
     uint32_t wanted; /* processes that should run */
     uint32_t alive;
-    uint32_t failed_starts; /* in a row */
+    uint32_t failed_starts;  /* in a row */
     uint64_t start_again_ns; /* not before, after failed starts */
     int event_fd;
     bool closing;
     bool group_tried;
-    bool was_idle; /* when it looked last */
-    uint64_t look_ns;  /* when the supervisor looks at deadlines next; UINT64_MAX: not */
+    bool was_idle;        /* when it looked last */
+    uint64_t look_ns;     /* when the supervisor looks at deadlines next; UINT64_MAX: not */
     uint64_t shortest_ns; /* timeout of the jobs since it last was idle */
     struct lithops__cancel *cancels; /* asked for, not carried out */
     size_t cancel_count, cancel_capacity;

@@ -33,8 +33,7 @@ static int make_attributes(posix_spawnattr_t *attributes)
     if (rc == 0)
         rc = posix_spawnattr_setpgroup(attributes, 0);
     if (rc == 0)
-        rc = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK |
-                                                      POSIX_SPAWN_SETSIGDEF |
+        rc = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
                                                       POSIX_SPAWN_SETPGROUP);
     return rc;
 }

@@ -41,7 +41,7 @@ struct localhost {
     char path[PATH_MAX];
 };
 
-/* ---- opening ------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static const char *temp_folder(void)
 {
@@ -125,7 +125,7 @@ static void localhost_close(void *state)
         close(localhost->root);
 }
 
-/* ---- names --------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 /* An object's place: path is "bucket/key", its last `name` behind the folder path[0, folder_len).
  */
@@ -217,7 +217,7 @@ static void prune(const struct localhost *localhost, const struct place *place)
     }
 }
 
-/* ---- writing ------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static int check_bounds(const lithops_storage_op *op)
 {
@@ -361,7 +361,7 @@ static int localhost_put_fd(void *state, const char *bucket, const char *key, in
     return rc;
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Open the file of an object, with `flags`. */
 static int open_object(const struct localhost *localhost, const char *bucket, const char *key,

@@ -110,7 +110,7 @@ static size_t count_listed(void)
     return count;
 }
 
-/* ---- files and folders --------------------------------------------------------------------- */
+/* ---- files and folders ----------------------------------------------------------------------- */
 
 static void objects_are_plain_files(void **state)
 {
@@ -226,7 +226,7 @@ static void other_kinds_of_files_are_no_objects(void **state)
     assert_int_equal(count_listed(), 1);
 }
 
-/* ---- roots --------------------------------------------------------------------------------- */
+/* ---- roots ----------------------------------------------------------------------------------- */
 
 static void a_root_is_made(void **state)
 {
@@ -279,7 +279,7 @@ static void the_default_root_is_upstreams(void **state)
     unsetenv("USER");
 }
 
-/* ---- what runs out ------------------------------------------------------------------------- */
+/* ---- what runs out --------------------------------------------------------------------------- */
 
 /* Run `body` in a child process; its result must be 0. */
 static int in_child(int (*body)(void))
@@ -410,7 +410,7 @@ static void missing_permission_is_told(void **state)
     assert_int_equal(result, 0);
 }
 
-/* ---- many processes ------------------------------------------------------------------------ */
+/* ---- many processes -------------------------------------------------------------------------- */
 
 enum { PROCESSES = 4, ROUNDS = 1500 };
 
