@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "compute/backends/localhost/pool.h"
 #include "ipc/bell.h"
+#include "ipc/queue.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -196,5 +197,6 @@ void lithops__pool_fail_all(struct lithops__pool *pool, const lithops_error *err
         for (uint64_t i = 0; i < count; i++)
             (void)lithops__table_settle(table, id, i, LITHOPS__PENDING, &settlement);
     }
+    lithops__queue_drop(&table->area);
     lithops__bell_landed(table->area.control);
 }

@@ -27,7 +27,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FAILED_STARTS = 3, START_TIMEOUT_S = 60, START_PAUSE_NS = 1000000000 };
+enum {
+    FAILED_STARTS = 3,  /* in a row are enough to give up ... */
+    KILLED_STARTS = 30, /* ... or so many that were killed, which says little about the program */
+    START_TIMEOUT_S = 60,
+    START_PAUSE_NS = 1000000000,
+};
 
 static void wake_supervisor(struct lithops__pool *pool)
 {
@@ -67,6 +72,8 @@ static int start_process(struct lithops__pool *pool, uint32_t slot, lithops_erro
     process->reason = LITHOPS__KILL_NONE;
     process->oom_kills = lithops__group_oom_kills(pool->table->area.control, slot);
     process->started_ns = lithops__now_ns();
+    off_t log_end = lseek(process->log_fd, 0, SEEK_END);
+    process->log_start = log_end < 0 ? 0 : (uint64_t)log_end;
     atomic_store(&line->state, LITHOPS__WORKER_STARTING);
     pid_t pid;
     int pidfd;
@@ -88,8 +95,15 @@ static void give_up_starting(struct lithops__pool *pool)
 {
     lithops__log(LITHOPS_LOG_ERROR, "localhost", "%s", pool->start_error.message);
     lithops__pool_fail_all(pool, &pool->start_error);
-    pool->wanted = pool->alive;
+    pool->wanted = 0;
     pool->failed_starts = 0;
+}
+
+/* As long as some process runs, calls only wait longer. */
+static void pause_starting(struct lithops__pool *pool)
+{
+    pool->wanted = pool->alive;
+    pool->start_again_ns = lithops__now_ns() + START_PAUSE_NS;
 }
 
 static void start_wanted(struct lithops__pool *pool)
@@ -100,11 +114,10 @@ static void start_wanted(struct lithops__pool *pool)
         lithops_error err = LITHOPS_ERROR_INIT;
         if (start_process(pool, slot, &err) != 0) {
             pool->start_error = err;
-            /* As long as some process runs, calls only wait longer. */
             if (pool->alive == 0)
                 give_up_starting(pool);
             else
-                pool->wanted = pool->alive;
+                pause_starting(pool);
             return;
         }
     }
@@ -117,20 +130,22 @@ static void start_wanted(struct lithops__pool *pool)
 static void note_failed_start(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status)
 {
     char output[400];
-    ssize_t len = pread(pool->slots[slot].log_fd, output, sizeof output - 1, 0);
+    ssize_t len = pread(pool->slots[slot].log_fd, output, sizeof output - 1,
+                        (off_t)pool->slots[slot].log_start);
     output[len > 0 ? len : 0] = '\0';
     lithops__fail(&pool->start_error, LITHOPS_EBACKEND,
                   "worker processes end as they start (%s %d): is lithops_init() the first line of "
                   "main()? %s",
                   status->si_code == CLD_EXITED ? "exit status" : "signal", status->si_status,
                   output);
-    if (++pool->failed_starts < FAILED_STARTS)
+    bool killed = status->si_code == CLD_KILLED && status->si_status == SIGKILL;
+    pool->failed_starts += killed ? 1 : KILLED_STARTS / FAILED_STARTS;
+    if (pool->failed_starts < KILLED_STARTS)
         return;
     if (pool->alive == 0)
         give_up_starting(pool);
-    else /* calls only wait longer */
-        pool->start_again_ns = lithops__now_ns() + START_PAUSE_NS;
-    pool->wanted = pool->alive;
+    else
+        pause_starting(pool);
 }
 
 static void reap(struct lithops__pool *pool, uint32_t slot)
@@ -270,6 +285,8 @@ static uint64_t check_deadlines(struct lithops__pool *pool)
         pool->shortest_ns = UINT64_MAX;
         return UINT64_MAX;
     }
+    if (pool->start_again_ns > now_ns && pool->start_again_ns < next_ns)
+        next_ns = pool->start_again_ns;
     uint64_t any_ns = pool->shortest_ns == UINT64_MAX ? UINT64_MAX : now_ns + pool->shortest_ns;
     return any_ns < next_ns ? any_ns : next_ns;
 }
@@ -315,7 +332,8 @@ static uint64_t count_needed(struct lithops__pool *pool)
 
 static void want_processes(struct lithops__pool *pool)
 {
-    if (pool->wanted >= pool->count || lithops__now_ns() < pool->start_again_ns)
+    if (pool->wanted >= pool->count ||
+        (pool->alive > 0 && lithops__now_ns() < pool->start_again_ns))
         return;
     uint64_t needed = count_needed(pool);
     if (needed > pool->wanted)

@@ -26,7 +26,7 @@ struct lithops__slot_process {
     int log_fd; /* memory file; -1 until the first process */
     enum lithops__kill_reason reason;
     uint64_t oom_kills; /* of its memory group, when last looked */
-    uint64_t started_ns;
+    uint64_t started_ns, log_start;
     struct lithops__seen_call seen; /* by the supervisor, when it looked last */
 };
 
@@ -38,7 +38,7 @@ struct lithops__pool {
     uint32_t count;  /* slots */
     uint32_t wanted; /* processes that should run */
     uint32_t alive;
-    uint32_t failed_starts;  /* in a row */
+    uint32_t failed_starts;  /* in a row, of KILLED_STARTS */
     uint64_t start_again_ns; /* not before, after failed starts */
     int event_fd;
     bool closing;
@@ -63,7 +63,7 @@ int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int l
 /* death.c [L]: the process of the slot is dead; `status` as waitid() gave it (si_pid 0: somebody
  * else reaped it). Settles its call, offers the others again. */
 void lithops__pool_bury(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status);
-/* [L] No worker process can be started: fail everything that waits. */
+/* [L] No worker process runs and none can be started: fail everything that waits. */
 void lithops__pool_fail_all(struct lithops__pool *pool, const lithops_error *error);
 
 /* group.c: find a place for memory groups, put it into the control block. */
