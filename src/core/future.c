@@ -155,6 +155,8 @@ static int wait_for_result(lithops_future *future, int64_t timeout_ms, lithops_e
 int lithops_future_value(lithops_future *future, int64_t timeout_ms,
                          const lithops_value **ret_value, lithops_error *err)
 {
+    if (!ret_value)
+        return lithops__fail(err, LITHOPS_EUSAGE, "ret_value is NULL");
     int rc = wait_for_result(future, timeout_ms, err);
     if (rc != 0)
         return rc;
@@ -209,6 +211,8 @@ int lithops_future_result(lithops_future *future, int64_t timeout_ms, lithops_er
 static int result_bytes(const struct lithops__job *job, uint64_t index, lithops_bytes *ret_bytes,
                         lithops_error *err)
 {
+    if (!ret_bytes)
+        return lithops__fail(err, LITHOPS_EUSAGE, "ret_bytes is NULL");
     const struct lithops__record *record = lithops__job_record(job, index);
     enum lithops__content content = lithops__record_content(record);
     if (content == LITHOPS__CONTENT_GONE ||
@@ -287,6 +291,8 @@ int lithops_futures_int(const lithops_futures *futures, size_t index, int64_t *r
     if (rc != 0)
         return rc;
     const struct lithops__record *record = lithops__job_record(job, call);
+    if (!ret_int)
+        return lithops__fail(err, LITHOPS_EUSAGE, "ret_int is NULL");
     if (lithops__record_content(record) != LITHOPS__CONTENT_INT)
         return lithops__fail(err, LITHOPS_ETYPE, "the result is not an int");
     *ret_int = (int64_t)record->payload;

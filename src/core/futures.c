@@ -122,7 +122,7 @@ lithops_futures *lithops_futures_unref(lithops_futures *futures)
 
 lithops_futures *lithops_futures_new(lithops_future *const *list, size_t count)
 {
-    lithops_futures *futures = lithops__futures_alloc(count);
+    lithops_futures *futures = list || count == 0 ? lithops__futures_alloc(count) : NULL;
     for (size_t i = 0; futures && i < count; i++)
         if (list[i])
             lithops__futures_add(futures, list[i]->job, list[i]->index, list[i]->index + 1);
@@ -255,8 +255,8 @@ static bool make_ready(lithops_futures *futures)
 
 lithops_future *lithops_futures_as_completed(lithops_futures *futures, int64_t timeout_ms)
 {
-    if (!futures)
-        return NULL;
+    if (!futures || (futures->count && lithops__is_forked(futures->segments[0].job->fexec)))
+        return NULL; /* in a child the lock may be held for ever */
     uint64_t deadline_ns = lithops__deadline_ns(timeout_ms < 0 ? 0 : timeout_ms);
     lithops_future *future = NULL;
     pthread_mutex_lock(&futures->lock);

@@ -183,6 +183,8 @@ static int check_env(const lithops_value *env, lithops_error *err)
         if (lithops_value_type(value) != LITHOPS_STRING)
             return lithops__fail(err, LITHOPS_EUSAGE, "extra_env '%s' is a %s: a string is needed",
                                  name, lithops_type_name(lithops_value_type(value)));
+        if (strlen(lithops_value_get_string(value)) != lithops_value_get_bytes(value).len)
+            return lithops__fail(err, LITHOPS_EUSAGE, "extra_env '%s' holds a NUL", name);
         if (name[0] == '\0' || strchr(name, '='))
             return lithops__fail(err, LITHOPS_EUSAGE, "extra_env: '%s' is no name for a variable",
                                  name);

@@ -230,6 +230,8 @@ int lithops_args(lithops_call *call, const char *format, ...)
         .call = call, .input = lithops_call_input(call), .extra = call->job->extra_args};
     if (!binding.input)
         return LITHOPS_EARG;
+    if (!format)
+        return lithops__fail(&call->error, LITHOPS_EUSAGE, "the format of lithops_args() is NULL");
     va_list args;
     va_start(args, format);
     int rc = bind(&binding, format, &args);

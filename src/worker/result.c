@@ -156,6 +156,8 @@ int lithops_return_value(lithops_call *call, lithops_value *value)
 
 int lithops_return(lithops_call *call, const char *format, ...)
 {
+    if (!format)
+        return fail(call, LITHOPS_EUSAGE, "the format of lithops_return() is NULL");
     va_list args;
     va_start(args, format);
     int rc;
