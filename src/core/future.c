@@ -184,12 +184,14 @@ int lithops_future_value(lithops_future *future, int64_t timeout_ms,
 int lithops_future_result(lithops_future *future, int64_t timeout_ms, lithops_error *err,
                           const char *format, ...)
 {
-    const lithops_value *value;
+    if (!format)
+        return lithops__fail(err, LITHOPS_EUSAGE, "the format is NULL");
+    const lithops_value *value = NULL;
     va_list args;
     va_start(args, format);
-    int rc = format ? 0 : lithops__fail(err, LITHOPS_EUSAGE, "the format is NULL");
+    int rc = 0;
     /* the most common result needs no value in between */
-    if (rc == 0 && strcmp(format, "I") == 0) {
+    if (strcmp(format, "I") == 0) {
         rc = wait_for_result(future, timeout_ms, err);
         const struct lithops__record *record =
             rc == 0 ? lithops__job_record(future->job, future->index) : NULL;
@@ -265,7 +267,7 @@ char *lithops_future_logs(const lithops_future *future)
 
 lithops_state lithops_futures_state(const lithops_futures *futures, size_t index)
 {
-    uint64_t call;
+    uint64_t call = 0;
     const struct lithops__segment *segment = lithops__futures_find(futures, index, &call);
     return segment ? public_state(lithops__job_state(segment->job, call)) : LITHOPS_PENDING;
 }
@@ -285,8 +287,8 @@ static int find_result(const lithops_futures *futures, size_t index, struct lith
 int lithops_futures_int(const lithops_futures *futures, size_t index, int64_t *ret_int,
                         lithops_error *err)
 {
-    struct lithops__job *job;
-    uint64_t call;
+    struct lithops__job *job = NULL;
+    uint64_t call = 0;
     int rc = find_result(futures, index, &job, &call, err);
     if (rc != 0)
         return rc;
@@ -302,8 +304,8 @@ int lithops_futures_int(const lithops_futures *futures, size_t index, int64_t *r
 int lithops_futures_bytes(const lithops_futures *futures, size_t index, lithops_bytes *ret_bytes,
                           lithops_error *err)
 {
-    struct lithops__job *job;
-    uint64_t call;
+    struct lithops__job *job = NULL;
+    uint64_t call = 0;
     int rc = find_result(futures, index, &job, &call, err);
     return rc ? rc : result_bytes(job, call, ret_bytes, err);
 }

@@ -167,7 +167,7 @@ const struct lithops__segment *lithops__futures_find(const lithops_futures *futu
 
 lithops_future *lithops_futures_get(const lithops_futures *futures, size_t index)
 {
-    uint64_t call;
+    uint64_t call = 0;
     const struct lithops__segment *segment = lithops__futures_find(futures, index, &call);
     return segment ? lithops__future_of(segment->job, call) : NULL;
 }
@@ -225,7 +225,7 @@ static void find_completed(lithops_futures *futures)
     bool gap = false;
     futures->ready_count = futures->ready_next = 0;
     while (index < futures->size) {
-        uint64_t call;
+        uint64_t call = 0;
         const struct lithops__segment *segment = lithops__futures_find(futures, index, &call);
         for (; call < segment->end; call++, index++) {
             bool given = futures->given[index / 64] >> index % 64 & 1;

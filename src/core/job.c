@@ -48,7 +48,7 @@ int lithops__job_keep(lithops_executor *fexec, struct lithops__job *job, lithops
 {
     if (fexec->job_count == fexec->job_capacity) {
         size_t capacity = fexec->job_capacity ? fexec->job_capacity * 2 : 16;
-        struct lithops__job **jobs = realloc(fexec->jobs, capacity * sizeof *jobs);
+        struct lithops__job **jobs = realloc(fexec->jobs, capacity * sizeof(struct lithops__job *));
         if (!jobs)
             return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
         fexec->jobs = jobs;

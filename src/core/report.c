@@ -81,12 +81,14 @@ int lithops_plot(lithops_executor *fexec, lithops_futures *fs, const char *dst,
     struct lithops__plot_call *calls = futures ? calloc(futures->size + 1, sizeof *calls) : NULL;
     char(*keys)[64] = futures ? calloc(futures->count + 1, sizeof *keys) : NULL;
     char prefix[4096];
-    if (!calls || !keys)
-        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    uint64_t count = rc == 0 ? collect_calls(futures, calls, keys) : 0;
-    if (rc == 0 && count == 0)
-        rc = lithops__fail(err, LITHOPS_EUSAGE, "there is nothing to plot: no call is done");
     lithops__plot_draw_function *draw = NULL;
+    if (!futures || !calls || !keys) {
+        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        goto out;
+    }
+    uint64_t count = collect_calls(futures, calls, keys);
+    if (count == 0)
+        rc = lithops__fail(err, LITHOPS_EUSAGE, "there is nothing to plot: no call is done");
     if (rc == 0) {
         *(void **)&draw = lithops__module_symbol("plot", "lithops__plot_draw", err);
         rc = draw ? 0 : LITHOPS_EUNSUPPORTED;
@@ -95,6 +97,7 @@ int lithops_plot(lithops_executor *fexec, lithops_futures *fs, const char *dst,
         rc = make_prefix(dst, futures->segments[0].job->fexec->id, prefix, sizeof prefix, err);
     if (rc == 0)
         rc = draw(calls, count, prefix, options->width_in, options->height_in, err);
+out:
     free(calls);
     free(keys);
     lithops_futures_unref(futures);

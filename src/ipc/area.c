@@ -118,7 +118,7 @@ int lithops__area_create(struct lithops__area *area, const char *executor_id, ui
     area->inode = fstat(area->fd, &status) == 0 ? status.st_ino : 0;
     area->total_bytes = plan.total_bytes;
     uint64_t first = align_up(sizeof plan + max_workers * sizeof plan.workers[0], 4096);
-    if ((rc = fallocate(area->fd, 0, 0, (off_t)first)) != 0) {
+    if (fallocate(area->fd, 0, 0, (off_t)first) != 0) {
         rc = lithops__fail_errno(err, errno, "no memory for shared memory");
         lithops__area_detach(area);
         return rc;

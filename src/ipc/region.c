@@ -22,7 +22,7 @@ _Static_assert(sizeof(struct lithops__page) == HEADER, "data of an extent is 64-
 static unsigned class_of(uint64_t pages)
 {
     if (pages <= 4)
-        return (unsigned)pages - 1;
+        return pages ? (unsigned)pages - 1 : 0;
     unsigned log = 63 - (unsigned)__builtin_clzll(pages);
     unsigned step = (unsigned)((pages - (1ull << log) + (1ull << (log - 2)) - 1) >> (log - 2));
     return (log - 1) * 4 + step - 1;
@@ -229,10 +229,9 @@ void lithops__region_publish(struct lithops__region *region, lithops__offset off
 
 void lithops__region_undo(struct lithops__region *region, lithops__offset offset)
 {
-    const struct lithops__block *block = lithops__at(region->area, offset - sizeof *block);
     if (is_small(region, offset))
-        region->current_used =
-            offset - sizeof *block - region->base - region->current_at * LITHOPS__PAGE;
+        region->current_used = offset - sizeof(struct lithops__block) - region->base -
+                               region->current_at * LITHOPS__PAGE;
     else
         retire_pending(region);
 }

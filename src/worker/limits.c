@@ -45,7 +45,7 @@ static int set_group_limit(const struct lithops__worker_process *process, uint64
     group_folder(process, folder, sizeof folder);
     if (bytes)
         snprintf(text, sizeof text, "%llu",
-                 (unsigned long long)(bytes + process->region.high_pages * LITHOPS__PAGE));
+                 (unsigned long long)bytes + process->region.high_pages * LITHOPS__PAGE);
     else
         snprintf(text, sizeof text, "-1");
     int rc = write_file(folder, "memory.limit_in_bytes", text); /* version 1 */

@@ -63,7 +63,7 @@ static int next_record(lithops_call *call, const struct lithops__record **ret_re
 
 int lithops_call_next_value(lithops_call *call, const lithops_value **ret_value)
 {
-    const struct lithops__record *record;
+    const struct lithops__record *record = NULL;
     int rc = next_record(call, &record);
     if (rc != 1)
         return rc;
@@ -81,7 +81,7 @@ int lithops_call_next_value(lithops_call *call, const lithops_value **ret_value)
 
 int lithops_call_next_bytes(lithops_call *call, lithops_bytes *ret_bytes)
 {
-    const struct lithops__record *record;
+    const struct lithops__record *record = NULL;
     int rc = next_record(call, &record);
     if (rc != 1)
         return rc;
@@ -97,7 +97,7 @@ int lithops_call_next_bytes(lithops_call *call, lithops_bytes *ret_bytes)
 
 int lithops_call_next_result(lithops_call *call, const char *format, ...)
 {
-    const lithops_value *value;
+    const lithops_value *value = NULL;
     int rc = lithops_call_next_value(call, &value);
     if (rc != 1)
         return rc;
