@@ -290,7 +290,7 @@ int lithops_futures_int(const lithops_futures *futures, size_t index, int64_t *r
     struct lithops__job *job = NULL;
     uint64_t call = 0;
     int rc = find_result(futures, index, &job, &call, err);
-    if (rc != 0)
+    if (rc != 0 || !job)
         return rc;
     const struct lithops__record *record = lithops__job_record(job, call);
     if (!ret_int)
@@ -307,5 +307,5 @@ int lithops_futures_bytes(const lithops_futures *futures, size_t index, lithops_
     struct lithops__job *job = NULL;
     uint64_t call = 0;
     int rc = find_result(futures, index, &job, &call, err);
-    return rc ? rc : result_bytes(job, call, ret_bytes, err);
+    return rc || !job ? rc : result_bytes(job, call, ret_bytes, err);
 }

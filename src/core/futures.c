@@ -264,7 +264,10 @@ lithops_future *lithops_futures_as_completed(lithops_futures *futures, int64_t t
         if (futures->ready_next == futures->ready_count)
             find_completed(futures);
         if (futures->ready_next < futures->ready_count) {
-            future = lithops_futures_get(futures, futures->ready[futures->ready_next++].index);
+            /* find_completed() has filled what lies before ready_count */
+            uint64_t index =
+                futures->ready[futures->ready_next++].index; // NOLINT(clang-analyzer-core*)
+            future = lithops_futures_get(futures, index);
             futures->given_count++;
             if (future)
                 lithops__job_saw(future->job, future->index, future->index + 1, false);

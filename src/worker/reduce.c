@@ -65,7 +65,7 @@ int lithops_call_next_value(lithops_call *call, const lithops_value **ret_value)
 {
     const struct lithops__record *record = NULL;
     int rc = next_record(call, &record);
-    if (rc != 1)
+    if (rc != 1 || !record)
         return rc;
     lithops_value_free(call->item);
     call->item = lithops__payload_value(&call->process->area, lithops__record_content(record),
@@ -83,7 +83,7 @@ int lithops_call_next_bytes(lithops_call *call, lithops_bytes *ret_bytes)
 {
     const struct lithops__record *record = NULL;
     int rc = next_record(call, &record);
-    if (rc != 1)
+    if (rc != 1 || !record)
         return rc;
     enum lithops__content content = lithops__record_content(record);
     if (content != LITHOPS__CONTENT_BYTES && content != LITHOPS__CONTENT_STRING) {
