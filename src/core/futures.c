@@ -249,7 +249,7 @@ static bool make_ready(lithops_futures *futures)
     if (!futures->given)
         futures->given = calloc(futures->size / 64 + 1, sizeof *futures->given);
     if (!futures->ready)
-        futures->ready = malloc((futures->size + 1) * sizeof *futures->ready);
+        futures->ready = calloc(futures->size + 1, sizeof *futures->ready);
     return futures->given && futures->ready;
 }
 
@@ -264,9 +264,7 @@ lithops_future *lithops_futures_as_completed(lithops_futures *futures, int64_t t
         if (futures->ready_next == futures->ready_count)
             find_completed(futures);
         if (futures->ready_next < futures->ready_count) {
-            /* find_completed() has filled what lies before ready_count */
-            uint64_t index =
-                futures->ready[futures->ready_next++].index; // NOLINT(clang-analyzer-core*)
+            uint64_t index = futures->ready[futures->ready_next++].index;
             future = lithops_futures_get(futures, index);
             futures->given_count++;
             if (future)
