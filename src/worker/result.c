@@ -83,7 +83,7 @@ static int return_copy(lithops_call *call, enum lithops__content content, const 
     if (!room)
         return LITHOPS_ENOSPACE;
     if (len)
-        memcpy(room, ptr, len);
+        memmove(room, ptr, len); /* it may be a part of the block that was just given back */
     call->result_content = content;
     call->result_payload = call->pending;
     return 0;

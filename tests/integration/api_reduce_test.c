@@ -248,8 +248,7 @@ static void test_failing_reducer(void **state)
     int64_t one;
     fails(lithops_get_result(NULL, futures, &within_limit, &err, "I", &one), LITHOPS_ECALL,
           "I do not reduce 10");
-    succeeds(lithops_future_result(lithops_futures_get(futures, 3), LIMIT_MS, &err, "I", &one));
-    lithops_future_unref(lithops_future_unref(lithops_futures_get(futures, 3)));
+    succeeds(lithops_futures_int(futures, 3, &one, &err));
     assert_int_equal(one, 9);
     lithops_futures_unref(futures);
     futures = start(square, lithops_range(0, 10), crash_late, NULL);
