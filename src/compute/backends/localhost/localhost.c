@@ -49,18 +49,17 @@ static int signal_process(const struct lithops__slot_process *process, int signa
 
 static int open_log(lithops_error *err)
 {
-    int fd = memfd_create("lithops-log", MFD_CLOEXEC);
-    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
-    if (high < 0 || fcntl(high, F_SETFL, O_APPEND) != 0) {
+    int fd = lithops__high_fd(memfd_create("lithops-log", MFD_CLOEXEC));
+    if (fd < 0 || fcntl(fd, F_SETFL, O_APPEND) != 0) {
         lithops__fail_errno(err, errno, "cannot make a log file for a worker process");
-        if (high >= 0)
-            close(high);
-        high = -1;
+        if (fd >= 0)
+            close(fd);
+        fd = -1;
     }
-    if (fd >= 0)
-        close(fd);
-    return high;
+    return fd;
 }
+
+static void note_end(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status);
 
 /* Start a process in the slot. The lock is let go of while the process is made. */
 static int start_process(struct lithops__pool *pool, uint32_t slot, lithops_error *err)
@@ -88,6 +87,10 @@ static int start_process(struct lithops__pool *pool, uint32_t slot, lithops_erro
     process->pidfd = pidfd;
     atomic_store(&line->pid, pid);
     pool->alive++;
+    if (pidfd < 0) { /* it may have taken a call in its short life */
+        note_end(pool, slot, &(siginfo_t){.si_pid = 0});
+        wake_supervisor(pool);
+    }
     return 0;
 }
 
@@ -160,16 +163,22 @@ static void reap(struct lithops__pool *pool, uint32_t slot)
     } else {
         memset(&status, 0, sizeof status); /* the program waits for all its children itself */
     }
+    close(process->pidfd);
+    note_end(pool, slot, &status);
+}
+
+static void note_end(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status)
+{
+    struct lithops__slot_process *process = &pool->slots[slot];
     bool was_starting =
         atomic_load(&pool->table->area.control->workers[slot].state) == LITHOPS__WORKER_STARTING;
-    close(process->pidfd);
     process->pid = 0;
     pool->alive--;
     if (was_starting && process->reason == LITHOPS__KILL_NONE && !pool->closing)
-        note_failed_start(pool, slot, &status);
+        note_failed_start(pool, slot, status);
     else
         pool->failed_starts = 0;
-    lithops__pool_bury(pool, slot, &status);
+    lithops__pool_bury(pool, slot, status);
     process->reason = LITHOPS__KILL_NONE;
 }
 
@@ -425,7 +434,7 @@ static int localhost_open(void *state, struct lithops__table *table,
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     for (uint32_t slot = 0; slot < pool->count; slot++)
         pool->slots[slot].log_fd = -1;
-    pool->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pool->event_fd = lithops__high_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (pool->event_fd < 0) {
         lithops__fail_errno(err, errno, "cannot watch worker processes");
         goto failed;

@@ -56,7 +56,11 @@ struct lithops__cancel {
     uint64_t begin, end;
 };
 
-/* spawn.c: start a worker process in a slot. Blocks for some 100 us; without the lock. */
+/* spawn.c: the same descriptor at 10 or above, close-on-exec; closes `fd`. The program may have
+ * closed 0, 1 or 2, and would read and write ours there. -1 and errno. */
+int lithops__high_fd(int fd);
+/* Start a worker process in a slot. Blocks for some 100 us; without the lock. *ret_pidfd is -1
+ * when the process has ended meanwhile, and the program has reaped it. */
 int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int log_fd,
                           pid_t *ret_pid, int *ret_pidfd, lithops_error *err);
 

@@ -57,6 +57,17 @@ static int make_actions(posix_spawn_file_actions_t *actions, int area_fd, int lo
     return rc;
 }
 
+int lithops__high_fd(int fd)
+{
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
+    if (fd >= 0) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+    }
+    return high;
+}
+
 int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int log_fd,
                           pid_t *ret_pid, int *ret_pidfd, lithops_error *err)
 {
@@ -75,8 +86,8 @@ int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int l
     posix_spawnattr_destroy(&attributes);
     if (rc != 0)
         return lithops__fail_errno(err, rc, "cannot start a worker process");
-    *ret_pidfd = (int)syscall(SYS_pidfd_open, *ret_pid, 0);
-    if (*ret_pidfd < 0) {
+    *ret_pidfd = lithops__high_fd((int)syscall(SYS_pidfd_open, *ret_pid, 0));
+    if (*ret_pidfd < 0 && errno != ESRCH) {
         rc = errno;
         kill(*ret_pid, SIGKILL);
         waitpid(*ret_pid, NULL, 0);
