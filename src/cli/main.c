@@ -8,17 +8,30 @@
 #include "cli/options.h"
 #include "cli/output.h"
 
+#include <fcntl.h>
 #include <lithops/lithops.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool is_help(const char *word)
 {
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
 }
 
+/* A standard stream that is closed would be the next file that is opened, and results would go
+ * into it. One that cannot be used that way round says so when it is used. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+            _exit(2);
+    }
+}
+
 int main(int argc, char **argv)
 {
     lithops_init(&argc, &argv);
+    hold_standard_streams();
     if (argc < 2 || is_help(argv[1])) {
         cli_print_overview(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;

@@ -434,6 +434,38 @@ class Signals(Case):
         self.assertEqual(self.left_behind(), [])
 
 
+class Streams(Case):
+    def shell(self, line):
+        command = ["bash", "-c", line, LITHOPS, function("square")]
+        result = subprocess.run(command, capture_output=True, env=self.env, cwd=self.home, timeout=LIMIT_S)
+        return result.returncode, result.stdout.decode(), result.stderr.decode()
+
+    def test_closed_ones_are_errors(self):
+        status, out, err = self.shell('"$0" map "$1" --over - <&-')
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("standard input", err)
+        status, out, err = self.shell('"$0" map "$1" --over 1 >&-')
+        self.assertEqual(status, 1)
+        self.assertIn("cannot be written", err)
+        self.assertEqual(self.shell('"$0" map "$1" --over 3 2>&-'), (0, "9\n", ""))
+
+    def test_a_full_disk_is_an_error(self):
+        status, _, err = self.shell('"$0" map "$1" --over 1 >/dev/full')
+        self.assertEqual(status, 1)
+        self.assertIn("No space left", err)
+
+    def test_a_folder_as_input_is_an_error(self):
+        status, _, err = self.shell('"$0" map "$1" --over - <.')
+        self.assertEqual(status, 1)
+        self.assertIn("standard input", err)
+
+    def test_a_server_that_is_not_there(self):
+        self.run_lithops(
+            "map", function("count_lines"), "--objects", "--over", "http://127.0.0.1:1/x", status=3
+        )
+        self.assertIn("127.0.0.1", self.err)
+
+
 class Colours(Case):
     def seen_on_terminal(self, **env):
         try:
