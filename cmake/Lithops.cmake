@@ -25,7 +25,8 @@ endfunction()
 # so that a program which never draws a plot or reads a URL does not pay for loading it.
 function(lithops_module name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
-  add_library(lithops_module_${name} MODULE ${ARG_SOURCES})
+  add_library(lithops_module_${name} MODULE ${ARG_SOURCES}
+              ${CMAKE_SOURCE_DIR}/src/base/module_version.c)
   set_target_properties(lithops_module_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
                         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/lithops)
   target_include_directories(lithops_module_${name} PRIVATE ${CMAKE_SOURCE_DIR}/include

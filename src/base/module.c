@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding and loading modules. */
+/* Finding and loading modules.
+ *
+ * Where this code lies is asked when it is loaded: the loader may know liblithops.so by a relative
+ * name, which says nothing once the program has changed its folder. */
 #include "base/module.h"
 
 #include "base/error.h"
@@ -12,40 +15,55 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The folder of the file that holds this code; true when that is the program itself and not
+/* Written once, by the constructor. The program itself holds this code where that is not
  * liblithops.so: the lithops command, or a test. */
-static bool own_folder(char *buf, size_t size)
+static char own_folder[PATH_MAX];
+static bool own_is_program;
+
+__attribute__((constructor)) static void find_own_folder(void)
 {
     Dl_info info;
     struct link_map *map = NULL;
     bool found = dladdr1((void *)(uintptr_t)&lithops__module_symbol, &info, (void **)&map,
                          RTLD_DL_LINKMAP) != 0;
-    bool program =
-        found && map && !map->l_name[0]; /* info has argv[0] then, which may say little */
-    const char *path = program ? "/proc/self/exe" : found ? info.dli_fname : "./";
+    /* info has argv[0] for the program, which may say little */
+    own_is_program = found && map && !map->l_name[0];
+    const char *path = own_is_program ? "/proc/self/exe" : found ? info.dli_fname : "./";
     char resolved[PATH_MAX];
     if (!realpath(path, resolved))
         snprintf(resolved, sizeof resolved, "%s", path);
     char *slash = strrchr(resolved, '/');
-    snprintf(buf, size, "%.*s", slash ? (int)(slash - resolved) : 1, slash ? resolved : ".");
-    return program;
+    snprintf(own_folder, sizeof own_folder, "%.*s", slash ? (int)(slash - resolved) : 1,
+             slash ? resolved : ".");
 }
 
 static void module_path(const char *module, char *buf, size_t size)
 {
-    const char *folder = getenv("LITHOPS_MODULE_PATH");
-    char own[PATH_MAX];
+    const char *folder = secure_getenv("LITHOPS_MODULE_PATH");
     if (folder && *folder) {
         snprintf(buf, size, "%s/%s.so", folder, module);
-    } else if (!own_folder(own, sizeof own)) {
-        snprintf(buf, size, "%s/lithops/%s.so", own, module);
+    } else if (!own_is_program) {
+        snprintf(buf, size, "%s/lithops/%s.so", own_folder, module);
     } else {
         /* Installed, bin/ and lib/ (or lib/x86_64-linux-gnu/) are neighbours; so they are in the
          * folder of a build, but there it is lib/ in any case. */
-        snprintf(buf, size, "%s/../" LITHOPS_LIBDIR "/lithops/%s.so", own, module);
+        snprintf(buf, size, "%s/../" LITHOPS_LIBDIR "/lithops/%s.so", own_folder, module);
         if (access(buf, F_OK) != 0)
-            snprintf(buf, size, "%s/../lib/lithops/%s.so", own, module);
+            snprintf(buf, size, "%s/../lib/lithops/%s.so", own_folder, module);
     }
+}
+
+/* A module shares structures with the library that are no part of any ABI. */
+static bool check_version(void *handle, const char *module, const char *path, lithops_error *err)
+{
+    const char *version = dlsym(handle, "lithops_module_version");
+    if (version && strcmp(version, LITHOPS_VERSION) == 0)
+        return true;
+    lithops__fail(err, LITHOPS_EUNSUPPORTED,
+                  "the '%s' part of Lithops is of %s%s, but the library of version " LITHOPS_VERSION
+                  "; install both from one build (%s)",
+                  module, version ? "version " : "no known version", version ? version : "", path);
+    return false;
 }
 
 void *lithops__module_symbol(const char *module, const char *name, lithops_error *err)
@@ -53,6 +71,10 @@ void *lithops__module_symbol(const char *module, const char *name, lithops_error
     char path[PATH_MAX + 128];
     module_path(module, path, sizeof path);
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL); /* counted by the loader: cheap again */
+    if (handle && !check_version(handle, module, path, err)) {
+        dlclose(handle);
+        return NULL;
+    }
     void *symbol = handle ? dlsym(handle, name) : NULL;
     if (!symbol) {
         const char *reason = dlerror();

@@ -2,15 +2,20 @@
 /* Modules: parts of the engine that link a library of their own (cairo, curl, libyaml, ...).
  *
  * They lie in lithops/ beside liblithops.so, or in ../lib of a program that holds the engine itself
- * (LITHOPS_MODULE_PATH overrides), and are loaded on first use: loading libcurl alone costs 5 ms,
- * more than a whole program with ten calls. */
+ * (LITHOPS_MODULE_PATH overrides, but not in a set-user-ID program), and are loaded on first use:
+ * loading libcurl alone costs 5 ms, more than a whole program with ten calls. */
 #ifndef LITHOPS_BASE_MODULE_H
 #define LITHOPS_BASE_MODULE_H
 
 #include <lithops/error.h>
 
 /* The symbol `name` of module `module` ("plot"), which stays loaded. NULL with
- * LITHOPS_EUNSUPPORTED naming what to install. Thread-safe. */
+ * LITHOPS_EUNSUPPORTED naming what to install, also for a module of another version than the
+ * library's. Thread-safe. */
 void *lithops__module_symbol(const char *module, const char *name, lithops_error *err);
+
+/* In every module: LITHOPS_VERSION when it was built. lithops_module() in CMake adds
+ * module_version.c, which defines it. */
+LITHOPS_PUBLIC extern const char lithops_module_version[];
 
 #endif

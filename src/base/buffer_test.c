@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tests of src/base. */
+/* Tests of buffer.c. */
 #include "base/buffer.h"
-#include "base/module.h"
 
 #include <setjmp.h>
 #include <stdlib.h>
@@ -63,15 +62,6 @@ static void an_empty_buffer_has_room_for_nothing(void **state)
     free(text);
 }
 
-static void a_missing_module_is_named(void **state)
-{
-    (void)state;
-    lithops_error err = LITHOPS_ERROR_INIT;
-    assert_null(lithops__module_symbol("no-such-part", "x", &err));
-    assert_int_equal(err.code, LITHOPS_EUNSUPPORTED);
-    assert_non_null(strstr(err.message, "no-such-part"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -79,7 +69,6 @@ int main(void)
         cmocka_unit_test(a_failed_buffer_stays_failed),
         cmocka_unit_test(a_text_that_cannot_be_made_fails_the_buffer),
         cmocka_unit_test(an_empty_buffer_has_room_for_nothing),
-        cmocka_unit_test(a_missing_module_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
