@@ -41,33 +41,18 @@ static int clean_logs(int64_t *ret_removed, lithops_error *err)
     return rc;
 }
 
-static int collect_key(const lithops_object_info *info, void *user)
-{
-    char *key = strdup(info->key);
-    int rc = key ? cli_list_append(user, key) : LITHOPS_ENOMEM;
-    if (rc != 0)
-        free(key);
-    return rc;
-}
-
 static int clean_storage(const struct cli_options *options, int64_t *ret_removed,
                          lithops_error *err)
 {
     lithops_storage *storage = lithops_storage_open(options->storage, options->config_file, err);
     if (!storage)
         return err->code;
-    struct cli_list keys = {NULL, 0, 0};
-    const char *bucket = lithops_storage_bucket(storage);
-    int rc = lithops_storage_list(storage, bucket, "lithops.jobs/", collect_key, &keys, err);
+    size_t deleted;
+    int rc = cli_storage_delete_prefix(storage, lithops_storage_bucket(storage), "lithops.jobs/",
+                                       &deleted, err);
     if (rc == LITHOPS_ENOTFOUND) /* no bucket, so nothing was ever stored */
         rc = 0;
-    else if (rc == 0 && keys.count > 0)
-        rc = lithops_storage_delete_many(storage, bucket, keys.items, keys.count, err);
-    if (rc == 0)
-        *ret_removed = (int64_t)keys.count;
-    for (size_t i = 0; i < keys.count; i++)
-        free((void *)(uintptr_t)keys.items[i]);
-    free(keys.items);
+    *ret_removed = (int64_t)deleted;
     lithops_storage_close(storage);
     return rc;
 }

@@ -6,6 +6,7 @@
 #include "cli/output.h"
 #include "core/inspect.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,11 +45,11 @@ static int print_job(const struct lithops__inspected_job *job, void *user)
                                "PID", "STATE", "PENDING", "RUNNING", "SUCCESS", "FAILED", "AGE",
                                "FUNCTION");
     listing->titled = true;
-    lithops__buffer_printf(&out->buffer, "%-24s %8d %-8s %9llu %9llu %9llu %9llu %7.1fs  %s\n", key,
-                           (int)job->pid, state_of(job), (unsigned long long)job->pending,
-                           (unsigned long long)job->running, (unsigned long long)job->success,
-                           (unsigned long long)(job->failed + job->canceled), job->age_s,
-                           job->function);
+    lithops__buffer_printf(&out->buffer,
+                           "%-24s %8d %-8s %9" PRIu64 " %9" PRIu64 " %9" PRIu64 " %9" PRIu64
+                           " %7.1fs  %s\n",
+                           key, (int)job->pid, state_of(job), job->pending, job->running,
+                           job->success, job->failed + job->canceled, job->age_s, job->function);
     return 0;
 }
 
@@ -73,11 +74,7 @@ static int collect_executor(const struct lithops__inspected_job *job, void *user
     if (executors->count > 0 &&
         strcmp(executors->items[executors->count - 1], job->executor_id) == 0)
         return 0; /* jobs come executor by executor */
-    char *id = strdup(job->executor_id);
-    int rc = id ? cli_list_append(executors, id) : LITHOPS_ENOMEM;
-    if (rc != 0)
-        free(id);
-    return rc;
+    return cli_list_append_copy(executors, job->executor_id);
 }
 
 static int64_t stop_all(lithops_error *err)
@@ -87,9 +84,8 @@ static int64_t stop_all(lithops_error *err)
     for (size_t i = 0; i < executors.count; i++) {
         int64_t stopped = calls < 0 ? 0 : lithops__inspect_stop(executors.items[i], NULL);
         calls += stopped > 0 ? stopped : 0; /* one that has ended in the meantime is no error */
-        free((void *)(uintptr_t)executors.items[i]);
     }
-    free(executors.items);
+    cli_list_free_copies(&executors);
     return calls;
 }
 

@@ -176,23 +176,18 @@ int cmd_storage_list(const struct cli *cli)
 
 static int collect_key(const lithops_object_info *info, void *user)
 {
-    char *key = strdup(info->key);
-    int rc = key ? cli_list_append(user, key) : LITHOPS_ENOMEM;
-    if (rc != 0)
-        free(key);
-    return rc;
+    return cli_list_append_copy(user, info->key);
 }
 
-static int delete_prefix(lithops_storage *storage, const char *bucket, const char *prefix,
-                         lithops_error *err)
+int cli_storage_delete_prefix(lithops_storage *storage, const char *bucket, const char *prefix,
+                              size_t *ret_count, lithops_error *err)
 {
     struct cli_list keys = {NULL, 0, 0};
     int rc = lithops_storage_list(storage, bucket, prefix, collect_key, &keys, err);
     if (rc == 0 && keys.count > 0)
         rc = lithops_storage_delete_many(storage, bucket, keys.items, keys.count, err);
-    for (size_t i = 0; i < keys.count; i++)
-        free((void *)(uintptr_t)keys.items[i]);
-    free(keys.items);
+    *ret_count = rc == 0 ? keys.count : 0;
+    cli_list_free_copies(&keys);
     return rc;
 }
 
@@ -204,6 +199,7 @@ int cmd_storage_delete(const struct cli *cli)
     size_t count = cli->arguments.count - 1;
     const char *prefix = cli->options.prefix;
     lithops_storage *storage = NULL;
+    size_t deleted;
     int rc = 0;
     if ((count > 0) + (prefix != NULL) + cli->options.all != 1)
         rc = lithops__fail(&err, LITHOPS_EUSAGE,
@@ -213,7 +209,7 @@ int cmd_storage_delete(const struct cli *cli)
     else if (count > 0)
         rc = lithops_storage_delete_many(storage, bucket, keys, count, &err);
     else
-        rc = delete_prefix(storage, bucket, prefix, &err);
+        rc = cli_storage_delete_prefix(storage, bucket, prefix, &deleted, &err);
     lithops_storage_close(storage);
     return rc ? cli_report(&err) : 0;
 }

@@ -55,7 +55,7 @@ static int differs(lithops_error *err, int64_t got, int64_t expected)
 
 static int check_call(struct tested *t, lithops_error *err)
 {
-    int64_t got;
+    int64_t got = 0;
     lithops_future *future =
         lithops_call_async(t->fexec, test_square, lithops_value_int(12), NULL, err);
     int rc =
@@ -72,7 +72,7 @@ static int check_map(struct tested *t, lithops_error *err)
     lithops_wait_options wait = bounded(t);
     int rc = futures ? lithops_wait(NULL, futures, &wait, NULL, NULL, err) : err->code;
     for (int64_t i = 0; rc == 0 && i < CALLS; i++) {
-        int64_t got;
+        int64_t got = 0;
         rc = lithops_futures_int(futures, (size_t)i, &got, err);
         if (rc == 0 && got != i * i)
             rc = differs(err, got, i * i);
@@ -83,7 +83,7 @@ static int check_map(struct tested *t, lithops_error *err)
 
 static int check_map_reduce(struct tested *t, lithops_error *err)
 {
-    int64_t got;
+    int64_t got = 0;
     lithops_futures *futures = NULL;
     lithops_wait_options wait = bounded(t);
     int rc = lithops_map_reduce(t->fexec, test_square, lithops_range(1, 101), test_sum, NULL,

@@ -4,7 +4,13 @@
 #ifndef LITHOPS_CLI_COMMANDS_H
 #define LITHOPS_CLI_COMMANDS_H
 
+#include <lithops/storage.h>
+
 struct cli;
+
+/* Delete all objects whose key starts with `prefix` (NULL: all). In cmd_storage.c. */
+int cli_storage_delete_prefix(lithops_storage *storage, const char *bucket, const char *prefix,
+                              size_t *ret_count, lithops_error *err);
 
 int cmd_map(const struct cli *cli);
 int cmd_map_reduce(const struct cli *cli);

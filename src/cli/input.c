@@ -38,7 +38,7 @@ static bool parse_int(const char *text, size_t len, int64_t *ret_int)
 
 static bool may_be_json(const char *text, size_t len)
 {
-    return len > 0 && memchr("-0123456789\"[{tfn", text[0], 17) != NULL;
+    return len > 0 && text[0] && strchr("-0123456789\"[{tfn", text[0]);
 }
 
 lithops_value *cli_value_from_text(const char *text, size_t len, enum cli_text how,

@@ -131,7 +131,11 @@ const struct cli_command *cli_command_find(int argc, char *const *argv, int *ret
 int cli_parse_size(const char *text, int64_t *ret_bytes, lithops_error *err);
 int cli_parse_seconds(const char *text, int64_t *ret_ms, lithops_error *err);
 
+/* The list borrows `item`. 0 or LITHOPS_ENOMEM. */
 int cli_list_append(struct cli_list *list, const char *item);
+/* For a list that owns all its items. */
+int cli_list_append_copy(struct cli_list *list, const char *item);
+void cli_list_free_copies(struct cli_list *list);
 
 /* ---- help.c, completion.c: the tables as text --------------------------------------------------
  */

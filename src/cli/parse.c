@@ -40,6 +40,23 @@ int cli_list_append(struct cli_list *list, const char *item)
     return 0;
 }
 
+int cli_list_append_copy(struct cli_list *list, const char *item)
+{
+    char *copy = strdup(item);
+    int rc = copy ? cli_list_append(list, copy) : LITHOPS_ENOMEM;
+    if (rc != 0)
+        free(copy);
+    return rc;
+}
+
+void cli_list_free_copies(struct cli_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free((void *)(uintptr_t)list->items[i]);
+    free(list->items);
+    *list = (struct cli_list){NULL, 0, 0};
+}
+
 static int append(struct parser *p, struct cli_list *list, const char *item)
 {
     return cli_list_append(list, item) ? lithops__fail(p->err, LITHOPS_ENOMEM, "out of memory") : 0;
@@ -121,23 +138,24 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
+static void *field_of(struct cli *cli, const struct cli_option *option)
+{
+    return (char *)&cli->options + option->offset;
+}
+
+static void switch_on(struct cli *cli, const struct cli_option *option)
+{
+    if (option->kind == CLI_SWITCH)
+        *(bool *)field_of(cli, option) = true;
+    else
+        *(int *)field_of(cli, option) = option->kind == CLI_YES;
+}
+
 static int store(struct parser *p, const struct cli_option *option, const char *text)
 {
-    void *field = (char *)&p->cli->options + option->offset;
+    void *field = field_of(p->cli, option);
     lithops_error *err = p->err;
     switch (option->kind) {
-    case CLI_SWITCH:
-        *(bool *)field = true;
-        return 0;
-    case CLI_YES:
-    case CLI_NO:
-        *(int *)field = option->kind == CLI_YES;
-        return 0;
-    case CLI_TEXT:
-    case CLI_FILE:
-    case CLI_FOLDER:
-        *(const char **)field = text;
-        return 0;
     case CLI_CHOICE:
         if (!is_choice(option->choices, text))
             return lithops__fail(err, LITHOPS_EUSAGE, "one of %s expected", option->choices);
@@ -155,17 +173,17 @@ static int store(struct parser *p, const struct cli_option *option, const char *
         return append(p, field, text);
     case CLI_LIST:
         return append(p, field, text);
-    case CLI_REST:
-        break;
+    default: /* text, a file, a folder */
+        *(const char **)field = text;
+        return 0;
     }
-    return 0;
 }
 
 /* Store an option's argument; what is wrong with it is told with the option's name. */
 static int store_checked(struct parser *p, const struct cli_option *option, const char *text)
 {
     int rc = store(p, option, text);
-    if (rc == LITHOPS_EUSAGE && text)
+    if (rc == LITHOPS_EUSAGE)
         lithops__error_prefix(p->err, "%s: --%s '%s'", p->cli->command->name, option->name, text);
     return rc;
 }
@@ -224,14 +242,17 @@ static int parse_long(struct parser *p, const char *name)
     }
     if (option->kind == CLI_REST) {
         p->cli->options.over_given = true;
-        p->rest = (struct cli_list *)(void *)((char *)&p->cli->options + option->offset);
+        p->rest = field_of(p->cli, option);
         return equals ? append(p, p->rest, equals + 1) : 0;
     }
     p->rest = NULL;
-    if (!option->argument)
-        return equals ? lithops__fail(p->err, LITHOPS_EUSAGE, "%s: --%s takes no argument",
-                                      p->cli->command->name, option->name)
-                      : store_checked(p, option, NULL);
+    if (!option->argument && equals)
+        return lithops__fail(p->err, LITHOPS_EUSAGE, "%s: --%s takes no argument",
+                             p->cli->command->name, option->name);
+    if (!option->argument) {
+        switch_on(p->cli, option);
+        return 0;
+    }
     if (equals)
         return store_checked(p, option, equals + 1);
     if (!has_next(p))
@@ -255,9 +276,7 @@ static int parse_letters(struct parser *p, const char *letters)
                 return missing_argument(p, option);
             return store_checked(p, option, p->argv[++p->at]);
         }
-        int rc = store_checked(p, option, NULL);
-        if (rc != 0)
-            return rc;
+        switch_on(p->cli, option);
     }
     return 0;
 }
@@ -366,8 +385,7 @@ void cli_deinit(struct cli *cli)
 {
     for (const struct cli_option *option = cli_option_table; option->name; option++) {
         if (option->kind == CLI_PAIR || option->kind == CLI_LIST || option->kind == CLI_REST) {
-            struct cli_list *list =
-                (struct cli_list *)(void *)((char *)&cli->options + option->offset);
+            struct cli_list *list = field_of(cli, option);
             free(list->items);
             *list = (struct cli_list){NULL, 0, 0};
         }
