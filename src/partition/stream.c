@@ -33,6 +33,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define PAGE_BYTES 4096u
+#define LINE_BYTES 64u
 #define BLOCK_BYTES ((size_t)256 << 10) /* fits the second-level cache of most CPUs */
 #define FILE_OVERSHOOT 4096             /* read behind `end` at once: most lines end in it */
 #define REMOTE_OVERSHOOT 65536
@@ -47,8 +49,10 @@ struct lithops_stream {
     uint64_t size;                       /* of the object; UINT64_MAX until its end was seen */
     uint64_t limit;                      /* no byte behind it is of interest */
 
-    unsigned char *buf; /* the object's bytes [offset, offset + len) */
-    size_t capacity, len;
+    unsigned char *block; /* the buffer, `capacity` bytes */
+    size_t capacity;
+    unsigned char *buf; /* in it, the object's bytes [offset, offset + len) */
+    size_t len;
     uint64_t offset;
 
     uint64_t pos;  /* the next byte to give: P(start) at first */
@@ -64,18 +68,19 @@ static _Atomic(void *) spare_block; /* of BLOCK_BYTES */
 
 static bool take_block(lithops_stream *stream)
 {
-    if (stream->buf)
+    if (stream->block)
         return true;
-    stream->buf = atomic_exchange(&spare_block, NULL);
-    if (!stream->buf)
-        stream->buf = malloc(BLOCK_BYTES);
-    stream->capacity = stream->buf ? BLOCK_BYTES : 0;
-    return stream->buf;
+    stream->block = atomic_exchange(&spare_block, NULL);
+    if (!stream->block)
+        stream->block = aligned_alloc(PAGE_BYTES, BLOCK_BYTES);
+    stream->buf = stream->block;
+    stream->capacity = stream->block ? BLOCK_BYTES : 0;
+    return stream->block;
 }
 
 static void give_block(lithops_stream *stream)
 {
-    void *block = stream->buf;
+    void *block = stream->block;
     if (block && stream->capacity == BLOCK_BYTES)
         block = atomic_exchange(&spare_block, block);
     free(block);
@@ -96,33 +101,40 @@ static int fail_shorter(lithops_stream *stream, uint64_t size)
                               (unsigned long long)size, (unsigned long long)stream->size));
 }
 
-/* Forget what lies before `keep`. */
+/* Forget what lies before `keep`. What stays is put where the bytes behind it begin a cache line,
+ * as they do in the page cache: the kernel copies a fifth faster then. */
 static void drop(lithops_stream *stream, uint64_t keep)
 {
     uint64_t gone = keep - stream->offset;
     if (gone == 0)
         return;
-    stream->len = gone < stream->len ? stream->len - (size_t)gone : 0;
-    if (stream->len)
-        memmove(stream->buf, stream->buf + gone, stream->len);
+    size_t left = gone < stream->len ? stream->len - (size_t)gone : 0;
+    unsigned char *to = stream->block + (gone >= LINE_BYTES ? -left % LINE_BYTES : 0);
+    if (left)
+        memmove(to, stream->buf + gone, left);
+    stream->buf = to;
+    stream->len = left;
     stream->offset = keep;
 }
 
-/* Make room behind the bytes at hand. */
-static int make_room(lithops_stream *stream)
+/* Room behind the bytes at hand: 0 when memory is out. */
+static size_t make_room(lithops_stream *stream)
 {
-    if (take_block(stream) && stream->len < stream->capacity)
-        return 0;
-    unsigned char *larger = stream->buf && stream->capacity <= SIZE_MAX / 2
-                                ? realloc(stream->buf, 2 * stream->capacity)
+    size_t before = stream->block ? (size_t)(stream->buf - stream->block) + stream->len : 0;
+    if (take_block(stream) && before < stream->capacity)
+        return stream->capacity - before;
+    unsigned char *larger = stream->block && stream->capacity <= SIZE_MAX / 2
+                                ? realloc(stream->block, 2 * stream->capacity)
                                 : NULL;
-    if (!larger)
-        return fail(stream,
-                    lithops__fail(&stream->error, LITHOPS_ENOMEM,
-                                  "out of memory for a line of more than %zu bytes", stream->len));
-    stream->buf = larger;
+    if (!larger) {
+        fail(stream, lithops__fail(&stream->error, LITHOPS_ENOMEM,
+                                   "out of memory for a line of more than %zu bytes", stream->len));
+        return 0;
+    }
+    stream->buf = larger + (before - stream->len);
+    stream->block = larger;
     stream->capacity *= 2;
-    return 0;
+    return stream->capacity - before;
 }
 
 /* Read on behind the bytes at hand, of which those before `keep` are not needed any more.
@@ -133,7 +145,8 @@ static int fill(lithops_stream *stream, uint64_t keep)
     uint64_t at = stream->offset + stream->len;
     if (at >= stream->limit)
         return 0;
-    if (make_room(stream) != 0)
+    size_t room = make_room(stream), got;
+    if (!room)
         return stream->error.code;
     /* Up to the end of the chunk and a little more, in which most last lines end; a line that is
      * longer is read in whole blocks. */
@@ -142,9 +155,10 @@ static int fill(lithops_stream *stream, uint64_t keep)
     uint64_t goal =
         stream->limit - stream->end < overshoot ? stream->limit : stream->end + overshoot;
     uint64_t want = (at < goal ? goal : stream->limit) - at;
-    size_t room = stream->capacity - stream->len, got;
     if (want < room)
         room = (size_t)want;
+    else if (room > PAGE_BYTES)
+        room -= (at + room) % PAGE_BYTES; /* the next read begins a page */
     int rc = lithops__source_read(stream->source, at, goal > at + room ? goal : at + room,
                                   stream->buf + stream->len, room, &got, &stream->error);
     if (rc)
@@ -297,6 +311,8 @@ static bool align(lithops_stream *stream)
     /* The window before `start` comes with the first block. */
     size_t window = first_window(stream);
     stream->offset = stream->start > window ? stream->start - window : 0;
+    if (lithops__source_is_file(stream->source))
+        stream->offset -= stream->offset % PAGE_BYTES;
     return fill(stream, stream->offset) >= 0 &&
            find_line_start(stream, stream->start, stream->end, &stream->pos) == 0;
 }
