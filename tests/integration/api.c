@@ -199,6 +199,18 @@ double api_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+int api_times(int count)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return count / 10;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    return count / 10;
+#endif
+#endif
+    return count;
+}
+
 static size_t count_entries(const char *path)
 {
     DIR *dir = not_null(opendir(path));

@@ -144,7 +144,7 @@ static void test_sizes(void **state)
 static void test_100_mib(void **state)
 {
     (void)state;
-    for (int round = 0; round < 3; round++)
+    for (int round = 0; round < api_times(20); round += 9)
         check_inverted((size_t)100 << 20);
 }
 
@@ -172,7 +172,7 @@ static void test_memory_is_used_again(void **state)
 {
     (void)state;
     lithops_executor *small = api_open("{\"worker_processes\":1,\"shared_memory\":512}");
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < api_times(200); i++) {
         lithops_future *future = not_null(
             lithops_call_async(small, alloc_and_fill, lithops_value_int(100 << 20), NULL, &err));
         lithops_bytes out;

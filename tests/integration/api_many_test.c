@@ -31,19 +31,6 @@ LITHOPS_FUNCTION(crash)
     abort();
 }
 
-/* Under a sanitizer everything takes ten times as long, and memory is not given back. */
-static int times(int count)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return count / 10;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-    return count / 10;
-#endif
-#endif
-    return count;
-}
-
 static void test_open_jobs(void **state)
 {
     (void)state;
@@ -52,8 +39,8 @@ static void test_open_jobs(void **state)
     static lithops_future *calls[N];
     for (int64_t i = 0; i < N; i++) {
         maps[i] = not_null(lithops_map(fexec, increment, lithops_range(i, i + 3), NULL, &err));
-        calls[i] = not_null(lithops_call_async(
-            fexec, echo, lithops_pack("{s:I}", "i", i), NULL, &err));
+        calls[i] =
+            not_null(lithops_call_async(fexec, echo, lithops_pack("{s:I}", "i", i), NULL, &err));
     }
     for (int64_t i = N - 1; i >= 0; i--) {
         int64_t a, b, c;
@@ -115,7 +102,7 @@ static void test_executors_in_a_row(void **state)
     lithops_executor_close(api_open("{\"worker_processes\":2}"));
     size_t descriptors = api_open_descriptors(), children = api_children();
     size_t resident = 0, mapped = 0;
-    int rounds = times(1000);
+    int rounds = api_times(1000);
     for (int i = 0; i < rounds; i++) {
         lithops_executor *own = api_open("{\"worker_processes\":2}");
         use_once(own, i);
@@ -160,7 +147,7 @@ static void test_executors_at_once(void **state)
 static void *own_executor(void *user)
 {
     int *failed = user;
-    for (int i = 0; i < times(100); i++) {
+    for (int i = 0; i < api_times(100); i++) {
         lithops_error own = LITHOPS_ERROR_INIT;
         lithops_executor *mine = lithops_executor_open(NULL, &own);
         int64_t x = 0;
@@ -197,22 +184,22 @@ static void test_jobs_in_a_row(void **state)
     lithops_executor *small = api_open("{\"worker_processes\":2,\"shared_memory\":64}");
     char *data = not_null(calloc(1, 100000));
     size_t resident = 0;
-    for (int i = 0; i < times(3000); i++) {
+    for (int i = 0; i < api_times(3000); i++) {
         lithops_value *list = lithops_value_list();
         for (int k = 0; k < 10; k++)
             lithops_value_append(list, lithops_value_bytes(data, (size_t)(i * 7919 % 100000)));
         lithops_futures *futures = not_null(lithops_map(small, echo, list, NULL, &err));
-        lithops_future *call = not_null(
-            lithops_call_async(small, echo, lithops_value_bytes(data, 30000), NULL, &err));
+        lithops_future *call =
+            not_null(lithops_call_async(small, echo, lithops_value_bytes(data, 30000), NULL, &err));
         succeeds(lithops_wait(NULL, futures, &within_limit, NULL, NULL, &err));
         succeeds(lithops_future_wait(call, LIMIT_MS, &err));
         lithops_future_release(call);
         lithops_futures_unref(futures);
         succeeds(lithops_clean(small, NULL, NULL, &err));
-        if (i == times(3000) / 3)
+        if (i == api_times(3000) / 3)
             resident = api_mapped_kb("VmRSS");
     }
-    if (times(10) == 10)
+    if (api_times(10) == 10)
         assert_in_range(api_mapped_kb("VmRSS"), 0, resident + 10000);
     free(data);
     lithops_executor_close(small);
@@ -223,9 +210,10 @@ static void test_crashes_in_a_row(void **state)
 {
     (void)state;
     lithops_executor *own = api_open("{\"worker_processes\":2}");
-    int count = times(200);
+    int count = api_times(200);
     size_t descriptors = api_open_descriptors();
-    lithops_futures *futures = not_null(lithops_map(own, crash, lithops_range(0, count), NULL, &err));
+    lithops_futures *futures =
+        not_null(lithops_map(own, crash, lithops_range(0, count), NULL, &err));
     lithops_wait_options options = within_limit;
     options.throw_except = false;
     succeeds(lithops_wait(NULL, futures, &options, NULL, NULL, &err));
@@ -273,10 +261,14 @@ int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_open_jobs),         cmocka_unit_test(test_wait_for_all_jobs),
-        cmocka_unit_test(test_executors_in_a_row), cmocka_unit_test(test_executors_at_once),
-        cmocka_unit_test(test_executors_in_threads), cmocka_unit_test(test_jobs_in_a_row),
-        cmocka_unit_test(test_crashes_in_a_row),  cmocka_unit_test(test_no_descriptors),
+        cmocka_unit_test(test_open_jobs),
+        cmocka_unit_test(test_wait_for_all_jobs),
+        cmocka_unit_test(test_executors_in_a_row),
+        cmocka_unit_test(test_executors_at_once),
+        cmocka_unit_test(test_executors_in_threads),
+        cmocka_unit_test(test_jobs_in_a_row),
+        cmocka_unit_test(test_crashes_in_a_row),
+        cmocka_unit_test(test_no_descriptors),
     };
     return api_finish(cmocka_run_group_tests(tests, api_open_group, api_close_group));
 }

@@ -447,7 +447,7 @@ static void test_everything_from_four_threads(void **state)
 static void test_lists_while_calls_end(void **state)
 {
     (void)state;
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < api_times(200); round++) {
         lithops_futures *futures =
             not_null(lithops_map(fexec, increment, lithops_range(0, 20000), NULL, &err));
         lithops_wait_options options = within_limit;
