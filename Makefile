@@ -31,8 +31,10 @@ test:
 	$(SETUP) test
 	tools/run-tests default
 
-bench: all
+bench:
 	$(SETUP) bench
+	$(MAKE) --no-print-directory all
+	cmake -UCMAKE_CXX_COMPILER build >/dev/null # it may have been missing before
 	bench/run
 
 check:

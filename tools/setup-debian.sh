@@ -7,10 +7,10 @@
 # that `make` works on other systems too once their own packages are installed.
 set -eu
 
-build='gcc libc6-dev cmake ninja-build pkg-config libcairo2-dev libyaml-dev
-       libjansson-dev libffi-dev libcurl4-openssl-dev libssl-dev'
-tests="$build g++ libcmocka-dev python3"
-bench="$tests libtbb-dev parallel"
+build='gcc libc6-dev cmake ninja-build pkg-config libcairo2-dev libyaml-dev libffi-dev
+       libcurl4-openssl-dev libssl-dev'
+tests="$build g++ libcmocka-dev libjansson-dev locales python3 mandoc"
+bench="$build g++ libtbb-dev mawk parallel python3"
 check="$tests clang clang-tidy clang-format libclang-rt-14-dev llvm cppcheck man-db zsh fish"
 
 case "${1:-build}" in
