@@ -110,7 +110,7 @@ static void check_ends_in_time(const lithops_function *function)
         CHECK_INT(rc, LITHOPS_ETIMEOUT);
         CHECK(strstr(err.message, "timeout") != NULL);
         CHECK(ms >= TIMEOUT_MS - 1);
-        CHECK(ms < 2 * TIMEOUT_MS);
+        CHECK(ms < TIMEOUT_MS + 5000);
         fault_check_works(fexec, 100);
     }
     lithops_executor_close(fexec);

@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIMIT_MS = 5000 * FAULT_SLOWER, MOST_STEPS = 2000000 };
+enum { LIMIT_MS = 30000 * FAULT_SLOWER, MOST_STEPS = 2000000 };
 
 /* ---- functions
  * ------------------------------------------------------------------------------------ */
