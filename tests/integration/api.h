@@ -71,7 +71,7 @@ void *api_not_null(void *pointer, const char *what, const char *file, int line);
 
 /* Write `folder`/name. @return its path, in a buffer that the next four calls leave alone */
 const char *api_write_file(const char *name, const void *data, size_t len);
-double api_now(void); /* seconds */
+double api_now(void);     /* seconds */
 int api_times(int count); /* fewer under a sanitizer, which makes everything slow */
 size_t api_open_descriptors(void);
 size_t api_children(void);
