@@ -108,15 +108,6 @@ void lithops__bell_forget(struct lithops__control *control, uint32_t slot)
     atomic_compare_exchange_strong(&control->spinner, &spinner, 0);
     (void)unpark(control, slot);
     atomic_store(&control->workers[slot].parked, 0);
-    /* It may have died between taking somebody's flag down and waking him: wake all. */
-    for (uint32_t w = 0; w < control->max_workers; w++)
-        if (atomic_load(&control->workers[w].parked)) {
-            (void)unpark(control, w);
-            wake(&control->workers[w]);
-        }
-    atomic_store(&control->waiting, 0);
-    atomic_fetch_add(&control->landed, 1);
-    futex(&control->landed, FUTEX_WAKE, INT_MAX, NULL);
 }
 
 static void wake_waiters(struct lithops__control *control)
@@ -137,7 +128,7 @@ void lithops__bell_wake_everyone(struct lithops__control *control)
     atomic_fetch_add(&control->doorbell, 1);
     for (uint32_t slot = 0; slot < control->max_workers; slot++) {
         (void)unpark(control, slot);
-        if (atomic_load(&control->workers[slot].parked))
+        if (atomic_load(&control->workers[slot].pid)) /* `parked` may be 0, and it sleeps */
             wake(&control->workers[slot]);
     }
     wake_waiters(control);
