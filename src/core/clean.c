@@ -129,6 +129,21 @@ void lithops__clean_at_close(lithops_executor *fexec)
     fexec->cloudobjects = NULL;
 }
 
+/* The workers that ran the last calls may still be looking at them, for some microseconds or, where
+ * there are more processes than CPUs, milliseconds. After that their memory is there for the next
+ * job. */
+static void await_memory(lithops_executor *fexec)
+{
+    for (int i = 0; i < 200; i++) {
+        pthread_mutex_lock(&fexec->table.lock);
+        size_t looked_at = lithops__table_reclaim(&fexec->table);
+        pthread_mutex_unlock(&fexec->table.lock);
+        if (looked_at == 0)
+            return;
+        nanosleep(&(struct timespec){0, 20000}, NULL);
+    }
+}
+
 int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
                   const lithops_clean_options *options, lithops_error *err)
 {
@@ -166,5 +181,7 @@ int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
         lithops__job_unref(jobs[j]);
     }
     free(jobs);
+    if (count > 0)
+        await_memory(fexec);
     return rc;
 }

@@ -8,11 +8,13 @@
  * beyond 256 MiB, or is in the way of an allocation that fails, is given back to the system. */
 #include "ipc/heap.h"
 
+#include "ipc/region.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 enum { MIN_BLOCK = 32, SMALL = 1024 };
-static const uint64_t cache_bytes = 256u << 20;
+static const uint64_t cache_bytes = 256u << 20;     /* at most, and an eighth of all there is */
 static const uint64_t release_from_bytes = 1 << 20; /* smaller blocks are kept for good */
 
 /* Classes 0..3 are 32, 40, 48, 56; then twice that, and so on. */
@@ -43,6 +45,8 @@ void lithops__heap_init(struct lithops__heap *heap, struct lithops__area *area)
 {
     memset(heap, 0, sizeof *heap);
     heap->area = area;
+    uint64_t share = area->control->memory_limit / 8;
+    heap->cache_bytes = share < cache_bytes ? share : cache_bytes;
 }
 
 void lithops__heap_deinit(struct lithops__heap *heap)
@@ -86,6 +90,7 @@ static int commit_to(struct lithops__heap *heap, uint64_t end)
         return 0;
     }
     release_all(heap);
+    lithops__regions_trim(heap->area);
     if (lithops__area_commit(heap->area, at, target - heap->committed) != 0)
         return -1;
     heap->committed = target;
@@ -100,8 +105,13 @@ static lithops__offset take_cached(struct lithops__heap *heap, unsigned index)
         return 0;
     lithops__offset block = list->blocks[list->count - 1];
     if (list->released == list->count) {
-        if (lithops__area_commit(heap->area, block, class_size(index) / 4096 * 4096) != 0)
-            return 0;
+        uint64_t size = class_size(index) / 4096 * 4096;
+        if (lithops__area_commit(heap->area, block, size) != 0) {
+            release_all(heap);
+            lithops__regions_trim(heap->area);
+            if (lithops__area_commit(heap->area, block, size) != 0)
+                return 0;
+        }
         list->released--;
     } else {
         heap->cached -= class_size(index);
@@ -119,7 +129,7 @@ lithops__offset lithops__heap_alloc(struct lithops__heap *heap, uint64_t len)
     lithops__offset block = take_cached(heap, index);
     if (block == 0) {
         uint64_t start = heap->top, size = class_size(index);
-        if (len >= release_from_bytes)
+        if (size >= release_from_bytes)
             start = (start + 4095) / 4096 * 4096; /* whole pages can be given back */
         else
             start = (start + 63) / 64 * 64;
@@ -152,6 +162,6 @@ void lithops__heap_free(struct lithops__heap *heap, lithops__offset offset)
     }
     list->blocks[list->count++] = offset - lead_of(header->len);
     heap->cached += class_size(index);
-    if (heap->cached > cache_bytes && class_size(index) >= release_from_bytes)
+    if (heap->cached > heap->cache_bytes && class_size(index) >= release_from_bytes)
         release_list(heap, index);
 }

@@ -20,6 +20,7 @@ struct lithops__heap {
     struct lithops__area *area;
     uint64_t top, committed; /* offsets into the heap: handed out below, memory taken below */
     uint64_t cached;         /* bytes in lists that still hold memory */
+    uint64_t cache_bytes;    /* how many there may be */
     struct lithops__heap_list lists[LITHOPS__HEAP_CLASSES];
 };
 

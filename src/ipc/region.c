@@ -8,6 +8,9 @@
  * and finishing its call leaves that one extent used until the executor closes.) */
 #include "ipc/region.h"
 
+#include "base/clock.h"
+
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +19,11 @@ enum {
     LARGE_LEAD = 2 * HEADER, /* from an extent's start to the data of a large block */
     SMALL_BLOCK = 16 << 10,
     LOOK_AT_MOST = 8,
+    KEPT = 4096, /* of an extent whose memory was given back: its header */
 };
+/* Who holds an extent: nobody, when it is full or free; its worker, that allocates from it; or
+ * who gives its memory back, and who should not die meanwhile: it would stay held. */
+enum { NOBODY, OWNER, TRIMMED };
 _Static_assert(sizeof(struct lithops__page) == HEADER, "data of an extent is 64-byte aligned");
 
 static unsigned class_of(uint64_t pages)
@@ -82,6 +89,8 @@ int lithops__region_init(struct lithops__region *region, struct lithops__area *a
         uint64_t pages = page_at(region, page)->pages;
         if (pages == 0 || pages > region->high_pages - page)
             break; /* torn by a process that died here: the rest stays unused */
+        uint32_t dead = OWNER;
+        atomic_compare_exchange_strong(&page_at(region, page)->held, &dead, NOBODY);
         if (queue_push(&region->retired[class_of(pages)], page) != 0)
             return -1;
         page += pages;
@@ -89,22 +98,55 @@ int lithops__region_init(struct lithops__region *region, struct lithops__area *a
     return 0;
 }
 
-enum { KEPT = 4096 }; /* of a released extent: its header */
-
-/* Give the memory of free extents back to the system: it may be wanted for other sizes, by other
- * workers, or by the client. */
-static void release_free(struct lithops__region *region)
+static bool hold(struct lithops__page *page, uint32_t who)
 {
-    for (unsigned c = 0; c < LITHOPS__REGION_CLASSES; c++) {
-        const struct lithops__region_queue *queue = &region->retired[c];
-        for (size_t i = 0; i < queue->count; i++) {
-            uint64_t at = queue->pages[(queue->head + i) % queue->capacity];
-            struct lithops__page *page = page_at(region, at);
-            if (!is_free(page) || page->is_released)
-                continue;
-            page->is_released = 1;
-            lithops__area_decommit(region->area, region->base + at * LITHOPS__PAGE + KEPT,
-                                   (uint64_t)page->pages * LITHOPS__PAGE - KEPT);
+    uint32_t nobody = NOBODY;
+    return atomic_compare_exchange_strong(&page->held, &nobody, who);
+}
+
+static void let_go(struct lithops__page *page)
+{
+    atomic_store_explicit(&page->held, NOBODY, memory_order_release);
+}
+
+/* Somebody else gives this memory back just now, perhaps much of it: what the caller needs is there
+ * when that is done. (If that process has died, a second is lost.) */
+static void await_trimmed(const struct lithops__page *page)
+{
+    uint64_t until_ns = lithops__now_ns() + 1000000000;
+    while (atomic_load_explicit(&page->held, memory_order_acquire) == TRIMMED &&
+           lithops__now_ns() < until_ns)
+        sched_yield();
+}
+
+static void trim(struct lithops__area *area, struct lithops__page *page, lithops__offset at)
+{
+    if (!is_free(page))
+        return;
+    if (!hold(page, TRIMMED)) {
+        await_trimmed(page);
+        return;
+    }
+    if (is_free(page) && !page->is_released) {
+        page->is_released = 1;
+        lithops__area_decommit(area, at + KEPT, (uint64_t)page->pages * LITHOPS__PAGE - KEPT);
+    }
+    let_go(page);
+}
+
+void lithops__regions_trim(struct lithops__area *area)
+{
+    const struct lithops__control *control = area->control;
+    for (uint32_t w = 0; w < control->max_workers; w++) {
+        uint64_t high =
+            atomic_load_explicit(&control->workers[w].region_high, memory_order_acquire);
+        lithops__offset base = control->regions + w * control->region_bytes;
+        for (uint64_t at = 0; at < high;) {
+            struct lithops__page *page = lithops__at(area, base + at * LITHOPS__PAGE);
+            if (page->pages == 0 || page->pages > high - at)
+                break; /* torn, as in lithops__region_init() */
+            trim(area, page, base + at * LITHOPS__PAGE);
+            at += page->pages;
         }
     }
 }
@@ -114,7 +156,7 @@ static int commit(struct lithops__region *region, lithops__offset offset, uint64
 {
     if (lithops__area_commit(region->area, offset, len) == 0)
         return 0;
-    release_free(region);
+    lithops__regions_trim(region->area);
     return lithops__area_commit(region->area, offset, len);
 }
 
@@ -136,8 +178,9 @@ static struct lithops__page *take_extent(struct lithops__region *region, unsigne
     struct lithops__region_queue *queue = &region->retired[index];
     for (size_t i = 0; i < LOOK_AT_MOST && queue->count > 0; i++) {
         uint64_t page = queue_pop(queue);
-        if (is_free(page_at(region, page))) {
+        if (is_free(page_at(region, page)) && hold(page_at(region, page), OWNER)) {
             if (!revive(region, page)) {
+                let_go(page_at(region, page));
                 (void)queue_push(queue, page);
                 return NULL;
             }
@@ -156,6 +199,7 @@ static struct lithops__page *take_extent(struct lithops__region *region, unsigne
     struct lithops__page *extent = page_at(region, region->high_pages);
     extent->pages = (uint32_t)pages;
     extent->is_released = 0;
+    atomic_store(&extent->held, OWNER);
     extent->allocated = 0;
     atomic_store(&extent->freed, 0);
     *ret_page = region->high_pages;
@@ -169,6 +213,8 @@ static lithops__offset alloc_small(struct lithops__region *region, uint64_t size
     if (!region->current || region->current_used + size > LITHOPS__PAGE) {
         if (region->current && queue_push(&region->retired[0], region->current_at) != 0)
             return 0;
+        if (region->current)
+            let_go(region->current);
         region->current = take_extent(region, 0, &region->current_at);
         if (!region->current)
             return 0;
@@ -214,8 +260,9 @@ static bool is_small(const struct lithops__region *region, lithops__offset offse
 /* An extent waits out of the queue while its block is not published: there it would look free. */
 static void retire_pending(struct lithops__region *region)
 {
-    uint64_t pages = page_at(region, region->pending_at)->pages;
-    (void)queue_push(&region->retired[class_of(pages)], region->pending_at); /* or it is lost */
+    struct lithops__page *extent = page_at(region, region->pending_at);
+    let_go(extent);
+    (void)queue_push(&region->retired[class_of(extent->pages)], region->pending_at); /* or lost */
 }
 
 void lithops__region_publish(struct lithops__region *region, lithops__offset offset, uint64_t len)

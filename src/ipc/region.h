@@ -16,7 +16,8 @@ struct lithops__page {
     uint32_t is_released;   /* free, and its memory was given back but for the first 4 KiB */
     uint64_t allocated;     /* blocks that were published; written by the worker */
     _Atomic uint64_t freed; /* blocks that were given back; written by the client */
-    uint64_t pad[5];
+    _Atomic uint32_t held;  /* by who may change the lines above; enum in region.c */
+    uint32_t pad[9];
 };
 
 /* Extents of one class that are full: they come free in about the order in which they filled. */
@@ -52,5 +53,9 @@ void lithops__region_undo(struct lithops__region *region, lithops__offset offset
 
 /* Client: give a block back. */
 void lithops__region_release(struct lithops__area *area, lithops__offset offset);
+
+/* Client or worker: give the memory of all free extents, of all regions, back to the system. It is
+ * wanted for other sizes, by another worker, or by the client. */
+void lithops__regions_trim(struct lithops__area *area);
 
 #endif

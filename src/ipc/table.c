@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RECLAIM_AT_MOST = 64 }; /* ranges that are looked at again whenever one is made */
+
 int lithops__table_open(struct lithops__table *table, const char *executor_id, uint32_t max_workers,
                         uint64_t memory_limit, lithops_error *err)
 {
@@ -131,9 +133,9 @@ static int push_id(uint32_t **ids, size_t *count, size_t *capacity, uint32_t id)
     return 0;
 }
 
-static void reclaim(struct lithops__table *table)
+size_t lithops__table_reclaim(struct lithops__table *table)
 {
-    size_t kept = 0;
+    size_t kept = 0, looked_at = 0;
     if (table->retired_count)
         lithops__queue_advance(&table->area);
     for (size_t i = 0; i < table->retired_count; i++) {
@@ -141,12 +143,14 @@ static void reclaim(struct lithops__table *table)
         uint64_t last = table->ranges[id].last_position;
         if (!lithops__queue_is_past(&table->area, id, last)) {
             table->retired[kept++] = id;
+            looked_at += atomic_load(&table->area.control->head) > last;
             continue;
         }
         free_calls(table, &table->area.ranges[id]);
         (void)push_id(&table->free_ids, &table->free_count, &table->free_capacity, id);
     }
     table->retired_count = kept;
+    return looked_at;
 }
 
 void lithops__table_free_range(struct lithops__table *table, uint32_t range)
@@ -155,15 +159,15 @@ void lithops__table_free_range(struct lithops__table *table, uint32_t range)
     if ((atomic_load(&table->area.ranges[range].generation) & 1) == 0) /* it was published */
         atomic_fetch_add(&table->area.ranges[range].generation, 1);
     (void)push_id(&table->retired, &table->retired_count, &table->retired_capacity, range);
-    reclaim(table);
+    (void)lithops__table_reclaim(table);
 }
 
 /* An id that is free, or a new one. */
 static int take_id(struct lithops__table *table, uint32_t *ret_id)
 {
     struct lithops__control *control = table->area.control;
-    if (table->free_count == 0 && table->retired_count)
-        reclaim(table);
+    if (table->retired_count && (table->free_count == 0 || table->retired_count < RECLAIM_AT_MOST))
+        (void)lithops__table_reclaim(table);
     if (table->free_count > 0) {
         *ret_id = table->free_ids[--table->free_count];
         return 0;

@@ -42,6 +42,9 @@ void lithops__table_publish_range(struct lithops__table *table, uint32_t range);
 /* [L] The job is gone: free the range, its inputs and results, as soon as no worker looks. All its
  * calls must be done. */
 void lithops__table_free_range(struct lithops__table *table, uint32_t range);
+/* [L] Free those ranges that no worker looks at any more. @return how many a worker does look at;
+ * it will be done with them in a moment */
+size_t lithops__table_reclaim(struct lithops__table *table);
 
 /* [L] Offer calls to workers; the caller rings the bell. LITHOPS_ENOSPACE. */
 int lithops__table_offer(struct lithops__table *table, uint32_t range, uint64_t begin, uint64_t end,
