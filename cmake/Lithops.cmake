@@ -59,6 +59,9 @@ function(lithops_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
+  if(LITHOPS_SANITIZE AND ARG_TIMEOUT LESS 600)
+    set(ARG_TIMEOUT 600) # everything is slower then, and some things very much
+  endif()
   add_executable(${name} ${ARG_SOURCES} $<TARGET_OBJECTS:lithops_objects>)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests
                         ENABLE_EXPORTS ON)
