@@ -8,7 +8,7 @@
 
 #include "ipc/area.h"
 
-enum { LITHOPS__HEAP_CLASSES = 256 };
+enum { LITHOPS__HEAP_CLASSES = 240 }; /* the largest that 64 bits can say */
 
 struct lithops__heap_list {
     lithops__offset *blocks;
