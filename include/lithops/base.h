@@ -17,10 +17,12 @@
 #define LITHOPS_PUBLIC __attribute__((visibility("default")))
 #define LITHOPS_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define LITHOPS_MUST_CHECK __attribute__((warn_unused_result))
+#define LITHOPS_EXTENSION __extension__ /* C11's anonymous unions, in C99 */
 #else
 #define LITHOPS_PUBLIC
 #define LITHOPS_PRINTF(fmt, args)
 #define LITHOPS_MUST_CHECK
+#define LITHOPS_EXTENSION
 #endif
 
 #define LITHOPS_VERSION_MAJOR 0

@@ -21,19 +21,22 @@ typedef struct lithops_executor lithops_executor;
 
 typedef struct lithops_executor_options {
     size_t size;
-    const char *mode;              /* "localhost" | "serverless" | "standalone" */
-    const char *backend;           /* a compute backend; wins over mode */
-    const char *storage;           /* a storage backend */
-    const char *monitoring;        /* "direct" | "storage" | "rabbitmq" */
-    const char *config_file;       /* read this file and no other */
-    const lithops_value *config;   /* the configuration itself, as a map; no file is read */
-    const char *log_level;         /* "debug" "info" "warning" "error" "none" */
-    const lithops_value *settings; /* a map: any keys of the backend's section, as
-                                      lithops_pack("{s:i}", "worker_processes", 4) */
+    const char *mode;                  /* "localhost" | "serverless" | "standalone" */
+    const char *backend;               /* a compute backend; wins over mode */
+    const char *storage;               /* a storage backend */
+    const char *monitoring;            /* "direct" | "storage" | "rabbitmq" */
+    const char *config_file;           /* read this file and no other */
+    const lithops_value *config;       /* the configuration itself, as a map; no file is read */
+    const char *log_level;             /* "debug" "info" "warning" "error" "none" */
+    const lithops_value *settings;     /* a map: any keys of the backend's section, as
+                                          lithops_pack("{s:i}", "worker_processes", 4) */
+    const char *const *worker_command; /* NULL-terminated: the program, by its path, and arguments
+                                          that become a worker process, in place of this program
+                                          started again; see <lithops/plugin/runtime.h> */
 } lithops_executor_options;
 #define LITHOPS_EXECUTOR_OPTIONS_INIT                                                              \
     {                                                                                              \
-        sizeof(lithops_executor_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL           \
+        sizeof(lithops_executor_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL     \
     }
 
 /** Open an executor. The first worker process starts at once, in the background; others when
@@ -175,11 +178,16 @@ typedef struct lithops_wait_options {
     int threadpool_size;   /* threads that fetch results from remote storage; 64 */
     int64_t wait_dur_ms;   /* time between two looks at a remote monitor; default: configuration */
     bool show_progressbar; /* on standard error, when it is a terminal */
+    /* Asked when a signal has arrived on this thread, and some times a second: true ends the wait
+     * with LITHOPS_ECANCELED; the calls go on. For languages whose signal handlers only take note.
+     */
+    bool (*interrupted)(void *user);
+    void *user;
 } lithops_wait_options;
 #define LITHOPS_WAIT_OPTIONS_INIT                                                                  \
     {                                                                                              \
         sizeof(lithops_wait_options), true, LITHOPS_ALL, false, LITHOPS_DEFAULT, 64,               \
-            LITHOPS_DEFAULT, false                                                                 \
+            LITHOPS_DEFAULT, false, NULL, NULL                                                     \
     }
 
 /** Wait for futures, of one executor or of several.

@@ -43,6 +43,7 @@ typedef struct lithops_function {
     const char *symbol;
     const char *signature;               /* of a plain C function, or NULL */
     const struct lithops_function *next; /* registry of the program */
+    struct lithops_function_code *code;  /* of a runtime, or NULL: <lithops/plugin/runtime.h> */
 } lithops_function;
 
 /** Put a function into the program's registry; LITHOPS_FUNCTION does it before main(). Of two with
@@ -63,7 +64,7 @@ LITHOPS_PUBLIC void lithops_function_unregister(lithops_function *function);
         lithops_function_unregister(fn);                                                           \
     }                                                                                              \
     lithops_function fn[1] = {                                                                     \
-        {LITHOPS_FUNCTION_MAGIC, #fn, lithops_run_##fn, NULL, #fn, NULL, NULL}};                   \
+        {LITHOPS_FUNCTION_MAGIC, #fn, lithops_run_##fn, NULL, #fn, NULL, NULL, NULL}};             \
     static int lithops_run_##fn(lithops_call *call)
 
 /** Name a function of a shared library: "path.so:symbol" or "path.so:symbol:signature".

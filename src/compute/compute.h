@@ -15,9 +15,10 @@ struct lithops__compute_ops {
      * many before open. */
     uint32_t (*workers)(const struct lithops__config *config);
     /* open - make `state` (zeroed, state_size bytes) usable; may start threads and processes.
-     * `table` outlives the state. ECONFIG, ENOSPACE. */
+     * `table` outlives the state. `worker_command` is that of lithops_executor_options, borrowed;
+     * NULL: the program itself. ECONFIG, ENOSPACE. */
     int (*open)(void *state, struct lithops__table *table, const struct lithops__config *config,
-                lithops_error *err);
+                const char *const *worker_command, lithops_error *err);
     /* close - end what runs. On return no other process touches the table. */
     void (*close)(void *state);
     /* offered - `calls` calls of `range` were offered. With the table's lock held; must not block.

@@ -208,6 +208,8 @@ lithops_future *lithops__future_of(struct lithops__job *job, uint64_t index);
 void lithops__call_key(const struct lithops__job *job, uint64_t index, char *buf, size_t size);
 int lithops__outcome_error(const struct lithops__job *job, uint64_t index,
                            lithops_error *ret_error);
+/* What the runtime said of a failed call; borrowed. */
+lithops_bytes lithops__outcome_data(const struct lithops__job *job, uint64_t index);
 lithops_value *lithops__outcome_value(const struct lithops__job *job, uint64_t index,
                                       lithops_error *err);
 
@@ -218,6 +220,8 @@ struct lithops__wait {
     bool throw_except;
     uint64_t deadline_ns;
     bool progress;
+    bool (*interrupted)(void *user); /* as in lithops_wait_options */
+    void *user;
 };
 int lithops__wait(const struct lithops__wait *wait, lithops_error *err);
 /* 0, LITHOPS_ETIMEDOUT. */

@@ -126,7 +126,8 @@ static int share_config(lithops_executor *fexec, lithops_error *err)
     return rc;
 }
 
-static int open_compute(lithops_executor *fexec, lithops_error *err)
+static int open_compute(lithops_executor *fexec, const char *const *worker_command,
+                        lithops_error *err)
 {
     struct lithops__control *control = fexec->table.area.control;
     control->ticks_per_ms = ticks_per_ms();
@@ -143,7 +144,8 @@ static int open_compute(lithops_executor *fexec, lithops_error *err)
     if (!fexec->compute)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     /* First, since a process starts meanwhile; workers read the configuration when they need it. */
-    int rc = fexec->driver->ops->open(fexec->compute, &fexec->table, fexec->config, err);
+    int rc =
+        fexec->driver->ops->open(fexec->compute, &fexec->table, fexec->config, worker_command, err);
     if (rc == 0 && (rc = share_config(fexec, err)) != 0)
         fexec->driver->ops->close(fexec->compute);
     return rc;
@@ -153,7 +155,7 @@ lithops_executor *lithops_executor_open(const lithops_executor_options *options,
 {
     lithops_error own = LITHOPS_ERROR_INIT;
     err = err ? err : &own;
-    if (!lithops__init_was_called()) {
+    if (!lithops__init_was_called() && !(options && options->worker_command)) {
         lithops__fail(err, LITHOPS_EUSAGE,
                       "lithops_init(&argc, &argv) must be the first line of main(): worker "
                       "processes are this program, started again");
@@ -174,7 +176,7 @@ lithops_executor *lithops_executor_open(const lithops_executor_options *options,
     if (lithops__table_open(&fexec->table, fexec->id, workers, memory_limit(fexec->config), err))
         goto failed;
     lithops__tick_clock_init(&fexec->clock);
-    if (open_compute(fexec, err) != 0) {
+    if (open_compute(fexec, options ? options->worker_command : NULL, err) != 0) {
         lithops__table_close(&fexec->table);
         goto failed;
     }

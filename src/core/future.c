@@ -3,6 +3,7 @@
  * for. */
 #include "base/error.h"
 #include "core/core.h"
+#include "ipc/payload.h"
 #include "value/value.h"
 
 #include <stdlib.h>
@@ -308,4 +309,24 @@ int lithops_futures_bytes(const lithops_futures *futures, size_t index, lithops_
     uint64_t call = 0;
     int rc = find_result(futures, index, &job, &call, err);
     return rc || !job ? rc : result_bytes(job, call, ret_bytes, err);
+}
+
+int lithops_futures_payload(const lithops_futures *futures, size_t index,
+                            lithops_payload *ret_payload, lithops_error *err)
+{
+    struct lithops__job *job = NULL;
+    uint64_t call = 0;
+    int rc = find_result(futures, index, &job, &call, err);
+    if (rc != 0 || !job)
+        return rc;
+    const struct lithops__record *record = lithops__job_record(job, call);
+    return lithops__payload_read(&job->fexec->table.area, lithops__record_content(record),
+                                 record->payload, ret_payload, err);
+}
+
+lithops_bytes lithops_futures_error_data(const lithops_futures *futures, size_t index)
+{
+    uint64_t call = 0;
+    const struct lithops__segment *segment = lithops__futures_find(futures, index, &call);
+    return segment ? lithops__outcome_data(segment->job, call) : (lithops_bytes){NULL, 0};
 }

@@ -2,6 +2,8 @@
 /* Sequences of futures: pieces of jobs, so that a million futures of one map are one segment. */
 #include "core/core.h"
 
+#include <lithops/plugin/runtime.h>
+
 #include <stdlib.h>
 
 lithops_futures *lithops__futures_alloc(size_t segments)
@@ -140,6 +142,48 @@ lithops_futures *lithops_futures_concat(const lithops_futures *a, const lithops_
             lithops__futures_add(futures, segment->job, segment->begin, segment->end);
         }
     return futures;
+}
+
+/* Pieces of segments of `piece`; with `into`, they are added to it. */
+static size_t take_piece(const lithops_futures_piece *piece, lithops_futures *into)
+{
+    size_t count = 0;
+    for (uint64_t at = piece->begin; at < piece->end; count++) {
+        uint64_t call = 0;
+        const struct lithops__segment *segment = lithops__futures_find(piece->futures, at, &call);
+        uint64_t end = call + (piece->end - at);
+        end = end < segment->end ? end : segment->end;
+        if (into)
+            lithops__futures_add(into, segment->job, call, end);
+        at += end - call;
+    }
+    return count;
+}
+
+lithops_futures *lithops_futures_join(const lithops_futures_piece *pieces, size_t count)
+{
+    size_t segments = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!pieces[i].futures || pieces[i].end > pieces[i].futures->size)
+            return NULL;
+        segments += take_piece(&pieces[i], NULL);
+    }
+    lithops_futures *futures = lithops__futures_alloc(segments);
+    for (size_t i = 0; futures && i < count; i++)
+        (void)take_piece(&pieces[i], futures);
+    return futures;
+}
+
+void lithops_futures_seen(const lithops_futures *futures, size_t begin, size_t end, bool result)
+{
+    uint64_t call = 0;
+    const struct lithops__segment *segment;
+    for (uint64_t at = begin;
+         at < end && (segment = lithops__futures_find(futures, at, &call)) != NULL;) {
+        uint64_t last = call + (end - at) < segment->end ? call + (end - at) : segment->end;
+        lithops__job_saw(segment->job, call, last, result);
+        at += last - call;
+    }
 }
 
 size_t lithops_futures_size(const lithops_futures *futures)

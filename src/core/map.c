@@ -280,6 +280,8 @@ static void input_is_done(lithops_future *input, void *user)
     struct lithops__settlement failed = {.error = LITHOPS_ERROR_INIT};
     const lithops_value *value = NULL;
     int rc = lithops_future_value(input, 0, &value, &failed.error);
+    if (rc != 0)
+        failed.data = lithops__outcome_data(input->job, input->index);
     uint16_t deferred = lithops__state_make(LITHOPS__DEFERRED, 0);
     lithops__state *state =
         &lithops__range_states(&fexec->table.area, lithops__job_range(job))[link->index];

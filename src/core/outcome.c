@@ -35,6 +35,15 @@ int lithops__outcome_error(const struct lithops__job *job, uint64_t index, litho
     return error.code;
 }
 
+lithops_bytes lithops__outcome_data(const struct lithops__job *job, uint64_t index)
+{
+    const struct lithops__record *record = lithops__job_record(job, index);
+    if (lithops__state_of(lithops__job_state(job, index)) != LITHOPS__FAILED ||
+        record->payload == 0)
+        return (lithops_bytes){NULL, 0};
+    return lithops__call_error_data(lithops__at(&job->fexec->table.area, record->payload));
+}
+
 lithops_value *lithops__outcome_value(const struct lithops__job *job, uint64_t index,
                                       lithops_error *err)
 {

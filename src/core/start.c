@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "core/core.h"
+#include "function/code.h"
 #include "function/function.h"
 #include "function/image.h"
 #include "ipc/bell.h"
@@ -72,13 +73,34 @@ int lithops__slot_fill(struct lithops__table *table, struct lithops__slot *slot,
     case LITHOPS_STRING:
     case LITHOPS_BYTES:
         bytes = lithops_value_get_bytes(value);
-        slot->content = lithops_value_type(value) == LITHOPS_STRING ? LITHOPS__CONTENT_STRING
-                                                                    : LITHOPS__CONTENT_BYTES;
+        slot->content = (uint64_t)lithops__value_content(value);
         slot->payload = lithops__table_store(table, bytes.ptr, bytes.len);
         return slot->payload ? 0 : fail_space(err);
     default:
         return fill_packed(table, slot, value, err);
     }
+}
+
+static int fill_payload(struct lithops__table *table, struct lithops__slot *slot,
+                        const lithops_payload *payload, lithops_error *err)
+{
+    slot->content = (uint64_t)payload->content;
+    slot->payload = 0;
+    if (payload->content > LITHOPS_CONTENT_PICKLE)
+        return lithops__fail(err, LITHOPS_EUSAGE, "an input has the unknown content %d",
+                             (int)payload->content);
+    if (payload->content == LITHOPS_CONTENT_BOOL)
+        slot->payload = payload->b;
+    else if (payload->content == LITHOPS_CONTENT_INT || payload->content == LITHOPS_CONTENT_DOUBLE)
+        memcpy(&slot->payload, &payload->i, sizeof slot->payload);
+    else if (payload->content > LITHOPS_CONTENT_DOUBLE) {
+        slot->payload = lithops__table_store(table, payload->bytes.ptr, payload->bytes.len);
+        if (!slot->payload) {
+            slot->content = LITHOPS__CONTENT_NULL;
+            return fail_space(err);
+        }
+    }
+    return 0;
 }
 
 /* An array that is taken over as it is. */
@@ -124,10 +146,16 @@ static int store_inputs(struct lithops__table *table, struct lithops__range *ran
         return copy_array(table, range, LITHOPS__INPUT_ITEMS, view.data, view.item_bytes,
                           view.count, err);
     case LITHOPS__LIST_VALUES:
+    case LITHOPS__LIST_PAYLOADS:
         break;
     }
     int rc = make_slots(table, range, view.count, err);
     struct lithops__slot *slots = rc == 0 ? lithops__at(&table->area, range->inputs) : NULL;
+    if (view.kind == LITHOPS__LIST_PAYLOADS) {
+        for (size_t i = 0; rc == 0 && i < view.count; i++)
+            rc = fill_payload(table, &slots[i], (const lithops_payload *)view.data + i, err);
+        return rc;
+    }
     for (size_t i = 0; rc == 0 && i < view.count; i++)
         rc = lithops__slot_fill(table, &slots[i], lithops_value_at(inputs, i), err);
     return rc;
@@ -154,6 +182,8 @@ static uint64_t image_bytes(const lithops_function *function)
 {
     static _Atomic uint64_t program;
     struct stat status;
+    if (function->code)
+        return function->code->len;
     if (function->library)
         return stat(function->library, &status) == 0 ? (uint64_t)status.st_size : 0;
     uint64_t size = atomic_load(&program);
@@ -297,12 +327,11 @@ static int build(lithops_executor *fexec, struct lithops__job_plan *plan, struct
     if (rc == 0)
         rc = lithops__table_function(table, plan->function, &function, err);
     if (rc == 0)
-        rc = lithops__table_new_range(table, count, count ? count : 1, plan->first_state,
+        rc = lithops__table_new_range(table, function, count, count ? count : 1, plan->first_state,
                                       &job->range, err);
     if (rc != 0)
         return rc;
     struct lithops__range *range = lithops__job_range(job);
-    range->function = function;
     job->number = fexec->next_number++;
     set_limits(fexec, job, range, plan);
     rc = plan->inputs ? store_inputs(table, range, plan->inputs, err)
@@ -405,12 +434,12 @@ void lithops__pages_retire(lithops_executor *fexec)
 
 /* ---- single calls ---------------------------------------------------------------------------- */
 
-/* A function of a library may have been freed, and another one opened at its address. */
+/* A function that is not the program's may have been freed, and another one made at its address. */
 static bool is_page_of(const lithops_executor *fexec, const struct lithops__page_ref *page,
                        const lithops_function *function)
 {
     return page->function == function &&
-           (!function->library || !page->job ||
+           ((!function->library && !function->code) || !page->job ||
             lithops__table_is_function(&fexec->table, page->function_index, function));
 }
 
@@ -453,10 +482,10 @@ static int open_page(lithops_executor *fexec, struct lithops__page_ref *page, li
                                      .chunksize = LITHOPS_DEFAULT};
     int rc = lithops__table_function(table, function, &page->function_index, err);
     if (rc == 0)
-        rc = lithops__table_new_range(table, 0, capacity, LITHOPS__PENDING, &job->range, err);
+        rc = lithops__table_new_range(table, page->function_index, 0, capacity, LITHOPS__PENDING,
+                                      &job->range, err);
     if (rc == 0) {
         struct lithops__range *range = lithops__job_range(job);
-        range->function = page->function_index;
         set_limits(fexec, job, range, &plan);
         range->numbers = lithops__heap_alloc(&table->heap, capacity * sizeof(uint32_t));
         rc = range->numbers ? make_slots(table, range, capacity, err) : fail_space(err);

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PROGRESS_MS = 100 };
+enum { PROGRESS_MS = 100, INTERRUPT_MS = 200 };
 
 uint64_t lithops__deadline_ns(int64_t timeout_ms)
 {
@@ -252,6 +252,13 @@ static int sleep_until_over(struct waiter *waiter, struct lithops__progress *pro
             lithops__progress_update(progress, lithops_futures_done(wait->futures));
             until_ns = earlier(until_ns, lithops__now_ns() + PROGRESS_MS * 1000000ull);
         }
+        if (wait->interrupted) {
+            if (wait->interrupted(wait->user)) {
+                rc = lithops__fail(err, LITHOPS_ECANCELED, "the wait was interrupted");
+                break;
+            }
+            until_ns = earlier(until_ns, lithops__now_ns() + INTERRUPT_MS * 1000000ull);
+        }
         if ((rc = look(waiter, err)) == 0)
             lithops__bell_wait_many(waiter->controls, waiter->seen, waiter->control_count,
                                     until_ns);
@@ -335,7 +342,9 @@ int lithops__wait_checked(lithops_executor *fexec, lithops_futures *fs,
                                  .target = target_of(options->return_when, futures->size),
                                  .throw_except = options->throw_except,
                                  .deadline_ns = lithops__deadline_ns(options->timeout_ms),
-                                 .progress = options->show_progressbar};
+                                 .progress = options->show_progressbar,
+                                 .interrupted = options->interrupted,
+                                 .user = options->user};
     rc = lithops__wait(&wait, err);
     for (size_t s = 0; rc == 0 && s < futures->count; s++)
         if (wait.target >= futures->size)

@@ -204,6 +204,9 @@ lithops_function *lithops_function_open(const char *spec_text, lithops_error *er
 void lithops_function_free(lithops_function *function)
 {
     /* One declared with LITHOPS_FUNCTION is no block of ours; it has `run`. */
-    if (function && !function->run)
-        free(function);
+    if (!function || function->run)
+        return;
+    free(function->code);
+    function->magic = 0;
+    free(function);
 }

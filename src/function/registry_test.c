@@ -49,7 +49,7 @@ static void the_first_of_two_wins_and_it_is_told(void **state)
 {
     (void)state;
     static lithops_function again = {
-        LITHOPS_FUNCTION_MAGIC, "own_first", NULL, NULL, NULL, NULL, NULL};
+        LITHOPS_FUNCTION_MAGIC, "own_first", NULL, NULL, NULL, NULL, NULL, NULL};
     records = 0;
     lithops_log_to(LITHOPS_LOG_WARNING, keep_record, NULL);
     lithops_function_register(&again);

@@ -6,13 +6,13 @@
 
 #include <string.h>
 
-size_t lithops__call_error_size(const lithops_error *error)
+size_t lithops__call_error_size(const lithops_error *error, lithops_bytes data)
 {
     return sizeof(struct lithops__call_error) + strlen(error->message) + 1 +
-           strlen(error->traceback) + 1;
+           strlen(error->traceback) + 1 + data.len;
 }
 
-void lithops__call_error_write(void *block, const lithops_error *error)
+void lithops__call_error_write(void *block, const lithops_error *error, lithops_bytes data)
 {
     struct lithops__call_error *head = block;
     char *text = (char *)(head + 1);
@@ -20,9 +20,19 @@ void lithops__call_error_write(void *block, const lithops_error *error)
                                          .signal = error->signal,
                                          .os_errno = error->os_errno,
                                          .message_len = (uint32_t)strlen(error->message),
-                                         .traceback_len = (uint32_t)strlen(error->traceback)};
+                                         .traceback_len = (uint32_t)strlen(error->traceback),
+                                         .data_len = data.len};
     memcpy(text, error->message, head->message_len + 1);
     memcpy(text + head->message_len + 1, error->traceback, head->traceback_len + 1);
+    if (data.len)
+        memcpy(text + head->message_len + 1 + head->traceback_len + 1, data.ptr, data.len);
+}
+
+lithops_bytes lithops__call_error_data(const void *block)
+{
+    const struct lithops__call_error *head = block;
+    const char *text = (const char *)(head + 1);
+    return (lithops_bytes){text + head->message_len + 1 + head->traceback_len + 1, head->data_len};
 }
 
 void lithops__call_error_read(const void *block, lithops_error *ret_error)

@@ -5,9 +5,11 @@
 
 #include <lithops/error.h>
 
-/* Bytes that a struct lithops__call_error with these strings takes. */
-size_t lithops__call_error_size(const lithops_error *error);
-void lithops__call_error_write(void *block, const lithops_error *error);
+/* Bytes that a struct lithops__call_error takes with these strings and data. */
+size_t lithops__call_error_size(const lithops_error *error, lithops_bytes data);
+void lithops__call_error_write(void *block, const lithops_error *error, lithops_bytes data);
 void lithops__call_error_read(const void *block, lithops_error *ret_error);
+/* What the runtime said of it. Borrowed from the block. */
+lithops_bytes lithops__call_error_data(const void *block);
 
 #endif

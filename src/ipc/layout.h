@@ -33,7 +33,7 @@
 
 enum {
     LITHOPS__MAX_WORKERS = 1024,
-    LITHOPS__MAX_FUNCTIONS = 4096,
+    LITHOPS__MAX_FUNCTIONS = 1 << 16,
     LITHOPS__MAX_SPANS = 1 << 20,  /* in the ring at one time */
     LITHOPS__MAX_RANGES = 1 << 20, /* open at one time */
     LITHOPS__PAGE = 1 << 16,       /* unit of a worker's region */
@@ -125,10 +125,12 @@ struct lithops__call_extra {
     uint64_t log_begin, log_end;     /* in the log file of the worker slot */
 };
 
-/* The outcome of a call that failed; strings follow the struct, each NUL-terminated. */
+/* The outcome of a call that failed; strings follow the struct, each NUL-terminated, and then
+ * what the runtime has to say. */
 struct lithops__call_error {
     int32_t code, signal, os_errno;
     uint32_t message_len, traceback_len;
+    uint64_t data_len;
 };
 
 /* One input, where inputs differ in type or length. */
@@ -236,6 +238,9 @@ struct lithops__worker {
 struct lithops__function_slot {
     char name[200];                             /* "square" or "libmath.so:square" */
     lithops__offset library, symbol, signature; /* strings; 0: none. See function/function.h */
+    uint64_t code_id; /* code of a runtime; 0: none. Its slot is used again when no range is left */
+    lithops__offset code;
+    uint64_t code_len;
     _Atomic uint64_t average_ps; /* time of a call, lately, in picoseconds; 0: not known */
     _Atomic uint32_t
         writes; /* its calls write past stdio's buffers: groups of one, to tell whose */

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "value/value.h"
 
+#include <assert.h>
 #include <string.h>
 
 lithops_value *lithops__payload_value(const struct lithops__area *area,
@@ -33,12 +34,33 @@ lithops_value *lithops__payload_value(const struct lithops__area *area,
         return lithops__value_view(LITHOPS_BYTES, bytes);
     case LITHOPS__CONTENT_PACKED:
         return lithops__value_decode(bytes.ptr, bytes.len, err);
+    case LITHOPS__CONTENT_PICKLE:
+        return lithops__value_opaque(LITHOPS_CONTENT_PICKLE, bytes);
     case LITHOPS__CONTENT_GONE:
         lithops__fail(err, LITHOPS_ECLOSED, "the result was released before");
         return NULL;
     default:
-        lithops__fail(err, LITHOPS_ETYPE, "this is a %s, which only Python can read",
-                      content == LITHOPS__CONTENT_PICKLE ? "pickle" : "value of unknown kind");
+        lithops__fail(err, LITHOPS_ETYPE, "this is a value of unknown kind");
         return NULL;
     }
+}
+
+int lithops__payload_read(const struct lithops__area *area, enum lithops__content content,
+                          uint64_t payload, lithops_payload *ret_payload, lithops_error *err)
+{
+    static_assert((int)LITHOPS_CONTENT_PICKLE == (int)LITHOPS__CONTENT_PICKLE &&
+                      (int)LITHOPS_CONTENT_STRING == (int)LITHOPS__CONTENT_STRING,
+                  "the public enum is the first part of this one");
+    if (content == LITHOPS__CONTENT_GONE || (content > LITHOPS__CONTENT_INLINE && payload == 0))
+        return lithops__fail(err, LITHOPS_ECLOSED, "the result was released before");
+    if (content > LITHOPS__CONTENT_PICKLE)
+        return lithops__fail(err, LITHOPS_ETYPE, "this is a value of unknown kind");
+    *ret_payload = (lithops_payload){.content = (lithops_content)content};
+    if (content == LITHOPS__CONTENT_BOOL)
+        ret_payload->b = payload != 0;
+    else if (content <= LITHOPS__CONTENT_INLINE)
+        ret_payload->i = (int64_t)payload; /* a double has the same bits */
+    else
+        ret_payload->bytes = lithops__payload_bytes(area, payload);
+    return 0;
 }

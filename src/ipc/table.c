@@ -8,12 +8,11 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "function/code.h"
 #include "ipc/bell.h"
 #include "ipc/call_error.h"
 #include "ipc/queue.h"
 #include "ipc/region.h"
-
-#include <lithops/function.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +37,8 @@ void lithops__table_close(struct lithops__table *table)
     free(table->ranges);
     free(table->free_ids);
     free(table->retired);
+    free(table->function_uses);
+    free(table->free_functions);
     pthread_mutex_destroy(&table->lock);
     lithops__area_detach(&table->area);
 }
@@ -133,6 +134,20 @@ static int push_id(uint32_t **ids, size_t *count, size_t *capacity, uint32_t id)
     return 0;
 }
 
+/* One range less uses the function. What is no code stays: it is small, and will be used again. */
+static void release_function(struct lithops__table *table, uint32_t index)
+{
+    struct lithops__function_slot *slot = &table->area.functions[index];
+    if (--table->function_uses[index] > 0 || slot->code_id == 0)
+        return;
+    lithops__heap_free(&table->heap, slot->code);
+    lithops__heap_free(&table->heap, slot->symbol);
+    slot->code_id = 0;
+    slot->symbol = 0;
+    (void)push_id(&table->free_functions, &table->free_function_count,
+                  &table->free_function_capacity, index);
+}
+
 size_t lithops__table_reclaim(struct lithops__table *table)
 {
     size_t kept = 0, looked_at = 0;
@@ -147,6 +162,7 @@ size_t lithops__table_reclaim(struct lithops__table *table)
             continue;
         }
         free_calls(table, &table->area.ranges[id]);
+        release_function(table, table->area.ranges[id].function);
         (void)push_id(&table->free_ids, &table->free_count, &table->free_capacity, id);
     }
     table->retired_count = kept;
@@ -189,16 +205,21 @@ static int take_id(struct lithops__table *table, uint32_t *ret_id)
     return 0;
 }
 
-int lithops__table_new_range(struct lithops__table *table, uint64_t count, uint64_t capacity,
-                             unsigned first_state, uint32_t *ret_range, lithops_error *err)
+int lithops__table_new_range(struct lithops__table *table, uint32_t function, uint64_t count,
+                             uint64_t capacity, unsigned first_state, uint32_t *ret_range,
+                             lithops_error *err)
 {
     uint32_t id;
-    if (take_id(table, &id) != 0)
+    table->function_uses[function]++;
+    if (take_id(table, &id) != 0) {
+        release_function(table, function);
         return lithops__fail(err, LITHOPS_ENOSPACE, "a million jobs are open: clean some");
+    }
     uint64_t per_call = sizeof(struct lithops__record) + sizeof(uint32_t) + sizeof(lithops__state);
     lithops__offset block = lithops__heap_alloc(&table->heap, capacity * per_call);
     if (!block) {
         (void)push_id(&table->free_ids, &table->free_count, &table->free_capacity, id);
+        release_function(table, function);
         return lithops__fail(err, LITHOPS_ENOSPACE,
                              "no shared memory left for %llu calls: release or clean results, or "
                              "raise localhost.shared_memory",
@@ -206,6 +227,7 @@ int lithops__table_new_range(struct lithops__table *table, uint64_t count, uint6
     }
     struct lithops__range *range = &table->area.ranges[id];
     memset((char *)range + sizeof range->generation, 0, sizeof *range - sizeof range->generation);
+    range->function = function;
     range->capacity = capacity;
     atomic_store(&range->count, count);
     range->records = block;
@@ -284,9 +306,11 @@ static void settle_record(struct lithops__table *table, const struct lithops__ra
     record->payload = 0;
     if (error->code != LITHOPS_ECANCELED) {
         content = LITHOPS__CONTENT_ERROR;
-        record->payload = lithops__heap_alloc(&table->heap, lithops__call_error_size(error));
+        record->payload =
+            lithops__heap_alloc(&table->heap, lithops__call_error_size(error, settlement->data));
         if (record->payload)
-            lithops__call_error_write(lithops__at(&table->area, record->payload), error);
+            lithops__call_error_write(lithops__at(&table->area, record->payload), error,
+                                      settlement->data);
     }
     record->start_and_content = settlement->start << 8 | content;
     record->end = settlement->start ? lithops__ticks() - table->area.control->epoch_ticks : 0;
@@ -344,37 +368,103 @@ static lithops__offset store_string(struct lithops__table *table, const char *s)
     return s ? lithops__table_store(table, s, strlen(s) + 1) : 0;
 }
 
+/* Code is found by its number alone. */
+static bool is_code(const struct lithops__table *table, uint64_t index,
+                    const struct lithops_function_code *code)
+{
+    return index < table->function_count && table->area.functions[index].code_id == code->id;
+}
+
 bool lithops__table_is_function(const struct lithops__table *table, uint32_t index,
                                 const lithops_function *function)
 {
     const struct lithops__area *area = &table->area;
     const struct lithops__function_slot *slot = &area->functions[index];
-    return same_string(area, slot->symbol, function->symbol) &&
+    if (function->code)
+        return is_code(table, index, function->code);
+    return slot->code_id == 0 && same_string(area, slot->symbol, function->symbol) &&
            same_string(area, slot->library, function->library) &&
            same_string(area, slot->signature, function->signature);
+}
+
+/* A slot that is free, or a new one. */
+static int take_function(struct lithops__table *table, uint32_t *ret_index, lithops_error *err)
+{
+    if (table->free_function_count > 0) {
+        *ret_index = table->free_functions[--table->free_function_count];
+        return 0;
+    }
+    if (table->function_count == LITHOPS__MAX_FUNCTIONS)
+        return lithops__fail(err, LITHOPS_ENOSPACE,
+                             "the jobs of an executor call at most %d different functions: clean "
+                             "some",
+                             LITHOPS__MAX_FUNCTIONS);
+    if (table->function_count == table->function_capacity) {
+        size_t capacity = table->function_capacity ? table->function_capacity * 2 : 16;
+        uint32_t *more = realloc(table->function_uses, capacity * sizeof *more);
+        if (!more)
+            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        table->function_uses = more;
+        table->function_capacity = capacity;
+    }
+    *ret_index = table->function_count++;
+    return 0;
+}
+
+static int enter_function(struct lithops__table *table, const lithops_function *function,
+                          uint32_t index, lithops_error *err)
+{
+    struct lithops__function_slot *slot = &table->area.functions[index];
+    table->function_uses[index] = 0;
+    memset(slot, 0, sizeof *slot);
+    snprintf(slot->name, sizeof slot->name, "%s", function->name);
+    slot->library = store_string(table, function->library);
+    slot->symbol = store_string(table, function->symbol);
+    slot->signature = store_string(table, function->signature);
+    if (function->code) {
+        slot->code = lithops__table_store(table, function->code->bytes, function->code->len);
+        slot->code_len = function->code->len;
+    }
+    if (slot->symbol && (!function->library || slot->library) &&
+        (!function->signature || slot->signature) && (!function->code || slot->code)) {
+        if (function->code)
+            slot->code_id = function->code->id;
+        return 0;
+    }
+    lithops__heap_free(&table->heap, slot->library);
+    lithops__heap_free(&table->heap, slot->symbol);
+    lithops__heap_free(&table->heap, slot->signature);
+    lithops__heap_free(&table->heap, slot->code);
+    memset(slot, 0, sizeof *slot);
+    (void)push_id(&table->free_functions, &table->free_function_count,
+                  &table->free_function_capacity, index);
+    return lithops__fail(err, LITHOPS_ENOSPACE,
+                         "no shared memory left for function '%s': release or clean results, or "
+                         "raise localhost.shared_memory",
+                         function->name);
 }
 
 int lithops__table_function(struct lithops__table *table, const lithops_function *function,
                             uint32_t *ret_index, lithops_error *err)
 {
-    struct lithops__area *area = &table->area;
-    for (uint32_t i = 0; i < table->function_count; i++)
-        if (lithops__table_is_function(table, i, function)) {
-            *ret_index = i;
+    struct lithops_function_code *code = function->code;
+    if (code) {
+        size_t hint = atomic_load_explicit(&code->hint, memory_order_relaxed);
+        if (is_code(table, hint, code)) {
+            *ret_index = (uint32_t)hint;
             return 0;
         }
-    if (table->function_count == LITHOPS__MAX_FUNCTIONS)
-        return lithops__fail(err, LITHOPS_ENOSPACE,
-                             "an executor calls at most %d different functions",
-                             LITHOPS__MAX_FUNCTIONS);
-    struct lithops__function_slot *slot = &area->functions[table->function_count];
-    snprintf(slot->name, sizeof slot->name, "%s", function->name);
-    slot->library = store_string(table, function->library);
-    slot->symbol = store_string(table, function->symbol);
-    slot->signature = store_string(table, function->signature);
-    if (!slot->symbol || (function->library && !slot->library) ||
-        (function->signature && !slot->signature))
-        return lithops__fail(err, LITHOPS_ENOSPACE, "no shared memory left");
-    *ret_index = table->function_count++;
-    return 0;
+    } else {
+        for (uint32_t i = 0; i < table->function_count; i++)
+            if (lithops__table_is_function(table, i, function)) {
+                *ret_index = i;
+                return 0;
+            }
+    }
+    int rc = take_function(table, ret_index, err);
+    if (rc == 0)
+        rc = enter_function(table, function, *ret_index, err);
+    if (rc == 0 && code)
+        atomic_store_explicit(&code->hint, *ret_index, memory_order_relaxed);
+    return rc;
 }

@@ -26,17 +26,23 @@ struct lithops__table {
     size_t free_count, free_capacity;
     uint32_t *retired; /* free as soon as no worker looks at them */
     size_t retired_count, retired_capacity;
-    uint32_t function_count;
+    uint32_t function_count; /* slots that were used at least once */
+    uint32_t *function_uses; /* ranges per slot */
+    size_t function_capacity;
+    uint32_t *free_functions; /* slots of code that no range uses any more, and of no code */
+    size_t free_function_count, free_function_capacity;
 };
 
 int lithops__table_open(struct lithops__table *table, const char *executor_id, uint32_t max_workers,
                         uint64_t memory_limit, lithops_error *err);
 void lithops__table_close(struct lithops__table *table);
 
-/* [L] A range of `capacity` calls, of which `count` exist; all PENDING (or `first_state`). The
- * caller fills the rest of the struct before it offers them. LITHOPS_ENOSPACE. */
-int lithops__table_new_range(struct lithops__table *table, uint64_t count, uint64_t capacity,
-                             unsigned first_state, uint32_t *ret_range, lithops_error *err);
+/* [L] A range of `capacity` calls of a function, of which `count` exist; all PENDING (or
+ * `first_state`). The caller fills the rest of the struct before it offers them.
+ * LITHOPS_ENOSPACE; then code that no range uses is forgotten. */
+int lithops__table_new_range(struct lithops__table *table, uint32_t function, uint64_t count,
+                             uint64_t capacity, unsigned first_state, uint32_t *ret_range,
+                             lithops_error *err);
 /* [L] The caller has filled the struct: workers may come upon the range from now on. */
 void lithops__table_publish_range(struct lithops__table *table, uint32_t range);
 /* [L] The job is gone: free the range, its inputs and results, as soon as no worker looks. All its
@@ -56,6 +62,7 @@ void lithops__table_close_open(struct lithops__table *table, uint32_t range);
 /* An outcome that comes from the client and not from a worker. */
 struct lithops__settlement {
     lithops_error error;                     /* LITHOPS_ECANCELED: CANCELED, else FAILED */
+    lithops_bytes data;                      /* of the runtime */
     uint64_t start;                          /* ticks since the epoch; 0: was not started */
     const struct lithops__call_extra *extra; /* may be NULL */
 };

@@ -91,11 +91,27 @@ lithops_value *lithops_range(int64_t start, int64_t end)
     return &list->head;
 }
 
+lithops_value *lithops_payloads(const lithops_payload *payloads, size_t count)
+{
+    return list_over(LITHOPS__LIST_PAYLOADS, payloads, count, sizeof *payloads);
+}
+
 lithops_value *lithops_objects(lithops_value *list)
 {
     if (lithops_value_type(list) == LITHOPS_LIST)
         list->is_objects = true;
     return list;
+}
+
+/* Items that lithops_value_at() has made of payloads may have made terminated copies of strings. */
+static void free_copies(const struct list *list, size_t block)
+{
+    size_t first = block * BLOCK_ITEMS;
+    if (list->kind != LITHOPS__LIST_PAYLOADS || !list->blocks[block])
+        return;
+    for (size_t i = 0; i < BLOCK_ITEMS && first + i < list->count; i++)
+        if (list->blocks[block][i].head.is_view)
+            free(list->blocks[block][i].view.terminated);
 }
 
 void lithops__list_deinit(struct list *list)
@@ -105,8 +121,10 @@ void lithops__list_deinit(struct list *list)
             lithops__value_destroy(list->items[i]);
         free(list->items);
     } else if (list->blocks) {
-        for (size_t i = 0; i <= (list->count - 1) / BLOCK_ITEMS; i++)
+        for (size_t i = 0; i <= (list->count - 1) / BLOCK_ITEMS; i++) {
+            free_copies(list, i);
             free(list->blocks[i]);
+        }
         free(list->blocks);
     }
 }
@@ -149,15 +167,19 @@ int lithops_value_append(lithops_value *value, lithops_value *item)
 
 lithops_value *lithops__list_copy(const struct list *list)
 {
-    size_t bytes = list->count * list->item_bytes; /* 0 for values and ranges */
-    struct list *copy = list_new(list->kind, bytes);
+    bool by_item = list->kind == LITHOPS__LIST_VALUES || list->kind == LITHOPS__LIST_PAYLOADS;
+    size_t bytes = by_item ? 0 : list->count * list->item_bytes; /* 0 for ranges too */
+    struct list *copy = list_new(by_item ? LITHOPS__LIST_VALUES : list->kind, bytes);
     if (!copy)
         return NULL;
     copy->head.is_objects = list->head.is_objects;
-    if (list->kind == LITHOPS__LIST_VALUES) {
+    if (by_item) {
         bool failed = lithops__list_reserve(copy, list->count) != 0;
-        for (size_t i = 0; i < list->count && !failed; i++)
-            failed = lithops_value_append(&copy->head, lithops_value_copy(list->items[i])) != 0;
+        for (size_t i = 0; i < list->count && !failed; i++) {
+            union list_item scratch;
+            const lithops_value *item = lithops__list_item(list, i, &scratch);
+            failed = lithops_value_append(&copy->head, lithops_value_copy(item)) != 0;
+        }
         if (!failed)
             return &copy->head;
         lithops_value_free(&copy->head);
@@ -174,10 +196,31 @@ lithops_value *lithops__list_copy(const struct list *list)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+static void make_payload_item(const lithops_payload *payload, struct lithops_value head,
+                              union list_item *item)
+{
+    static const lithops_type types[] = {LITHOPS_NULL, LITHOPS_BOOL, LITHOPS_INT, LITHOPS_DOUBLE,
+                                         LITHOPS_STRING};
+    head.type = (uint8_t)(payload->content <= LITHOPS_CONTENT_STRING ? types[payload->content]
+                                                                     : LITHOPS_BYTES);
+    if (payload->content > LITHOPS_CONTENT_BYTES)
+        head.opaque = (uint8_t)payload->content;
+    head.is_view = payload->content > LITHOPS_CONTENT_DOUBLE;
+    if (head.is_view)
+        item->view = (struct text_view){
+            {head, payload->bytes.len ? payload->bytes.ptr : "", payload->bytes.len}, NULL};
+    else if (payload->content == LITHOPS_CONTENT_BOOL)
+        item->scalar = (struct scalar){head, {.b = payload->b}};
+    else
+        item->scalar = (struct scalar){head, {.i = payload->i}}; /* a double has the same bits */
+}
+
 static const lithops_value *make_item(const struct list *list, size_t index, union list_item *item)
 {
     struct lithops_value head = {.parent = (lithops_value *)&list->head};
-    if (list->kind == LITHOPS__LIST_ITEMS) {
+    if (list->kind == LITHOPS__LIST_PAYLOADS) {
+        make_payload_item((const lithops_payload *)list->data + index, head, item);
+    } else if (list->kind == LITHOPS__LIST_ITEMS) {
         head.type = LITHOPS_BYTES;
         item->text = (struct text){head, (const char *)list->data + index * list->item_bytes,
                                    list->item_bytes};

@@ -27,6 +27,7 @@ struct lithops_value {
     bool is_view;    /* of a string or bytes: struct text_view */
     bool is_objects; /* of a list: marked by lithops_objects() */
     uint16_t levels; /* lists and maps inside each other, this one included; 0 for the others */
+    uint8_t opaque;  /* of bytes: LITHOPS_CONTENT_PACKED or _PICKLE, else 0 */
     struct lithops_value *parent;
 };
 
@@ -50,10 +51,11 @@ struct text_view {
     char *terminated; /* made on first use by any thread, hence accessed atomically */
 };
 
-union list_item { /* an item of a list of ints, doubles, items, or of a range */
+union list_item { /* an item of a list over an array, or of a range */
     struct lithops_value head;
     struct scalar scalar;
     struct text text;
+    struct text_view view; /* of a payload */
 };
 
 struct list {

@@ -5,6 +5,7 @@
  * tree.h. Joining two values (lithops__value_attach) is the one place where a tree grows and the
  * one place that has to be right: it keeps every tree a tree, with one owner for each value and a
  * bounded depth, so that everything else may recurse without a thought. */
+#include "base/error.h"
 #include "value/tree.h"
 
 #include <stdlib.h>
@@ -103,6 +104,65 @@ lithops_value *lithops__value_view(lithops_type type, lithops_bytes content)
     return &view->text.head;
 }
 
+lithops_value *lithops__value_opaque(lithops_content content, lithops_bytes bytes)
+{
+    lithops_value *value = lithops__value_view(LITHOPS_BYTES, bytes);
+    if (value)
+        value->opaque = (uint8_t)content;
+    return value;
+}
+
+lithops_content lithops__value_content(const lithops_value *value)
+{
+    if (value->opaque)
+        return (lithops_content)value->opaque;
+    return value->type == LITHOPS_STRING ? LITHOPS_CONTENT_STRING : LITHOPS_CONTENT_BYTES;
+}
+
+lithops_value *lithops_value_from_packed(lithops_bytes packed, lithops_error *err)
+{
+    return lithops__value_decode(packed.ptr, packed.len, err);
+}
+
+int lithops_value_to_packed(const lithops_value *value, void **ret_bytes, size_t *ret_len,
+                            lithops_error *err)
+{
+    struct lithops__buffer buffer = LITHOPS__BUFFER_INIT;
+    int rc = lithops__value_encode(value, &buffer, err);
+    if (rc == 0) {
+        *ret_len = buffer.len;
+        *ret_bytes = lithops__buffer_steal(&buffer);
+        if (!*ret_bytes)
+            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    }
+    lithops__buffer_deinit(&buffer);
+    return rc;
+}
+
+lithops_value *lithops_payload_value(const lithops_payload *payload)
+{
+    if (!payload)
+        return NULL;
+    switch (payload->content) {
+    case LITHOPS_CONTENT_NULL:
+        return lithops_value_null();
+    case LITHOPS_CONTENT_BOOL:
+        return lithops_value_bool(payload->b);
+    case LITHOPS_CONTENT_INT:
+        return lithops_value_int(payload->i);
+    case LITHOPS_CONTENT_DOUBLE:
+        return lithops_value_double(payload->d);
+    case LITHOPS_CONTENT_STRING:
+        return lithops__value_view(LITHOPS_STRING, payload->bytes);
+    case LITHOPS_CONTENT_BYTES:
+        return lithops__value_view(LITHOPS_BYTES, payload->bytes);
+    case LITHOPS_CONTENT_PACKED:
+    case LITHOPS_CONTENT_PICKLE:
+        return lithops__value_opaque(payload->content, payload->bytes);
+    }
+    return NULL;
+}
+
 /* ---- ownership ------------------------------------------------------------------------------- */
 
 int lithops__value_attach(lithops_value *container, lithops_value *item)
@@ -155,6 +215,14 @@ void lithops_value_free(lithops_value *value)
         lithops__value_destroy(value);
 }
 
+static lithops_value *text_copy(const struct text *text)
+{
+    lithops_value *copy = lithops__text_new((lithops_type)text->head.type, text->ptr, text->len);
+    if (copy)
+        copy->opaque = text->head.opaque;
+    return copy;
+}
+
 lithops_value *lithops_value_copy(const lithops_value *value)
 {
     if (!value)
@@ -167,13 +235,15 @@ lithops_value *lithops_value_copy(const lithops_value *value)
         return lithops_value_double(((const struct scalar *)value)->as.d);
     case LITHOPS_STRING:
     case LITHOPS_BYTES:
-        return lithops__text_new((lithops_type)value->type, text->ptr, text->len);
+        return text_copy(text);
     case LITHOPS_LIST:
         return lithops__list_copy((const struct list *)value);
     case LITHOPS_MAP:
         return lithops__map_copy((const struct map *)value);
     default:
-        return (lithops_value *)value; /* null and bool are constants */
+        return value->type == LITHOPS_BOOL
+                   ? lithops_value_bool(((const struct scalar *)value)->as.b)
+                   : lithops_value_null();
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 
+#include <lithops/plugin/runtime.h>
 #include <lithops/value.h>
 
 /* MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md): str for strings, bin for
@@ -23,13 +24,21 @@ lithops_value *lithops__value_decode(const void *data, size_t len, lithops_error
  * checked: it comes from a value. NULL when memory is out, or for another type. */
 lithops_value *lithops__value_view(lithops_type type, lithops_bytes content);
 
+/* Bytes that the engine carries and does not read: LITHOPS_CONTENT_PACKED or LITHOPS_CONTENT_PICKLE
+ * (see <lithops/plugin/runtime.h>). To everybody who does not ask they are of type LITHOPS_BYTES.
+ */
+lithops_value *lithops__value_opaque(lithops_content content, lithops_bytes bytes);
+/* What a value of type LITHOPS_STRING or LITHOPS_BYTES is. */
+lithops_content lithops__value_content(const lithops_value *value);
+
 /* How a list stores its items: the engine passes arrays on without making items. */
 enum lithops__list_kind {
-    LITHOPS__LIST_VALUES,  /* one lithops_value per item */
-    LITHOPS__LIST_INTS,    /* data: const int64_t * */
-    LITHOPS__LIST_DOUBLES, /* data: const double * */
-    LITHOPS__LIST_ITEMS,   /* data: bytes, item_bytes each */
-    LITHOPS__LIST_RANGE,   /* start, start + 1, ... */
+    LITHOPS__LIST_VALUES,   /* one lithops_value per item */
+    LITHOPS__LIST_INTS,     /* data: const int64_t * */
+    LITHOPS__LIST_DOUBLES,  /* data: const double * */
+    LITHOPS__LIST_ITEMS,    /* data: bytes, item_bytes each */
+    LITHOPS__LIST_RANGE,    /* start, start + 1, ... */
+    LITHOPS__LIST_PAYLOADS, /* data: const lithops_payload * */
 };
 struct lithops__list_view {
     enum lithops__list_kind kind;

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "worker/worker.h"
 
+#include <lithops/plugin/runtime.h>
+
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,13 +39,15 @@ static const _Atomic uint32_t *make_mark(void)
     return mark;
 }
 
-static int worker_main(const char *slot_text)
+int lithops_worker_main(const char *argument)
 {
     static struct lithops__worker_process process;
     lithops_error err = LITHOPS_ERROR_INIT;
-    char *end;
-    unsigned long slot = strtoul(slot_text, &end, 10);
-    if (lithops__area_attach(&process.area, LITHOPS__WORKER_AREA_FD, &err) != 0 || *end ||
+    const size_t prefix = sizeof LITHOPS__WORKER_ARGUMENT - 1;
+    const bool is_one = argument && strncmp(argument, LITHOPS__WORKER_ARGUMENT, prefix) == 0;
+    char *end = NULL;
+    unsigned long slot = is_one ? strtoul(argument + prefix, &end, 10) : 0;
+    if (!is_one || *end || lithops__area_attach(&process.area, LITHOPS__WORKER_AREA_FD, &err) ||
         slot >= process.area.control->max_workers) {
         fprintf(stderr, "lithops: %s is for worker processes, which Lithops starts itself\n",
                 LITHOPS__WORKER_ARGUMENT);
@@ -76,5 +80,5 @@ void lithops_init(int *argc, char ***argv)
     atomic_store(&initialized, true);
     const size_t prefix = sizeof LITHOPS__WORKER_ARGUMENT - 1;
     if (argc && argv && *argc == 2 && strncmp((*argv)[1], LITHOPS__WORKER_ARGUMENT, prefix) == 0)
-        _exit(worker_main((*argv)[1] + prefix));
+        _exit(lithops_worker_main((*argv)[1]));
 }

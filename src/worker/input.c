@@ -81,6 +81,42 @@ const lithops_value *lithops_call_input(lithops_call *call)
     return call->input;
 }
 
+int lithops_call_payload(lithops_call *call, lithops_payload *ret_payload)
+{
+    if (!call->input_known)
+        lithops__call_find_input(call);
+    *ret_payload = (lithops_payload){.content = LITHOPS_CONTENT_NULL};
+    if (call->input_content == LITHOPS__CONTENT_GATE)
+        return 0;
+    if (call->range->input_kind == LITHOPS__INPUT_ITEMS) {
+        ret_payload->content = LITHOPS_CONTENT_BYTES;
+        ret_payload->bytes = lithops_call_bytes(call);
+        return 0;
+    }
+    int rc = lithops__payload_read(&call->process->area, call->input_content, call->input_payload,
+                                   ret_payload, &call->error);
+    call->used |= rc != 0;
+    return rc;
+}
+
+static const struct lithops__function_slot *function_of(const lithops_call *call)
+{
+    return &call->process->area.functions[call->range->function];
+}
+
+lithops_bytes lithops_call_code(lithops_call *call)
+{
+    const struct lithops__function_slot *slot = function_of(call);
+    if (!slot->code_id)
+        return (lithops_bytes){NULL, 0};
+    return (lithops_bytes){lithops__at(&call->process->area, slot->code), slot->code_len};
+}
+
+uint64_t lithops_call_code_id(lithops_call *call)
+{
+    return function_of(call)->code_id;
+}
+
 const lithops_value *lithops_call_extra_args(lithops_call *call)
 {
     return call->job->extra_args;

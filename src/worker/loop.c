@@ -44,13 +44,20 @@ struct visit {
 static void store_error(lithops_call *call)
 {
     struct lithops__region *region = &call->process->region;
-    size_t len = lithops__call_error_size(&call->error);
+    lithops_bytes data = {call->error_data, call->error_data_len};
+    size_t len = lithops__call_error_size(&call->error, data);
     call->pending = lithops__region_alloc(region, len);
+    if (!call->pending && data.len) {
+        data.len = 0;
+        len = lithops__call_error_size(&call->error, data);
+        call->pending = lithops__region_alloc(region, len);
+    }
     call->result_content = LITHOPS__CONTENT_ERROR;
     call->result_payload = call->pending;
     call->pending_len = len;
     if (call->pending)
-        lithops__call_error_write(lithops__at(&call->process->area, call->pending), &call->error);
+        lithops__call_error_write(lithops__at(&call->process->area, call->pending), &call->error,
+                                  data);
 }
 
 /* Run the function and leave its outcome in `call`. */

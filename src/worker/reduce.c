@@ -35,8 +35,10 @@ static int fail_like(lithops_call *call, const struct lithops__area *area,
         lithops__fail(&call->error, LITHOPS_ECALL,
                       "the map call failed, and there was no shared "
                       "memory left to say why");
-    else
+    else {
         lithops__call_error_read(lithops__at(area, record->payload), &call->error);
+        lithops__call_keep_data(call, lithops__call_error_data(lithops__at(area, record->payload)));
+    }
     lithops__error_prefix(&call->error, "map call %llu", (unsigned long long)index);
     return call->error.code;
 }
@@ -77,6 +79,18 @@ int lithops_call_next_value(lithops_call *call, const lithops_value **ret_value)
     }
     *ret_value = call->item;
     return 1;
+}
+
+int lithops_call_next_payload(lithops_call *call, lithops_payload *ret_payload)
+{
+    const struct lithops__record *record = NULL;
+    int rc = next_record(call, &record);
+    if (rc != 1 || !record)
+        return rc;
+    rc = lithops__payload_read(&call->process->area, lithops__record_content(record),
+                               record->payload, ret_payload, &call->error);
+    call->results_failed |= rc != 0;
+    return rc ? rc : 1;
 }
 
 int lithops_call_next_bytes(lithops_call *call, lithops_bytes *ret_bytes)

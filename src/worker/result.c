@@ -7,8 +7,9 @@
 #include "value/value.h"
 #include "worker/worker.h"
 
-#include <lithops/executor.h>
+#include <lithops/plugin/runtime.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 void lithops__call_drop_result(lithops_call *call)
@@ -29,6 +30,9 @@ void lithops__call_clear(lithops_call *call)
     call->stream = NULL;
     call->next_result = 0;
     call->results_failed = false;
+    free(call->error_data);
+    call->error_data = NULL;
+    call->error_data_len = 0;
     call->error.code = 0;
     call->error.message[0] = call->error.traceback[0] = '\0';
     call->used = false;
@@ -89,20 +93,39 @@ static int return_copy(lithops_call *call, enum lithops__content content, const 
     return 0;
 }
 
-int lithops_return_bytes(lithops_call *call, const void *ptr, size_t len)
+static int return_text(lithops_call *call, enum lithops__content content, const void *ptr,
+                       size_t len)
 {
     if (call->pending && ptr == lithops__at(&call->process->area, call->pending)) {
         if (len > call->pending_len)
             return fail(call, LITHOPS_EUSAGE,
                         "the result is longer than lithops_call_alloc() gave");
         call->pending_len = len;
-        call->result_content = LITHOPS__CONTENT_BYTES;
+        call->result_content = content;
         call->result_payload = call->pending;
         return 0;
     }
     if (!ptr && len > 0)
         return fail(call, LITHOPS_EUSAGE, "the result's bytes are NULL");
-    return return_copy(call, LITHOPS__CONTENT_BYTES, ptr, len);
+    return return_copy(call, content, ptr, len);
+}
+
+int lithops_return_bytes(lithops_call *call, const void *ptr, size_t len)
+{
+    return return_text(call, LITHOPS__CONTENT_BYTES, ptr, len);
+}
+
+int lithops_return_payload(lithops_call *call, const lithops_payload *payload)
+{
+    if (!payload || payload->content > LITHOPS_CONTENT_PICKLE)
+        return fail(call, LITHOPS_EUSAGE, "the result is no payload");
+    const enum lithops__content content = (enum lithops__content)payload->content;
+    if (payload->content > LITHOPS_CONTENT_DOUBLE)
+        return return_text(call, content, payload->bytes.ptr, payload->bytes.len);
+    if (payload->content == LITHOPS_CONTENT_BOOL)
+        return set_inline(call, content, payload->b);
+    return set_inline(call, content,
+                      payload->content == LITHOPS_CONTENT_NULL ? 0 : (uint64_t)payload->i);
 }
 
 static int return_packed(lithops_call *call, const lithops_value *value)
@@ -141,7 +164,8 @@ static int return_borrowed(lithops_call *call, const lithops_value *value)
         return return_copy(call, LITHOPS__CONTENT_STRING, bytes.ptr, bytes.len);
     case LITHOPS_BYTES:
         bytes = lithops_value_get_bytes(value);
-        return return_copy(call, LITHOPS__CONTENT_BYTES, bytes.ptr, bytes.len);
+        return return_copy(call, (enum lithops__content)lithops__value_content(value), bytes.ptr,
+                           bytes.len);
     default:
         return return_packed(call, value);
     }
@@ -187,6 +211,26 @@ int lithops_fail(lithops_call *call, const char *format, ...)
     va_end(args);
     call->used = true;
     return LITHOPS_ECALL;
+}
+
+void lithops__call_keep_data(lithops_call *call, lithops_bytes data)
+{
+    free(call->error_data);
+    call->error_data = data.len ? malloc(data.len) : NULL;
+    call->error_data_len = call->error_data ? data.len : 0;
+    if (call->error_data)
+        memcpy(call->error_data, data.ptr, data.len);
+}
+
+int lithops_fail_data(lithops_call *call, const lithops_error *err, lithops_bytes data)
+{
+    lithops__call_keep_data(call, data);
+    return lithops_fail_error(call, err);
+}
+
+const lithops_error *lithops_call_error(const lithops_call *call)
+{
+    return &call->error;
 }
 
 int lithops_fail_error(lithops_call *call, const lithops_error *err)

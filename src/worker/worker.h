@@ -93,6 +93,8 @@ struct lithops_call {
     uint64_t next_result; /* of a reducer */
     bool results_failed;  /* a reducer met a map call that has failed: it fails too */
     lithops_error error;
+    void *error_data; /* what the runtime says of it; from malloc() */
+    size_t error_data_len;
 };
 
 /* loop.c */
@@ -111,6 +113,8 @@ void lithops__job_load(struct lithops__job_context *job, const struct lithops__a
 /* call.c: what the loop needs of a call */
 void lithops__call_find_input(lithops_call *call);
 void lithops__call_clear(lithops_call *call);
+/* Copy what a runtime says of the call's error; nothing when memory is out. */
+void lithops__call_keep_data(lithops_call *call, lithops_bytes data);
 /* Drop a result that was given before. */
 void lithops__call_drop_result(lithops_call *call);
 

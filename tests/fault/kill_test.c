@@ -268,8 +268,16 @@ static void *kill_workers(void *user)
 /* ---- jobs
  * ----------------------------------------------------------------------------------------- */
 
-static const lithops_wait_options within_limit = {
-    sizeof(lithops_wait_options), false, LITHOPS_ALL, false, HANG_MS, 64, LITHOPS_DEFAULT, false};
+static const lithops_wait_options within_limit = {sizeof(lithops_wait_options),
+                                                  false,
+                                                  LITHOPS_ALL,
+                                                  false,
+                                                  HANG_MS,
+                                                  64,
+                                                  LITHOPS_DEFAULT,
+                                                  false,
+                                                  NULL,
+                                                  NULL};
 
 static bool is_right_blob(lithops_future *future, int64_t number)
 {

@@ -77,7 +77,8 @@ static int start_process(struct lithops__pool *pool, uint32_t slot, lithops_erro
     pid_t pid;
     int pidfd;
     pthread_mutex_unlock(&pool->table->lock);
-    int rc = lithops__spawn_worker(&pool->table->area, slot, process->log_fd, &pid, &pidfd, err);
+    int rc = lithops__spawn_worker(&pool->table->area, slot, process->log_fd, pool->command, &pid,
+                                   &pidfd, err);
     pthread_mutex_lock(&pool->table->lock);
     if (rc != 0) {
         atomic_store(&line->state, LITHOPS__WORKER_NONE);
@@ -416,10 +417,41 @@ static uint32_t localhost_workers(const struct lithops__config *config)
     return count > LITHOPS__MAX_WORKERS ? LITHOPS__MAX_WORKERS : count;
 }
 
-static int localhost_open(void *state, struct lithops__table *table,
-                          const struct lithops__config *config, lithops_error *err)
+/* The words and their strings in one block. */
+static char **copy_command(const char *const *command, lithops_error *err)
 {
+    size_t count = 0, bytes = 0;
+    for (; command[count]; count++)
+        bytes += strlen(command[count]) + 1;
+    if (count == 0 || count > LITHOPS__MOST_COMMAND) {
+        lithops__fail(err, LITHOPS_EUSAGE, "worker_command has %zu words: 1 to %d are needed",
+                      count, LITHOPS__MOST_COMMAND);
+        return NULL;
+    }
+    char **copy = malloc((count + 1) * sizeof *copy + bytes);
+    if (!copy) {
+        lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        return NULL;
+    }
+    char *text = (char *)(copy + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(command[i]) + 1;
+        copy[i] = memcpy(text, command[i], len);
+        text += len;
+    }
+    copy[count] = NULL;
+    return copy;
+}
+
+static int localhost_open(void *state, struct lithops__table *table,
+                          const struct lithops__config *config, const char *const *worker_command,
+                          lithops_error *err)
+{
+    lithops_error own = LITHOPS_ERROR_INIT;
+    err = err ? err : &own;
     struct lithops__pool *pool = state;
+    if (worker_command && !(pool->command = copy_command(worker_command, err)))
+        return err->code;
     struct lithops__control *control = table->area.control;
     pool->table = table;
     pool->count = control->max_workers;
@@ -430,8 +462,10 @@ static int localhost_open(void *state, struct lithops__table *table,
         control->spin_ticks = (uint64_t)lithops__config_int(config, "localhost", "spin_us") *
                               control->ticks_per_ms / 1000;
     pool->slots = calloc(pool->count, sizeof *pool->slots);
-    if (!pool->slots)
-        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (!pool->slots) {
+        lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        goto failed;
+    }
     for (uint32_t slot = 0; slot < pool->count; slot++)
         pool->slots[slot].log_fd = -1;
     pool->event_fd = lithops__high_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -451,7 +485,8 @@ failed:
     if (pool->event_fd >= 0)
         close(pool->event_fd);
     free(pool->slots);
-    return err ? err->code : LITHOPS_ENOSPACE;
+    free(pool->command);
+    return err->code;
 }
 
 static void kill_all(struct lithops__pool *pool)
@@ -486,6 +521,7 @@ static void localhost_close(void *state)
     pthread_mutex_unlock(&pool->table->lock);
     close(pool->event_fd);
     free(pool->slots);
+    free(pool->command);
     free(pool->cancels);
 }
 

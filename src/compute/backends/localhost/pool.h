@@ -7,6 +7,8 @@
 
 #include <sys/wait.h>
 
+enum { LITHOPS__MOST_COMMAND = 64 }; /* words of a worker command */
+
 enum lithops__kill_reason {
     LITHOPS__KILL_NONE,
     LITHOPS__KILL_TIMEOUT,
@@ -35,6 +37,7 @@ struct lithops__slot_process {
 struct lithops__pool {
     struct lithops__table *table;
     struct lithops__slot_process *slots;
+    char **command;  /* NULL-terminated, what worker processes are; NULL: the program itself */
     uint32_t count;  /* slots */
     uint32_t wanted; /* processes that should run */
     uint32_t alive;
@@ -59,10 +62,11 @@ struct lithops__cancel {
 /* spawn.c: the same descriptor at 10 or above, close-on-exec; closes `fd`. The program may have
  * closed 0, 1 or 2, and would read and write ours there. -1 and errno. */
 int lithops__high_fd(int fd);
-/* Start a worker process in a slot. Blocks for some 100 us; without the lock. *ret_pidfd is -1
- * when the process has ended meanwhile, and the program has reaped it. */
+/* Start a worker process in a slot; `command` as in struct lithops__pool. Blocks for some 100 us;
+ * without the lock. *ret_pidfd is -1 when the process has ended meanwhile, and the program has
+ * reaped it. */
 int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int log_fd,
-                          pid_t *ret_pid, int *ret_pidfd, lithops_error *err);
+                          char *const *command, pid_t *ret_pid, int *ret_pidfd, lithops_error *err);
 
 /* death.c [L]: the process of the slot is dead; `status` as waitid() gave it (si_pid 0: somebody
  * else reaped it). Settles its call, offers the others again. */

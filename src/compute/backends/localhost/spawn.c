@@ -18,8 +18,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static int make_attributes(posix_spawnattr_t *attributes)
 {
     sigset_t none, all;
@@ -69,23 +67,27 @@ int lithops__high_fd(int fd)
 }
 
 int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int log_fd,
-                          pid_t *ret_pid, int *ret_pidfd, lithops_error *err)
+                          char *const *command, pid_t *ret_pid, int *ret_pidfd, lithops_error *err)
 {
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_t actions;
     char argument[64];
     snprintf(argument, sizeof argument, "%s%u", LITHOPS__WORKER_ARGUMENT, slot);
-    char name[] = "lithops-worker";
-    char *argv[] = {name, argument, NULL};
+    char name[] = "lithops-worker", *argv[LITHOPS__MOST_COMMAND + 2] = {name};
+    const char *program = command ? command[0] : "/proc/self/exe";
+    int argc = command ? 0 : 1;
+    for (; command && command[argc]; argc++)
+        argv[argc] = command[argc];
+    argv[argc] = argument;
     int rc = make_attributes(&attributes);
     if (rc == 0)
         rc = make_actions(&actions, area->fd, log_fd);
     if (rc == 0)
-        rc = posix_spawn(ret_pid, "/proc/self/exe", &actions, &attributes, argv, environ);
+        rc = posix_spawn(ret_pid, program, &actions, &attributes, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (rc != 0)
-        return lithops__fail_errno(err, rc, "cannot start a worker process");
+        return lithops__fail_errno(err, rc, "cannot start a worker process (%s)", program);
     *ret_pidfd = lithops__high_fd((int)syscall(SYS_pidfd_open, *ret_pid, 0));
     if (*ret_pidfd < 0 && errno != ESRCH) {
         rc = errno;

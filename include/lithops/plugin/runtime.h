@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For authors of runtimes: worker processes that run functions of another language.
+ *
+ * A runtime is a program (an interpreter) that becomes a worker process by calling
+ * lithops_worker_main(), and one native function, registered there, that every call goes through.
+ * What to call is *code*, bytes that only the runtime can read; so are payloads of content
+ * LITHOPS_CONTENT_PICKLE and the data of an error. The engine carries them and looks at none.
+ *
+ *     client                                        worker process
+ *     lithops_executor_options.worker_command  -->  lithops_worker_main()
+ *     lithops_code_function("python", name, code)   registered function "python":
+ *     lithops_map(fexec, func,                          lithops_call_code(), lithops_call_payload()
+ *                 lithops_payloads(inputs, n))          ... run it ...
+ *     lithops_futures_payload()                <--      lithops_return_payload()
+ *     lithops_futures_error_data()             <--      or lithops_fail_data()
+ *
+ * The Python package of this project is such a runtime, and uses nothing but this header and the
+ * ones for users. */
+#ifndef LITHOPS_PLUGIN_RUNTIME_H
+#define LITHOPS_PLUGIN_RUNTIME_H
+
+#include <lithops/call.h>
+#include <lithops/executor.h>
+#include <lithops/function.h>
+#include <lithops/future.h>
+#include <lithops/value.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- payloads -------------------------------------------------------------------------------- */
+
+/** How the bytes of an input or a result are to be read. Up to DOUBLE they are in the payload. */
+typedef enum lithops_content {
+    LITHOPS_CONTENT_NULL,
+    LITHOPS_CONTENT_BOOL,
+    LITHOPS_CONTENT_INT,
+    LITHOPS_CONTENT_DOUBLE,
+    LITHOPS_CONTENT_STRING, /* UTF-8 */
+    LITHOPS_CONTENT_BYTES,
+    LITHOPS_CONTENT_PACKED, /* a list or map in MessagePack: lithops_value_from_packed() */
+    LITHOPS_CONTENT_PICKLE, /* of the runtime: opaque to the engine and to the C face */
+} lithops_content;
+
+typedef struct lithops_payload {
+    lithops_content content;
+    LITHOPS_EXTENSION union {
+        bool b;
+        int64_t i;
+        double d;
+        lithops_bytes bytes; /* STRING, BYTES, PACKED, PICKLE */
+    };
+} lithops_payload;
+
+/** A list for lithops_map() out of payloads. BORROWS the array and the bytes, which must live until
+ * the call that consumes the list returns. */
+LITHOPS_PUBLIC lithops_value *lithops_payloads(const lithops_payload *payloads, size_t count);
+/** One payload, for lithops_call_async() and for lists of lists; bytes are borrowed likewise. A
+ * PICKLE is a value of type LITHOPS_BYTES to those who ask. */
+LITHOPS_PUBLIC lithops_value *lithops_payload_value(const lithops_payload *payload);
+/** The value in a payload of content PACKED, owned by the caller. */
+LITHOPS_PUBLIC lithops_value *lithops_value_from_packed(lithops_bytes packed, lithops_error *err);
+/** Write a value as MessagePack; `ret_bytes` is freed with free(). */
+LITHOPS_PUBLIC int lithops_value_to_packed(const lithops_value *value, void **ret_bytes,
+                                           size_t *ret_len, lithops_error *err);
+
+/* ---- the client's side ----------------------------------------------------------------------- */
+
+/** A function that is code of a runtime. The bytes are copied; each executor that it is used with
+ * stores them once in shared memory, for as long as jobs of it are kept.
+ * @param runtime  name of the native function that the worker process has registered
+ * @param name     for people: statistics, messages, logs
+ * @return for lithops_function_free() (jobs that use it go on); NULL with LITHOPS_ENOMEM */
+LITHOPS_PUBLIC lithops_function *lithops_code_function(const char *runtime, const char *name,
+                                                       lithops_bytes code, lithops_error *err);
+
+/** The result of a call that is done, as it is; bytes are borrowed from the sequence's memory,
+ * until the call is released or cleaned and the last reference to its future and sequence is gone.
+ * Does not wait and does not copy.
+ * @return 0; LITHOPS_ETIMEDOUT while it runs; the code of the call's error, which fills err;
+ *         LITHOPS_ECLOSED when the result was released; LITHOPS_ENOTFOUND past the end */
+LITHOPS_PUBLIC int lithops_futures_payload(const lithops_futures *futures, size_t index,
+                                           lithops_payload *ret_payload, lithops_error *err);
+/** What the runtime said of a failed call besides the error: lithops_fail_data(). Borrowed;
+ * {NULL, 0} when there is none. */
+LITHOPS_PUBLIC lithops_bytes lithops_futures_error_data(const lithops_futures *futures,
+                                                        size_t index);
+/** Note that the caller has learnt the outcomes (and, with `result`, taken the results) of calls
+ * [begin, end): for host_status_done_tstamp and host_result_done_tstamp of the statistics. */
+LITHOPS_PUBLIC void lithops_futures_seen(const lithops_futures *futures, size_t begin, size_t end,
+                                         bool result);
+
+/** A piece of a sequence: calls [begin, end). */
+typedef struct lithops_futures_piece {
+    const lithops_futures *futures;
+    size_t begin, end;
+} lithops_futures_piece;
+/** One sequence out of pieces of others, for a wait over many jobs; neighbours are joined. NULL
+ * when memory is out or a piece reaches past its sequence. */
+LITHOPS_PUBLIC lithops_futures *lithops_futures_join(const lithops_futures_piece *pieces,
+                                                     size_t count);
+
+/* ---- the worker's side ----------------------------------------------------------------------- */
+
+/** Be a worker process: run calls until the client is done with this process.
+ * @param argument  the last argument that the program was started with
+ * @return the status to exit with */
+LITHOPS_PUBLIC int lithops_worker_main(const char *argument);
+
+/** The code that the call's function was made of. Borrowed while the call runs. */
+LITHOPS_PUBLIC lithops_bytes lithops_call_code(lithops_call *call);
+/** A number for that code, never used again for another one in this worker process: what the
+ * runtime has made of the code can be kept under it. 0: the function is not code. */
+LITHOPS_PUBLIC uint64_t lithops_call_code_id(lithops_call *call);
+/** The input as it is. Bytes are borrowed while the call runs. A list that names an object first
+ * (see lithops_call_object()) is a PACKED. In a reducer: NULL. */
+LITHOPS_PUBLIC int lithops_call_payload(lithops_call *call, lithops_payload *ret_payload);
+/** In a reducer: as lithops_call_next_value(), without decoding. */
+LITHOPS_PUBLIC int lithops_call_next_payload(lithops_call *call, lithops_payload *ret_payload);
+/** Return a payload; its bytes are copied unless they came from lithops_call_alloc(). */
+LITHOPS_PUBLIC int lithops_return_payload(lithops_call *call, const lithops_payload *payload);
+/** Fail this call with an error, and data for the runtime on the other side (copied; may be empty;
+ * left away when shared memory is used up). @return the error's code */
+LITHOPS_PUBLIC int lithops_fail_data(lithops_call *call, const lithops_error *err,
+                                     lithops_bytes data);
+/** The call's error as it stands, after a function of <lithops/call.h> has failed. Borrowed. */
+LITHOPS_PUBLIC const lithops_error *lithops_call_error(const lithops_call *call);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
