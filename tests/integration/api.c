@@ -13,8 +13,16 @@
 lithops_executor *fexec;
 lithops_error err;
 char folder[64];
-const lithops_wait_options within_limit = {
-    sizeof(lithops_wait_options), true, LITHOPS_ALL, false, LIMIT_MS, 64, LITHOPS_DEFAULT, false, NULL, NULL};
+const lithops_wait_options within_limit = {sizeof(lithops_wait_options),
+                                           true,
+                                           LITHOPS_ALL,
+                                           false,
+                                           LIMIT_MS,
+                                           64,
+                                           LITHOPS_DEFAULT,
+                                           false,
+                                           NULL,
+                                           NULL};
 
 void api_init(int *argc, char ***argv)
 {
