@@ -30,9 +30,9 @@ typedef struct lithops_executor_options {
     const char *log_level;             /* "debug" "info" "warning" "error" "none" */
     const lithops_value *settings;     /* a map: any keys of the backend's section, as
                                           lithops_pack("{s:i}", "worker_processes", 4) */
-    const char *const *worker_command; /* NULL-terminated: the program, by its path, and arguments
-                                          that become a worker process, in place of this program
-                                          started again; see <lithops/plugin/runtime.h> */
+    const char *const *worker_command; /* NULL-terminated: a program, found as the shell does, and
+                                          arguments that become a worker process, in place of this
+                                          program started again; see <lithops/plugin/runtime.h> */
 } lithops_executor_options;
 #define LITHOPS_EXECUTOR_OPTIONS_INIT                                                              \
     {                                                                                              \

@@ -67,13 +67,16 @@ LITHOPS_PUBLIC void lithops_function_unregister(lithops_function *function);
         {LITHOPS_FUNCTION_MAGIC, #fn, lithops_run_##fn, NULL, #fn, NULL, NULL, NULL}};             \
     static int lithops_run_##fn(lithops_call *call)
 
-/** Name a function of a shared library: "path.so:symbol" or "path.so:symbol:signature".
+/** Name a function of a shared library, "path.so:symbol" or "path.so:symbol:signature", or one of
+ * Python, "package.module:function".
  *
  * `symbol` was declared with LITHOPS_FUNCTION; or it is any C function, and `signature` says how
  * to call it: result and arguments as `r(a,b,...)` out of the words void int uint long ulong
  * int32 int64 uint32 uint64 float double string bytes (pointer and size_t), as in
  * "libm.so.6:pow:double(double,double)"; `call` means int f(lithops_call *).
  * The path is looked up as given, then as dlopen(3) does. The library is read, never run, here.
+ * A Python function runs in executors whose worker_command is {"python3", "-m", "lithops._worker"}
+ * (which run native functions too), and is looked for there. Plain values go in and out.
  * @return for lithops_function_free(); NULL with LITHOPS_ENOTFOUND (library or symbol, with near
  *         names), LITHOPS_EUSAGE (a wrong spec or signature) */
 LITHOPS_PUBLIC lithops_function *lithops_function_open(const char *spec, lithops_error *err);

@@ -58,7 +58,7 @@ int cmd_call(const struct cli *cli)
     int status;
     if (function) {
         struct cli_run run;
-        rc = cli_run_open(&run, cli, &err);
+        rc = cli_run_open(&run, cli, function->code, &err);
         if (rc == 0)
             rc = start_call(&run, function, input, &job, &err);
         else

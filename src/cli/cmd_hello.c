@@ -36,7 +36,7 @@ int cmd_hello(const struct cli *cli)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     struct cli_run run;
-    int rc = cli_run_open(&run, cli, &err);
+    int rc = cli_run_open(&run, cli, false, &err);
     if (rc == 0)
         rc = say_hello(&run, &err);
     return cli_run_finish(&run, rc, &err);

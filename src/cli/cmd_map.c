@@ -41,7 +41,7 @@ int cmd_map(const struct cli *cli)
     int status;
     if (function) {
         struct cli_run run;
-        rc = cli_run_open(&run, cli, &err);
+        rc = cli_run_open(&run, cli, function->code, &err);
         if (rc == 0)
             rc = stream ? cli_stream_map(&run, function, &job, &err)
                         : map_arguments(&run, function, &job, &err);

@@ -82,7 +82,7 @@ int cmd_map_reduce(const struct cli *cli)
     int status;
     if (reduce) {
         struct cli_run run;
-        rc = cli_run_open(&run, cli, &err);
+        rc = cli_run_open(&run, cli, map->code || reduce->code, &err);
         if (rc == 0)
             rc = map_reduce(&run, map, reduce, &job, stream, &err);
         status = cli_run_finish(&run, rc, &err);

@@ -169,7 +169,7 @@ int cmd_test(const struct cli *cli)
 {
     enum { CHECKS = sizeof checks / sizeof *checks };
     lithops_error err = LITHOPS_ERROR_INIT;
-    struct tested t = {&cli->options, cli_executor_open(&cli->options, &err)};
+    struct tested t = {&cli->options, cli_executor_open(&cli->options, false, &err)};
     if (!t.fexec)
         return cli_report(&err);
     int failed = 0;

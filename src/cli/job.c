@@ -3,9 +3,27 @@
  * only the engine knows, as whether a file to include is there, it says itself. */
 #include "cli/job.h"
 
+#include "config/config.h"
+
 #include <stdlib.h>
 
-lithops_executor *cli_executor_open(const struct cli_options *o, lithops_error *err)
+/* Open an executor whose worker processes are Python's: the interpreter that the configuration
+ * names, else the first in the PATH. */
+static lithops_executor *open_python(lithops_executor_options *options, lithops_error *err)
+{
+    struct lithops__config *config = NULL;
+    if (lithops__config_load(options, &config, err) != 0)
+        return NULL;
+    const char *runtime = lithops__config_string(config, "localhost", "runtime");
+    const char *const command[] = {runtime ? runtime : "python3", "-m", "lithops._worker", NULL};
+    options->worker_command = command;
+    lithops_executor *fexec = lithops_executor_open(options, err);
+    options->worker_command = NULL;
+    lithops__config_free(config);
+    return fexec;
+}
+
+lithops_executor *cli_executor_open(const struct cli_options *o, bool python, lithops_error *err)
 {
     lithops_value *settings;
     if (cli_named_values(&o->set, "set", false, &settings, err) != 0)
@@ -22,7 +40,8 @@ lithops_executor *cli_executor_open(const struct cli_options *o, lithops_error *
     options.config_file = o->config_file;
     options.log_level = o->debug ? "debug" : o->log_level;
     options.settings = settings;
-    lithops_executor *fexec = lithops_executor_open(&options, err);
+    lithops_executor *fexec =
+        python ? open_python(&options, err) : lithops_executor_open(&options, err);
     lithops_value_free(settings);
     return fexec;
 }

@@ -8,8 +8,9 @@
 
 #include <lithops/lithops.h>
 
-/* NULL on failure. */
-lithops_executor *cli_executor_open(const struct cli_options *options, lithops_error *err);
+/* `python`: its worker processes are to run Python functions. NULL on failure. */
+lithops_executor *cli_executor_open(const struct cli_options *options, bool python,
+                                    lithops_error *err);
 
 struct cli_job {
     lithops_map_options map;

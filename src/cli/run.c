@@ -52,7 +52,7 @@ struct cli_batch {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-int cli_run_open(struct cli_run *run, const struct cli *cli, lithops_error *err)
+int cli_run_open(struct cli_run *run, const struct cli *cli, bool python, lithops_error *err)
 {
     const struct cli_options *o = &cli->options;
     *run = (struct cli_run){.options = o, .wake_fd = -1, .deadline_ns = UINT64_MAX};
@@ -67,7 +67,7 @@ int cli_run_open(struct cli_run *run, const struct cli *cli, lithops_error *err)
     if (run->wake_fd < 0)
         return lithops__fail_errno(err, errno, "eventfd");
     cli_signals_catch(run->wake_fd);
-    run->fexec = cli_executor_open(o, err);
+    run->fexec = cli_executor_open(o, python, err);
     return run->fexec ? 0 : err->code;
 }
 

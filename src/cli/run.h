@@ -38,7 +38,7 @@ struct cli_run {
 
 /* Open the executor that the options name, and the output. Signals are caught from here on.
  * `cli_run_finish` is owed in any case. */
-int cli_run_open(struct cli_run *run, const struct cli *cli, lithops_error *err);
+int cli_run_open(struct cli_run *run, const struct cli *cli, bool python, lithops_error *err);
 
 /* Take over the calls of a job; their results are written by cli_run_wait(). The first `silent`
  * ones are waited for, but not written: those of a map whose reducer follows. */

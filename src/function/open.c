@@ -13,10 +13,13 @@
 #include "function/library.h"
 #include "function/signature.h"
 
+#include <lithops/plugin/runtime.h>
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct spec {
     char path[PATH_MAX];
@@ -178,6 +181,35 @@ static lithops_function *make(const struct spec *spec, const char *library, lith
     return function;
 }
 
+/* Names joined by dots: "package.module". */
+static bool is_dotted(const char *s)
+{
+    for (;;) {
+        const char *dot = strchrnul(s, '.');
+        if (!is_identifier(s, (size_t)(dot - s)))
+            return false;
+        if (*dot == '\0')
+            return true;
+        s = dot + 1;
+    }
+}
+
+/* "package.module:function", unless the module's name is that of a file. */
+static bool is_python(const struct spec *spec)
+{
+    const char *so = strstr(spec->path, ".so");
+    return !spec->signature && is_dotted(spec->path) && is_dotted(spec->symbol) &&
+           !(so && (so[3] == '\0' || so[3] == '.')) && access(spec->path, F_OK) != 0;
+}
+
+static lithops_function *open_python(const struct spec *spec, lithops_error *err)
+{
+    char code[sizeof spec->path + sizeof spec->symbol + 16];
+    int len = snprintf(code, sizeof code, "import %s:%s", spec->path, spec->symbol);
+    return lithops_code_function("python", code + strlen("import "),
+                                 (lithops_bytes){code, (size_t)len}, err);
+}
+
 lithops_function *lithops_function_open(const char *spec_text, lithops_error *err)
 {
     struct spec spec = {.signature = NULL};
@@ -186,6 +218,8 @@ lithops_function *lithops_function_open(const char *spec_text, lithops_error *er
     lithops_function *function = NULL;
     if (parse_spec(spec_text, &spec, err) != 0)
         return NULL;
+    if (is_python(&spec))
+        return open_python(&spec, err);
     if (spec.signature && lithops__signature_parse(spec.signature, &signature, err) != 0)
         return NULL;
     if (find_library(spec.path, &library, err) != 0)

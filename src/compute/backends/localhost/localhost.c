@@ -133,14 +133,18 @@ static void start_wanted(struct lithops__pool *pool)
  * lithops_init(). */
 static void note_failed_start(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status)
 {
-    char output[400];
-    ssize_t len = pread(pool->slots[slot].log_fd, output, sizeof output - 1,
-                        (off_t)pool->slots[slot].log_start);
+    char output[400]; /* the end of what it said: there an interpreter has the reason */
+    off_t start = (off_t)pool->slots[slot].log_start;
+    off_t end = lseek(pool->slots[slot].log_fd, 0, SEEK_END);
+    if (end - start > (off_t)sizeof output - 1)
+        start = end - (off_t)sizeof output + 1;
+    ssize_t len = pread(pool->slots[slot].log_fd, output, sizeof output - 1, start);
     output[len > 0 ? len : 0] = '\0';
     lithops__fail(&pool->start_error, LITHOPS_EBACKEND,
-                  "worker processes end as they start (%s %d): is lithops_init() the first line of "
-                  "main()? %s",
+                  "worker processes end as they start (%s %d): %s %s",
                   status->si_code == CLD_EXITED ? "exit status" : "signal", status->si_status,
+                  pool->command ? "is this runtime installed?"
+                                : "is lithops_init() the first line of main()?",
                   output);
     bool killed = status->si_code == CLD_KILLED && status->si_status == SIGKILL;
     pool->failed_starts += killed ? 1 : KILLED_STARTS / FAILED_STARTS;

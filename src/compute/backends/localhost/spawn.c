@@ -83,7 +83,7 @@ int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int l
     if (rc == 0)
         rc = make_actions(&actions, area->fd, log_fd);
     if (rc == 0)
-        rc = posix_spawn(ret_pid, program, &actions, &attributes, argv, environ);
+        rc = posix_spawnp(ret_pid, program, &actions, &attributes, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (rc != 0)
