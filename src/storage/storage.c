@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "storage/handle.h"
 
+#include <lithops/plugin/runtime.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,18 +99,32 @@ lithops_storage *lithops__storage_open(const struct lithops__config *config, con
     return NULL;
 }
 
+static lithops_storage *open_with(const lithops_executor_options *options, lithops_error *err)
+{
+    struct lithops__config *config;
+    if (lithops__config_load(options, &config, err) != 0)
+        return NULL;
+    lithops_storage *storage = lithops__storage_open(config, options->storage, err);
+    lithops__config_free(config);
+    return storage;
+}
+
 lithops_storage *lithops_storage_open(const char *backend, const char *config_file,
                                       lithops_error *err)
 {
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
     options.storage = backend;
     options.config_file = config_file;
-    struct lithops__config *config;
-    if (lithops__config_load(&options, &config, err) != 0)
-        return NULL;
-    lithops_storage *storage = lithops__storage_open(config, backend, err);
-    lithops__config_free(config);
-    return storage;
+    return open_with(&options, err);
+}
+
+lithops_storage *lithops_storage_open_config(const char *backend, const lithops_value *config,
+                                             lithops_error *err)
+{
+    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    options.storage = backend;
+    options.config = config;
+    return open_with(&options, err);
 }
 
 lithops_storage *lithops__storage_ref(lithops_storage *storage)

@@ -65,6 +65,14 @@ LITHOPS_PUBLIC lithops_value *lithops_value_from_packed(lithops_bytes packed, li
 LITHOPS_PUBLIC int lithops_value_to_packed(const lithops_value *value, void **ret_bytes,
                                            size_t *ret_len, lithops_error *err);
 
+/* ---- storage --------------------------------------------------------------------------------- */
+
+/** As lithops_storage_open(), with the configuration itself, a map as in lithops_executor_options;
+ * no file is read. */
+LITHOPS_PUBLIC lithops_storage *lithops_storage_open_config(const char *backend,
+                                                            const lithops_value *config,
+                                                            lithops_error *err);
+
 /* ---- the client's side ----------------------------------------------------------------------- */
 
 /** A function that is code of a runtime. The bytes are copied; each executor that it is used with
