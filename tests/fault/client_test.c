@@ -158,6 +158,8 @@ FAULT_CASE(child_cannot_use_the_parents_executor)
 
 FAULT_CASE(child_opens_its_own_executor)
 {
+    if (FAULT_TSAN)
+        fault_skip("ThreadSanitizer allows no new threads in the child of a process with threads");
     lithops_executor *fexec = fault_open(2, NULL);
     fault_check_works(fexec, 100);
     for (int i = 0; i < 3; i++) {
@@ -175,6 +177,13 @@ FAULT_CASE(child_opens_its_own_executor)
         fault_check_works(fexec, 1000);
         check_child(child);
     }
+    lithops_executor_close(fexec);
+}
+
+FAULT_CASE(child_opens_one_after_the_parent_closed_its_own)
+{
+    lithops_executor *fexec = fault_open(2, NULL);
+    fault_check_works(fexec, 100);
     lithops_executor_close(fexec);
     pid_t child = fork();
     if (child == 0) {
@@ -534,6 +543,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(client_killed_as_it_starts),
         cmocka_unit_test(child_cannot_use_the_parents_executor),
         cmocka_unit_test(child_opens_its_own_executor),
+        cmocka_unit_test(child_opens_one_after_the_parent_closed_its_own),
         cmocka_unit_test(fork_while_threads_work),
         cmocka_unit_test(sigchld_is_ignored),
         cmocka_unit_test(sigchld_handler_takes_all_children),

@@ -16,14 +16,17 @@
 
 #include <cmocka.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FAULT_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define FAULT_SANITIZED 1
+#ifndef __has_feature /* gcc, which has macros instead */
+#define __has_feature(x) 0
 #endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define FAULT_TSAN 1
+#else
+#define FAULT_TSAN 0
 #endif
-#ifndef FAULT_SANITIZED
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || FAULT_TSAN
+#define FAULT_SANITIZED 1
+#else
 #define FAULT_SANITIZED 0
 #endif
 
