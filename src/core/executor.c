@@ -91,24 +91,6 @@ static uint64_t memory_limit(const struct lithops__config *config)
     return (uint64_t)sysconf(_SC_PHYS_PAGES) * page / 4 * 3;
 }
 
-/* How fast ticks run: measured once per process, over 20 us and more: to some tenths of a percent.
- */
-static uint64_t ticks_per_ms(void)
-{
-    static _Atomic uint64_t known;
-    uint64_t rate = atomic_load(&known);
-    if (rate == 0) {
-        uint64_t ns0 = lithops__now_ns(), t0 = lithops__ticks(), ns1, t1;
-        do {
-            ns1 = lithops__now_ns();
-            t1 = lithops__ticks();
-        } while (ns1 - ns0 < 20000);
-        rate = (uint64_t)((double)(t1 - t0) / (double)(ns1 - ns0) * 1e6) + 1;
-        atomic_store(&known, rate);
-    }
-    return rate;
-}
-
 static int share_config(lithops_executor *fexec, lithops_error *err)
 {
     lithops_value *value = lithops__config_value(fexec->config, true);
@@ -130,7 +112,8 @@ static int open_compute(lithops_executor *fexec, const char *const *worker_comma
                         lithops_error *err)
 {
     struct lithops__control *control = fexec->table.area.control;
-    control->ticks_per_ms = ticks_per_ms();
+    lithops__tick_clock_update(&fexec->clock);
+    control->ticks_per_ms = (uint64_t)(1e6 / fexec->clock.ns_per_tick) + 1;
     fexec->timeout_ticks =
         lithops__settings_timeout_ms(fexec->config, fexec->driver->name) * control->ticks_per_ms;
     int64_t chunk = lithops__config_int(fexec->config, "lithops", "chunksize");
@@ -168,6 +151,7 @@ lithops_executor *lithops_executor_open(const lithops_executor_options *options,
     }
     lithops__fork_mark();
     atomic_init(&fexec->refs, 1);
+    lithops__tick_clock_init(&fexec->clock); /* early: by the second reading some time has passed */
     make_id(fexec->id, sizeof fexec->id);
     if (lithops__config_load(options, &fexec->config, err) != 0 ||
         lithops__settings_log(fexec->config, err) != 0 || choose_driver(fexec, err) != 0)
@@ -175,7 +159,6 @@ lithops_executor *lithops_executor_open(const lithops_executor_options *options,
     uint32_t workers = fexec->driver->ops->workers(fexec->config);
     if (lithops__table_open(&fexec->table, fexec->id, workers, memory_limit(fexec->config), err))
         goto failed;
-    lithops__tick_clock_init(&fexec->clock);
     if (open_compute(fexec, options ? options->worker_command : NULL, err) != 0) {
         lithops__table_close(&fexec->table);
         goto failed;
