@@ -132,7 +132,7 @@ static int read_file(const struct lithops__source *source, uint64_t offset, void
             return lithops__fail_errno(err, errno, "cannot read '%s%s%s' at byte %llu",
                                        object->path ? object->path : object->bucket,
                                        object->path ? "" : "/", object->path ? "" : object->key,
-                                       (unsigned long long)(offset + done));
+                                       (unsigned long long)offset + done);
         }
         done += got > 0 ? (size_t)got : 0;
     }

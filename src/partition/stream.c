@@ -165,11 +165,7 @@ static int fill(lithops_stream *stream, uint64_t keep)
         return fail(stream, rc);
     stream->len += got;
     if (got < room && stream->size != UINT64_MAX)
-        return fail(stream, lithops__fail(
-                                &stream->error, LITHOPS_EIO,
-                                "the object has %llu bytes, but had %llu when it was split into "
-                                "chunks; run the job again, and do not change its input",
-                                (unsigned long long)(at + got), (unsigned long long)stream->size));
+        return fail_shorter(stream, at + got);
     if (got < room) /* a URL that did not tell its size */
         stream->size = stream->limit = stream->end = at + got;
     return got > 0;

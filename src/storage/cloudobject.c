@@ -100,7 +100,7 @@ int lithops__cloudobject_where(lithops_storage *storage, const lithops_value *va
 int lithops_cloudobject_get(lithops_storage *storage, const lithops_value *cloudobject,
                             void **ret_data, size_t *ret_len, lithops_error *err)
 {
-    const char *bucket, *key;
+    const char *bucket = NULL, *key = NULL;
     int rc = lithops__cloudobject_where(storage, cloudobject, &bucket, &key, err);
     return rc ? rc : lithops_storage_get(storage, bucket, key, 0, SIZE_MAX, ret_data, ret_len, err);
 }
@@ -108,7 +108,7 @@ int lithops_cloudobject_get(lithops_storage *storage, const lithops_value *cloud
 int lithops_cloudobject_delete(lithops_storage *storage, const lithops_value *cloudobject,
                                lithops_error *err)
 {
-    const char *bucket, *key;
+    const char *bucket = NULL, *key = NULL;
     int rc = lithops__cloudobject_where(storage, cloudobject, &bucket, &key, err);
     return rc ? rc : lithops_storage_delete(storage, bucket, key, err);
 }

@@ -418,8 +418,8 @@ static int localhost_read(void *state, const char *bucket, const char *key, uint
                           const lithops_storage_op *op)
 {
     const struct localhost *localhost = state;
-    int fd;
-    struct stat st;
+    int fd = -1;
+    struct stat st = {0};
     int rc = open_object(localhost, bucket, key, O_RDONLY, &fd, &st, op);
     if (rc)
         return rc;
@@ -447,8 +447,8 @@ static int localhost_read(void *state, const char *bucket, const char *key, uint
 static int localhost_head(void *state, const char *bucket, const char *key,
                           lithops_object_info *ret_info, const lithops_storage_op *op)
 {
-    int fd;
-    struct stat st;
+    int fd = -1;
+    struct stat st = {0};
     int rc = open_object(state, bucket, key, O_PATH, &fd, &st, op);
     if (rc)
         return rc;
@@ -461,8 +461,8 @@ static int localhost_path(void *state, const char *bucket, const char *key, char
                           const lithops_storage_op *op)
 {
     const struct localhost *localhost = state;
-    int fd;
-    struct stat st;
+    int fd = -1;
+    struct stat st = {0};
     int rc = open_object(localhost, bucket, key, O_PATH, &fd, &st, op);
     if (rc)
         return rc;
