@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Functions that disturb their process, or run for too long, or take too much: the harm is to
+ * their own call, and the calls that the same process runs next find everything in its place. One
+ * worker process, so that they do come after it. */
+#include "fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- what a call needs of its process
+ * -------------------------------------------------------------- */
+
+LITHOPS_FUNCTION(print_words)
+{
+    printf("out %d\n", (int)lithops_call_int(call));
+    fprintf(stderr, "err %d\n", (int)lithops_call_int(call));
+    return 0;
+}
+
+LITHOPS_FUNCTION(large_result)
+{
+    size_t len = (size_t)lithops_call_int(call);
+    char *room = lithops_call_alloc(call, len);
+    if (!room)
+        return LITHOPS_ENOSPACE;
+    memset(room, 'x', len);
+    return lithops_return_bytes(call, room, len);
+}
+
+LITHOPS_FUNCTION(where)
+{
+    char folder[4096];
+    return lithops_return(call, "s", getcwd(folder, sizeof folder));
+}
+
+/* Whatever a function has done: the next calls print, return large results, and are where they
+ * should be. */
+static void check_undisturbed(lithops_executor *fexec)
+{
+    static int64_t size = 5 << 20;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_future *future =
+        lithops_call_async(fexec, print_words, lithops_value_int(7), NULL, &err);
+    CHECK_INT(lithops_future_wait(future, FAULT_WAIT_MS, &err), 0);
+    char *logs = lithops_future_logs(future);
+    bool complete =
+        logs && strstr(logs, "out 7\n") && strstr(logs, "err 7\n") && strlen(logs) == 12;
+    if (!complete)
+        fprintf(stderr, "output: %s\n", logs ? logs : "none");
+    CHECK(complete);
+    free(logs);
+    lithops_future_unref(future);
+
+    size += 1 << 20; /* each is larger, so that the region must grow for it */
+    future = lithops_call_async(fexec, large_result, lithops_value_int(size), NULL, &err);
+    lithops_bytes bytes;
+    int rc = lithops_future_bytes(future, FAULT_WAIT_MS, &bytes, &err);
+    if (rc != 0)
+        fprintf(stderr, "%s\n", err.message);
+    CHECK_INT(rc, 0);
+    CHECK_INT(bytes.len, size);
+    lithops_future_unref(future);
+
+    char folder[4096];
+    const char *its_folder;
+    CHECK(getcwd(folder, sizeof folder) != NULL);
+    future = lithops_call_async(fexec, where, lithops_value_null(), NULL, &err);
+    CHECK_INT(lithops_future_result(future, FAULT_WAIT_MS, &err, "s", &its_folder), 0);
+    CHECK(strcmp(folder, its_folder) == 0);
+    lithops_future_unref(future);
+    fault_check_works(fexec, 100);
+}
+
+/* Run it some times, alone and among others; `code` is what its calls end with. */
+static void check_harmless(const lithops_function *function, int64_t input, int code)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_executor *fexec = fault_open(1, NULL);
+    for (int round = 0; round < 3; round++) {
+        int rc = fault_call(fexec, function, lithops_value_int(input), &err);
+        if (rc != code)
+            fprintf(stderr, "%s: %s\n", function->name, err.message);
+        CHECK_INT(rc, code);
+        check_undisturbed(fexec);
+    }
+    lithops_wait_options wait = LITHOPS_WAIT_OPTIONS_INIT;
+    wait.throw_except = false;
+    wait.timeout_ms = FAULT_WAIT_MS;
+    lithops_futures *futures =
+        lithops_map(fexec, function, lithops_range(input, input + 20), NULL, &err);
+    CHECK_INT(lithops_wait(NULL, futures, &wait, NULL, NULL, &err), 0);
+    lithops_futures_unref(futures);
+    check_undisturbed(fexec);
+    lithops_executor_close(fexec);
+}
+
+/* ---- descriptors and streams
+ * ----------------------------------------------------------------------- */
+
+LITHOPS_FUNCTION(close_all)
+{
+    for (int fd = (int)lithops_call_int(call); fd < 1024; fd++)
+        close(fd);
+    return lithops_return_int(call, 1);
+}
+
+LITHOPS_FUNCTION(close_stdout_and_stderr)
+{
+    close(1);
+    close(2);
+    return lithops_return_int(call, 1);
+}
+
+LITHOPS_FUNCTION(close_streams)
+{
+    fclose(stdout);
+    fclose(stderr);
+    return lithops_return_int(call, 1);
+}
+
+LITHOPS_FUNCTION(redirect)
+{
+    (void)call;
+    int fd = open("/dev/null", O_WRONLY);
+    dup2(fd, 1);
+    dup2(fd, 2);
+    close(fd);
+    printf("to nobody\n");
+    return 0;
+}
+
+/* To a file that is longer than what was written before. */
+LITHOPS_FUNCTION(redirect_to_file)
+{
+    char path[] = "/tmp/lithops-fault-XXXXXX";
+    int fd = mkstemp(path);
+    unlink(path);
+    dup2(fd, 1);
+    dup2(fd, 2);
+    close(fd);
+    for (int i = 0; i < 1000; i++)
+        printf("into a file, call %d\n", (int)lithops_call_int(call));
+    fflush(stdout);
+    return 0;
+}
+
+/* Without closing them: the numbers that the worker uses are all taken. */
+LITHOPS_FUNCTION(close_and_open)
+{
+    for (int fd = 3; fd < 1024; fd++)
+        close(fd);
+    for (int i = 0; i < 100; i++)
+        (void)!open("/dev/null", O_RDWR);
+    return lithops_return_int(call, 1);
+}
+
+LITHOPS_FUNCTION(use_up_descriptors)
+{
+    while (dup(0) >= 0)
+        ;
+    return lithops_return_int(call, 1);
+}
+
+FAULT_CASE(all_descriptors_closed)
+{
+    check_harmless(close_all, 0, 0);
+}
+
+FAULT_CASE(descriptors_from_3_closed)
+{
+    check_harmless(close_all, 3, 0);
+}
+
+FAULT_CASE(stdout_and_stderr_closed)
+{
+    check_harmless(close_stdout_and_stderr, 0, 0);
+}
+
+FAULT_CASE(streams_closed)
+{
+    check_harmless(close_streams, 0, 0);
+}
+
+FAULT_CASE(streams_redirected)
+{
+    check_harmless(redirect, 0, 0);
+}
+
+FAULT_CASE(streams_redirected_to_a_file)
+{
+    check_harmless(redirect_to_file, 0, 0);
+}
+
+FAULT_CASE(descriptors_replaced)
+{
+    check_harmless(close_and_open, 0, 0);
+}
+
+FAULT_CASE(descriptors_used_up)
+{
+    check_harmless(use_up_descriptors, 0, 0);
+}
+
+/* A file that a function holds at the number of one that it closed is not written to by the
+ * engine. */
+LITHOPS_FUNCTION(keep_a_file)
+{
+    for (int fd = 3; fd < 1024; fd++)
+        close(fd);
+    char path[] = "/tmp/lithops-fault-XXXXXX";
+    int first = mkstemp(path);
+    unlink(path);
+    while (dup(first) < 1000)
+        ;
+    return lithops_return_int(call, getpid());
+}
+
+LITHOPS_FUNCTION(size_of_kept_file)
+{
+    struct stat status;
+    return lithops_return_int(call, fstat(5, &status) == 0 ? (int64_t)status.st_size : -1);
+}
+
+FAULT_CASE(file_at_a_number_of_ours)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_executor *fexec = fault_open(1, NULL);
+    CHECK_INT(fault_call(fexec, keep_a_file, lithops_value_int(0), &err), 0);
+    check_undisturbed(fexec);
+    lithops_future *future =
+        lithops_call_async(fexec, size_of_kept_file, lithops_value_null(), NULL, &err);
+    int64_t size = 0;
+    CHECK_INT(lithops_future_result(future, FAULT_WAIT_MS, &err, "I", &size), 0);
+    CHECK(size <= 0); /* empty, or a fresh process without it */
+    lithops_future_unref(future);
+    lithops_executor_close(fexec);
+}
+
+LITHOPS_FUNCTION(print_much)
+{
+    char line[100];
+    memset(line, 'w', sizeof line);
+    line[99] = '\n';
+    for (size_t sent = 0; sent < (size_t)lithops_call_int(call); sent += sizeof line)
+        fwrite(line, 1, sizeof line, stdout);
+    return 0;
+}
+
+FAULT_CASE(ten_megabytes_printed)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_executor *fexec = fault_open(1, NULL);
+    for (int round = 0; round < 3; round++) {
+        lithops_future *future =
+            lithops_call_async(fexec, print_much, lithops_value_int(10000000), NULL, &err);
+        CHECK_INT(lithops_future_wait(future, FAULT_WAIT_MS, &err), 0);
+        char *logs = lithops_future_logs(future);
+        CHECK(logs != NULL);
+        CHECK_INT(strlen(logs), 10000000);
+        free(logs);
+        lithops_future_unref(future);
+    }
+    check_undisturbed(fexec);
+    setenv("TMPDIR", "/tmp/lithops-fault-nowhere", 1); /* no log file is kept of this */
+    lithops_executor_close(fexec);
+}
+
+/* ---- the process
+ * ------------------------------------------------------------------------------------ */
+
+LITHOPS_FUNCTION(go_elsewhere)
+{
+    (void)!chdir("/");
+    return lithops_return_int(call, 1);
+}
+
+LITHOPS_FUNCTION(block_signals)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    return lithops_return_int(call, 1);
+}
+
+LITHOPS_FUNCTION(ignore_signals)
+{
+    for (int s = 1; s < 32; s++)
+        signal(s, SIG_IGN);
+    return lithops_return_int(call, 1);
+}
+
+LITHOPS_FUNCTION(new_session)
+{
+    return lithops_return_int(call, setsid() < 0 ? -errno : 0);
+}
+
+LITHOPS_FUNCTION(new_umask)
+{
+    umask(0777);
+    return lithops_return_int(call, 1);
+}
+
+FAULT_CASE(folder_changed)
+{
+    check_harmless(go_elsewhere, 0, 0);
+}
+
+FAULT_CASE(signals_blocked)
+{
+    check_harmless(block_signals, 0, 0);
+}
+
+FAULT_CASE(signals_ignored)
+{
+    check_harmless(ignore_signals, 0, 0);
+}
+
+FAULT_CASE(session_started)
+{
+    check_harmless(new_session, 0, 0);
+}
+
+FAULT_CASE(umask_set)
+{
+    check_harmless(new_umask, 0, 0);
+}
+
+/* A child that stays, and says where: its process id is the result. */
+LITHOPS_FUNCTION(leave_child)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (;;)
+            pause();
+    }
+    return lithops_return_int(call, pid);
+}
+
+/* The child returns as the function does: it must not go on as a second worker. */
+LITHOPS_FUNCTION(fork_and_return)
+{
+    pid_t parent = getpid();
+    (void)!fork();
+    return lithops_return_int(call, getpid() == parent ? 1 : 2);
+}
+
+FAULT_CASE(children_left_are_ended)
+{
+    enum { CALLS = 5 };
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_executor *fexec = fault_open(1, NULL);
+    int64_t pids[CALLS];
+    for (int i = 0; i < CALLS; i++) {
+        lithops_future *future =
+            lithops_call_async(fexec, leave_child, lithops_value_null(), NULL, &err);
+        CHECK_INT(lithops_future_result(future, FAULT_WAIT_MS, &err, "I", &pids[i]), 0);
+        lithops_future_unref(future);
+    }
+    check_undisturbed(fexec);
+    lithops_executor_close(fexec);
+    for (int i = 0; i < CALLS; i++)
+        CHECK(fault_is_gone((pid_t)pids[i], 1000));
+}
+
+FAULT_CASE(function_that_returns_twice)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_executor *fexec = fault_open(2, NULL);
+    for (int i = 0; i < 20; i++) {
+        lithops_future *future =
+            lithops_call_async(fexec, fork_and_return, lithops_value_null(), NULL, &err);
+        int64_t who = 0;
+        CHECK_INT(lithops_future_result(future, FAULT_WAIT_MS, &err, "I", &who), 0);
+        nanosleep(&(struct timespec){0, 2000000}, NULL); /* time for the child to do harm */
+        int64_t again = 0;
+        CHECK_INT(lithops_future_result(future, FAULT_WAIT_MS, &err, "I", &again), 0);
+        CHECK_INT(who, 1);
+        CHECK_INT(again, 1);
+        lithops_future_unref(future);
+    }
+    check_undisturbed(fexec);
+    lithops_executor_close(fexec);
+}
+
+/* A thread that a function leaves running does not end the process, and cannot crash it later
+ * without being blamed on some call; it is only seen that calls go on. */
+static void *run_on(void *unused)
+{
+    (void)unused;
+    for (;;)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    return NULL;
+}
+
+LITHOPS_FUNCTION(leave_thread)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, run_on, NULL);
+    pthread_detach(thread);
+    return lithops_return_int(call, 1);
+}
+
+FAULT_CASE(threads_left)
+{
+    check_harmless(leave_thread, 0, 0);
+}
+
+int main(int argc, char **argv)
+{
+    lithops_init(&argc, &argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_descriptors_closed),
+        cmocka_unit_test(descriptors_from_3_closed),
+        cmocka_unit_test(stdout_and_stderr_closed),
+        cmocka_unit_test(streams_closed),
+        cmocka_unit_test(streams_redirected),
+        cmocka_unit_test(streams_redirected_to_a_file),
+        cmocka_unit_test(descriptors_replaced),
+        cmocka_unit_test(descriptors_used_up),
+        cmocka_unit_test(file_at_a_number_of_ours),
+        cmocka_unit_test(ten_megabytes_printed),
+        cmocka_unit_test(folder_changed),
+        cmocka_unit_test(signals_blocked),
+        cmocka_unit_test(signals_ignored),
+        cmocka_unit_test(session_started),
+        cmocka_unit_test(umask_set),
+        cmocka_unit_test(children_left_are_ended),
+        cmocka_unit_test(function_that_returns_twice),
+        cmocka_unit_test(threads_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
