@@ -58,23 +58,31 @@ static uint64_t file_size_limit(void)
     return limit.rlim_cur;
 }
 
-/* Address space costs nothing, and what a region has once used for one size of results it does not
- * use for others: so a region may be larger than all memory, as long as there are few of them. */
+/* Address space costs nothing, and what heap and regions have once used for blocks of one size they
+ * do not use for others: so they may be larger than all memory, regions as long as there are few.
+ */
 static const uint64_t most_region = 1ull << 40;
+enum { HEAP_FOLD = 8, REGION_FOLD = 4 };
 
-/* Map as much as the address space gives: half as much until it fits, but at least 64 MiB for
- * heap and each region. */
+/* Map as much as the address space gives. Where it is short: first no more than there is memory,
+ * then half as much until it fits, but at least 64 MiB for heap and each region. */
 static int map_what_fits(struct lithops__area *area, struct lithops__control *plan,
                          lithops_error *err)
 {
     uint64_t size = plan->memory_limit, most = file_size_limit();
+    bool wide = size < most_region;
     for (;;) {
-        lay_out(plan, size, size / plan->max_workers < most_region / 4 ? size * 4 : size);
+        bool few = size / plan->max_workers < most_region / REGION_FOLD;
+        lay_out(plan, wide ? size * HEAP_FOLD : size, few ? size * REGION_FOLD : size);
         if (plan->total_bytes <= most && ftruncate(area->fd, (off_t)plan->total_bytes) == 0) {
             area->base = mmap(NULL, plan->total_bytes, PROT_READ | PROT_WRITE,
                               MAP_SHARED | MAP_NORESERVE, area->fd, 0);
             if (area->base != MAP_FAILED)
                 return 0;
+        }
+        if (wide) {
+            wide = false;
+            continue;
         }
         if (size < (64u << 20))
             return lithops__fail(err, LITHOPS_ENOSPACE,
