@@ -196,6 +196,7 @@ static void wrong_files_are_told(void **state)
     if (geteuid() != 0) { /* root may read everything */
         assert_int_equal(chmod(path, 0), 0);
         assert_fails(spec, LITHOPS_EDENIED, "Permission denied");
+        assert_int_equal(chmod(path, 0600), 0);
     }
     file = fopen(path, "w");
     fputs("/* GNU ld script */\nGROUP ( libm.so.6 )\n", file);
