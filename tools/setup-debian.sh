@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Install the Debian packages that a make target needs: setup-debian.sh [build|test|bench|check]
+# Install the Debian packages that a make target needs: setup-debian.sh [build|python|test|bench|check]
 #
 # Instant when everything is there: dpkg is asked first, and apt runs only for what is missing.
 # Works as root, or with sudo. Where there is no apt, it says what the build needs and goes on, so
@@ -9,17 +9,19 @@ set -eu
 
 build='gcc libc6-dev cmake ninja-build pkg-config libcairo2-dev libyaml-dev libffi-dev
        libcurl4-openssl-dev libssl-dev'
-tests="$build g++ libcmocka-dev libjansson-dev locales python3 mandoc"
-bench="$build g++ libtbb-dev mawk parallel python3"
-check="$tests clang clang-tidy clang-format libclang-rt-14-dev llvm cppcheck man-db zsh fish"
+python="$build python3 python3-dev python3-venv"
+tests="$python g++ libcmocka-dev libjansson-dev locales mandoc"
+bench="$python g++ libtbb-dev mawk parallel"
+check="$tests python3-dbg clang clang-tidy clang-format libclang-rt-14-dev llvm cppcheck man-db zsh fish"
 
 case "${1:-build}" in
 build) packages=$build ;;
+python) packages=$python ;;
 test) packages=$tests ;;
 bench) packages=$bench ;;
 check) packages=$check ;;
 *)
-    echo "usage: $0 [build|test|bench|check]" >&2
+    echo "usage: $0 [build|python|test|bench|check]" >&2
     exit 2
     ;;
 esac
