@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DAGs that show the operators and the decorators; `make airflow-demo` runs one."""

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One job of Lithops, as an Airflow task sees it: submit, poll, fetch, cancel, close.
+
+All that the operators do with a running job is here, and nothing of Airflow but its exceptions: what
+waits elsewhere one day (a trigger, a retried task) needs `identity` and these five.
+
+A job is used by one thread. `cancel()` may come at any time, also from a signal handler that has
+interrupted any other method: it sets a flag and asks the engine to cancel, and whoever waits sees
+that all calls are done. Nothing here touches signals or timers: SIGALRM and SIGTERM are Airflow's.
+"""
+
+import base64
+import importlib.machinery
+import inspect
+import logging
+import sys
+import tempfile
+import time
+import types
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lithops_airflow_plugin._airflow import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+)
+
+POLL_S = 1.0
+PROGRESS_S = 10.0
+ERRORS_LOGGED = 20
+
+
+class LithopsJob:
+    """A job from its submission to its result.
+
+    :param log: where progress and errors of calls go
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._executor: Any = None
+        self._futures: list[Any] = []
+        self._canceled = False
+        self._started = self._reported = time.monotonic()
+        #: URIs of the objects that the job reads, and of those that its results name
+        self.inputs: list[str] = []
+        self.outputs: list[str] = []
+
+    def __enter__(self) -> "LithopsJob":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(
+        self, open_executor: Callable[[], Any], method: str, functions: list[Callable], **arguments: Any
+    ) -> None:
+        """Open an executor and start the calls.
+
+        :param method: of the executor: "call_async", "map" or "map_reduce"
+        :param functions: the callables among the arguments
+        :raises ValueError: a configuration or an argument is wrong
+        """
+        self._raise_if_canceled()
+        self._executor = open_executor()
+        with _travelling_by_value(functions):
+            futures = getattr(self._executor, method)(**arguments)
+        self._futures = list(futures) if isinstance(futures, list) else [futures]
+        if self._canceled:  # meanwhile, so it has not seen the futures
+            self.cancel()
+        for job in self.identity["jobs"]:
+            self._log.info(
+                "Lithops job %s: %d calls of %s", job["job_key"], job["calls"], job["function"]
+            )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What identifies the job, as JSON: the executor's id, and key, function and number of
+        calls of each of its stages."""
+        calls = Counter((future.job_id, future.function_name) for future in self._futures)
+        executor_id = self._executor.executor_id
+        return {
+            "executor_id": executor_id,
+            "backend": self._executor.backend,
+            "jobs": [
+                {
+                    "job_id": job_id,
+                    "job_key": f"{executor_id}-{job_id}",
+                    "function": function,
+                    "calls": count,
+                }
+                for (job_id, function), count in calls.items()
+            ],
+        }
+
+    def poll(self, timeout_s: float) -> bool:
+        """Wait for at most `timeout_s` seconds; True when all calls are done.
+
+        Progress is logged every PROGRESS_S seconds.
+
+        :raises AirflowException: a call has failed, or the job was cancelled
+        """
+        from lithops.wait import wait
+
+        try:
+            wait(self._futures, timeout=timeout_s, throw_except=False, show_progressbar=False)
+            finished = True
+        except TimeoutError:
+            finished = False
+        self._raise_if_canceled()
+        self._raise_if_failed()
+        if finished or time.monotonic() - self._reported >= PROGRESS_S:
+            self._report()
+        return finished
+
+    def wait(self) -> None:
+        """Wait until all calls are done.
+
+        :raises AirflowException: a call has failed, or the job was cancelled
+        """
+        while not self.poll(POLL_S):
+            pass
+
+    def fetch(self) -> list[Any]:
+        """The results of a job that is done: of its calls or, with a reducer, of the reducers.
+        Objects that were stored (CloudObject) are named by their URIs."""
+        reducers = [future for future in self._futures if future.job_id.startswith("R")]
+        futures = reducers or self._futures
+        if any(getattr(future, "futures", None) for future in futures):  # calls gave futures
+            results = self._executor.get_result(futures, show_progressbar=False)
+            results = results if isinstance(results, list) else [results]
+        else:
+            results = [future.result() for future in futures]
+        return self._with_uris(results)
+
+    def cancel(self) -> None:
+        """Cancel all calls that are not done. Harmless at any time, and more than once."""
+        self._canceled = True
+        for future in self._futures:
+            future.cancel()
+
+    def clean(self) -> None:
+        """Delete what the job has stored besides the objects that its functions made."""
+        self._executor.clean(self._futures, clean_cloudobjects=False)
+
+    def picture(self) -> str | None:
+        """The timeline of the calls, a PNG in base64; None where there is nothing to draw."""
+        if not self._futures:
+            return None
+        with tempfile.TemporaryDirectory(prefix="lithops-airflow-") as folder:
+            self._executor.plot(self._futures, dst=f"{folder}/job")
+            pictures = sorted(Path(folder).glob("*timeline.png"))
+            return base64.b64encode(pictures[0].read_bytes()).decode() if pictures else None
+
+    def close(self) -> None:
+        """Cancel what still runs, and end the executor with its worker processes."""
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        executor.__exit__(None, None, None)
+        self._futures = []
+
+    def _raise_if_canceled(self) -> None:
+        if self._canceled:
+            raise AirflowException("the Lithops job was cancelled: its task was killed")
+
+    def _raise_if_failed(self) -> None:
+        failed = [future for future in self._futures if future.error]
+        if not failed:
+            return
+        first = None
+        for future in failed[:ERRORS_LOGGED]:
+            error = _error_of(future)
+            first = first or (future, error)
+            self._log.error("%s failed: %s", _call_name(future), _one_line(error))
+        if len(failed) > ERRORS_LOGGED:
+            self._log.error("... and %d more calls failed", len(failed) - ERRORS_LOGGED)
+        future, error = first
+        # What a function says to Airflow itself goes through: skip this task, do not try again.
+        if isinstance(error, (AirflowSkipException, AirflowFailException)):
+            raise error
+        raise AirflowException(
+            f"{_call_name(future)} failed: {_one_line(error)}"
+            + (f" (and {len(failed) - 1} more calls)" if len(failed) > 1 else "")
+        ) from error
+
+    def _report(self) -> None:
+        self._reported = time.monotonic()
+        done = Counter(future.job_id for future in self._futures if _is_done(future))
+        total = Counter(future.job_id for future in self._futures)
+        self._log.info(
+            "Lithops job %s: %s, after %.1f s",
+            self._executor.executor_id,
+            "; ".join(f"{job_id} {done[job_id]} of {n} calls done" for job_id, n in total.items()),
+            self._reported - self._started,
+        )
+
+    def _with_uris(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is list or kind is tuple:
+            return kind(self._with_uris(item) for item in value)
+        if kind is dict:
+            return {key: self._with_uris(item) for key, item in value.items()}
+        if hasattr(kind, "__mro__") and any(base.__name__ == "CloudObject" for base in kind.__mro__):
+            uri = f"{value.backend}://{value.bucket}/{value.key}"
+            self.outputs.append(uri)
+            return uri
+        return value
+
+
+def _is_done(future: Any) -> bool:
+    return future.done or future.success or future.ready or future.error
+
+
+def _call_name(future: Any) -> str:
+    return (
+        f"call {future.call_id} of Lithops job {future.executor_id}-{future.job_id} "
+        f"({future.function_name})"
+    )
+
+
+def _error_of(future: Any) -> BaseException:
+    try:
+        future.result()
+    except Exception as error:
+        return error
+    return AirflowException("unknown error")
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+class _travelling_by_value:
+    """While jobs are made of `functions`: pickle those by value whose modules cannot be imported.
+
+    Airflow loads a DAG file under a name that no other process can import, so what is declared in
+    it has to travel whole: the function, and what it uses of that file.
+    """
+
+    def __init__(self, functions: list[Callable]) -> None:
+        self._functions = functions
+        self._registered: list[types.ModuleType] = []
+
+    def __enter__(self) -> None:
+        import cloudpickle
+
+        known = cloudpickle.list_registry_pickle_by_value()
+        for module in dict.fromkeys(_modules(self._functions)):
+            if module.__name__ not in known and not _importable(module):
+                cloudpickle.register_pickle_by_value(module)
+                self._registered.append(module)
+
+    def __exit__(self, *_: object) -> None:
+        import cloudpickle
+
+        for module in self._registered:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _modules(functions: list[Callable]) -> Iterator[types.ModuleType]:
+    for function in functions:
+        while isinstance(function, partial):
+            function = function.func
+        function = inspect.unwrap(function)
+        if not hasattr(function, "__module__"):
+            function = type(function)
+        module = sys.modules.get(function.__module__ or "")
+        if module is not None:
+            yield module
+
+
+def _importable(module: types.ModuleType) -> bool:
+    name = module.__name__.partition(".")[0]
+    if name in sys.builtin_module_names:
+        return True
+    try:
+        return importlib.machinery.PathFinder.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The button on a task instance's page that shows the timeline picture of its job.
+
+The task leaves the picture in XCom, where every API server finds it; plugin.py serves it.
+"""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from lithops_airflow_plugin._airflow import AIRFLOW_3, BaseOperatorLink
+
+#: XCom key of the picture, a PNG in base64.
+PICTURE_KEY = "lithops_timeline"
+#: Where plugin.py is mounted on the API server.
+URL_PREFIX = "/lithops"
+
+
+class LithopsTimelineLink(BaseOperatorLink):
+    """Link to the timeline of the calls of a task instance's job."""
+
+    name = "Lithops timeline"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """The picture's address; ti_key is a task instance, or a key of one."""
+        from airflow.configuration import conf
+
+        if not AIRFLOW_3:  # whose web server has no place for plugin.py
+            return ""
+        base = (conf.get("api", "base_url", fallback="") or "").rstrip("/")
+        query = {
+            "dag_id": ti_key.dag_id,
+            "run_id": ti_key.run_id,
+            "task_id": ti_key.task_id,
+            "map_index": -1 if ti_key.map_index is None else ti_key.map_index,
+        }
+        return f"{base}{URL_PREFIX}/timeline?{urlencode(query)}"

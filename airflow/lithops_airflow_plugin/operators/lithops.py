@@ -1,0 +1,470 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operators: a task submits one job to Lithops, waits for it, and returns what it gave.
+
+`LithopsOperator` is what they share; each of the others turns its parameters into one call of the
+futures API (`_arguments()`) and the job's results into a return value (`_result()`). The job itself
+is in job.py. An operator's attributes are what its author gave; `execute()` changes none of them,
+so a retry, or another run of the same object, starts from the same values.
+"""
+
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from lithops_airflow_plugin import lineage, spellings
+from lithops_airflow_plugin._airflow import AirflowException, BaseOperator
+from lithops_airflow_plugin.hooks.lithops import LithopsHook
+from lithops_airflow_plugin.job import LithopsJob
+from lithops_airflow_plugin.links import PICTURE_KEY, LithopsTimelineLink
+
+# The last job of each operator object, by its id(): not an attribute, which would be a change.
+_jobs: dict[int, LithopsJob] = {}
+
+
+class LithopsOperator(BaseOperator):
+    """What all operators have.
+
+    :param lithops_conn_id: connection to take the configuration from; see LithopsHook
+    :param lithops_config: sections of a configuration, and options of the executor, that win over
+        the connection
+    :param async_invoke: return what identifies the job without waiting for its calls
+    :param get_result: False: wait, but return what identifies the job in place of its result
+    :param clean_data: delete the job's temporary data when it is done
+    :param extra_env: environment variables for the functions
+    :param runtime_memory: limit of each call, in MiB; None: from the configuration
+    :param timeout: seconds that a call may run; None: from the configuration
+    :param include_modules: modules that travel with the functions; empty: what they need; None: none
+    :param exclude_modules: modules that do not
+    :param mode, backend, storage, monitoring, runtime, log_level: options of the executor
+    :param activation_retries: how often a failed call runs again before the task fails
+    """
+
+    ui_color = "#c9dfd3"
+    template_fields: Sequence[str] = (
+        "lithops_conn_id",
+        "lithops_config",
+        "extra_env",
+        "backend",
+        "storage",
+        "runtime",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "lithops_config": "json",
+        "extra_env": "json",
+    }
+    operator_extra_links = (LithopsTimelineLink(),)
+    _spellings: ClassVar[Mapping[str, spellings.Spelling]] = spellings.COMMON
+
+    def __init__(
+        self,
+        *,
+        lithops_conn_id: str | None = None,
+        lithops_config: Mapping[str, Any] | None = None,
+        async_invoke: bool = False,
+        get_result: bool = True,
+        clean_data: bool = False,
+        extra_env: Mapping[str, str] | None = None,
+        runtime_memory: int | None = 256,
+        timeout: int | None = None,
+        include_modules: Sequence[str] | None = (),
+        exclude_modules: Sequence[str] | None = (),
+        mode: str | None = None,
+        backend: str | None = None,
+        storage: str | None = None,
+        monitoring: str | None = None,
+        runtime: str | None = None,
+        log_level: str | None = None,
+        activation_retries: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.lithops_conn_id = lithops_conn_id
+        self.lithops_config = {} if lithops_config is None else lithops_config
+        self.async_invoke = async_invoke
+        self.get_result = get_result
+        self.clean_data = clean_data
+        self.extra_env = extra_env
+        self.runtime_memory = runtime_memory
+        self.timeout = timeout
+        self.include_modules = None if include_modules is None else list(include_modules)
+        self.exclude_modules = None if exclude_modules is None else list(exclude_modules)
+        self.mode = mode
+        self.backend = backend
+        self.storage = storage
+        self.monitoring = monitoring
+        self.runtime = runtime
+        self.log_level = log_level
+        self.activation_retries = activation_retries
+
+    def _hook_apply_defaults(self, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        # Airflow calls this with all arguments, before any __init__ sees them.
+        defaults = kwargs.get("default_args") or {}
+        kwargs = spellings.renamed(type(self).__name__, self._spellings, kwargs, defaults)
+        inherited = getattr(super(), "_hook_apply_defaults", None)
+        return inherited(*args, **kwargs) if inherited else (args, kwargs)
+
+    def execute(self, context: Any) -> Any:
+        """Run the job. Returns its result, or what identifies it, as JSON.
+
+        :raises AirflowException: a call has failed (the error names it), or the task was killed
+        :raises ValueError: the configuration or an argument is wrong
+        """
+        job = LithopsJob(self.log)
+        _remember(self, job)
+        try:
+            return self._run(job, context)
+        finally:
+            if not self.async_invoke:
+                job.close()
+
+    def _run(self, job: LithopsJob, context: Any) -> Any:
+        method, functions, arguments = self._arguments(context)
+        items = arguments["map_iterdata"] if "map_iterdata" in arguments else [arguments["data"]]
+        job.inputs = lineage.objects(functions[0], items)
+        job.submit(self._hook().get_conn, method, functions, **self._common_arguments(), **arguments)
+        if self.async_invoke:
+            self._warn_of_early_end(job)
+            return job.identity
+        try:
+            job.wait()
+        finally:
+            self._leave_picture(job, context)
+        identity = job.identity
+        result = self._result(job.fetch()) if self.get_result else identity
+        if self.clean_data:
+            job.clean()
+        return result
+
+    def on_kill(self) -> None:
+        """Cancel the job. `execute()`, which waits for it, then ends the worker processes."""
+        job = _jobs.get(id(self))
+        if job is not None:
+            job.cancel()
+
+    def get_openlineage_facets_on_start(self) -> Any:
+        """What the task is known to read before it has run."""
+        return lineage.facets(self._known_inputs(), [])
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """The objects that the job has read, and those that its results name."""
+        job = _jobs.get(id(self))
+        if job is None:
+            return self.get_openlineage_facets_on_start()
+        return lineage.facets(job.inputs, job.outputs)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """As on completion."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
+    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
+        """(method of the executor, functions, arguments for it besides the common ones)"""
+        raise NotImplementedError
+
+    def _result(self, results: list[Any]) -> Any:
+        return results
+
+    def _known_inputs(self) -> list[str]:
+        return []
+
+    def _hook(self) -> LithopsHook:
+        return LithopsHook(
+            self.lithops_conn_id,
+            self.lithops_config,
+            mode=self.mode,
+            backend=self.backend,
+            storage=self.storage,
+            monitoring=self.monitoring,
+            runtime=self.runtime,
+            log_level=self.log_level,
+            activation_retries=self.activation_retries,
+        )
+
+    def _common_arguments(self) -> dict[str, Any]:
+        return {
+            "extra_env": None if self.extra_env is None else dict(self.extra_env),
+            "timeout": self.timeout,
+            "include_modules": self.include_modules,
+            "exclude_modules": self.exclude_modules,
+        }
+
+    def _leave_picture(self, job: LithopsJob, context: Any) -> None:
+        # A picture is a convenience: whatever is wrong with it must not fail the task.
+        try:
+            picture = job.picture()
+            if picture:
+                context["ti"].xcom_push(key=PICTURE_KEY, value=picture)
+        except Exception as error:
+            self.log.warning("Lithops: no timeline picture: %s", error)
+
+    def _warn_of_early_end(self, job: LithopsJob) -> None:
+        if job.identity["backend"] == "localhost":
+            self.log.warning(
+                "Lithops: async_invoke on localhost: calls that still run when the process of this "
+                "task ends are ended with it"
+            )
+
+
+class LithopsCallAsyncOperator(LithopsOperator):
+    """One call of a function: `LithopsCallAsyncOperator(func=add, data={"x": 1, "y": 3})` gives 4.
+
+    :param func: the function
+    :param data: its arguments: a mapping of keywords, or a list
+    :param data_from_task: arguments that other tasks have returned, {keyword: task_id}
+    """
+
+    template_fields = (*LithopsOperator.template_fields, "data")
+    template_fields_renderers = LithopsOperator.template_fields_renderers | {"data": "json"}
+    shallow_copy_attrs = ("func",)
+
+    def __init__(
+        self,
+        *,
+        func: Callable,
+        data: Any = None,
+        data_from_task: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        _check_callable(self, "func", func)
+        self.func = func
+        self.data = {} if data is None else data
+        self.data_from_task = data_from_task
+
+    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
+        data = self.data
+        pulled = {
+            keyword: context["ti"].xcom_pull(task_ids=task_id)
+            for keyword, task_id in (self.data_from_task or {}).items()
+        }
+        if pulled and isinstance(data, Mapping):
+            data = {**data, **pulled}
+        elif pulled and isinstance(data, list | tuple):
+            data = [*data, *pulled.values()]
+        elif pulled:
+            raise ValueError(
+                f"{type(self).__name__}: data_from_task needs data that is a dict or a list, not a "
+                f"{type(data).__name__}"
+            )
+        return (
+            "call_async",
+            [self.func],
+            {"func": self.func, "data": data, "runtime_memory": self.runtime_memory},
+        )
+
+    def _result(self, results: list[Any]) -> Any:
+        return results[0]
+
+    def _known_inputs(self) -> list[str]:
+        return lineage.objects(self.func, [self.data])
+
+
+class _Mapping(LithopsOperator):
+    """What map and map_reduce share: where the items come from, and how objects are cut."""
+
+    template_fields = (*LithopsOperator.template_fields, "map_iterdata", "extra_params")
+    template_fields_renderers = LithopsOperator.template_fields_renderers | {
+        "map_iterdata": "json",
+        "extra_params": "json",
+    }
+    _spellings = spellings.MAP
+
+    def __init__(
+        self,
+        *,
+        map_function: Callable,
+        map_iterdata: Any = None,
+        iterdata_from_task: str | Mapping[str, str] | None = None,
+        extra_params: Any = None,
+        chunk_size: int | None = None,
+        chunk_n: int | None = None,
+        chunksize: int | None = None,
+        obj_newline: str | None = "\n",
+        remote_invocation: bool = False,
+        invoke_pool_threads: int = 500,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        name = type(self).__name__
+        _check_callable(self, "map_function", map_function)
+        if map_iterdata is None and iterdata_from_task is None:
+            raise AirflowException(f"{name}: map_iterdata or iterdata_from_task must be given")
+        if map_iterdata not in (None, []) and iterdata_from_task is not None:
+            raise ValueError(f"{name}: map_iterdata and iterdata_from_task exclude each other")
+        _check_chunks(name, map_function, chunk_size, chunk_n, chunksize)
+        self.map_function = map_function
+        self.map_iterdata = map_iterdata
+        self.iterdata_from_task = iterdata_from_task
+        self.extra_params = extra_params
+        self.chunk_size = chunk_size
+        self.chunk_n = chunk_n
+        self.chunksize = chunksize
+        self.obj_newline = obj_newline
+        self.remote_invocation = remote_invocation
+        self.invoke_pool_threads = invoke_pool_threads
+
+    def _known_inputs(self) -> list[str]:
+        items = self.map_iterdata
+        return lineage.objects(self.map_function, [items] if isinstance(items, str) else items or [])
+
+    def _map_arguments(self, context: Any) -> dict[str, Any]:
+        return {
+            "map_function": self.map_function,
+            "map_iterdata": self._items(context),
+            "extra_args": self.extra_params,
+            "chunksize": self.chunksize,
+            "obj_chunk_size": self.chunk_size,
+            "obj_chunk_number": self.chunk_n,
+            "obj_newline": self.obj_newline,
+        }
+
+    def _items(self, context: Any) -> Any:
+        source = self.iterdata_from_task
+        if source is None:
+            return self._checked(self.map_iterdata, "map_iterdata")
+        ti = context["ti"]
+        if isinstance(source, str):
+            return self._checked(ti.xcom_pull(task_ids=source), f"task {source!r}")
+        columns = [
+            self._checked(ti.xcom_pull(task_ids=task_id), f"task {task_id!r}")
+            for task_id in source.values()
+        ]
+        if len({len(column) for column in columns}) > 1:
+            raise ValueError(
+                f"{type(self).__name__}: iterdata_from_task: the lists of {list(source.values())} "
+                f"have different lengths: {[len(column) for column in columns]}"
+            )
+        return [dict(zip(source, values, strict=True)) for values in zip(*columns, strict=True)]
+
+    def _checked(self, items: Any, source: str) -> Any:
+        name = type(self).__name__
+        if isinstance(items, str):
+            if items.lstrip()[:1] in ("[", "{"):
+                raise ValueError(
+                    f"{name}: {source} is the text of a list, not a list; give an XComArg "
+                    "(task.output), or set render_template_as_native_obj=True on the DAG"
+                )
+            return [items]  # a bucket, or an object
+        if isinstance(items, bytes | Mapping) or not isinstance(items, Iterable):
+            raise ValueError(f"{name}: {source} must give a list, not a {type(items).__name__}")
+        return list(items)
+
+
+class LithopsMapOperator(_Mapping):
+    """A call of a function for each item: `add` over [1, 2, 3] with {"y": 1} gives [2, 3, 4].
+
+    :param map_function: the function
+    :param map_iterdata: the items; names of buckets or objects for a function of `obj`
+    :param iterdata_from_task: the task that has returned the items; {keyword: task_id} gives each
+        item to the function under that keyword
+    :param extra_params: further arguments of every call
+    :param chunk_size: objects are cut into chunks of so many *bytes*, on line ends
+    :param chunk_n: objects are cut into so many chunks
+    :param chunksize: so many *items* go to a worker at a time
+    :param obj_newline: what ends a line; None: chunks are cut anywhere
+    :param remote_invocation, invoke_pool_threads: for backends that are called over HTTP
+    """
+
+    shallow_copy_attrs = ("map_function",)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+
+    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
+        arguments = self._map_arguments(context) | {"runtime_memory": self.runtime_memory}
+        return "map", [self.map_function], arguments
+
+
+class LithopsMapReduceOperator(_Mapping):
+    """As LithopsMapOperator, and a function that gets the list of the results.
+
+    :param reduce_function: it; its result is the task's
+    :param extra_args_reduce: further arguments for it
+    :param map_runtime_memory, reduce_runtime_memory: limits in MiB; None: runtime_memory where that
+        was given, else from the configuration
+    :param reducer_one_per_object: a reducer for the chunks of each object; the task returns a list
+    :param reducer_wait_local: start the reducer when all other calls are done: spawn_reducer=100
+    :param spawn_reducer: start it when so many per cent of the others are done (20)
+    """
+
+    _spellings = spellings.MAP_REDUCE
+    shallow_copy_attrs = ("map_function", "reduce_function")
+
+    def __init__(
+        self,
+        *,
+        reduce_function: Callable | None = None,
+        extra_args_reduce: Any = None,
+        map_runtime_memory: int | None = None,
+        reduce_runtime_memory: int | None = None,
+        reducer_one_per_object: bool = False,
+        reducer_wait_local: bool = False,
+        spawn_reducer: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        name = type(self).__name__
+        if reduce_function is None:  # not in the signature: it has an old spelling
+            raise TypeError(f"{name}: missing keyword argument 'reduce_function'")
+        _check_callable(self, "reduce_function", reduce_function)
+        if reducer_wait_local and spawn_reducer not in (None, 100):
+            raise ValueError(
+                f"{name}: reducer_wait_local means spawn_reducer=100, but spawn_reducer is "
+                f"{spawn_reducer}; give spawn_reducer alone"
+            )
+        memory = kwargs.get("runtime_memory")  # its default is for the other operators
+        self.reduce_function = reduce_function
+        self.extra_args_reduce = extra_args_reduce
+        self.map_runtime_memory = memory if map_runtime_memory is None else map_runtime_memory
+        self.reduce_runtime_memory = (
+            memory if reduce_runtime_memory is None else reduce_runtime_memory
+        )
+        self.reducer_one_per_object = reducer_one_per_object
+        self.reducer_wait_local = reducer_wait_local
+        self.spawn_reducer = spawn_reducer
+
+    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
+        spawn_reducer = 20 if self.spawn_reducer is None else self.spawn_reducer
+        arguments = self._map_arguments(context) | {
+            "reduce_function": self.reduce_function,
+            "extra_args_reduce": self.extra_args_reduce,
+            "map_runtime_memory": self.map_runtime_memory,
+            "reduce_runtime_memory": self.reduce_runtime_memory,
+            "obj_reduce_by_key": self.reducer_one_per_object,
+            "spawn_reducer": 100 if self.reducer_wait_local else spawn_reducer,
+        }
+        return "map_reduce", [self.map_function, self.reduce_function], arguments
+
+    def _result(self, results: list[Any]) -> Any:
+        return results if self.reducer_one_per_object else results[0]
+
+
+def _remember(operator: LithopsOperator, job: LithopsJob) -> None:
+    key = id(operator)
+    if key not in _jobs:
+        weakref.finalize(operator, _jobs.pop, key, None)
+    _jobs[key] = job
+
+
+def _check_callable(operator: LithopsOperator, name: str, value: Any) -> None:
+    if not callable(value):
+        raise TypeError(
+            f"{type(operator).__name__}: {name} must be a function, not a {type(value).__name__}"
+        )
+
+
+def _check_chunks(
+    name: str, function: Callable, chunk_size: Any, chunk_n: Any, chunksize: Any
+) -> None:
+    for parameter, value in (("chunk_size", chunk_size), ("chunk_n", chunk_n)):
+        if value is not None and not lineage.takes_objects(function):
+            raise ValueError(
+                f"{name}: {parameter} cuts objects, in "
+                f"{'bytes' if parameter == 'chunk_size' else 'chunks per object'}, for a function "
+                "with a parameter 'obj', which this one has not; items per call are chunksize"
+            )
+    if chunksize is not None and chunk_size is None and lineage.takes_objects(function):
+        if isinstance(chunksize, int) and chunksize >= 65536:
+            raise ValueError(
+                f"{name}: chunksize={chunksize} counts items that go to a worker at a time; bytes "
+                "per chunk of an object are chunk_size"
+            )

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `LithopsHook.test_connection()` runs in a worker process. Imports nothing, like its package."""
+
+
+def successor(x: int) -> int:
+    """x + 1"""
+    return x + 1
