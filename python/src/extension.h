@@ -38,7 +38,13 @@ enum { LITHOPS_CODE_COUNT = 23 }; /* codes are 0 .. -22 */
     /* codec */                                                                                    \
     X(pickle_dumps)                                                                                \
     X(pickle_loads)                                                                                \
-    X(pickle_buffer)
+    X(cloudpickle_dumps) /* NULL until it is needed */                                             \
+    X(protocol)          /* 5 */                                                                   \
+    X(dumps_names)       /* names of keyword arguments */                                          \
+    X(loads_names)                                                                                 \
+    /* the worker's side */                                                                        \
+    X(output_type)     /* under sys.stdout and sys.stderr */                                       \
+    X(process_storage) /* of all calls of this worker process */
 
 struct executor; /* executor.c */
 
@@ -72,6 +78,7 @@ int lithops_add_executor(PyObject *module);
 int lithops_add_job(PyObject *module);
 int lithops_add_future(PyObject *module);
 int lithops_add_wait(PyObject *module);
+int lithops_add_completed(PyObject *module);
 int lithops_add_codec(PyObject *module); /* dumps, loads, the buffer type */
 int lithops_add_storage(PyObject *module);
 int lithops_add_stream(PyObject *module);

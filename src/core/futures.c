@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sequences of futures: pieces of jobs, so that a million futures of one map are one segment. */
+#include "base/error.h"
 #include "core/core.h"
 
 #include <lithops/plugin/runtime.h>
@@ -297,32 +298,72 @@ static bool make_ready(lithops_futures *futures)
     return futures->given && futures->ready;
 }
 
-lithops_future *lithops_futures_as_completed(lithops_futures *futures, int64_t timeout_ms)
+/* The next one that was found, and where there is none, that is found now. [futures->lock] */
+static bool take_completed(lithops_futures *futures, uint64_t *ret_index)
 {
-    if (!futures || (futures->count && lithops__is_forked(futures->segments[0].job->fexec)))
-        return NULL; /* in a child the lock may be held for ever */
-    uint64_t deadline_ns = lithops__deadline_ns(timeout_ms < 0 ? 0 : timeout_ms);
-    lithops_future *future = NULL;
+    if (futures->ready_next == futures->ready_count)
+        find_completed(futures);
+    if (futures->ready_next == futures->ready_count)
+        return false;
+    *ret_index = futures->ready[futures->ready_next++].index;
+    futures->given_count++;
+    return true;
+}
+
+/* @param wait  its target is set here */
+static int next_completed(struct lithops__wait *wait, uint64_t *ret_index, lithops_error *err)
+{
+    lithops_futures *futures = wait->futures;
+    int rc = 0;
     pthread_mutex_lock(&futures->lock);
-    while (make_ready(futures) && futures->given_count < futures->size) {
-        if (futures->ready_next == futures->ready_count)
-            find_completed(futures);
-        if (futures->ready_next < futures->ready_count) {
-            uint64_t index = futures->ready[futures->ready_next++].index;
-            future = lithops_futures_get(futures, index);
-            futures->given_count++;
-            if (future)
-                lithops__job_saw(future->job, future->index, future->index + 1, false);
+    while (rc == 0) {
+        if (!make_ready(futures)) {
+            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        } else if (futures->given_count == futures->size) {
+            rc = lithops__fail(err, LITHOPS_ENOTFOUND, "all %llu calls were given",
+                               (unsigned long long)futures->size);
+        } else if (take_completed(futures, ret_index)) {
             break;
+        } else {
+            wait->target = futures->given_count + 1;
+            pthread_mutex_unlock(&futures->lock);
+            rc = lithops__wait(wait, err);
+            pthread_mutex_lock(&futures->lock);
         }
-        struct lithops__wait wait = {
-            .futures = futures, .target = futures->given_count + 1, .deadline_ns = deadline_ns};
-        pthread_mutex_unlock(&futures->lock);
-        int rc = lithops__wait(&wait, NULL);
-        pthread_mutex_lock(&futures->lock);
-        if (rc != 0)
-            break;
     }
     pthread_mutex_unlock(&futures->lock);
-    return future;
+    if (rc == 0)
+        lithops_futures_seen(futures, *ret_index, *ret_index + 1, false);
+    return rc;
+}
+
+int lithops_futures_next(lithops_futures *futures, const lithops_wait_options *options,
+                         size_t *ret_index, lithops_error *err)
+{
+    const lithops_wait_options defaults = LITHOPS_WAIT_OPTIONS_INIT;
+    options = options ? options : &defaults;
+    if (!futures || !ret_index)
+        return lithops__fail(err, LITHOPS_EUSAGE, "%s is NULL", futures ? "ret_index" : "futures");
+    /* in a child the lock may be held for ever */
+    if (futures->count && lithops__is_forked(futures->segments[0].job->fexec))
+        return lithops__fail(err, LITHOPS_EFORKED,
+                             "these futures belong to the process that started the calls");
+    struct lithops__wait wait = {.futures = futures,
+                                 .deadline_ns = lithops__deadline_ns(options->timeout_ms),
+                                 .interrupted = options->interrupted,
+                                 .user = options->user};
+    uint64_t index = 0;
+    int rc = next_completed(&wait, &index, err);
+    if (rc == 0)
+        *ret_index = index;
+    return rc;
+}
+
+lithops_future *lithops_futures_as_completed(lithops_futures *futures, int64_t timeout_ms)
+{
+    size_t index;
+    lithops_wait_options options = LITHOPS_WAIT_OPTIONS_INIT;
+    options.timeout_ms = timeout_ms < 0 ? 0 : timeout_ms;
+    int rc = lithops_futures_next(futures, &options, &index, NULL);
+    return rc == 0 ? lithops_futures_get(futures, index) : NULL;
 }

@@ -109,6 +109,15 @@ typedef struct lithops_futures_piece {
 LITHOPS_PUBLIC lithops_futures *lithops_futures_join(const lithops_futures_piece *pieces,
                                                      size_t count);
 
+/** The place of the next call that is done: each one once, in the order in which they end, as
+ * lithops_futures_as_completed() does it.
+ * @param options  of these timeout_ms (0: look once) and interrupted; NULL waits without limit
+ * @return 0; LITHOPS_ENOTFOUND after the last one; LITHOPS_ETIMEDOUT; LITHOPS_ECANCELED: it was
+ *         interrupted */
+LITHOPS_PUBLIC int lithops_futures_next(lithops_futures *futures,
+                                        const lithops_wait_options *options, size_t *ret_index,
+                                        lithops_error *err);
+
 /* ---- the worker's side ----------------------------------------------------------------------- */
 
 /** Be a worker process: run calls until the client is done with this process.

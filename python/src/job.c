@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Jobs: what the Futures of one map, or of one call_async, have in common.
+ *
+ * A result is decoded when it is first asked for and then kept as long as its Future, so that it
+ * is one object however often it is asked for; null, bools and numbers are not kept, since they
+ * are made faster than found. A big result may hold buffers that lie in shared memory. A Memory
+ * object keeps these valid: the buffers hold it, not the job, so that there is no cycle, and it
+ * holds the engine's future. Who releases the result meanwhile leaves that to the Memory's end.
+ *
+ * The GIL guards all of it. Decoding may run any code, so nothing is taken for unchanged after. */
+#include "client.h"
+
+/* Pickles below this have no buffers beside them (see codec.c). */
+enum { HANDED_OVER_BYTES = 64 << 10, FEW_CALLS = 64 };
+
+/* ---- memory of results ----------------------------------------------------------------------- */
+
+struct memory {
+    PyObject_HEAD lithops_future *future;
+    struct job *job; /* whose `kept` points here; NULL: none does. Borrowed */
+    size_t index;
+    unsigned generation;
+    bool release;
+};
+
+static PyObject *memory_new(struct job *job, size_t index)
+{
+    PyTypeObject *type = (PyTypeObject *)job->state->memory_type;
+    struct memory *self = (struct memory *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->generation = job->generation;
+    self->future = lithops_futures_get(job->futures, index);
+    if (!self->future) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)self;
+}
+
+static void memory_dealloc(struct memory *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->job)
+        self->job->kept[self->index].memory = NULL;
+    if (self->generation == fork_generation()) {
+        if (self->release)
+            lithops_future_release(self->future);
+        else
+            lithops_future_unref(self->future);
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot memory_slots[] = {
+    {Py_tp_dealloc, memory_dealloc},
+    {0, NULL},
+};
+static PyType_Spec memory_spec = {
+    .name = "lithops._lithops.Memory",
+    .basicsize = sizeof(struct memory),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = memory_slots,
+};
+
+int lithops_add_job(PyObject *module)
+{
+    return add_type(module, &memory_spec, &state_of_module(module)->memory_type, false);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct job *job_new(struct executor *executor, struct function *function, lithops_futures *futures)
+{
+    struct job *job = futures ? PyMem_Calloc(1, sizeof *job) : NULL;
+    size_t count = lithops_futures_size(futures);
+    if (job) {
+        job->read_bits = count <= FEW_CALLS ? &job->read_bits_few
+                                            : PyMem_Calloc(count / 64 + 1, sizeof(uint64_t));
+    }
+    if (!job || !job->read_bits) {
+        PyMem_Free(job);
+        lithops_futures_unref(futures);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    PyTypeObject *type = Py_TYPE(executor);
+    job->refs = 1;
+    job->module = ((PyHeapTypeObject *)type)->ht_module;
+    job->state = state_of_module(job->module);
+    job->executor = (PyObject *)executor;
+    job->generation = executor->generation;
+    job->futures = futures;
+    job->count = count;
+    job->function_name = function->name;
+    job->is_native = function->is_native;
+    Py_INCREF(job->module);
+    Py_INCREF(job->executor);
+    Py_INCREF(job->function_name);
+    return job;
+}
+
+struct job *job_ref(struct job *job)
+{
+    job->refs++;
+    return job;
+}
+
+void job_unref(struct job *job)
+{
+    if (!job || --job->refs > 0)
+        return;
+    for (size_t i = 0; job->kept && i < job->count; i++) {
+        if (job->kept[i].memory)
+            job->kept[i].memory->job = NULL;
+        Py_XDECREF(job->kept[i].result);
+    }
+    PyMem_Free(job->kept);
+    if (job->read_bits != &job->read_bits_few)
+        PyMem_Free(job->read_bits);
+    if (job->generation == fork_generation())
+        lithops_futures_unref(job->futures);
+    PyObject *executor = job->executor, *module = job->module;
+    Py_DECREF(job->function_name);
+    PyMem_Free(job);
+    Py_DECREF(executor); /* may close it */
+    Py_DECREF(module);
+}
+
+/* ---- what was read --------------------------------------------------------------------------- */
+
+void job_mark_read(struct job *job, size_t begin, size_t end)
+{
+    for (size_t i = begin; i < end; i++)
+        job->read_bits[i / 64] |= 1ull << i % 64;
+    lithops_futures_seen(job->futures, begin, end, true);
+}
+
+bool job_is_read(const struct job *job, size_t index)
+{
+    return job->read_bits[index / 64] >> index % 64 & 1;
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+static int make_kept(struct job *job)
+{
+    if (!job->kept)
+        job->kept = PyMem_Calloc(job->count, sizeof *job->kept);
+    if (job->kept)
+        return 0;
+    PyErr_NoMemory();
+    return -1;
+}
+
+/* Decode with an owner for what is handed over; keep a note of the owner where it is needed. */
+static PyObject *decode_owned(struct job *job, size_t index, const lithops_payload *payload)
+{
+    PyObject *owner = memory_new(job, index);
+    PyObject *result = owner ? codec_decode(job->state, payload, owner) : NULL;
+    struct kept *kept = &job->kept[index];
+    if (result && Py_REFCNT(owner) > 1 && !kept->memory) {
+        kept->memory = (struct memory *)owner;
+        kept->memory->job = job;
+        kept->memory->index = index;
+    }
+    Py_XDECREF(owner);
+    return result;
+}
+
+static PyObject *decode(struct job *job, size_t index, const lithops_payload *payload)
+{
+    if (payload->content <= LITHOPS_CONTENT_DOUBLE)
+        return codec_decode(job->state, payload, NULL);
+    if (make_kept(job) != 0)
+        return NULL;
+    bool is_big =
+        payload->content == LITHOPS_CONTENT_PICKLE && payload->bytes.len >= HANDED_OVER_BYTES;
+    job_ref(job); /* decoding may drop the Future */
+    PyObject *result =
+        is_big ? decode_owned(job, index, payload) : codec_decode(job->state, payload, NULL);
+    struct kept *kept = &job->kept[index];
+    if (result && kept->result) { /* another thread was faster */
+        Py_INCREF(kept->result);
+        Py_SETREF(result, kept->result);
+    } else if (result) {
+        Py_INCREF(result);
+        kept->result = result;
+    }
+    job_unref(job);
+    return result;
+}
+
+static PyObject *make_exception(const struct job *job, size_t index, const lithops_error *err)
+{
+    return call_to_exception(job->state, err, lithops_futures_error_data(job->futures, index));
+}
+
+static bool has_failed(const struct job *job, size_t index)
+{
+    lithops_state state = lithops_futures_state(job->futures, index);
+    return state == LITHOPS_FAILED || state == LITHOPS_CANCELED;
+}
+
+PyObject *job_result(struct job *job, size_t index)
+{
+    PyObject *kept = job->kept ? job->kept[index].result : NULL;
+    if (kept) {
+        Py_INCREF(kept);
+        return kept;
+    }
+    lithops_payload payload;
+    if (lithops_futures_payload(job->futures, index, &payload, NULL) == 0)
+        return decode(job, index, &payload);
+    lithops_error err = LITHOPS_ERROR_INIT;
+    if (lithops_futures_payload(job->futures, index, &payload, &err) == 0)
+        return decode(job, index, &payload); /* it ended between the looks */
+    if (has_failed(job, index))
+        return raise_exception(make_exception(job, index, &err));
+    return raise_error(job->state, &err);
+}
+
+PyObject *job_exception(struct job *job, size_t index)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_future *future = lithops_futures_get(job->futures, index);
+    int rc = lithops_future_error(future, &err);
+    lithops_future_unref(future);
+    if (rc != 0)
+        return make_exception(job, index, &err);
+    Py_RETURN_NONE;
+}
+
+void job_forget(struct job *job, size_t index)
+{
+    if (job->kept)
+        Py_CLEAR(job->kept[index].result);
+}
+
+void job_release(struct job *job, size_t index)
+{
+    struct memory *memory = job->kept ? job->kept[index].memory : NULL;
+    if (memory)
+        memory->release = true;
+    job_forget(job, index); /* which may be the end of the memory, and the release */
+    if (memory || lithops_futures_state(job->futures, index) != LITHOPS_SUCCESS)
+        return;
+    lithops_future *future = lithops_futures_get(job->futures, index);
+    lithops_future_release(future);
+}
