@@ -41,8 +41,9 @@ LITHOPS_PUBLIC const lithops_value *lithops_call_extra_args(lithops_call *call);
 LITHOPS_PUBLIC lithops_bytes lithops_call_bytes(lithops_call *call);
 /** The input as an int, without a format to read; 0 for other types. */
 LITHOPS_PUBLIC int64_t lithops_call_int(lithops_call *call);
-/** `obj`: the stream over this call's partition. NULL, and the call's error is set, when the input
- * is no object. */
+/** `obj`: the stream over this call's partition, or over the whole object that the input names.
+ * NULL, and the call's error is set, when the input is no object; one that cannot be opened fails
+ * the call. */
 LITHOPS_PUBLIC lithops_stream *lithops_call_object(lithops_call *call);
 /** @} */
 

@@ -319,17 +319,19 @@ lithops_stream *lithops_call_object(lithops_call *call)
         return NULL;
     if (lithops_value_type(input) == LITHOPS_LIST && lithops_value_size(input) > 0)
         input = lithops_value_at(input, 0);
-    if (!lithops__is_partition(input) && lithops_value_type(input) != LITHOPS_STRING) {
+    lithops_type type = lithops_value_type(input);
+    if (!lithops__is_partition(input) && !lithops_value_is_cloudobject(input) &&
+        type != LITHOPS_STRING && type != LITHOPS_BYTES) {
         lithops__fail(&call->error, LITHOPS_EARG,
                       "the input is a %s, not an object: name objects with lithops_objects() or "
                       "set obj_chunk_size",
-                      lithops_type_name(lithops_value_type(input)));
+                      lithops_type_name(type));
         return NULL;
     }
-    lithops_storage *storage = lithops_call_storage(call);
-    if (!storage || lithops__stream_open(input, storage, &call->stream, &call->error) != 0)
-        return NULL;
     call->used = true;
+    lithops_storage *storage = lithops_call_storage(call);
+    call->input_failed =
+        !storage || lithops__stream_open(input, storage, &call->stream, &call->error) != 0;
     return call->stream;
 }
 

@@ -71,8 +71,10 @@ static unsigned run_function(lithops_call *call)
         rc = lithops__callable_run(&job->callable, call);
         if (!atomic_load_explicit(call->process->alive, memory_order_relaxed))
             _exit(1); /* not this process: a child of the function's that returned */
-        if (rc == 0 && call->results_failed)
+        if (rc == 0 && call->input_failed)
             rc = call->error.code;
+        if (rc == 0 && call->stream)
+            rc = lithops_stream_error(call->stream, &call->error);
     } else {
         call->error = job->load_error;
         call->used = true;

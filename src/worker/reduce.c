@@ -28,7 +28,7 @@ int64_t lithops_call_result_count(lithops_call *call)
 static int fail_like(lithops_call *call, const struct lithops__area *area,
                      const struct lithops__record *record, unsigned state, uint64_t index)
 {
-    call->results_failed = true;
+    call->input_failed = true;
     if (state == LITHOPS__CANCELED)
         lithops__fail(&call->error, LITHOPS_ECANCELED, "the map call was cancelled");
     else if (record->payload == 0)
@@ -50,7 +50,7 @@ static int next_record(lithops_call *call, const struct lithops__record **ret_re
     const struct lithops__gate *gate = gate_of(call);
     if (!gate)
         return lithops__fail(&call->error, LITHOPS_EUSAGE, "this call is no reducer");
-    if (call->results_failed || call->next_result >= gate->end - gate->begin)
+    if (call->input_failed || call->next_result >= gate->end - gate->begin)
         return 0;
     const struct lithops__area *area = &call->process->area;
     struct lithops__range *maps = &area->ranges[gate->range];
@@ -73,7 +73,7 @@ int lithops_call_next_value(lithops_call *call, const lithops_value **ret_value)
     call->item = lithops__payload_value(&call->process->area, lithops__record_content(record),
                                         record->payload, &call->error);
     if (!call->item) {
-        call->results_failed = true;
+        call->input_failed = true;
         return call->error.code ? call->error.code
                                 : lithops__fail(&call->error, LITHOPS_ENOMEM, "out of memory");
     }
@@ -89,7 +89,7 @@ int lithops_call_next_payload(lithops_call *call, lithops_payload *ret_payload)
         return rc;
     rc = lithops__payload_read(&call->process->area, lithops__record_content(record),
                                record->payload, ret_payload, &call->error);
-    call->results_failed |= rc != 0;
+    call->input_failed |= rc != 0;
     return rc ? rc : 1;
 }
 
@@ -101,7 +101,7 @@ int lithops_call_next_bytes(lithops_call *call, lithops_bytes *ret_bytes)
         return rc;
     enum lithops__content content = lithops__record_content(record);
     if (content != LITHOPS__CONTENT_BYTES && content != LITHOPS__CONTENT_STRING) {
-        call->results_failed = true;
+        call->input_failed = true;
         return lithops__fail(&call->error, LITHOPS_ETYPE, "map call %llu: its result is no bytes",
                              (unsigned long long)(gate_of(call)->begin + call->next_result - 1));
     }
@@ -121,7 +121,7 @@ int lithops_call_next_result(lithops_call *call, const char *format, ...)
     va_end(args);
     if (rc == 0)
         return 1;
-    call->results_failed = true;
+    call->input_failed = true;
     lithops__error_prefix(&call->error, "result of map call %llu",
                           (unsigned long long)(gate_of(call)->begin + call->next_result - 1));
     return rc;

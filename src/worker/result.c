@@ -29,7 +29,7 @@ void lithops__call_clear(lithops_call *call)
     call->input = call->item = NULL;
     call->stream = NULL;
     call->next_result = 0;
-    call->results_failed = false;
+    call->input_failed = false;
     free(call->error_data);
     call->error_data = NULL;
     call->error_data_len = 0;

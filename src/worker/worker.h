@@ -91,7 +91,7 @@ struct lithops_call {
     lithops_value *item; /* of lithops_call_next_value() */
     lithops_stream *stream;
     uint64_t next_result; /* of a reducer */
-    bool results_failed;  /* a reducer met a map call that has failed: it fails too */
+    bool input_failed;    /* a map call, or opening an object: the call fails too */
     lithops_error error;
     void *error_data; /* what the runtime says of it; from malloc() */
     size_t error_data_len;
