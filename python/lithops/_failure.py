@@ -1,2 +1,100 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exception of a failed call, on its way from the worker process to the client."""
+"""The exception of a failed call, on its way from the worker process to the client.
+
+It travels as a pickle (the codec's, `_lithops.dumps`) of `(exceptions, text)`: the exception, its
+`__cause__`, that one's `__cause__` and so on, and the traceback as text; or of the text alone where
+the exception does not survive pickling. A traceback itself cannot be pickled.
+"""
+
+from lithops import _lithops
+
+_OWN_FILES = ("_worker.py", "_failure.py")
+
+
+class RemoteTraceback(Exception):
+    """Where an exception happened in its worker process: the cause of what `result()` raises."""
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text.rstrip()}\n"""'
+
+    def __reduce__(self):
+        return RemoteTraceback, (self.text,)
+
+
+def describe(exception: BaseException) -> tuple[str, str, bytes]:
+    """What is sent of an exception: one line, the traceback, and the data for `load_failure()`.
+
+    Never raises for what an exception does when it is asked for its text or pickled.
+    """
+    text = _sendable(_traceback_of(exception))
+    return _sendable(_one_line(exception)), text, _pickle_of(exception, text)
+
+
+def load_failure(data: bytes) -> BaseException:
+    """The exception to raise in the client, from the data of a failed call.
+
+    Its `__cause__` is a RemoteTraceback; where there was a cause, that one's `__cause__` is it.
+    A RuntimeError stands for an exception that could not be pickled. Raises what loading a pickle
+    can raise.
+    """
+    what = _lithops.loads(data)
+    if isinstance(what, str):
+        exceptions, text = (RuntimeError(what.strip().rpartition("\n")[2]),), what
+    else:
+        exceptions, text = what
+    first = exceptions[0]
+    for exception, cause in zip(exceptions, exceptions[1:]):
+        exception.__cause__ = cause
+    remote = RemoteTraceback(text)
+    remote.__cause__ = first.__cause__
+    first.__cause__ = remote
+    return first
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _one_line(exception: BaseException) -> str:
+    name = type(exception).__name__
+    try:
+        text = str(exception).strip().partition("\n")[0]
+    except BaseException:
+        text = "<its text cannot be had: __str__ raises>"
+    return f"{name}: {text}" if text else name
+
+
+def _traceback_of(exception: BaseException) -> str:
+    """The text that Python prints, from the first frame that is the user's on."""
+    frames = exception.__traceback__
+    while frames and frames.tb_frame.f_code.co_filename.endswith(_OWN_FILES) and frames.tb_next:
+        frames = frames.tb_next
+    try:
+        import traceback
+        return "".join(traceback.format_exception(type(exception), exception, frames))
+    except BaseException:  # an exception with properties that raise
+        return f"{_one_line(exception)}\n(the traceback cannot be formatted)\n"
+
+
+def _chain_of(exception: BaseException) -> tuple[BaseException, ...]:
+    chain = [exception]
+    while chain[-1].__cause__ is not None and chain[-1].__cause__ not in chain and len(chain) < 32:
+        chain.append(chain[-1].__cause__)
+    return tuple(chain)
+
+
+def _pickle_of(exception: BaseException, text: str) -> bytes:
+    """With its causes, alone, or only the text: the first that can be pickled and loaded again."""
+    for exceptions in (_chain_of(exception), (exception,)):
+        try:
+            data = _lithops.dumps((exceptions, text))
+            loaded = _lithops.loads(data)[0]
+            if all(type(a).__name__ == type(b).__name__ for a, b in zip(exceptions, loaded)):
+                return data
+        except BaseException:
+            continue
+    return _lithops.dumps(text)

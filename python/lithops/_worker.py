@@ -47,6 +47,324 @@ A FAILED CALL carries data for the client: a pickle of
 WHAT THE PACKAGE OFFERS TO WORKERS, found by name when it is needed:
 
     lithops.storage.Storage._of(native)       the injected `storage`, over an _lithops.Storage
-    future.result(), of a _lithops.Future, and FuturesList (a list): what a function returns is
+    future.result() of a _lithops.Future; FuturesList.get_result(): what a function returns is
     waited for when it is one of these, or a list that begins with a future
 """
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from _collections_abc import Callable  # collections.abc would bring a third of the library along
+
+from lithops import _lithops
+from lithops._failure import describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_VERSION = 1
+_RESERVED = ("id", "storage", "ibm_cos", "rabbitmq")
+
+
+# ---- starting ------------------------------------------------------------------------------------
+
+
+def worker_command() -> list[str]:
+    """The program and arguments that start a worker process of this interpreter, with its paths."""
+    flags = ["-S"]
+    if sys.flags.optimize:
+        flags.append("-" + "O" * sys.flags.optimize)
+    if sys.dont_write_bytecode:
+        flags.append("-B")
+    if sys.flags.ignore_environment:
+        flags.append("-E")
+    for name in ("dev", "utf8", "int_max_str_digits"):
+        if name in sys._xoptions:
+            flags += ["-X", f"{name}={int(sys._xoptions[name])}"]
+    for option in sys.warnoptions:
+        flags += ["-W", option]
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    path = [os.path.abspath(folder) for folder in sys.path if isinstance(folder, str)]
+    if here not in path:
+        path.append(here)
+    start = (f"import sys; sys.path[:] = {path!a}; sys.prefix = {sys.prefix!a}; "
+             f"sys.exec_prefix = {sys.exec_prefix!a}; "
+             "from lithops._worker import main; main(sys.argv[-1], " + f"{sys.argv!a})")
+    return [sys.executable, *flags, "-c", start]
+
+
+def main(argument: str, argv: list[str] | None = None) -> None:
+    """Be a worker process, and end it.
+
+    `argument` is what the engine has given; `argv` is the client's, for functions that look at it.
+    """
+    sys.argv[:] = argv or sys.argv[:1]
+    space = vars(sys.modules["__main__"])
+    for name in [name for name in space if not name.startswith("__")]:
+        del space[name]
+    os.environ["LITHOPS_WORKER"] = "True"
+    _add_exit()
+    sys.meta_path.append(_Site())
+    os.register_at_fork(before=_flush)
+    status = _lithops.worker_main(argument, _load, describe, _settle, _open_streams)
+    _flush()
+    os._exit(status)  # threads that functions have left behind are not waited for
+
+
+def _add_exit() -> None:
+    """exit() and quit(), which `site` would have made."""
+    import builtins
+
+    from _sitebuiltins import Quitter
+    builtins.exit, builtins.quit = Quitter("exit", "Ctrl-D"), Quitter("quit", "Ctrl-D")
+
+
+class _Site:
+    """The last one to look for a module: runs `site`, whose .pth files may install finders."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if path is not None:  # a part of a package that was found without
+            return None
+        sys.meta_path.remove(self)
+        import site
+        site.main()
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+
+def _open_streams() -> tuple[io.TextIOWrapper, io.TextIOWrapper]:
+    """New standard streams in `sys`, whose output the engine attributes to the call."""
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(_lithops.Output(descriptor), encoding="utf-8", errors="backslashreplace",
+                         newline="\n", write_through=True)
+        for descriptor in (1, 2))
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+    return sys.stdout, sys.stderr
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # closed, or replaced by something else
+
+
+# ---- code ----------------------------------------------------------------------------------------
+
+
+def _load(code: bytes) -> tuple[Callable, Callable | None, bool]:
+    """What `worker_main` keeps of a code: see its documentation."""
+    if code.startswith(b"import "):
+        return _entry_by_name(_import(code[7:].decode())), None, True
+    version, function, extra_args, inject, env, mode, _ = _lithops.loads(code)
+    if version != _VERSION:
+        raise RuntimeError(f"the client's code is of version {version}, this worker's lithops "
+                           f"knows {_VERSION}: install the same version on both sides")
+    if mode in _PLAIN_ENTRIES and not (extra_args or inject or env):
+        return _PLAIN_ENTRIES[mode](function), function, False
+    entry = _entry(function, _BINDERS[mode], _copier(extra_args), inject)
+    return (_with_env(entry, env) if env else entry), None, False
+
+
+def _spread(function: Callable) -> Callable:
+    def entry(call, item):
+        return function(*item) if isinstance(item, tuple) else function(**item)
+    return entry
+
+
+_PLAIN_ENTRIES = {"item": _spread, "single": lambda function: lambda call, item: function(item)}
+
+
+def _entry(function: Callable, bind: Callable, extra_args: Callable, inject: tuple) -> Callable:
+    def entry(call, item):
+        args, kwargs = bind(call, item)
+        extra = extra_args()
+        if isinstance(extra, dict):
+            kwargs.update(extra)
+        else:
+            args += extra
+        for name in inject:
+            kwargs[name] = _inject(name, call)
+        return function(*args, **kwargs)
+    return entry
+
+
+def _bind_item(call: Any, item: Any) -> tuple[tuple, dict]:
+    if isinstance(item, tuple):
+        return tuple(item), {}
+    return ((), dict(item)) if isinstance(item, dict) else ((item,), {})
+
+
+def _bind_object(call: Any, item: Any) -> tuple[tuple, dict]:
+    data = call.object_extra()
+    extra = () if data is None else _lithops.loads(data)
+    if isinstance(extra, dict):
+        return (), {**extra, "obj": Partition(call.object())}
+    return (Partition(call.object()), *extra), {}
+
+
+_BINDERS = {
+    "item": _bind_item,
+    "single": lambda call, item: ((item,), {}),
+    "object": _bind_object,
+    "reduce": lambda call, item: ((call.results(),), {}),
+}
+
+
+def _copier(extra: tuple | dict | None) -> Callable:
+    """Gives each call extra arguments of its own, so that none sees what another has changed."""
+    if not extra:
+        return tuple
+    if all(map(_is_constant, extra.values() if isinstance(extra, dict) else extra)):
+        return lambda: extra
+    data = _lithops.dumps(extra)
+    return lambda: _lithops.loads(data)
+
+
+def _is_constant(value: Any) -> bool:
+    if type(value) in (tuple, frozenset):
+        return all(map(_is_constant, value))
+    return value is None or type(value) in _CONSTANTS
+
+
+_CONSTANTS = frozenset((int, float, str, bytes, bool, complex, range, type, type(_copier),
+                        type(len)))
+
+
+def _with_env(entry: Callable, env: dict[str, str]) -> Callable:
+    def with_env(call, item):
+        saved = {name: os.environ.get(name) for name in env}
+        os.environ.update(env)
+        try:
+            return entry(call, item)
+        finally:
+            for name, value in saved.items():
+                if value is not None:
+                    os.environ[name] = value
+                else:
+                    os.environ.pop(name, None)
+    return with_env
+
+
+# ---- code by name --------------------------------------------------------------------------------
+
+
+def _import(spec: str) -> Callable:
+    module, _, name = spec.partition(":")
+    if not module or not name:
+        raise ValueError(f"'{spec}' names no function: package.module:function is expected")
+    __import__(module)
+    function = sys.modules[module]
+    for part in name.split("."):
+        function = getattr(function, part)
+    if not callable(function):
+        raise TypeError(f"{spec} is a {type(function).__name__}, not a function")
+    return function
+
+
+def _entry_by_name(function: Callable) -> Callable:
+    code = getattr(function, "__code__", None)
+    positional = code.co_varnames[:code.co_argcount] if code else ()
+    names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount] if code else ()
+    inject = tuple(name for name in _RESERVED if name in names)
+    takes_none = code is not None and not set(positional) - set(inject) and not code.co_flags & 4
+
+    def entry(call, item):
+        args, kwargs = (item,), {}
+        if "-R" in call.job_key:
+            args = (call.results(),)
+        elif "obj" in names:
+            args, kwargs = (), {"obj": Partition(call.object())}
+        elif isinstance(item, list):
+            args = tuple(item)
+        elif isinstance(item, dict) and "$cloudobject" not in item:
+            args, kwargs = (), item
+        elif item is None and takes_none:
+            args = ()
+        extra = call.extra_args
+        if isinstance(extra, dict):
+            kwargs.update(extra)
+        elif extra is not None:
+            args += tuple(extra) if isinstance(extra, list) else (extra,)
+        for name in inject:
+            kwargs[name] = _inject(name, call)
+        return function(*args, **kwargs)
+    return entry
+
+
+# ---- what functions are given --------------------------------------------------------------------
+
+
+_storage: Any = None
+
+
+def _inject(name: str, call: Any) -> Any:
+    """A reserved parameter."""
+    global _storage
+    if name == "id":
+        return call.id
+    if name == "storage":
+        if _storage is None:
+            from lithops.storage import Storage
+            _storage = Storage._of(call.storage)
+        return _storage
+    if name == "rabbitmq":
+        url = call.rabbitmq
+        if not url:
+            raise RuntimeError("the parameter rabbitmq needs rabbitmq.amqp_url in the configuration")
+        import pika
+        return pika.BlockingConnection(pika.URLParameters(url))
+    raise RuntimeError(f"the parameter {name} cannot be given here: the storage backend {name} is "
+                       "not configured")
+
+
+class Partition:
+    """`obj`: one chunk of an object, and where it is.
+
+    Always there: data_stream (a binary file over the chunk's lines), part (1 .. total_parts),
+    total_parts, chunk_size (bytes), data_byte_range (first and last byte of the chunk as it was
+    planned), newline (str or None). Of a file: path, bucket (its folder), key (its name). Of a
+    stored object: backend, bucket, key. Of a URL: url.
+    """
+
+    def __init__(self, stream: Any):
+        info = stream.info
+        start, end = info["range_start"], info["range_end"]
+        self.data_stream = stream
+        self.data_byte_range = (start, end - 1)
+        self.chunk_size = end - start
+        self.part = info["part"] + 1
+        self.total_parts = info["total_parts"]
+        self.newline = info["newline"]
+        if "path" in info:
+            self.path = info["path"]
+            self.bucket, self.key = os.path.split(self.path)
+        for name in ("url", "backend", "bucket", "key"):
+            if name in info:
+                setattr(self, name, info[name])
+
+    def __str__(self) -> str:
+        place = (getattr(self, "path", None) or getattr(self, "url", None)
+                 or f"{self.backend}://{self.bucket}/{self.key}")
+        return f"<CloudObject at {place}>"
+
+
+def _settle(result: Any) -> Any:
+    """The results of the futures that a function has returned."""
+    if hasattr(result, "get_result"):
+        return result.get_result()
+    if isinstance(result, list):
+        return [item.result() if isinstance(item, _lithops.Future) else item for item in result]
+    return result.result()
+
+
+if __name__ == "__main__":  # python -m lithops._worker, by the `lithops` command
+    from lithops._worker import main as run
+    run(sys.argv[-1])

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Output: what is under sys.stdout and sys.stderr of a worker process, in place of a FileIO.
+ *
+ * What a call prints must be told apart from what the next one prints, must be there when the call
+ * is killed a moment later, and a print() must not cost two system calls. So:
+ *
+ * - whole lines are written at once;
+ * - the last byte is held back. When the call ends it goes through stdio, where the engine looks
+ *   after every call for something to flush: so it knows which call has written;
+ * - flush() writes everything, as who flushes may start a process that writes there too.
+ *
+ * The two streams are one file in a worker, and their order is kept: what one holds back is written
+ * before the other writes. There is one worker in a process, so the buffers are static. */
+#include "worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { HELD_BYTES = 8192, STREAMS = 2 };
+
+static struct held {
+    char bytes[HELD_BYTES];
+    size_t len;
+    bool was_closed;
+} held_of[STREAMS];
+
+struct output {
+    PyObject_HEAD int fd;
+    bool is_closed;
+};
+
+static struct held *held(const struct output *self)
+{
+    return &held_of[self->fd - STDOUT_FILENO];
+}
+
+/* All of it, or -1 with errno. Without the GIL: the descriptor may be a pipe by now. */
+static int write_fd(int fd, const char *bytes, size_t len)
+{
+    int rc = 0, error = 0;
+    Py_BEGIN_ALLOW_THREADS while (len > 0)
+    {
+        ssize_t n = write(fd, bytes, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            error = errno;
+            rc = -1;
+            break;
+        }
+        bytes += n;
+        len -= (size_t)n;
+    }
+    Py_END_ALLOW_THREADS errno = error;
+    return rc;
+}
+
+/* Write what is held but for the last `keep` bytes. */
+static int write_held(int fd, size_t keep)
+{
+    struct held *this = &held_of[fd - STDOUT_FILENO];
+    char bytes[HELD_BYTES];
+    if (this->len <= keep)
+        return 0;
+    size_t len = this->len - keep;
+    memcpy(bytes, this->bytes, len); /* another thread may print meanwhile */
+    memmove(this->bytes, this->bytes + len, keep);
+    this->len = keep;
+    return write_fd(fd, bytes, len);
+}
+
+static int hold(struct output *self, const char *bytes, size_t len)
+{
+    int other = self->fd == STDOUT_FILENO ? STDERR_FILENO : STDOUT_FILENO;
+    struct held *this = held(self);
+    if (write_held(other, 0) != 0)
+        errno = 0; /* the other stream's trouble */
+    if (len > HELD_BYTES - this->len) {
+        if (write_held(self->fd, 0) != 0)
+            return -1;
+        if (len > HELD_BYTES / 2) {
+            size_t now = len - 1;
+            if (write_fd(self->fd, bytes, now) != 0)
+                return -1;
+            bytes += now;
+            len -= now;
+        }
+    }
+    memcpy(this->bytes + this->len, bytes, len);
+    this->len += len;
+    return memrchr(bytes, '\n', len) ? write_held(self->fd, 1) : 0;
+}
+
+static bool check_open(const struct output *self)
+{
+    if (!self->is_closed)
+        return true;
+    PyErr_SetString(PyExc_ValueError, "I/O operation on closed file");
+    return false;
+}
+
+static PyObject *output_write(PyObject *object, PyObject *data)
+{
+    struct output *self = (struct output *)object;
+    Py_buffer view;
+    if (!check_open(self) || PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) != 0)
+        return NULL;
+    Py_ssize_t len = view.len;
+    int rc = len > 0 ? hold(self, view.buf, (size_t)len) : 0;
+    int error = errno;
+    PyBuffer_Release(&view);
+    errno = error;
+    return rc == 0 ? PyLong_FromSsize_t(len) : PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *output_flush(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct output *self = (struct output *)object;
+    if (!check_open(self))
+        return NULL;
+    return write_held(self->fd, 0) == 0 ? Py_NewRef(Py_None) : PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *output_close(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct output *self = (struct output *)object;
+    if (!self->is_closed)
+        held(self)->was_closed = true;
+    self->is_closed = true;
+    Py_RETURN_NONE;
+}
+
+bool output_end_call(void)
+{
+    bool whole = true;
+    for (int i = 0; i < STREAMS; i++) {
+        struct held *this = &held_of[i];
+        if (this->len > 0)
+            (void)fwrite(this->bytes, 1, this->len, stdout);
+        this->len = 0;
+        whole = whole && !this->was_closed;
+        this->was_closed = false;
+    }
+    return whole;
+}
+
+static PyObject *output_fileno(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct output *self = (struct output *)object;
+    return check_open(self) ? PyLong_FromLong(self->fd) : NULL;
+}
+
+static PyObject *output_true(PyObject *Py_UNUSED(object), PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_TRUE;
+}
+
+static PyObject *output_false(PyObject *Py_UNUSED(object), PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_FALSE;
+}
+
+static PyObject *output_get_closed(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((struct output *)object)->is_closed);
+}
+
+static PyObject *output_get_name(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString(((struct output *)object)->fd == STDOUT_FILENO ? "<stdout>"
+                                                                               : "<stderr>");
+}
+
+static PyObject *output_get_mode(PyObject *Py_UNUSED(object), void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString("wb");
+}
+
+static PyObject *output_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    int fd;
+    if (kwargs && PyDict_GET_SIZE(kwargs) > 0) {
+        PyErr_SetString(PyExc_TypeError, "Output() takes no keyword arguments");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "i:Output", &fd))
+        return NULL;
+    if (fd != STDOUT_FILENO && fd != STDERR_FILENO) {
+        PyErr_SetString(PyExc_ValueError, "Output() is over descriptor 1 or 2");
+        return NULL;
+    }
+    struct output *self = (struct output *)type->tp_alloc(type, 0);
+    if (self)
+        self->fd = fd;
+    return (PyObject *)self;
+}
+
+static void output_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef output_methods[] = {
+    {"write", output_write, METH_O, PyDoc_STR("write(bytes, /) -> int")},
+    {"flush", output_flush, METH_NOARGS, PyDoc_STR("flush() -> None")},
+    {"close", output_close, METH_NOARGS,
+     PyDoc_STR("close() -> None\n\nThe descriptor stays open: it is the worker's.")},
+    {"fileno", output_fileno, METH_NOARGS, PyDoc_STR("fileno() -> int")},
+    {"writable", output_true, METH_NOARGS, PyDoc_STR("writable() -> True")},
+    {"readable", output_false, METH_NOARGS, PyDoc_STR("readable() -> False")},
+    {"seekable", output_false, METH_NOARGS, PyDoc_STR("seekable() -> False")},
+    {"isatty", output_false, METH_NOARGS, PyDoc_STR("isatty() -> False")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef output_getset[] = {
+    {"closed", output_get_closed, NULL, NULL, NULL},
+    {"name", output_get_name, NULL, NULL, NULL},
+    {"mode", output_get_mode, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot output_slots[] = {
+    {Py_tp_doc, PyDoc_STR("Output(fd)\n\nThe standard output (1) or error (2) of a worker "
+                          "process, as a binary file.")},
+    {Py_tp_new, output_new},
+    {Py_tp_dealloc, output_dealloc},
+    {Py_tp_methods, output_methods},
+    {Py_tp_getset, output_getset},
+    {0, NULL},
+};
+
+static PyType_Spec output_spec = {
+    .name = "lithops._lithops.Output",
+    .basicsize = sizeof(struct output),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = output_slots,
+};
+
+int output_add_type(PyObject *module)
+{
+    return add_type(module, &output_spec, &state_of_module(module)->output_type, true);
+}

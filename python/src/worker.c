@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker_main(): this Python process runs calls until the client is done with it.
+ *
+ * All calls of all Python functions go through one native function, "python". What _worker.py has
+ * made of a job's code is kept under the code's number; the oldest of 64 goes when another comes.
+ *
+ * The GIL is given up while the engine looks for calls, so that threads which a function has left
+ * behind go on. Everything in `worker` but `thread` is used with the GIL held. A process is a
+ * worker once and for all, and a native function has no place for a pointer of ours: hence static.
+ *
+ * What a call does to sys.stdout and sys.stderr ends with it; output.c has the rest of that. */
+#include "worker.h"
+
+#include "codec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CODES = 64 };
+
+/* What was made of a code. */
+struct loaded {
+    uint64_t id;        /* 0: free */
+    PyObject *entry;    /* entry(call, input) */
+    PyObject *function; /* function(input) does the same, unless the input is a tuple or dict;
+                           NULL: there is no such short way */
+    bool is_plain;      /* the result must be a plain value, for the other faces */
+};
+
+static struct {
+    struct module_state *state; /* NULL: this process is no worker */
+    PyObject *run, *describe, *settle, *open_streams;
+    PyObject *sys_dict, *stream_names[2], *streams[2];
+    PyThreadState *thread; /* while the engine looks for calls */
+    lithops_call *call;    /* that runs */
+    struct loaded loaded[CODES];
+    unsigned oldest, last;
+} worker;
+
+/* ---- failing --------------------------------------------------------------------------------- */
+
+static PyObject *take_exception(void)
+{
+    PyObject *type, *exception, *traceback;
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    if (traceback)
+        (void)PyException_SetTraceback(exception, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return exception;
+}
+
+/* Copy as much as there is room for, in whole characters; of the end, or of the beginning. */
+static void copy_text(char *to, size_t room, PyObject *text, bool end)
+{
+    Py_ssize_t len;
+    const char *from = PyUnicode_AsUTF8AndSize(text, &len);
+    if (!from) {
+        PyErr_Clear();
+        from = "";
+        len = 0;
+    }
+    size_t skip = end && (size_t)len >= room ? (size_t)len - (room - 1) : 0;
+    while (skip && (from[skip] & 0xc0) == 0x80)
+        skip++;
+    size_t n = (size_t)len - skip;
+    if (n >= room) {
+        n = room - 1;
+        while (n && (from[n] & 0xc0) == 0x80)
+            n--;
+    }
+    memcpy(to, from + skip, n);
+    to[n] = '\0';
+}
+
+/* The exception that is set fails the call. */
+static int fail_call(lithops_call *call)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_bytes data = {NULL, 0};
+    err.code = LITHOPS_ECALL;
+    PyObject *exception = take_exception();
+    PyObject *message, *traceback, *bytes;
+    PyObject *parts = exception ? PyObject_CallOneArg(worker.describe, exception) : NULL;
+    if (parts && PyArg_ParseTuple(parts, "UUS", &message, &traceback, &bytes)) {
+        copy_text(err.message, sizeof err.message, message, false);
+        copy_text(err.traceback, sizeof err.traceback, traceback, true);
+        data = (lithops_bytes){PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)};
+    } else { /* no memory, most likely */
+        PyErr_Clear();
+        snprintf(err.message, sizeof err.message, "%.200s, which could not be described",
+                 exception ? Py_TYPE(exception)->tp_name : "an exception");
+    }
+    int rc = lithops_fail_data(call, &err, data);
+    Py_XDECREF(parts);
+    Py_XDECREF(exception); /* frees the frames of the function */
+    PyErr_Clear();
+    return rc;
+}
+
+/* ---- code ------------------------------------------------------------------------------------ */
+
+static void unload(struct loaded *loaded)
+{
+    loaded->id = 0;
+    Py_CLEAR(loaded->entry);
+    Py_CLEAR(loaded->function);
+}
+
+static struct loaded *load(lithops_call *call, uint64_t id)
+{
+    lithops_bytes code = lithops_call_code(call);
+    PyObject *bytes = PyBytes_FromStringAndSize(code.ptr, (Py_ssize_t)code.len);
+    PyObject *made = bytes ? PyObject_CallOneArg(worker.run, bytes) : NULL;
+    PyObject *entry, *function;
+    int is_plain;
+    Py_XDECREF(bytes);
+    if (!made || !PyArg_ParseTuple(made, "OOp", &entry, &function, &is_plain)) {
+        Py_XDECREF(made);
+        return NULL;
+    }
+    worker.last = worker.oldest++ % CODES;
+    struct loaded *loaded = &worker.loaded[worker.last];
+    unload(loaded);
+    loaded->entry = Py_NewRef(entry);
+    loaded->function = function == Py_None ? NULL : Py_NewRef(function);
+    loaded->is_plain = is_plain;
+    loaded->id = id;
+    Py_DECREF(made);
+    return loaded;
+}
+
+static struct loaded *find_loaded(lithops_call *call)
+{
+    uint64_t id = lithops_call_code_id(call);
+    if (worker.loaded[worker.last].id == id && id)
+        return &worker.loaded[worker.last];
+    for (unsigned i = 0; i < CODES && id; i++)
+        if (worker.loaded[i].id == id)
+            return &worker.loaded[worker.last = i];
+    return load(call, id);
+}
+
+/* ---- a call ---------------------------------------------------------------------------------- */
+
+/* Futures of an executor that the function has opened, or a list that begins with one. */
+static bool holds_futures(PyObject *result)
+{
+    PyTypeObject *future = (PyTypeObject *)worker.state->future_type;
+    if (!PyList_Check(result))
+        return PyObject_TypeCheck(result, future);
+    return PyList_GET_SIZE(result) > 0 ? PyObject_TypeCheck(PyList_GET_ITEM(result, 0), future)
+                                       : !PyList_CheckExact(result);
+}
+
+static int return_plain(lithops_call *call, PyObject *result)
+{
+    lithops_value *value = value_from_python(result);
+    return value ? lithops_return_value(call, value) : 1;
+}
+
+/* The result in *ret_result, or NULL with an exception. @return the code that results() of a
+ * reducer has left, or 0 */
+static int call_entry(lithops_call *call, const struct loaded *loaded, PyObject *input,
+                      PyObject **ret_result)
+{
+    *ret_result = NULL;
+    if (loaded->function && !PyTuple_Check(input) && !PyDict_Check(input)) {
+        *ret_result = PyObject_CallOneArg(loaded->function, input);
+        return 0;
+    }
+    PyObject *object = call_new(worker.state, call);
+    if (!object)
+        return 0;
+    PyObject *args[] = {object, input};
+    PyObject *entry = Py_NewRef(loaded->entry); /* the call may load others */
+    *ret_result = PyObject_Vectorcall(entry, args, 2, NULL);
+    Py_DECREF(entry);
+    return call_end(object);
+}
+
+static int run_loaded(lithops_call *call, const struct loaded *loaded)
+{
+    lithops_payload payload;
+    int rc = lithops_call_payload(call, &payload);
+    if (rc != 0)
+        return rc;
+    bool is_plain = loaded->is_plain;
+    PyObject *result, *input = codec_decode(worker.state, &payload, NULL);
+    if (!input)
+        return fail_call(call);
+    rc = call_entry(call, loaded, input, &result);
+    Py_DECREF(input);
+    if (rc != 0) { /* a map call has failed, and the engine has said so already */
+        PyErr_Clear();
+        Py_XDECREF(result);
+        return rc;
+    }
+    if (result && holds_futures(result))
+        Py_SETREF(result, PyObject_CallOneArg(worker.settle, result));
+    if (result)
+        rc = is_plain ? return_plain(call, result) : codec_return(worker.state, call, result);
+    if (!result || PyErr_Occurred())
+        rc = fail_call(call);
+    Py_XDECREF(result);
+    return rc;
+}
+
+/* ---- standard streams ------------------------------------------------------------------------ */
+
+static int open_streams(void)
+{
+    PyObject *pair = PyObject_CallNoArgs(worker.open_streams), *streams[2];
+    if (!pair || !PyArg_ParseTuple(pair, "OO", &streams[0], &streams[1])) {
+        Py_XDECREF(pair);
+        return -1;
+    }
+    for (int i = 0; i < 2; i++)
+        Py_XSETREF(worker.streams[i], Py_NewRef(streams[i]));
+    Py_DECREF(pair);
+    return 0;
+}
+
+/* Put back what the call has done to sys.stdout and sys.stderr. */
+static void restore_streams(void)
+{
+    bool whole = output_end_call();
+    for (int i = 0; i < 2 && whole; i++)
+        if (PyDict_GetItem(worker.sys_dict, worker.stream_names[i]) != worker.streams[i])
+            (void)PyDict_SetItem(worker.sys_dict, worker.stream_names[i], worker.streams[i]);
+    if (!whole && open_streams() != 0)
+        PyErr_Clear();
+}
+
+/* ---- the native function --------------------------------------------------------------------- */
+
+static int run_python(lithops_call *call)
+{
+    PyEval_RestoreThread(worker.thread);
+    worker.call = call;
+    struct loaded *loaded = find_loaded(call);
+    int rc = loaded ? run_loaded(call, loaded) : fail_call(call);
+    worker.call = NULL;
+    restore_streams();
+    worker.thread = PyEval_SaveThread();
+    return rc;
+}
+
+static lithops_function python_function = {
+    .magic = LITHOPS_FUNCTION_MAGIC, .name = "python", .run = run_python, .symbol = "python"};
+
+void worker_name_session(void)
+{
+    if (!worker.call)
+        return;
+    char key[128];
+    snprintf(key, sizeof key, "%s-%05lld", lithops_call_job_key(worker.call),
+             (long long)lithops_call_id(worker.call));
+    (void)setenv("__LITHOPS_SESSION_ID", key, 1);
+}
+
+static PyObject *worker_main(PyObject *module, PyObject *args)
+{
+    const char *argument;
+    PyObject *run, *describe, *settle, *streams;
+    if (!PyArg_ParseTuple(args, "sOOOO:worker_main", &argument, &run, &describe, &settle, &streams))
+        return NULL;
+    if (worker.state) {
+        PyErr_SetString(PyExc_RuntimeError, "this process is a worker already");
+        return NULL;
+    }
+    worker.run = Py_NewRef(run);
+    worker.describe = Py_NewRef(describe);
+    worker.settle = Py_NewRef(settle);
+    worker.open_streams = Py_NewRef(streams);
+    worker.stream_names[0] = PyUnicode_InternFromString("stdout");
+    worker.stream_names[1] = PyUnicode_InternFromString("stderr");
+    PyObject *sys = PyImport_ImportModule("sys");
+    worker.sys_dict = Py_XNewRef(sys ? PyModule_GetDict(sys) : NULL);
+    Py_XDECREF(sys);
+    if (!worker.sys_dict || !worker.stream_names[0] || !worker.stream_names[1] ||
+        open_streams() != 0)
+        return NULL;
+    worker.state = state_of_module(module);
+    lithops_function_register(&python_function);
+    worker.thread = PyEval_SaveThread();
+    int status = lithops_worker_main(argument);
+    PyEval_RestoreThread(worker.thread);
+    lithops_function_unregister(&python_function);
+    return PyLong_FromLong(status);
+}
+
+static PyMethodDef functions[] = {
+    {"worker_main", worker_main, METH_VARARGS,
+     PyDoc_STR("worker_main(argument, run, describe, settle, open_streams) -> int\n\n"
+               "Run calls until the client is done with this process; the status to exit with.\n"
+               "run(code) -> (entry, function or None, is_plain): entry(call, input) does a call,\n"
+               "function(input) the same for inputs that are no tuple and no dict.\n"
+               "describe(exception) -> (message, traceback, data); settle(futures) -> results;\n"
+               "open_streams() -> (stdout, stderr), put in sys.")},
+    {NULL, NULL, 0, NULL},
+};
+
+int lithops_add_worker(PyObject *module)
+{
+    return output_add_type(module) == 0 ? PyModule_AddFunctions(module, functions) : -1;
+}
