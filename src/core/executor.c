@@ -154,8 +154,10 @@ lithops_executor *lithops_executor_open(const lithops_executor_options *options,
     lithops__tick_clock_init(&fexec->clock); /* early: by the second reading some time has passed */
     make_id(fexec->id, sizeof fexec->id);
     if (lithops__config_load(options, &fexec->config, err) != 0 ||
-        lithops__settings_log(fexec->config, err) != 0 || choose_driver(fexec, err) != 0)
+        lithops__settings_log(fexec->config, err) != 0 || choose_driver(fexec, err) != 0 ||
+        !lithops__storage_choose(fexec->config, NULL, err)) /* it is opened when it is needed */
         goto failed;
+    lithops__settings_warn(fexec->config, fexec->driver->name);
     uint32_t workers = fexec->driver->ops->workers(fexec->config);
     if (lithops__table_open(&fexec->table, fexec->id, workers, memory_limit(fexec->config), err))
         goto failed;

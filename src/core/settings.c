@@ -41,3 +41,12 @@ uint64_t lithops__settings_timeout_ms(const struct lithops__config *config, cons
     int64_t s = runtime_s > 0 && runtime_s < execution_s ? runtime_s : execution_s;
     return (uint64_t)s * 1000;
 }
+
+void lithops__settings_warn(const struct lithops__config *config, const char *backend)
+{
+    const char *monitoring = lithops__config_string(config, "lithops", "monitoring");
+    if (strcmp(backend, "localhost") == 0 && monitoring && strcmp(monitoring, "direct") != 0)
+        lithops__log(LITHOPS_LOG_WARNING, "core",
+                     "'monitoring: %s' has no effect: the backend localhost is always direct",
+                     monitoring);
+}

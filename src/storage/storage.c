@@ -72,8 +72,8 @@ lithops_storage *lithops__storage_open_driver(const lithops_storage_driver *driv
     return storage;
 }
 
-lithops_storage *lithops__storage_open(const struct lithops__config *config, const char *backend,
-                                       lithops_error *err)
+const lithops_storage_driver *lithops__storage_choose(const struct lithops__config *config,
+                                                      const char *backend, lithops_error *err)
 {
     if (!backend)
         backend = lithops__config_string(config, "lithops", "storage");
@@ -83,13 +83,7 @@ lithops_storage *lithops__storage_open(const struct lithops__config *config, con
     for (const lithops_storage_driver *const *d = lithops__storage_drivers; *d; d++) {
         if (strcmp((*d)->name, backend) == 0) {
             lithops__buffer_deinit(&there);
-            lithops_value *all = lithops__config_value(config, true);
-            const lithops_value *settings = lithops_value_get(all, backend);
-            const char *bucket =
-                lithops_value_get_string(lithops_value_get(settings, "storage_bucket"));
-            lithops_storage *storage = lithops__storage_open_driver(*d, settings, bucket, err);
-            lithops_value_free(all);
-            return storage;
+            return *d;
         }
         lithops__buffer_printf(&there, "%s%s", there.len ? ", " : "", (*d)->name);
     }
@@ -97,6 +91,20 @@ lithops_storage *lithops__storage_open(const struct lithops__config *config, con
                   backend, (int)there.len, (const char *)there.data);
     lithops__buffer_deinit(&there);
     return NULL;
+}
+
+lithops_storage *lithops__storage_open(const struct lithops__config *config, const char *backend,
+                                       lithops_error *err)
+{
+    const lithops_storage_driver *driver = lithops__storage_choose(config, backend, err);
+    if (!driver)
+        return NULL;
+    lithops_value *all = lithops__config_value(config, true);
+    const lithops_value *settings = lithops_value_get(all, driver->name);
+    const char *bucket = lithops_value_get_string(lithops_value_get(settings, "storage_bucket"));
+    lithops_storage *storage = lithops__storage_open_driver(driver, settings, bucket, err);
+    lithops_value_free(all);
+    return storage;
 }
 
 static lithops_storage *open_with(const lithops_executor_options *options, lithops_error *err)

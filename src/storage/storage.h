@@ -12,6 +12,11 @@ extern const lithops_storage_driver lithops__storage_localhost;
 /* All drivers; ends with NULL. */
 extern const lithops_storage_driver *const lithops__storage_drivers[];
 
+/* The driver that `config` names, or `backend` when it is not NULL. NULL with LITHOPS_EUNSUPPORTED,
+ * which names what there is. */
+const lithops_storage_driver *lithops__storage_choose(const struct lithops__config *config,
+                                                      const char *backend, lithops_error *err);
+
 /* Open what `config` names, or `backend` when it is not NULL. LITHOPS_EUNSUPPORTED names what
  * there is. Counted: lithops_storage_close() drops one reference. */
 lithops_storage *lithops__storage_open(const struct lithops__config *config, const char *backend,

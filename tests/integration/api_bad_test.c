@@ -51,11 +51,6 @@ LITHOPS_FUNCTION(misuse)
     }
 }
 
-LITHOPS_FUNCTION(use_storage)
-{
-    return lithops_call_storage(call) ? 0 : LITHOPS_ECALL;
-}
-
 static lithops_future *start(void)
 {
     return not_null(lithops_call_async(fexec, echo, lithops_value_int(1), NULL, &err));
@@ -285,6 +280,11 @@ static void test_modes_and_backends(void **state)
     assert_true(err.code == LITHOPS_EUNSUPPORTED || err.code == LITHOPS_ECONFIG);
     not_null(strstr(err.message, "localhost"));
     options = (lithops_executor_options)LITHOPS_EXECUTOR_OPTIONS_INIT;
+    options.storage = "no_such_storage"; /* at once, not when somebody first reads an object */
+    refused_options(options, LITHOPS_EUNSUPPORTED, "'no_such_storage' is not built in");
+    options.storage = "aws_s3";
+    refused_options(options, LITHOPS_EUNSUPPORTED, "there is: localhost");
+    options = (lithops_executor_options)LITHOPS_EXECUTOR_OPTIONS_INIT;
     options.monitoring = "pigeons";
     refused_options(options, LITHOPS_ECONFIG, "pigeons");
     options = (lithops_executor_options)LITHOPS_EXECUTOR_OPTIONS_INIT;
@@ -298,23 +298,6 @@ static void test_modes_and_backends(void **state)
     options.log_level = "none";
     lithops_executor *own = not_null(lithops_localhost_executor_open(&options, &err));
     result_is(lithops_call_async(own, echo, lithops_value_int(4), NULL, &err), "4");
-    lithops_executor_close(own);
-}
-
-/* A storage that is not there matters to those who use it. */
-static void test_missing_storage(void **state)
-{
-    (void)state;
-    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    options.storage = "no_such_storage";
-    lithops_executor *own = not_null(lithops_executor_open(&options, &err));
-    result_is(lithops_call_async(own, echo, lithops_value_int(4), NULL, &err), "4");
-    call_fails(lithops_call_async(own, use_storage, lithops_value_int(4), NULL, &err),
-               LITHOPS_EUNSUPPORTED, "no_such_storage");
-    not_null(strstr(err.message, "localhost"));
-    const char *path = api_write_file("lines.txt", "a\n", 2);
-    is_refused(lithops_map(own, echo, lithops_objects(lithops_pack("[s]", path)), NULL, &err),
-               LITHOPS_EUNSUPPORTED, "no_such_storage");
     lithops_executor_close(own);
 }
 
@@ -494,7 +477,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_wrong_environment),
         cmocka_unit_test(test_misuse_in_calls),
         cmocka_unit_test(test_modes_and_backends),
-        cmocka_unit_test(test_missing_storage),
         cmocka_unit_test(test_wrong_configuration),
         cmocka_unit_test(test_configuration_in_force),
         cmocka_unit_test(test_fork),

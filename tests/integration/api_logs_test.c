@@ -277,6 +277,12 @@ static void test_log_sink(void **state)
     lithops_futures_unref(futures);
     assert_int_equal(records.lowest, LITHOPS_LOG_WARNING);
     not_null(strstr(records.text, "obj_chunk_size is 2"));
+
+    /* so is a way of monitoring that the backend does not have */
+    lithops_executor_options rabbit = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    rabbit.monitoring = "rabbitmq";
+    lithops_executor_close(not_null(lithops_executor_open(&rabbit, &err)));
+    not_null(strstr(records.text, "'monitoring: rabbitmq' has no effect"));
     lithops_log_to(LITHOPS_LOG_NONE, NULL, NULL);
     int before = records.count;
     lithops_executor_close(api_open("{\"worker_processes\":1}"));
