@@ -55,7 +55,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{home}/airflow.db",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             # Airflow's own proxies, if any, are not for the loopback interface.
             "no_proxy": "127.0.0.1,localhost",
         }
@@ -89,10 +89,8 @@ class LocalAirflow:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 pass
-            try:  # what it may have left in its session
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            for pid in self.processes(process.pid):  # what it has left: tasks that run
+                os.kill(pid, signal.SIGKILL)
             process.wait()
         self._processes.clear()
 
@@ -172,6 +170,18 @@ class LocalAirflow:
         return "\n".join(
             json.dumps(line) if isinstance(line, dict) else str(line) for line in lines
         )
+
+    def processes(self, session: int | None = None) -> list[int]:
+        """Ids of all processes that belong to this Airflow: tasks and their children too."""
+        sessions = {process.pid for process in self._processes.values()}
+        found = []
+        for name in os.listdir("/proc"):
+            try:
+                if name.isdigit() and os.getsid(int(name)) in ({session} if session else sessions):
+                    found.append(int(name))
+            except ProcessLookupError:
+                pass
+        return found
 
     @staticmethod
     def _path(dag_id: str, run_id: str, task_id: str) -> str:

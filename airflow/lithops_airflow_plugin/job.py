@@ -129,13 +129,7 @@ class LithopsJob:
         """The results of a job that is done: of its calls or, with a reducer, of the reducers.
         Objects that were stored (CloudObject) are named by their URIs."""
         reducers = [future for future in self._futures if future.job_id.startswith("R")]
-        futures = reducers or self._futures
-        if any(getattr(future, "futures", None) for future in futures):  # calls gave futures
-            results = self._executor.get_result(futures, show_progressbar=False)
-            results = results if isinstance(results, list) else [results]
-        else:
-            results = [future.result() for future in futures]
-        return self._with_uris(results)
+        return self._with_uris([future.result() for future in reducers or self._futures])
 
     def cancel(self) -> None:
         """Cancel all calls that are not done. Harmless at any time, and more than once."""
@@ -172,14 +166,14 @@ class LithopsJob:
         failed = [future for future in self._futures if future.error]
         if not failed:
             return
-        first = None
         for future in failed[:ERRORS_LOGGED]:
-            error = _error_of(future)
-            first = first or (future, error)
-            self._log.error("%s failed: %s", _call_name(future), _one_line(error))
+            self._log.error("%s failed: %s", _call_name(future), _one_line(_error_of(future)))
+            for title, text in (("printed", future.logs), ("remote", future.traceback_text)):
+                if text:
+                    self._log.error("%s %s:\n%s", _call_name(future), title, text.rstrip())
         if len(failed) > ERRORS_LOGGED:
             self._log.error("... and %d more calls failed", len(failed) - ERRORS_LOGGED)
-        future, error = first
+        future, error = failed[0], _error_of(failed[0])
         # What a function says to Airflow itself goes through: skip this task, do not try again.
         if isinstance(error, (AirflowSkipException, AirflowFailException)):
             raise error
@@ -190,7 +184,7 @@ class LithopsJob:
 
     def _report(self) -> None:
         self._reported = time.monotonic()
-        done = Counter(future.job_id for future in self._futures if _is_done(future))
+        done = Counter(future.job_id for future in self._futures if future.done)
         total = Counter(future.job_id for future in self._futures)
         self._log.info(
             "Lithops job %s: %s, after %.1f s",
@@ -205,15 +199,11 @@ class LithopsJob:
             return kind(self._with_uris(item) for item in value)
         if kind is dict:
             return {key: self._with_uris(item) for key, item in value.items()}
-        if hasattr(kind, "__mro__") and any(base.__name__ == "CloudObject" for base in kind.__mro__):
+        if any(base.__name__ == "CloudObject" for base in kind.__mro__):
             uri = f"{value.backend}://{value.bucket}/{value.key}"
             self.outputs.append(uri)
             return uri
         return value
-
-
-def _is_done(future: Any) -> bool:
-    return future.done or future.success or future.ready or future.error
 
 
 def _call_name(future: Any) -> str:
@@ -225,10 +215,9 @@ def _call_name(future: Any) -> str:
 
 def _error_of(future: Any) -> BaseException:
     try:
-        future.result()
-    except Exception as error:
+        return future.exception()
+    except Exception as error:  # the call was cancelled
         return error
-    return AirflowException("unknown error")
 
 
 def _one_line(error: BaseException) -> str:

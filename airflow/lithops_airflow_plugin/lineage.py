@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 # OpenLineage's words for stores that Lithops calls by its backends' names.
-_SCHEMES = {"aws_s3": "s3", "gcp_storage": "gs", "azure_storage": "wasbs", "localhost": "file"}
+_SCHEMES = {"aws_s3": "s3", "gcp_storage": "gs", "azure_storage": "wasbs"}
 
 
 def takes_objects(function: Callable) -> bool:

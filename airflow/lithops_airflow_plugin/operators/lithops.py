@@ -97,8 +97,10 @@ class LithopsOperator(BaseOperator):
         self.activation_retries = activation_retries
 
     def _hook_apply_defaults(self, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
-        # Airflow calls this with all arguments, before any __init__ sees them.
-        defaults = kwargs.get("default_args") or {}
+        # Airflow calls this with all arguments before the __init__ of each class sees them; the
+        # outermost comes first, and is the only one to look at the DAG's default_args.
+        defaults = {} if hasattr(self, "_named") else kwargs.get("default_args") or {}
+        object.__setattr__(self, "_named", True)
         kwargs = spellings.renamed(type(self).__name__, self._spellings, kwargs, defaults)
         inherited = getattr(super(), "_hook_apply_defaults", None)
         return inherited(*args, **kwargs) if inherited else (args, kwargs)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A scratch home for Airflow, before any test imports it: its settings are read on import."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+_scratch = tempfile.TemporaryDirectory(prefix="lithops-airflow-")
+os.environ |= {
+    "AIRFLOW_HOME": _scratch.name,
+    "AIRFLOW__CORE__DAGS_FOLDER": str(HERE / "dags"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+    "LITHOPS_CONFIG": '{"lithops": {"backend": "localhost"}, "localhost": {"storage_root": "%s"}}'
+    % (Path(_scratch.name) / "storage"),
+}
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE / "dags")]
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def database() -> None:
+    """Airflow's tables, in SQLite."""
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, timeout=120)
+
+
+@pytest.fixture
+def run_dag(database):
+    """Runs a DAG in this process; {task_id: result}, {(task_id, index): result} of mapped tasks."""
+    return _run_dag
+
+
+def _run_dag(dag, conf=None):
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    run = dag.test(run_conf=conf)
+    failed = [ti.task_id for ti in run.get_task_instances() if ti.state != "success"]
+    assert not failed, f"tasks that did not succeed: {failed}"
+    with create_session() as session:
+        rows = session.query(XComModel).filter_by(run_id=run.run_id, key="return_value").all()
+        return {
+            (row.task_id if row.map_index < 0 else (row.task_id, row.map_index)): (
+                XComModel.deserialize_value(row)
+            )
+            for row in rows
+        }
