@@ -193,8 +193,13 @@ static int start_reduce(struct lithops__job *maps, const lithops_function *func,
 }
 
 static int check_reduce(const lithops_function *func, const lithops_map_reduce_options *options,
-                        lithops_error *err)
+                        bool of_objects, lithops_error *err)
 {
+    if (options->obj_reduce_by_key && !of_objects)
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "obj_reduce_by_key makes a reducer per object, and the inputs are no "
+                             "objects: name them with lithops_objects(), or set obj_chunk_size or "
+                             "obj_chunk_number");
     if (options->spawn_reducer != LITHOPS_DEFAULT &&
         (options->spawn_reducer < 0 || options->spawn_reducer > 100))
         return lithops__fail(err, LITHOPS_EUSAGE,
@@ -234,7 +239,7 @@ int lithops_map_reduce(lithops_executor *fexec, const lithops_function *map_func
     map.exclude_modules = options->exclude_modules;
     struct chunks chunks = {NULL, 0};
     struct lithops__job *maps = NULL, *reduce = NULL;
-    int rc = check_reduce(reduce_func, options, err);
+    int rc = check_reduce(reduce_func, options, !iterdata || names_objects(iterdata, &map), err);
     if (rc != 0) {
         lithops_value_free(iterdata);
         return rc;

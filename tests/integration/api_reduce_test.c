@@ -318,6 +318,9 @@ static void test_by_key(void **state)
         results_are(futures, expected);
     }
     results_are(start(count_lines, lithops_pack("[s]", two), id_and_sum, &options), "[[0,1,2]]");
+    options.obj_chunk_size = LITHOPS_DEFAULT;
+    fails(lithops_map_reduce(fexec, square, lithops_range(0, 3), sum, &options, NULL, &err),
+          LITHOPS_EUSAGE, "lithops_objects()");
 }
 
 static void test_hot(void **state)
