@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands between a worker process and a function that cannot be called as it is.
+
+These are loaded in worker processes: this module imports next to nothing.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+class ByName:
+    """Calls a function whose parameters cannot all be given in the usual order.
+
+    `names` are its positional parameters, and `user_names` those of them that the user's positional
+    arguments mean: the others, like ``id``, are filled in by keyword, and may stand before them.
+    `varargs` and `varkw` are the names of ``*args`` and ``**kwargs``: a keyword argument of such a
+    name is taken apart.
+    """
+
+    def __init__(self, function: Callable, names: tuple, user_names: tuple,
+                 varargs: str | None, varkw: str | None):
+        self.function = function
+        self.names = names
+        self.user_names = user_names
+        self.varargs = varargs
+        self.varkw = varkw
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if self.varkw in kwargs:
+            kwargs.update(kwargs.pop(self.varkw) or {})
+        if self.varargs in kwargs:
+            return self.function(*args, *(kwargs.pop(self.varargs) or ()), **kwargs)
+        kwargs.update(zip(self.user_names, args))
+        rest = args[len(self.user_names):]
+        if rest:
+            rest = (*[kwargs.pop(name) for name in self.names if name in kwargs], *rest)
+        return self.function(*rest, **kwargs)
+
+
+def load_with_path(folders: tuple, pickled: bytes) -> Any:
+    """Unpickle what needs modules of `folders`, which from now on are looked at for modules."""
+    import pickle
+    for folder in folders:
+        if folder not in sys.path:
+            sys.path.append(folder)
+    return pickle.loads(pickled)
+
+
+class WithPath:
+    """Pickled in place of a function: it is loaded by `load_with_path`."""
+
+    def __init__(self, folders: tuple, pickled: bytes):
+        self.folders = folders
+        self.pickled = pickled
+
+    def __reduce__(self):
+        return load_with_path, (self.folders, self.pickled)

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A callable, and what goes with it for a whole job, as the code of a function of the engine.
+
+What code is, `_worker.py` says. Making it is most of the work of starting a call, so it is kept:
+
+- A callable that is the same as last time (`_watch.py`) is not pickled again: `_jobs`, by identity.
+- Code that is the same bytes as before is the same function: `_by_code`. A worker process then has
+  loaded it already.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from threading import RLock
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+from weakref import ref
+
+from lithops import _lithops
+from lithops._adapters import ByName, WithPath
+from lithops._parameters import Parameters, parameters_of
+from lithops._watch import Watch, is_found_by_name, is_importable
+
+VERSION = 1
+NativeFunction = _lithops.Function
+
+_KEPT_CODES, _KEPT_CODE_BYTES = 256, 256 << 10
+
+_by_code: dict[tuple[str, bytes], NativeFunction] = {}
+_jobs: dict[int, Job] = {}
+_pickling = RLock()  # the list of modules that are pickled by value is cloudpickle's, for all
+_base_path: list[str] = []  # sys.path when the first worker processes were started
+
+
+def native(spec: str) -> NativeFunction:
+    """A function of a shared library, for `FunctionExecutor.map` and the like.
+
+    `spec` is ``libx.so:function``, or ``libm.so.6:pow:double(double,double)`` for one that knows
+    nothing of Lithops. Raises FileNotFoundError (library or function), ValueError (the spec).
+    """
+    return NativeFunction.open(spec)
+
+
+def remember_path() -> None:
+    """Note what `sys.path` worker processes start with."""
+    if not _base_path:
+        _base_path.extend(sys.path)
+
+
+def _new_folders() -> tuple:
+    """What came to `sys.path` later."""
+    if sys.path == _base_path or not _base_path:
+        return ()
+    return tuple(folder for folder in sys.path
+                 if folder not in _base_path and isinstance(folder, str))
+
+
+def name_of(function: Callable) -> str:
+    """What statistics call it."""
+    if isinstance(function, (FunctionType, MethodType)):
+        return function.__name__
+    return getattr(function, '__name__', None) or type(function).__name__
+
+
+# ---- jobs ----------------------------------------------------------------------------------------
+
+
+class Job:
+    """A callable with its parameters; gives the engine's function for each way to call it."""
+
+    __slots__ = ('_ref', '_watch', '_folders', '_made', 'function', 'parameters', '__weakref__')
+
+    def __init__(self, function: Callable):
+        if not callable(function):
+            raise TypeError(f'the function must be callable, not {type(function).__name__}')
+        self.function = function
+        self.parameters: Parameters | None = parameters_of(function)
+        self._watch = Watch.of(function) if type(function) is FunctionType else None
+        self._folders = _new_folders()
+        self._made: dict[str, NativeFunction] = {}
+        self._ref = None
+        if self._watch is not None:
+            self._ref = ref(function, _forget(id(function)))
+            self.function = None
+
+    @classmethod
+    def of(cls, function: Callable) -> Job:
+        """The job of a callable; a kept one if nothing has changed."""
+        job = _jobs.get(id(function))
+        if job is not None and job._ref() is function and job._watch.is_fresh():
+            return job
+        job = cls(function)
+        if job._watch is not None:
+            _jobs[id(function)] = job
+        return job
+
+    def plain(self) -> NativeFunction:
+        """The function for calls without anything else."""
+        made = self._made.get('item')
+        if made is not None and self._folders == _new_folders():
+            return made
+        return self.make('item')
+
+    def make(self, mode: str, extra_args: tuple | dict | None = None, env: dict | None = None,
+             include: Iterable[str] | None = (), exclude: Iterable[str] = (),
+             by_name: bool = False) -> NativeFunction:
+        """The engine's function.
+
+        Parameters:
+            mode: "item", "single", "object" or "reduce"
+            extra_args: arguments that each call gets besides its item
+            env: environment variables of the calls
+            include: modules to pickle by value, or paths of modules; None: none
+            exclude: modules that are pickled by name, come what may
+            by_name: some item has a key that is the name of ``*args`` or ``**kwargs``
+        """
+        is_plain = not (extra_args or env or include or exclude or by_name) and include is not None
+        folders = _new_folders()
+        if is_plain and mode in self._made and folders == self._folders:
+            return self._made[mode]
+        function = self.function if self._ref is None else self._ref()
+        parameters, inject, called = self.parameters, (), function
+        if parameters is not None:
+            inject = parameters.inject
+            if by_name or parameters.shuffled:
+                called = ByName(function, parameters.names, parameters.user_names,
+                                parameters.varargs, parameters.varkw)
+        code = _code_of(function, (VERSION, called, extra_args, inject, env, mode, 0),
+                        include, exclude, folders)
+        made = _function_of(name_of(function), code)
+        if is_plain:
+            if folders != self._folders:
+                self._made.clear()
+                self._folders = folders
+            self._made[mode] = made
+        return made
+
+
+def _forget(key: int) -> Callable:
+    def forget(reference, jobs=_jobs):
+        job = jobs.get(key)
+        if job is not None and job._ref is reference:
+            del jobs[key]
+    return forget
+
+
+def _function_of(name: str, code: bytes) -> NativeFunction:
+    if len(code) > _KEPT_CODE_BYTES:
+        return NativeFunction(name, code)
+    key = name, code
+    made = _by_code.pop(key, None)
+    if made is None:
+        made = NativeFunction(name, code)
+    _by_code[key] = made  # last in, last out
+    while len(_by_code) > _KEPT_CODES:
+        _by_code.pop(next(iter(_by_code)), None)
+    return made
+
+
+# ---- pickling ------------------------------------------------------------------------------------
+
+
+def _code_of(function: Callable, parts: tuple, include: Iterable[str] | None,
+             exclude: Iterable[str], folders: tuple) -> bytes:
+    include = None if include is None else [name for name in include if name]
+    files = [name for name in include or () if name.endswith(('.py', '.so'))]
+    names = [name for name in include or () if not name.endswith(('.py', '.so'))]
+    folders = (*folders, *_folders_of(files))
+    if not names and is_found_by_name(function):
+        code = _lithops.dumps(parts)
+    else:
+        code = _pickle_by_value(parts, function, names, exclude, include is not None)
+    if folders:
+        code = _lithops.dumps(WithPath(folders, code))
+    return code
+
+
+def _folders_of(files: Iterable[str]) -> list[str]:
+    from os.path import abspath, dirname, isfile
+    return [dirname(abspath(file)) for file in files if isfile(file)]
+
+
+def _pickle_by_value(parts: tuple, function: Callable, names: Iterable[str],
+                     exclude: Iterable[str], look_around: bool) -> bytes:
+    import cloudpickle
+    modules = {module.__name__: module for module in map(_module_named, names) if module}
+    if look_around:
+        modules.update(_modules_out_of_reach(function))
+    for name in exclude:
+        modules.pop(name, None)
+    with _pickling:
+        before = cloudpickle.list_registry_pickle_by_value()
+        added = [module for name, module in modules.items() if name not in before]
+        for module in added:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            return cloudpickle.dumps(parts)
+        finally:
+            for module in added:
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+def _module_named(name: str) -> ModuleType | None:
+    from importlib import import_module
+    name = name.partition('.')[0]
+    try:
+        return import_module(name)
+    except ImportError:
+        return None  # as upstream: what is not there does not travel
+
+
+def _modules_out_of_reach(function: Callable) -> dict[str, ModuleType]:
+    """Modules that a function uses and that a worker process would not find by name."""
+    found: dict[str, ModuleType] = {}
+    seen: set[int] = set()
+    todo: list[Any] = [function]
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        name = thing.__name__ if isinstance(thing, ModuleType) else _home_of(thing)
+        module = sys.modules.get(name) if isinstance(name, str) else None
+        if module is not None and name not in ('__main__', '__mp_main__') \
+                and not is_importable(name):
+            found[name] = module
+        todo.extend(_used_by(thing))
+    return found
+
+
+def _home_of(thing: Any) -> str | None:
+    kind = thing if isinstance(thing, (type, FunctionType)) else type(thing)
+    return getattr(kind, '__module__', None)
+
+
+def _used_by(thing: Any) -> Iterable[Any]:
+    if isinstance(thing, MethodType):
+        return thing.__func__, thing.__self__
+    if type(thing) is FunctionType and not is_found_by_name(thing):
+        from lithops._watch import _names_in
+        namespace = thing.__globals__
+        used = [namespace[name] for name in _names_in(thing.__code__) if name in namespace]
+        for cell in thing.__closure__ or ():
+            try:
+                used.append(cell.cell_contents)
+            except ValueError:
+                pass
+        return used
+    wrapped = [getattr(thing, name) for name in ('func', '__wrapped__')
+               if callable(getattr(thing, name, None))] if not isinstance(thing, type) else []
+    return wrapped

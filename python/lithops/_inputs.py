@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user gives as data, as the items of a job: one per call.
+
+A tuple is positional arguments, a dict keyword arguments, anything else one argument. Whether that
+fits the function is found out here, before anything runs, but never item by item: of ints it is
+enough to know that they are ints, of tuples how long they are, of dicts which keys they have.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from lithops import _logging
+from lithops._parameters import RESERVED, Parameters
+from lithops.future import ResponseFuture, SettledFuture
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_DICT_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+_COLLECTIONS = (range, set, frozenset, *_DICT_VIEWS)
+
+
+def items_of(iterdata: Any) -> list | range:
+    """The items in what is mapped over. A str, a dict, a tuple and the like are one item."""
+    kind = type(iterdata)
+    if kind is list or kind is range:
+        return iterdata
+    if isinstance(iterdata, (list, *_COLLECTIONS)) or hasattr(iterdata, '__next__'):
+        return list(iterdata)
+    module = kind.__module__.partition('.')[0]
+    if module == 'numpy' and kind.__name__ in ('ndarray', 'memmap', 'matrix') and iterdata.ndim:
+        return list(iterdata)
+    if module == 'pandas' and getattr(iterdata, 'ndim', 0) == 1:  # Series, Index
+        return list(iterdata)
+    if (module, kind.__name__) in (('collections', 'deque'), ('array', 'array')):
+        return list(iterdata)
+    return [iterdata]
+
+
+def futures_in(iterdata: Any) -> list | None:
+    """The futures, where a job is mapped over futures; None where it is over plain data."""
+    if not isinstance(iterdata, (list, tuple)) or not iterdata:
+        return None
+    kinds = set(map(type, iterdata))
+    if not any(issubclass(kind, (ResponseFuture, SettledFuture)) for kind in kinds):
+        return None
+    if not all(issubclass(kind, (ResponseFuture, SettledFuture)) for kind in kinds):
+        raise ValueError('the data has futures and other things in it: map over the futures of '
+                         'jobs alone, or over plain data alone')
+    return list(iterdata)
+
+
+# ---- extra arguments -----------------------------------------------------------------------------
+
+
+def extra_of(extra_args: Any, name: str = 'extra_args') -> tuple | dict | None:
+    """Extra arguments as a tuple (by position) or a dict (by name), which are copies."""
+    if extra_args is None:
+        return None
+    if isinstance(extra_args, dict):
+        return dict(extra_args) or None
+    if isinstance(extra_args, (list, tuple)):
+        return tuple(extra_args) or None
+    raise TypeError(f'{name} must be a tuple, a list or a dict, not {type(extra_args).__name__}')
+
+
+def _counted(extra: tuple | dict | None) -> tuple[int, tuple]:
+    if isinstance(extra, dict):
+        return 0, tuple(extra)
+    return len(extra or ()), ()
+
+
+# ---- binding -------------------------------------------------------------------------------------
+
+
+def bind(items: list | range, parameters: Parameters | None,
+         extra: tuple | dict | None) -> tuple[list | range, bool]:
+    """Check the items of a map. Returns them in the form that travels, and whether the function
+    must be called by `ByName`. Raises TypeError or ValueError if an item does not fit."""
+    kinds = {int} if type(items) is range else set(map(type, items))
+    tuples = {kind for kind in kinds if issubclass(kind, tuple)}
+    dicts = {kind for kind in kinds if issubclass(kind, dict)}
+    count, names = _counted(extra)
+    by_name = False
+    if parameters is not None and kinds - tuples - dicts:
+        parameters.check(1 + count, names)
+    if tuples:
+        items = _bind_tuples(items, tuples, parameters, extra)
+    if dicts:
+        if isinstance(extra, tuple):
+            raise TypeError('extra_args must be a dict where the items are dicts: their order '
+                            'among the arguments is not known')
+        if dicts != {dict}:
+            items = [dict(item) if isinstance(item, dict) else item for item in items]
+        by_name = _bind_dicts(items, parameters, names)
+    return items, by_name
+
+
+def _bind_tuples(items: Any, tuples: set, parameters: Parameters | None,
+                 extra: tuple | dict | None) -> Any:
+    if tuples != {tuple}:
+        # as upstream: a named tuple is positional arguments, but one argument beside extra ones
+        wrap = (lambda item: (item,)) if isinstance(extra, tuple) else tuple
+        items = [wrap(item) if isinstance(item, tuple) and type(item) is not tuple else item
+                 for item in items]
+    if parameters is not None:
+        count, names = _counted(extra)
+        for length in {len(item) for item in items if type(item) is tuple}:
+            parameters.check(length + count, names)
+    return items
+
+
+def _bind_dicts(items: Any, parameters: Parameters | None, names: tuple) -> bool:
+    if parameters is None:
+        return False
+    by_name = False
+    for keys in {frozenset(item) for item in items if type(item) is dict}:
+        parameters.check_dict(keys, names)
+        _warn_of_reserved(keys, parameters)
+        by_name = by_name or parameters.varargs in keys or parameters.varkw in keys
+    return by_name
+
+
+def _warn_of_reserved(keys: Any, parameters: Parameters) -> None:
+    taken = [name for name in parameters.inject if name in keys]
+    if taken:
+        import warnings
+        warnings.warn(f'the data has values for {taken}: these parameters are filled in by '
+                      f'Lithops, the values are not used', UserWarning, stacklevel=6)
+
+
+def bind_one(data: Any, parameters: Parameters | None) -> tuple[Any, bool]:
+    """The input of one call, as `bind`. A list is one argument if that fits, else several."""
+    if isinstance(data, (tuple, dict)):
+        items, by_name = bind([data], parameters, None)
+        return items[0], by_name
+    if parameters is None or parameters.takes_one:
+        return data, False
+    if isinstance(data, list) and parameters.problem(len(data)) is None:
+        return tuple(data), False
+    parameters.check(1)
+    return data, False
+
+
+# ---- objects -------------------------------------------------------------------------------------
+
+
+def objects_in(items: Any, parameters: Parameters, extra: tuple | dict | None,
+               dumps: Any) -> list:
+    """The items of a map over objects: what names the object, or [that, pickle of a dict]: the
+    other arguments, by name."""
+    count, names = _counted(extra)
+    found = []
+    for item in items:
+        if isinstance(item, dict):
+            if isinstance(extra, tuple):
+                raise TypeError('extra_args must be a dict where the items are dicts')
+            parameters.check_dict(item, names)
+            _warn_of_reserved(item, parameters)
+            arguments = {**item, **(extra or {})}
+        else:
+            given = (*(item if isinstance(item, tuple) else (item,)),
+                     *(extra if isinstance(extra, tuple) else ()))
+            more = extra if isinstance(extra, dict) else {}
+            parameters.check(len(given), more)
+            if len(given) > len(parameters.user_names):
+                raise TypeError('a function over objects cannot have *args')
+            arguments = {**dict(zip(parameters.user_names, given)), **more}
+        if 'obj' not in arguments:
+            raise ValueError("an item of a map over objects names the object as 'obj'")
+        named = object_name(arguments.pop('obj'))
+        arguments = {name: value for name, value in arguments.items() if name not in RESERVED}
+        found.append([named, dumps(arguments)] if arguments else named)
+    return found
+
+
+def object_name(thing: Any) -> str | dict:
+    """What the engine calls an object: a str, or a dict for a cloudobject."""
+    if isinstance(thing, str):
+        return thing
+    utils = sys.modules.get('lithops.storage.utils')
+    if utils is not None:
+        if isinstance(thing, utils.CloudObject):
+            return {'$cloudobject': True, 'backend': thing.backend, 'bucket': thing.bucket,
+                    'key': thing.key}
+        if isinstance(thing, utils.CloudObjectUrl):
+            return thing.url
+        if isinstance(thing, utils.CloudObjectLocal):
+            return thing.path
+    if hasattr(thing, '__fspath__'):
+        from os.path import abspath
+        return abspath(thing)
+    raise TypeError(f'an object is named by a str or a CloudObject, not {type(thing).__name__}')
+
+
+def environment_of(extra_env: dict | None) -> dict | None:
+    """Environment variables as str."""
+    if not extra_env:
+        return None
+    if not isinstance(extra_env, dict):
+        raise TypeError(f'extra_env must be a dict, not {type(extra_env).__name__}')
+    for name, value in extra_env.items():
+        if not isinstance(name, str) or not isinstance(value, (str, int, float)):
+            raise TypeError(f'extra_env must be a dict of str, but {name!r} is {value!r}')
+    return {name: str(value) for name, value in extra_env.items()}
+
+
+def notice_no_objects(parameters: Parameters | None, chunk_size: Any, chunk_number: Any) -> None:
+    """Warn when options of chunks are given to a function that takes no object."""
+    if chunk_size or chunk_number:
+        _logging.log(_logging.WARNING, 'obj_chunk_size and obj_chunk_number have no effect: the '
+                                       'function has no parameter "obj"')

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a function can be called with, to find wrong arguments before a job starts.
+
+For plain functions this reads their code, as importing `inspect` takes longer than a first call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import FunctionType, MethodType
+
+RESERVED = ('id', 'storage', 'ibm_cos', 'rabbitmq')  # parameters that worker processes fill in
+
+
+class Parameters:
+    """The parameters of a function.
+
+    names       positional ones, in order, all
+    user_names  those without the reserved ones
+    defaults    names of those (also keyword-only) that have a default
+    posonly     names of those that cannot be given by keyword
+    kwonly      names of those that can only be given by keyword, without the reserved ones
+    varargs, varkw   names of *args and **kwargs, or None
+    inject      the reserved ones that it has
+    takes_obj   it has a parameter ``obj``
+    takes_one   a single positional argument is enough
+    shuffled    a reserved parameter stands before one of the user's
+    """
+
+    __slots__ = ('names', 'user_names', 'defaults', 'posonly', 'kwonly', 'varargs', 'varkw',
+                 'inject', 'takes_obj', 'takes_one', 'shuffled')
+
+    def __init__(self, names: tuple, posonly: Iterable, kwonly: tuple, defaults: frozenset,
+                 varargs: str | None, varkw: str | None):
+        self.names = names
+        self.inject = tuple(name for name in RESERVED if name in names or name in kwonly)
+        self.user_names = tuple(name for name in names if name not in self.inject)
+        self.posonly = frozenset(posonly)
+        self.kwonly = tuple(name for name in kwonly if name not in self.inject)
+        self.defaults = defaults
+        self.varargs = varargs
+        self.varkw = varkw
+        self.takes_obj = 'obj' in names or 'obj' in kwonly
+        self.shuffled = self.user_names != names[:len(self.user_names)]
+        self.takes_one = self.problem(1) is None
+
+    def problem(self, count: int, keywords: Iterable[str] = ()) -> str | None:
+        """Why `count` positional arguments and these keywords do not fit; None: they do."""
+        if count > len(self.user_names) and self.varargs is None:
+            return 'too many positional arguments'
+        given = set(self.user_names[:count])
+        for name in keywords:
+            if name in given:
+                return f'multiple values for argument {name!r}'
+            known = (name in self.user_names and name not in self.posonly) or name in self.kwonly
+            if not known and self.varkw is None and name not in self.inject:
+                return f'got an unexpected keyword argument {name!r}'
+            given.add(name)
+        for name in (*self.user_names, *self.kwonly):
+            if name not in given and name not in self.defaults:
+                return f'missing a required argument: {name!r}'
+        return None
+
+    def check(self, count: int, keywords: Iterable[str] = ()) -> None:
+        """Raises TypeError with `problem`."""
+        problem = self.problem(count, keywords)
+        if problem:
+            raise TypeError(problem)
+
+    def check_dict(self, item: Iterable[str], more: Iterable[str] = ()) -> None:
+        """Raises ValueError if the keys of a dict (or with them `more`) are not the arguments."""
+        keys = {*item, *more}
+        if not all(isinstance(key, str) for key in keys):
+            raise ValueError(f'keys of a dict are names of arguments, so they must be str: '
+                             f'{sorted(keys, key=str)}')
+        if self.varargs in keys or self.varkw in keys:
+            return  # taken apart in the worker process: anything may be in there
+        problem = self.problem(0, keys)
+        if problem:
+            raise ValueError(f'the names in the data do not fit: {problem}. The data has '
+                             f'{sorted(keys)}, the function takes '
+                             f'{[*self.user_names, *self.kwonly]}')
+
+
+def _of_plain(function: FunctionType, skip: int) -> Parameters:
+    code = function.__code__
+    count = code.co_argcount
+    names = code.co_varnames
+    end = count + code.co_kwonlyargcount
+    varargs = varkw = None
+    if code.co_flags & 0x04:
+        varargs = names[end]
+    if code.co_flags & 0x08:
+        varkw = names[end + (varargs is not None)]
+    defaults = function.__defaults__ or ()
+    with_default = {*names[count - len(defaults):count], *(function.__kwdefaults__ or ())}
+    return Parameters(names[skip:count], names[skip:code.co_posonlyargcount], names[count:end],
+                      frozenset(with_default), varargs, varkw)
+
+
+def _of_signature(callable_: Callable) -> Parameters | None:
+    import inspect
+    try:
+        signature = inspect.signature(callable_)
+    except (ValueError, TypeError):  # of C, and not described
+        return None
+    by_kind: dict = {}
+    for parameter in signature.parameters.values():
+        by_kind.setdefault(parameter.kind, []).append(parameter.name)
+    posonly = by_kind.get(inspect.Parameter.POSITIONAL_ONLY, [])
+    names = posonly + by_kind.get(inspect.Parameter.POSITIONAL_OR_KEYWORD, [])
+    kwonly = by_kind.get(inspect.Parameter.KEYWORD_ONLY, [])
+    defaults = (parameter.name for parameter in signature.parameters.values()
+                if parameter.default is not inspect.Parameter.empty)
+    return Parameters(tuple(names), posonly, tuple(kwonly), frozenset(defaults),
+                      by_kind.get(inspect.Parameter.VAR_POSITIONAL, [None])[0],
+                      by_kind.get(inspect.Parameter.VAR_KEYWORD, [None])[0])
+
+
+def parameters_of(function: Callable) -> Parameters | None:
+    """The parameters of a callable; None where Python cannot tell them."""
+    plain, skip = function, 0
+    if type(function) is MethodType:
+        plain, skip = function.__func__, 1
+    if type(plain) is FunctionType and plain.__code__.co_argcount >= skip:
+        attributes = plain.__dict__
+        if '__wrapped__' not in attributes and '__signature__' not in attributes:
+            return _of_plain(plain, skip)
+    return _of_signature(function)

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Futures: what `FunctionExecutor.call_async` and `map` return.
+
+`ResponseFuture` is the engine's object, of a few bytes, with methods. A future that is pickled takes
+its outcome along and becomes a `SettledFuture` where it is loaded: it can be read there whatever
+has become of the executor, the client and its machine. For that, pickling waits until the call is
+done.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from lithops import _lithops
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from typing import Any
+
+
+def use_cancelled_error() -> None:
+    """From now on a cancelled call raises ``concurrent.futures.CancelledError``.
+
+    Done before the first cancellation, as that module takes long to import.
+    """
+    from concurrent.futures import CancelledError
+    _lithops.configure(errors={'canceled': CancelledError})
+
+
+class _Kind(type):
+    """Makes a `SettledFuture` an instance of `ResponseFuture`, whose memory it cannot share."""
+
+    def __instancecheck__(cls, thing: Any) -> bool:
+        return type.__instancecheck__(cls, thing) or type(thing) is SettledFuture
+
+
+class _State:
+    New = 'New'
+    Invoked = 'Invoked'
+    Running = 'Running'
+    Ready = 'Ready'
+    Success = 'Success'
+    Error = 'Error'
+    Done = 'Done'
+    Unknown = 'Unknown'
+
+
+_STATES = {'Pending': _State.Invoked, 'Running': _State.Running, 'Success': _State.Done,
+           'Failed': _State.Error, 'Canceled': _State.Error}
+
+
+class _Methods:
+    """What a future can do, by means of a few primitives.
+
+    Properties: `done` (it has an outcome), `success` (a result), `error` (it failed or was
+    cancelled), `running`, `canceled`; `stats` (dict), `logs` (what the call printed) and more.
+    """
+
+    __slots__ = ()
+
+    State = _State
+
+    def result(self, throw_except: bool = True, internal_storage: Any = None, retries: int = 10,
+               wait_dur_sec: float = 1) -> Any:
+        """Wait for the call and return its result; raises what the call has raised.
+
+        throw_except: if false, the result of a failed call is None. Other arguments have no effect.
+        """
+        if throw_except:
+            return self.result_value()
+        self.wait()
+        return None if self.error else self.result_value()
+
+    def status(self, throw_except: bool = True, internal_storage: Any = None,
+               check_only: bool = False, wait_dur_sec: float = 1) -> dict | None:
+        """Wait for the call and return how it went: its identity and statistics, as a dict.
+
+        check_only: do not wait; None if the call is not done. throw_except: raise what it raised.
+        """
+        if not check_only:
+            self.wait()
+        elif not self.done:
+            return None
+        if throw_except and self.error:
+            raise self.exception_value()
+        return {'type': '__end__', 'executor_id': self.executor_id, 'job_id': self.job_id,
+                'call_id': self.call_id, 'activation_id': self.activation_id,
+                'exception': self.error, **self.stats}
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the call and return what it raised, or None.
+
+        Raises TimeoutError after `timeout` seconds, CancelledError if the call was cancelled.
+        """
+        self.wait(timeout)
+        exception = self.exception_value()
+        if self.canceled:
+            raise exception
+        return exception
+
+    def cancelled(self) -> bool:
+        """True if the call was cancelled."""
+        return self.canceled
+
+    def add_done_callback(self, callback: Callable) -> None:
+        """Call ``callback(future)`` once when the call is done, on a thread of the engine."""
+        self.on_done(callback)
+
+    def __await__(self) -> Generator:
+        import asyncio
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def wake() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        def done(_: Any) -> None:
+            try:
+                loop.call_soon_threadsafe(wake)
+            except RuntimeError:  # the loop was closed
+                pass
+
+        self.on_done(done)
+        try:
+            yield from waiter
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        return self.result_value()
+
+    @property
+    def _state(self) -> str:
+        return _STATES[self.state]
+
+    @property
+    def new(self) -> bool:
+        """Always False: a future exists only once its call was started."""
+        return False
+
+    @property
+    def invoked(self) -> bool:
+        """The call waits for a worker process."""
+        return self.state == 'Pending'
+
+    @property
+    def futures(self) -> bool:
+        """Always False: futures that a function returns are resolved in the worker process."""
+        return False
+
+    @property
+    def job_key(self) -> str:
+        """``<executor_id>-<job_id>``"""
+        return f'{self.executor_id}-{self.job_id}'
+
+    @property
+    def activation_id(self) -> str:
+        """Name of the call, unique among all."""
+        return self.key
+
+    @property
+    def backend(self) -> str:
+        """Name of the compute backend."""
+        return 'localhost'
+
+    @property
+    def runtime_name(self) -> str:
+        """The interpreter."""
+        return sys.executable
+
+    @property
+    def runtime_memory(self) -> None:
+        """MiB; None: no limit is known."""
+        return None
+
+    def __reduce__(self):
+        self.wait()
+        identity = {name: getattr(self, name) for name in _IDENTITY}
+        error = self.exception_value()
+        return _settle, (identity, None if error else self.result_value(), error)
+
+
+_IDENTITY = ('executor_id', 'job_id', 'call_id', 'key', 'index', 'function_name', 'state', 'stats',
+             'logs', 'traceback_text', 'is_reduce', 'feeds_reducer')
+
+
+class ResponseFuture(_Methods, _lithops.Future, metaclass=_Kind):
+    """One call of a function.
+
+    ``result()``, ``status()``, ``exception()``, ``cancel()``, ``add_done_callback()``, ``await``;
+    ``done``, ``success``, ``error``, ``running``; ``stats``, ``logs``, ``call_id``, ``job_id``.
+    """
+
+    __slots__ = ()
+
+    def cancel(self) -> bool:
+        """Keep the call from running, or end it. False: it is done already."""
+        use_cancelled_error()
+        return _lithops.Future.cancel(self)
+
+
+class SettledFuture(_Methods):
+    """A future that came from elsewhere: its call is done, and it holds the outcome."""
+
+    __slots__ = (*_IDENTITY, '_result', '_error')
+
+    ready = done = True
+    native = running = gives_list = False
+
+    def __init__(self, identity: dict, result: Any, error: BaseException | None):
+        for name, value in identity.items():
+            setattr(self, name, value)
+        self._result = result
+        self._error = error
+
+    read = property(lambda self: True)
+    error = property(lambda self: self._error is not None)
+    success = property(lambda self: self._error is None)
+    canceled = property(lambda self: self.state == 'Canceled')
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Nothing to wait for."""
+
+    def result_value(self, timeout: float | None = None) -> Any:
+        """The result; raises what the call has raised."""
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def exception_value(self) -> BaseException | None:
+        """What the call has raised."""
+        return self._error
+
+    def cancel(self) -> bool:
+        """False: it is done."""
+        return False
+
+    def on_done(self, callback: Callable) -> None:
+        """Calls it now."""
+        callback(self)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: Any) -> bool:
+        return type(other) is SettledFuture and other.key == self.key
+
+    def __repr__(self) -> str:
+        return f'<{type(self).__name__} {self.key}, {self.state}>'
+
+
+def _settle(identity: dict, result: Any, error: BaseException | None) -> SettledFuture:
+    return SettledFuture(identity, result, error)
+
+
+def _load_failure(data: bytes) -> BaseException:
+    from lithops._failure import load_failure
+    return load_failure(data)
+
+
+_lithops.configure(future_type=ResponseFuture, load=_load_failure)
