@@ -64,15 +64,17 @@ LITHOPS_PUBLIC int lithops_future_bytes(lithops_future *future, int64_t timeout_
 LITHOPS_PUBLIC int lithops_future_error(const lithops_future *future, lithops_error *ret_error);
 /** The whole traceback, however long; freed with free(). NULL if there is none. */
 LITHOPS_PUBLIC char *lithops_future_traceback(const lithops_future *future);
-/** What the call wrote to standard output and error; freed with free(). NULL: nothing. */
+/** What the call wrote to standard output and error; freed with free(). NULL: nothing, or it is not
+ * done, or its executor was closed: then `lithops logs` of the command shows it. */
 LITHOPS_PUBLIC char *lithops_future_logs(const lithops_future *future);
 
 /** Statistics with upstream's keys (see docs/statistics.md), a map owned by the caller. Times are
  * seconds since 1970 or seconds; sizes bytes. Keys that are not known yet are absent. */
 LITHOPS_PUBLIC lithops_value *lithops_future_stats(const lithops_future *future);
 
-/** Cancel: a call that waits never runs; one that runs is killed.
- * @return true when it will end as LITHOPS_CANCELED; false when it is done already */
+/** Cancel: a call that waits never runs; one that runs is killed, which takes a moment: it may come
+ * to its own end first. Wait for it, then lithops_future_state() tells.
+ * @return true when it was not done yet; false when it was */
 LITHOPS_PUBLIC bool lithops_future_cancel(lithops_future *future);
 
 /** Call `done` once, on the executor's callback thread, when the call is done; at once (there) if
@@ -95,7 +97,7 @@ LITHOPS_PUBLIC size_t lithops_futures_size(const lithops_futures *futures);
 LITHOPS_PUBLIC lithops_future *lithops_futures_get(const lithops_futures *futures, size_t index);
 /** How many are done. */
 LITHOPS_PUBLIC size_t lithops_futures_done(const lithops_futures *futures);
-/** Cancel all that are not done. @return how many */
+/** Cancel all that are not done. @return how many that were; see lithops_future_cancel() */
 LITHOPS_PUBLIC size_t lithops_futures_cancel(lithops_futures *futures);
 
 /** @name Without a handle per call: the state and result of the call at `index`. Non-blocking;
