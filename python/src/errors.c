@@ -190,10 +190,9 @@ static int set_errors(struct module_state *state, PyObject *errors)
         classes[-code] = class;
     }
     for (size_t i = 0; i < LITHOPS_CODE_COUNT; i++) {
-        PyObject *old = state->errors[i];
         Py_XINCREF(classes[i]);
-        state->errors[i] = classes[i];
-        Py_XDECREF(old);
+        if (classes[i])
+            Py_XSETREF(state->errors[i], classes[i]);
     }
     return 0;
 }
