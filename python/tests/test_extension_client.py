@@ -707,7 +707,7 @@ def test_nothing_leaks(step):
     executor = new_executor(2)
     blocks, memory = blocks_after(lambda: step(executor))
     executor.close()
-    assert blocks < 150  # less than one for two steps
+    assert blocks < 290  # less than one for each step
     assert memory < 6 << 20
 
 
@@ -1062,11 +1062,11 @@ def test_exit_while_threads_wait():
     assert run('''
         executor = new_executor()
         future = executor.call_async(sleep, 60)
+        threading.excepthook = lambda info: None  # they may see their calls cancelled
         threading.Thread(target=future.result_value, daemon=True).start()
         threading.Thread(target=lambda: _lithops.wait([future]), daemon=True).start()
         threading.Thread(target=lambda: list(_lithops.as_completed([future])), daemon=True).start()
         time.sleep(0.2)
-        sys.stderr = None  # the threads may tell of their calls' end
         print('end')
         ''') == 'end\n'
 
