@@ -11,21 +11,24 @@ What code is, `_worker.py` says. Making it is most of the work of starting a cal
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from threading import RLock
+from _thread import RLock
+from _weakref import ref
 from types import FunctionType, MethodType, ModuleType
-from typing import Any
-from weakref import ref
 
 from lithops import _lithops
 from lithops._adapters import ByName, WithPath
 from lithops._parameters import Parameters, parameters_of
 from lithops._watch import Watch, is_found_by_name, is_importable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
 VERSION = 1
 NativeFunction = _lithops.Function
 
-_KEPT_CODES, _KEPT_CODE_BYTES = 256, 256 << 10
+_KEPT_JOBS, _KEPT_CODES, _KEPT_CODE_BYTES = 1024, 256, 256 << 10
 
 _by_code: dict[tuple[str, bytes], NativeFunction] = {}
 _jobs: dict[int, Job] = {}
@@ -88,11 +91,14 @@ class Job:
     def of(cls, function: Callable) -> Job:
         """The job of a callable; a kept one if nothing has changed."""
         job = _jobs.get(id(function))
-        if job is not None and job._ref() is function and job._watch.is_fresh():
+        if job is not None and job._ref() is function and job._watch.is_fresh(
+                function):
             return job
         job = cls(function)
         if job._watch is not None:
             _jobs[id(function)] = job
+            if len(_jobs) > _KEPT_JOBS:
+                _jobs.pop(next(iter(_jobs)), None)
         return job
 
     def plain(self) -> NativeFunction:

@@ -6,8 +6,11 @@ For plain functions this reads their code, as importing `inspect` takes longer t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from types import FunctionType, MethodType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 RESERVED = ('id', 'storage', 'ibm_cos', 'rabbitmq')  # parameters that worker processes fill in
 
@@ -68,7 +71,8 @@ class Parameters:
             raise TypeError(problem)
 
     def check_dict(self, item: Iterable[str], more: Iterable[str] = ()) -> None:
-        """Raises ValueError if the keys of a dict (or with them `more`) are not the arguments."""
+        """Raises ValueError if with the keys of a dict (and `more`) an argument is missing, and
+        TypeError if they name one that is not known."""
         keys = {*item, *more}
         if not all(isinstance(key, str) for key in keys):
             raise ValueError(f'keys of a dict are names of arguments, so they must be str: '
@@ -77,9 +81,9 @@ class Parameters:
             return  # taken apart in the worker process: anything may be in there
         problem = self.problem(0, keys)
         if problem:
-            raise ValueError(f'the names in the data do not fit: {problem}. The data has '
-                             f'{sorted(keys)}, the function takes '
-                             f'{[*self.user_names, *self.kwonly]}')
+            kind = ValueError if problem.startswith('missing') else TypeError
+            raise kind(f'the names in the data do not fit: {problem}. The data has '
+                       f'{sorted(keys)}, the function takes {[*self.user_names, *self.kwonly]}')
 
 
 def _of_plain(function: FunctionType, skip: int) -> Parameters:

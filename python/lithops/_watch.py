@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import sys
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _CONSTANTS = frozenset((int, float, complex, str, bytes, bool, type(None), type(...)))
 _MISSING = object()
@@ -72,12 +75,19 @@ def _names_in(code: CodeType) -> set[str]:
     return names
 
 
+def _is_same(function: FunctionType, code: CodeType, defaults: Any, kwdefaults: Any,
+             count: int) -> bool:
+    return (function.__code__ is code and function.__defaults__ is defaults
+            and function.__kwdefaults__ is kwdefaults and len(function.__dict__) == count)
+
+
 class Watch:
     """What a function was made of. `Watch.of` gives one, or None if it cannot be watched."""
 
-    __slots__ = ('functions', 'names', 'cells', '_seen')
+    __slots__ = ('root', 'functions', 'names', 'cells', '_seen')
 
     def __init__(self) -> None:
+        self.root: tuple = ()  # of the function itself, which is not kept alive by this
         self.functions: list[tuple] = []
         self.names: list[tuple[dict, str, Any]] = []
         self.cells: list[tuple] = []
@@ -86,14 +96,18 @@ class Watch:
     @classmethod
     def of(cls, function: FunctionType) -> Watch | None:
         watch = cls()
-        return watch if watch._add_function(function) else None
+        if not watch._add_function(function):
+            return None
+        if watch.functions:
+            watch.root = watch.functions.pop(0)[1:]
+        return watch
 
-    def is_fresh(self) -> bool:
+    def is_fresh(self, root: FunctionType) -> bool:
         """True if the function would be pickled as it was."""
-        for function, code, defaults, kwdefaults, count in self.functions:
-            if (function.__code__ is not code or function.__defaults__ is not defaults
-                    or function.__kwdefaults__ is not kwdefaults
-                    or len(function.__dict__) != count):
+        if self.root and not _is_same(root, *self.root):
+            return False
+        for function in self.functions:
+            if not _is_same(*function):
                 return False
         for namespace, name, value in self.names:
             if namespace.get(name, _MISSING) is not value:

@@ -16,7 +16,7 @@ from lithops._inputs import (
 from lithops.future import ResponseFuture, SettledFuture, use_cancelled_error
 from lithops.utils import FuturesList, create_futures_list, is_lithops_worker
 from lithops.wait import (
-    ALL_COMPLETED, ANY_COMPLETED, THREADPOOL_SIZE, as_list, note_reduce, results_of, split,
+    ALL_COMPLETED, THREADPOOL_SIZE, as_list, note_reduce, results_of, split,
     wait_for, without_reduced)
 
 TYPE_CHECKING = False

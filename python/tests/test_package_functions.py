@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of every kind travel, and never as they were before they changed."""
+
+import functools
+import importlib.util
+import sys
+import types
+
+import package_functions as f
+import pytest
+
+import lithops
+from lithops._function import Job
+from lithops._watch import Watch
+
+factor = 10
+table = [1]
+
+
+class Local:
+    def __init__(self, n):
+        self.n = n
+
+    def times(self, x):
+        return self.n * x
+
+    def __call__(self, x):
+        return self.n + x
+
+
+def uses_global(x):
+    return x * factor
+
+
+def uses_table(x):
+    return x + table[0]
+
+
+def calls_other(x):
+    return uses_global(x) + 1
+
+
+def call(fexec, function, *args):
+    return fexec.call_async(function, args).result()
+
+
+def test_lambdas_and_closures(fexec):
+    n = 3
+    assert call(fexec, lambda x: x + n, 1) == 4
+
+    def inner(x, scale=2):
+        def innermost():
+            return x * scale + n
+        return innermost()
+
+    assert call(fexec, inner, 5) == 13
+    n = 100
+    assert call(fexec, inner, 5) == 110
+
+
+def test_recursive_closure(fexec):
+    def fibonacci(n):
+        return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+    assert call(fexec, fibonacci, 10) == 55
+
+
+def test_callables(fexec):
+    assert call(fexec, f.Adder(5), 1) == 6
+    assert call(fexec, f.Adder(5).add, 1) == 6
+    assert call(fexec, f.Adder.made, 1) == ('Adder', 1)
+    assert call(fexec, f.Adder.plain, 1) == -1
+    assert call(fexec, functools.partial(f.add, y=7), 1) == 8
+    assert call(fexec, functools.partial(lambda a, b: a - b, 7), 1) == 6
+    assert call(fexec, f.decorated, 5, 3) == ('traced', 2)
+    assert call(fexec, f.traced(lambda x: x), 5) == ('traced', 5)
+    assert call(fexec, Local(3), 2) == 5
+    assert call(fexec, Local(3).times, 2) == 6
+    assert call(fexec, functools.partial(Local(3).times), 2) == 6
+    assert call(fexec, 'a-b'.split, '-') == ['a', 'b']
+    assert call(fexec, types.SimpleNamespace, ) == types.SimpleNamespace()
+
+
+def test_changed_state_travels(fexec):
+    adder = f.Adder(1)
+    assert call(fexec, adder.add, 1) == 2
+    adder.n = 10
+    assert call(fexec, adder.add, 1) == 11
+    assert call(fexec, adder, 1) == 11
+
+
+def test_changed_globals_travel(fexec, monkeypatch):
+    function = types.FunctionType(uses_global.__code__, {'factor': 10, '__name__': '__main__'})
+    assert call(fexec, function, 2) == 20
+    function.__globals__['factor'] = 11
+    assert call(fexec, function, 2) == 22
+    del function.__globals__['factor']
+    with pytest.raises(NameError):
+        call(fexec, function, 2)
+
+    namespace = {'table': [1], '__name__': '__main__'}
+    function = types.FunctionType(uses_table.__code__, namespace)
+    assert call(fexec, function, 2) == 3
+    namespace['table'][0] = 5  # the same list
+    assert call(fexec, function, 2) == 7
+
+
+def test_changed_helpers_travel(fexec):
+    namespace = {'__name__': '__main__'}
+    exec('def helper(x): return x\ndef outer(x): return helper(x)', namespace)
+    outer = namespace['outer']
+    assert call(fexec, outer, 1) == 1
+    exec('def helper(x): return -x', namespace)
+    assert call(fexec, outer, 1) == -1
+    namespace['helper'].__code__ = (lambda x: x * 100).__code__
+    assert call(fexec, outer, 1) == 100
+
+
+def test_changed_functions_travel(fexec):
+    namespace = {'__name__': '__main__'}
+    exec('def function(x, y=1, *, z=1): return x, y, z, function.mark\nfunction.mark = 1', namespace)
+    function = namespace['function']
+    assert call(fexec, function, 0) == (0, 1, 1, 1)
+    function.__defaults__ = (2,)
+    assert call(fexec, function, 0) == (0, 2, 1, 1)
+    function.__kwdefaults__ = {'z': 3}
+    assert call(fexec, function, 0) == (0, 2, 3, 1)
+    function.__kwdefaults__['z'] = 4
+    assert call(fexec, function, 0) == (0, 2, 4, 1)
+    function.mark = 5
+    assert call(fexec, function, 0) == (0, 2, 4, 5)
+    function.__code__ = (lambda x, y, *, z: 'other').__code__
+    assert call(fexec, function, 0) == 'other'
+
+
+def test_changed_builtins_travel(fexec):
+    namespace = {'__name__': '__main__'}
+    exec('def function(x): return len(x)', namespace)
+    assert call(fexec, namespace['function'], 'abc') == 3
+    namespace['len'] = f.one
+    assert call(fexec, namespace['function'], 'abc') == 'abc'
+
+
+def test_new_functions_in_place_of_old_ones(fexec):
+    for i in range(300):  # ids are used again
+        function = eval(f'lambda x: x + {i}')
+        assert call(fexec, function, 1) == 1 + i
+        del function
+
+
+def test_what_is_pickled_once():
+    def count(n):
+        return n + 1
+
+    def grow(n, to=[]):
+        return to
+
+    assert Job.of(f.one).plain() is Job.of(f.one).plain()
+    assert Job.of(count) is Job.of(count)
+    assert Watch.of(count) is not None and Watch.of(grow) is None
+    assert Job.of(grow) is not Job.of(grow)
+    assert Job.of(grow).plain() is Job.of(grow).plain()  # the same bytes
+    with pytest.raises(TypeError, match='callable'):
+        Job.of(3)
+
+
+def test_jobs_go_with_their_functions():
+    import gc
+
+    from lithops import _function
+    before = len(_function._jobs)
+    for _ in range(10):
+        Job.of(eval('lambda x: x'))
+    gc.collect()
+    assert len(_function._jobs) <= before + 1
+
+
+def test_main_script(run_script):
+    done = run_script('''
+        import lithops, dataclasses
+
+        LIMIT = 3
+        seen = []
+
+        @dataclasses.dataclass
+        class Point:
+            x: int
+            def norm(self): return abs(self.x) + LIMIT
+
+        class Base:
+            def run(self, x): return ('base', x)
+        class Derived(Base):
+            def run(self, x): return super().run(x + LIMIT)
+
+        def helper(x): return x + LIMIT
+        def function(x): return helper(x)
+        def takes(point): return Point(point.norm())
+
+        if __name__ == '__main__':
+            with lithops.FunctionExecutor(worker_processes=2) as fexec:
+                print(fexec.get_result(fexec.map(function, [1, 2])))
+                LIMIT = 10
+                print(fexec.get_result(fexec.map(function, [1, 2])))
+                point = fexec.call_async(takes, Point(-4)).result()
+                print(point, type(point) is Point)
+                print(fexec.call_async(Derived().run, 1).result())
+                print(fexec.call_async(Point(-7).norm, ()).result())
+        ''')
+    assert done.stdout.splitlines() == [
+        '[4, 5]', '[11, 12]', 'Point(x=14) True', "('base', 11)", '17']
+
+
+def test_modules_beside_the_script(run_script, tmp_path):
+    (tmp_path / 'beside.py').write_text('import deeper.leaf\ndef go(x): return deeper.leaf.f(x)\n')
+    (tmp_path / 'deeper').mkdir()
+    (tmp_path / 'deeper' / '__init__.py').touch()
+    (tmp_path / 'deeper' / 'leaf.py').write_text('def f(x): return x + 1\n')
+    (tmp_path / 'late').mkdir()
+    (tmp_path / 'late' / 'later.py').write_text('def f(x): return x + 2\n')
+    done = run_script('''
+        import lithops, sys, beside
+        def direct(x): return beside.go(x)
+        def inside(x):
+            from deeper import leaf
+            return leaf.f(x)
+        with lithops.FunctionExecutor() as fexec:
+            for function in (beside.go, direct, inside):
+                print(fexec.call_async(function, 1).result())
+            sys.path.insert(0, 'late')
+            import later
+            print(fexec.call_async(later.f, 1).result())
+            print(fexec.call_async(lambda x: later.f(x), 1).result())
+        ''')
+    assert done.stdout.split() == ['2', '2', '2', '3', '3']
+
+
+def test_a_module_that_cannot_be_imported(fexec, tmp_path):
+    path = tmp_path / 'elsewhere_xyz.py'
+    path.write_text('K = 5\ndef f(x): return g(x) + K\ndef g(x): return x\n')
+    spec = importlib.util.spec_from_file_location('elsewhere_xyz', path)
+    module = sys.modules['elsewhere_xyz'] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        assert call(fexec, module.f, 1) == 6
+        assert call(fexec, lambda x: module.f(x), 1) == 6
+        with pytest.raises(ModuleNotFoundError):
+            fexec.call_async(module.f, 1, include_modules=None).result()
+        with pytest.raises(ModuleNotFoundError):
+            fexec.call_async(module.f, 1, exclude_modules=['elsewhere_xyz']).result()
+    finally:
+        del sys.modules['elsewhere_xyz']
+
+
+def test_include_modules(fexec, monkeypatch, tmp_path):
+    (tmp_path / 'included_xyz.py').write_text('MARK = "file"\ndef f(x): return MARK\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import included_xyz
+    monkeypatch.setattr(included_xyz, 'MARK', 'client')
+    assert call(fexec, included_xyz.f, 1) == 'file'
+    assert fexec.call_async(included_xyz.f, 1, include_modules=['included_xyz']).result() == 'client'
+    assert fexec.call_async(included_xyz.f, 1, include_modules=['no_such_module']).result() == 'file'
+    assert fexec.get_result(fexec.map(
+        included_xyz.f, [1], include_modules=['included_xyz'],
+        exclude_modules=['included_xyz'])) == ['file']
+    with pytest.raises(TypeError, match='lists'):
+        fexec.call_async(included_xyz.f, 1, include_modules='included_xyz')
+
+
+def test_include_modules_by_path(fexec, tmp_path):
+    (tmp_path / 'by_path_xyz.py').write_text('def f(x): return x + 1\n')
+
+    def function(x):
+        import by_path_xyz
+        return by_path_xyz.f(x)
+
+    with pytest.raises(ModuleNotFoundError):
+        call(fexec, function, 1)
+    path = str(tmp_path / 'by_path_xyz.py')
+    assert fexec.call_async(function, 1, include_modules=[path]).result() == 2
+
+
+def test_include_modules_of_the_configuration(tmp_path, monkeypatch):
+    (tmp_path / 'configured_xyz.py').write_text('MARK = "file"\ndef f(x): return MARK\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import configured_xyz
+    monkeypatch.setattr(configured_xyz, 'MARK', 'client')
+    config = {'lithops': {'backend': 'localhost', 'include_modules': ['configured_xyz']}}
+    with lithops.FunctionExecutor(config=config) as fexec:
+        assert call(fexec, configured_xyz.f, 1) == 'client'
+
+
+def test_what_cannot_be_pickled(fexec):
+    import threading
+    lock = threading.Lock()
+    count = len(fexec.futures)
+    with pytest.raises(TypeError, match='pickle'):
+        fexec.call_async(lambda x: lock, 1)
+    with pytest.raises(TypeError, match='pickle'):
+        fexec.call_async(f.one, [lock])
+    with pytest.raises(TypeError, match='pickle'):
+        fexec.map(f.one, [1, (lock,)])
+    with pytest.raises(TypeError, match='pickle'):
+        fexec.call_async(lambda x: threading.Lock(), 1).result()
+    assert len(fexec.futures) == count + 1
+
+
+def test_big_closures(fexec):
+    data = b'x' * (3 << 20)
+    assert call(fexec, lambda n: len(data) + n, 1) == len(data) + 1
+
+
+def test_native(fexec):
+    power = lithops.native('libm.so.6:pow:double(double,double)')
+    assert fexec.get_result(fexec.map(power, [(2, 3), [3, 2]])) == [8.0, 9.0]
+    assert fexec.call_async(power, (2, 10)).result() == 1024.0
+    assert fexec.get_result(fexec.map(power, [2.0, 3.0], extra_args=(2,))) == [4.0, 9.0]
+    assert fexec.get_result(fexec.map(power, [])) == []
+    with pytest.raises(FileNotFoundError):
+        lithops.native('libnone.so:f')
+    with pytest.raises(FileNotFoundError, match='powx'):
+        lithops.native('libm.so.6:powx:double(double)')
+    with pytest.raises(ValueError):
+        lithops.native('libm.so.6')
