@@ -112,7 +112,8 @@ typedef struct lithops_map_options {
  * @param iterdata  a list, consumed also on failure. When obj_chunk_size or obj_chunk_number is
  *                  set, or it was made by lithops_objects(), its items name objects: a path, a
  *                  folder, an http(s) URL, "bucket/key", "bucket/prefix/", "backend://bucket/key"
- *                  or a cloudobject; each is split and each chunk is one call
+ *                  or a cloudobject; each is split and each chunk is one call. A
+ *                  list that begins with a name gives the rest of it to each of these calls
  * @return the futures in input order (an empty list for an empty list), for
  *         lithops_futures_unref(); NULL on failure */
 LITHOPS_PUBLIC lithops_futures *lithops_map(lithops_executor *fexec, const lithops_function *func,

@@ -27,7 +27,37 @@ struct plan {
     lithops_value *specs;
     struct lithops__buffer counts; /* size_t per object */
     size_t objects, chunks;
+    const lithops_value *item; /* that is planned now: a name, or a list that begins with one */
 };
+
+/* The name in an item. */
+static const lithops_value *name_of(const lithops_value *item)
+{
+    return lithops_value_type(item) == LITHOPS_LIST ? lithops_value_at(item, 0) : item;
+}
+
+/* What stands behind the name goes with every chunk: the list again, with the chunk's spec in
+ * place of the name. Consumes `spec`. */
+static lithops_value *with_arguments(const lithops_value *item, lithops_value *spec)
+{
+    if (!spec || lithops_value_type(item) != LITHOPS_LIST)
+        return spec;
+    lithops_value *list = lithops_value_list();
+    if (!list || lithops_value_append(list, spec) != 0) {
+        if (!list)
+            lithops_value_free(spec);
+        lithops_value_free(list);
+        return NULL;
+    }
+    for (size_t i = 1; i < lithops_value_size(item); i++) {
+        lithops_value *copy = lithops_value_copy(lithops_value_at(item, i));
+        if (!copy || lithops_value_append(list, copy) != 0) {
+            lithops_value_free(list);
+            return NULL;
+        }
+    }
+    return list;
+}
 
 static int check_options(const struct lithops__partition_options *options, lithops_error *err)
 {
@@ -103,7 +133,8 @@ static int cut(const lithops_object *found, bool parts, void *user, lithops_erro
         object.total_parts = (int64_t)number;
         object.range_start = chunk_start(plan->options, i, number, size);
         object.range_end = chunk_start(plan->options, i + 1, number, size);
-        lithops_value *spec = lithops__spec_encode(&object, plan->options->newline);
+        lithops_value *spec =
+            with_arguments(plan->item, lithops__spec_encode(&object, plan->options->newline));
         if (!spec || lithops_value_append(plan->specs, spec) != 0)
             return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for %zu chunks",
                                  plan->chunks + number);
@@ -122,7 +153,7 @@ static int ask_urls(const lithops_value *objects, struct lithops__url_size **ret
     size_t count = lithops_value_size(objects), urls = 0;
     struct lithops__url_size *sizes = NULL;
     for (size_t i = 0; i < count; i++) {
-        const char *url = lithops__names_url(lithops_value_at(objects, i));
+        const char *url = lithops__names_url(name_of(lithops_value_at(objects, i)));
         if (url && !sizes && !(sizes = calloc(count - i, sizeof *sizes)))
             return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for %zu URLs", count - i);
         if (url)
@@ -154,7 +185,8 @@ static int cut_all(struct plan *plan, lithops_storage *storage, const lithops_va
     int rc = ask_urls(objects, &sizes, err);
     next = sizes;
     for (size_t i = 0; rc == 0 && i < lithops_value_size(objects); i++) {
-        const lithops_value *name = lithops_value_at(objects, i);
+        plan->item = lithops_value_at(objects, i);
+        const lithops_value *name = name_of(plan->item);
         rc = lithops__names_url(name) ? cut_url(plan, next++, err)
                                       : lithops__names_expand(name, base, storage, cut, plan, err);
     }

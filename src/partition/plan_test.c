@@ -317,6 +317,33 @@ static void parts_are_described(void **state)
     free_plan(&plan);
 }
 
+static void arguments_behind_a_name_go_with_every_chunk(void **state)
+{
+    (void)state;
+    make_file("ten", 10);
+    struct plan plan;
+    lithops_value *objects = lithops_pack("[[s,i,{s:s}],s]", "ten", 7, "a", "b", "ten");
+    assert_int_equal(make_plan(objects, 4, LITHOPS_DEFAULT, &plan), 0);
+    assert_int_equal(lithops_value_size(plan.specs), 6);
+    for (size_t i = 0; i < 6; i++) {
+        const lithops_value *item = lithops_value_at(plan.specs, i), *spec;
+        if (i >= 3) {
+            assert_true(lithops__is_partition(item));
+            continue;
+        }
+        const char *text;
+        int number;
+        assert_int_equal(lithops_unpack(item, &err, "[o,i,{s:s}!]", &spec, &number, "a", &text), 0);
+        assert_true(lithops__is_partition(spec));
+        assert_int_equal(number, 7);
+        assert_string_equal(text, "b");
+    }
+    free_plan(&plan);
+    assert_int_equal(make_plan(lithops_pack("[[]]"), 4, LITHOPS_DEFAULT, &plan), LITHOPS_EUSAGE);
+    assert_int_equal(make_plan(lithops_pack("[[i]]", 3), 4, LITHOPS_DEFAULT, &plan),
+                     LITHOPS_EUSAGE);
+}
+
 static void huge_objects_are_cut_exactly(void **state)
 {
     (void)state;
@@ -570,6 +597,7 @@ int main(void)
         TEST(what_is_no_name_is_refused),
         TEST(objects_are_cut_by_size_or_number),
         TEST(parts_are_described),
+        TEST(arguments_behind_a_name_go_with_every_chunk),
         TEST(huge_objects_are_cut_exactly),
         TEST(options_are_checked),
         TEST(specs_travel),
