@@ -8,7 +8,7 @@ the exception does not survive pickling. A traceback itself cannot be pickled.
 
 from lithops import _lithops
 
-_OWN_FILES = ("_worker.py", "_failure.py")
+_HERE = __file__.rpartition("/")[0] + "/"
 
 
 class RemoteTraceback(Exception):
@@ -71,7 +71,7 @@ def _one_line(exception: BaseException) -> str:
 def _traceback_of(exception: BaseException) -> str:
     """The text that Python prints, from the first frame that is the user's on."""
     frames = exception.__traceback__
-    while frames and frames.tb_frame.f_code.co_filename.endswith(_OWN_FILES) and frames.tb_next:
+    while frames and frames.tb_next and frames.tb_frame.f_code.co_filename.startswith(_HERE):
         frames = frames.tb_next
     try:
         import traceback

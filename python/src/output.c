@@ -200,6 +200,7 @@ static PyObject *output_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 static void output_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
+    held((struct output *)self)->was_closed = true; /* detached from the stream over it */
     type->tp_free(self);
     Py_DECREF(type);
 }

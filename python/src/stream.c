@@ -16,6 +16,7 @@
 #include <string.h>
 
 enum { FIRST_BYTES = 256 << 10 };
+static const uint64_t MOST_EXPECTED = 1ull << 40;
 
 struct stream {
     PyObject_HEAD lithops_stream *stream; /* NULL: closed */
@@ -299,11 +300,19 @@ static int fill_until(struct stream *self, size_t len)
     return got < 0 ? -1 : 0;
 }
 
+/* Small reads do: they are faster so, and can be taken back by seek(). */
+static bool goes_through_buffer(const struct stream *self, size_t len)
+{
+    return self->keeps || len < FIRST_BYTES / 4;
+}
+
 static PyObject *read_all(struct stream *self)
 {
     const lithops_object *object = lithops_stream_object(self->stream);
     uint64_t planned = object->range_end - object->range_start;
-    size_t len = self->end - self->begin, capacity = len + (size_t)planned + 4096;
+    size_t len = self->end - self->begin;
+    /* A line more than planned, most likely. Of some URLs the size is not known. */
+    size_t capacity = len + (planned < MOST_EXPECTED ? (size_t)planned : 0) + 4096;
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)capacity);
     size_t done = 0;
     while (bytes) {
@@ -340,8 +349,7 @@ static PyObject *stream_read(PyObject *object, PyObject *const *args, Py_ssize_t
     size_t len;
     if (!take_one_size(args, nargs, "read", &len) || !check_open(self))
         return NULL;
-    /* Small reads go through the buffer: they are faster so, and can be taken back by seek(). */
-    if (self->keeps || len < FIRST_BYTES / 4) {
+    if (goes_through_buffer(self, len)) {
         if (fill_until(self, len) != 0)
             return NULL;
         size_t there = self->end - self->begin;
@@ -357,7 +365,7 @@ static PyObject *stream_readinto(PyObject *object, PyObject *target)
     if (!check_open(self) || PyObject_GetBuffer(target, &view, PyBUF_WRITABLE) != 0)
         return NULL;
     int64_t got = -1;
-    if (!self->keeps || fill_until(self, (size_t)view.len) == 0)
+    if (!goes_through_buffer(self, (size_t)view.len) || fill_until(self, (size_t)view.len) == 0)
         got = read_into(self, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     return got < 0 ? NULL : PyLong_FromLongLong(got);

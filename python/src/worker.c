@@ -220,17 +220,19 @@ static int open_streams(void)
     for (int i = 0; i < 2; i++)
         Py_XSETREF(worker.streams[i], Py_NewRef(streams[i]));
     Py_DECREF(pair);
+    (void)output_end_call(); /* the old ones count as closed */
     return 0;
 }
 
 /* Put back what the call has done to sys.stdout and sys.stderr. */
 static void restore_streams(void)
 {
-    bool whole = output_end_call();
-    for (int i = 0; i < 2 && whole; i++)
-        if (PyDict_GetItem(worker.sys_dict, worker.stream_names[i]) != worker.streams[i])
-            (void)PyDict_SetItem(worker.sys_dict, worker.stream_names[i], worker.streams[i]);
-    if (!whole && open_streams() != 0)
+    for (int i = 0; i < 2; i++)
+        if (PyDict_GetItem(worker.sys_dict, worker.stream_names[i]) != worker.streams[i] &&
+            PyDict_SetItem(worker.sys_dict, worker.stream_names[i], worker.streams[i]) != 0)
+            PyErr_Clear();
+    /* Only now: what stood there may have been over our files, and have closed them as it went. */
+    if (!output_end_call() && open_streams() != 0)
         PyErr_Clear();
 }
 
