@@ -10,16 +10,11 @@ that all calls are done. Nothing here touches signals or timers: SIGALRM and SIG
 """
 
 import base64
-import importlib.machinery
-import inspect
 import logging
-import sys
 import tempfile
 import time
-import types
 from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +51,15 @@ class LithopsJob:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(
-        self, open_executor: Callable[[], Any], method: str, functions: list[Callable], **arguments: Any
-    ) -> None:
+    def submit(self, open_executor: Callable[[], Any], method: str, **arguments: Any) -> None:
         """Open an executor and start the calls.
 
         :param method: of the executor: "call_async", "map" or "map_reduce"
-        :param functions: the callables among the arguments
         :raises ValueError: a configuration or an argument is wrong
         """
         self._raise_if_canceled()
         self._executor = open_executor()
-        with _travelling_by_value(functions):
-            futures = getattr(self._executor, method)(**arguments)
+        futures = getattr(self._executor, method)(**arguments)
         self._futures = list(futures) if isinstance(futures, list) else [futures]
         if self._canceled:  # meanwhile, so it has not seen the futures
             self.cancel()
@@ -107,12 +98,14 @@ class LithopsJob:
         from lithops.wait import wait
 
         try:
-            wait(self._futures, timeout=timeout_s, throw_except=False, show_progressbar=False)
+            wait(self._futures, timeout=timeout_s, show_progressbar=False)
             finished = True
-        except TimeoutError:
+        except Exception as error:  # the time has passed, or a call has failed
+            self._raise_if_canceled()
+            self._raise_if_failed()
+            if not isinstance(error, TimeoutError):
+                raise
             finished = False
-        self._raise_if_canceled()
-        self._raise_if_failed()
         if finished or time.monotonic() - self._reported >= PROGRESS_S:
             self._report()
         return finished
@@ -129,7 +122,7 @@ class LithopsJob:
         """The results of a job that is done: of its calls or, with a reducer, of the reducers.
         Objects that were stored (CloudObject) are named by their URIs."""
         reducers = [future for future in self._futures if future.job_id.startswith("R")]
-        return self._with_uris([future.result() for future in reducers or self._futures])
+        return [self._with_uris(future.result()) for future in reducers or self._futures]
 
     def cancel(self) -> None:
         """Cancel all calls that are not done. Harmless at any time, and more than once."""
@@ -194,12 +187,14 @@ class LithopsJob:
         )
 
     def _with_uris(self, value: Any) -> Any:
+        from lithops.storage.utils import CloudObject
+
         kind = type(value)
         if kind is list or kind is tuple:
             return kind(self._with_uris(item) for item in value)
         if kind is dict:
             return {key: self._with_uris(item) for key, item in value.items()}
-        if any(base.__name__ == "CloudObject" for base in kind.__mro__):
+        if isinstance(value, CloudObject):
             uri = f"{value.backend}://{value.bucket}/{value.key}"
             self.outputs.append(uri)
             return uri
@@ -222,52 +217,3 @@ def _error_of(future: Any) -> BaseException:
 
 def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-class _travelling_by_value:
-    """While jobs are made of `functions`: pickle those by value whose modules cannot be imported.
-
-    Airflow loads a DAG file under a name that no other process can import, so what is declared in
-    it has to travel whole: the function, and what it uses of that file.
-    """
-
-    def __init__(self, functions: list[Callable]) -> None:
-        self._functions = functions
-        self._registered: list[types.ModuleType] = []
-
-    def __enter__(self) -> None:
-        import cloudpickle
-
-        known = cloudpickle.list_registry_pickle_by_value()
-        for module in dict.fromkeys(_modules(self._functions)):
-            if module.__name__ not in known and not _importable(module):
-                cloudpickle.register_pickle_by_value(module)
-                self._registered.append(module)
-
-    def __exit__(self, *_: object) -> None:
-        import cloudpickle
-
-        for module in self._registered:
-            cloudpickle.unregister_pickle_by_value(module)
-
-
-def _modules(functions: list[Callable]) -> Iterator[types.ModuleType]:
-    for function in functions:
-        while isinstance(function, partial):
-            function = function.func
-        function = inspect.unwrap(function)
-        if not hasattr(function, "__module__"):
-            function = type(function)
-        module = sys.modules.get(function.__module__ or "")
-        if module is not None:
-            yield module
-
-
-def _importable(module: types.ModuleType) -> bool:
-    name = module.__name__.partition(".")[0]
-    if name in sys.builtin_module_names:
-        return True
-    try:
-        return importlib.machinery.PathFinder.find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False

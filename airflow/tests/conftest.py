@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scratch home for Airflow, before any test imports it: its settings are read on import."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,24 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 _scratch = tempfile.TemporaryDirectory(prefix="lithops-airflow-")
+BUNDLES = {
+    "tests": HERE / "dags",
+    "examples": HERE.parent / "lithops_airflow_plugin" / "example_dags",
+    "documentation": Path(_scratch.name) / "documentation",
+}
+BUNDLES["documentation"].mkdir()
 os.environ |= {
     "AIRFLOW_HOME": _scratch.name,
-    "AIRFLOW__CORE__DAGS_FOLDER": str(HERE / "dags"),
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+        [
+            {
+                "name": name,
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": str(path)},
+            }
+            for name, path in BUNDLES.items()
+        ]
+    ),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",

@@ -56,7 +56,7 @@ def test_what_wins(connection):
 def test_get_conn_runs_a_call(connection):
     connection("mine", SECTIONS)
     with LithopsHook("mine").get_conn() as fexec:
-        assert fexec.get_result(fexec.call_async(abs, [-3])) == 3
+        assert fexec.get_result(fexec.call_async(abs, -3)) == 3
 
 
 def test_old_signature(connection):
@@ -64,7 +64,7 @@ def test_old_signature(connection):
     with pytest.warns(AirflowProviderDeprecationWarning, match="lithops_conn_id"):
         hook = LithopsHook(conn_id="mine")
     with hook.get_conn({"log_level": "warning"}) as fexec:
-        assert fexec.get_result(fexec.call_async(abs, [-3])) == 3
+        assert fexec.get_result(fexec.call_async(abs, -3)) == 3
 
 
 def test_test_connection(connection):

@@ -186,7 +186,7 @@ def test_unknown_parameter():
 
 
 def spawned_at(operator):
-    return operator._arguments({})[2]["spawn_reducer"]
+    return operator._arguments({})[1]["spawn_reducer"]
 
 
 def test_reducer_wait_local_is_spawn_reducer_100():
@@ -200,14 +200,14 @@ def test_reducer_wait_local_is_spawn_reducer_100():
 
 def test_memory_of_map_reduce():
     def memory(**kwargs):
-        arguments = reduced(**kwargs)._arguments({})[2]
+        arguments = reduced(**kwargs)._arguments({})[1]
         return arguments["map_runtime_memory"], arguments["reduce_runtime_memory"]
 
     assert memory() == (None, None)  # from the configuration
     assert memory(runtime_memory=300) == (300, 300)
     assert memory(runtime_memory=300, reduce_runtime_memory=400) == (300, 400)
     assert memory(map_runtime_memory=500) == (500, None)
-    assert over()._arguments({})[2]["runtime_memory"] == 256
+    assert over()._arguments({})[1]["runtime_memory"] == 256
 
 
 @pytest.mark.parametrize("misused", [{"chunk_size": 10}, {"chunk_n": 2}])
@@ -253,7 +253,7 @@ def test_text_of_a_list():
     ],
 )
 def test_items(given, expected):
-    assert over(map_iterdata=given)._arguments({})[2]["map_iterdata"] == expected
+    assert over(map_iterdata=given)._arguments({})[1]["map_iterdata"] == expected
 
 
 def test_both_sources():
@@ -273,7 +273,7 @@ class Tasks:
 
 
 def pulled(operator, **results):
-    return operator._arguments({"ti": Tasks(**results)})[2]
+    return operator._arguments({"ti": Tasks(**results)})[1]
 
 
 def test_data_from_task():

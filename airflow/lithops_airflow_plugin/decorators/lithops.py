@@ -101,9 +101,9 @@ class _LithopsDecorated(_Decorated, LithopsCallAsyncOperator):
     def __init__(self, *, python_callable: Callable, **kwargs: Any) -> None:
         super().__init__(python_callable=python_callable, func=python_callable, **kwargs)
 
-    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
-        method, functions, arguments = super()._arguments(context)
-        return method, functions, arguments | {"data": self._bound(context)}
+    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
+        method, arguments = super()._arguments(context)
+        return method, arguments | {"data": self._bound(context)}
 
 
 class _LithopsMapDecorated(_Decorated, LithopsMapOperator):
@@ -117,9 +117,9 @@ class _LithopsMapDecorated(_Decorated, LithopsMapOperator):
             python_callable=python_callable, map_function=python_callable, map_iterdata=[], **kwargs
         )
 
-    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
-        method, functions, arguments = super()._arguments(context)
-        return method, functions, arguments | self._mapped(context)
+    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
+        method, arguments = super()._arguments(context)
+        return method, arguments | self._mapped(context)
 
 
 class _LithopsMapReduceDecorated(_Decorated, LithopsMapReduceOperator):
@@ -133,9 +133,9 @@ class _LithopsMapReduceDecorated(_Decorated, LithopsMapReduceOperator):
             python_callable=python_callable, map_function=python_callable, map_iterdata=[], **kwargs
         )
 
-    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
-        method, functions, arguments = super()._arguments(context)
-        return method, functions, arguments | self._mapped(context)
+    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
+        method, arguments = super()._arguments(context)
+        return method, arguments | self._mapped(context)
 
 
 def lithops_task(

@@ -120,10 +120,12 @@ class LithopsOperator(BaseOperator):
                 job.close()
 
     def _run(self, job: LithopsJob, context: Any) -> Any:
-        method, functions, arguments = self._arguments(context)
-        items = arguments["map_iterdata"] if "map_iterdata" in arguments else [arguments["data"]]
-        job.inputs = lineage.objects(functions[0], items)
-        job.submit(self._hook().get_conn, method, functions, **self._common_arguments(), **arguments)
+        method, arguments = self._arguments(context)
+        if method == "call_async":
+            job.inputs = lineage.objects(arguments["func"], [arguments["data"]])
+        else:
+            job.inputs = lineage.objects(arguments["map_function"], arguments["map_iterdata"])
+        job.submit(self._hook().get_conn, method, **self._common_arguments(), **arguments)
         if self.async_invoke:
             self._warn_of_early_end(job)
             return job.identity
@@ -158,8 +160,8 @@ class LithopsOperator(BaseOperator):
         """As on completion."""
         return self.get_openlineage_facets_on_complete(task_instance)
 
-    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
-        """(method of the executor, functions, arguments for it besides the common ones)"""
+    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
+        """(method of the executor, its arguments besides the common ones)"""
         raise NotImplementedError
 
     def _result(self, results: list[Any]) -> Any:
@@ -210,7 +212,7 @@ class LithopsCallAsyncOperator(LithopsOperator):
     """One call of a function: `LithopsCallAsyncOperator(func=add, data={"x": 1, "y": 3})` gives 4.
 
     :param func: the function
-    :param data: its arguments: a mapping of keywords, or a list
+    :param data: its arguments: a dict of keywords, a tuple of positions, or one argument
     :param data_from_task: arguments that other tasks have returned, {keyword: task_id}
     """
 
@@ -232,7 +234,7 @@ class LithopsCallAsyncOperator(LithopsOperator):
         self.data = {} if data is None else data
         self.data_from_task = data_from_task
 
-    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
+    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
         data = self.data
         pulled = {
             keyword: context["ti"].xcom_pull(task_ids=task_id)
@@ -241,17 +243,14 @@ class LithopsCallAsyncOperator(LithopsOperator):
         if pulled and isinstance(data, Mapping):
             data = {**data, **pulled}
         elif pulled and isinstance(data, list | tuple):
-            data = [*data, *pulled.values()]
+            data = type(data)([*data, *pulled.values()])
         elif pulled:
             raise ValueError(
                 f"{type(self).__name__}: data_from_task needs data that is a dict or a list, not a "
                 f"{type(data).__name__}"
             )
-        return (
-            "call_async",
-            [self.func],
-            {"func": self.func, "data": data, "runtime_memory": self.runtime_memory},
-        )
+        arguments = {"func": self.func, "data": data, "runtime_memory": self.runtime_memory}
+        return "call_async", arguments
 
     def _result(self, results: list[Any]) -> Any:
         return results[0]
@@ -371,9 +370,8 @@ class LithopsMapOperator(_Mapping):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
-    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
-        arguments = self._map_arguments(context) | {"runtime_memory": self.runtime_memory}
-        return "map", [self.map_function], arguments
+    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
+        return "map", self._map_arguments(context) | {"runtime_memory": self.runtime_memory}
 
 
 class LithopsMapReduceOperator(_Mapping):
@@ -424,7 +422,7 @@ class LithopsMapReduceOperator(_Mapping):
         self.reducer_wait_local = reducer_wait_local
         self.spawn_reducer = spawn_reducer
 
-    def _arguments(self, context: Any) -> tuple[str, list[Callable], dict[str, Any]]:
+    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
         spawn_reducer = 20 if self.spawn_reducer is None else self.spawn_reducer
         arguments = self._map_arguments(context) | {
             "reduce_function": self.reduce_function,
@@ -434,7 +432,7 @@ class LithopsMapReduceOperator(_Mapping):
             "obj_reduce_by_key": self.reducer_one_per_object,
             "spawn_reducer": 100 if self.reducer_wait_local else spawn_reducer,
         }
-        return "map_reduce", [self.map_function, self.reduce_function], arguments
+        return "map_reduce", arguments
 
     def _result(self, results: list[Any]) -> Any:
         return results if self.reducer_one_per_object else results[0]

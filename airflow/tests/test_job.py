@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One job: what it logs, and how it ends when it is cancelled in the midst of anything."""
+
+import logging
+import os
+import signal
+import threading
+import time
+
+import lithops
+import pytest
+from airflow.sdk.exceptions import AirflowException
+from lithops_airflow_plugin import job as job_module
+from lithops_airflow_plugin.job import LithopsJob
+
+
+@pytest.fixture
+def lines():
+    """What was logged through `log_of(lines)`."""
+    return []
+
+
+@pytest.fixture
+def job(lines):
+    class Lines(logging.Handler):
+        def emit(self, record):
+            lines.append(record.getMessage())
+
+    log = logging.Logger("job")
+    log.addHandler(Lines())
+    with LithopsJob(log) as job:
+        yield job
+
+
+def start(job, function, items, **arguments):
+    job.submit(
+        lithops.FunctionExecutor, "map", map_function=function, map_iterdata=items, **arguments
+    )
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class Sleepers:
+    """Calls that write the ids of their processes into a folder, and sleep."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, number):
+        (self.folder / str(os.getpid())).touch()
+        time.sleep(60)
+
+    def pids(self):
+        return [int(path.name) for path in self.folder.iterdir()]
+
+
+def test_progress(job, lines, monkeypatch):
+    monkeypatch.setattr(job_module, "PROGRESS_S", 0.0)
+    start(job, time.sleep, [0, 0, 0.4])
+    assert job.poll(0.2) is False
+    job.wait()
+    assert job.fetch() == [None, None, None]
+    executor_id = job.identity["executor_id"]
+    assert lines[0] == f"Lithops job {executor_id}-M000: 3 calls of sleep"
+    assert lines[1].startswith(f"Lithops job {executor_id}: M000 2 of 3 calls done, after ")
+    assert lines[-1].startswith(f"Lithops job {executor_id}: M000 3 of 3 calls done, after ")
+
+
+def test_every_failed_call_is_logged(job, lines):
+    def fail(x):
+        print("about to fail")
+        if x % 2:
+            raise KeyError(x)
+
+    start(job, fail, [0, 1])
+    with pytest.raises(AirflowException, match=r"call 00001 .* \(fail\) failed: KeyError: 1"):
+        job.wait()
+    text = "\n".join(lines)
+    assert "call 00001" in text
+    assert "about to fail" in text
+    assert "Traceback" in text
+
+
+def test_many_errors_are_counted(job, lines):
+    def fail(x):
+        raise KeyError(x)
+
+    start(job, fail, range(100))
+    lithops.wait(job._futures, throw_except=False)
+    with pytest.raises(AirflowException, match=r"\(and 99 more calls\)"):
+        job.wait()
+    assert "... and 80 more calls failed" in lines
+
+
+def test_a_failure_ends_the_wait_at_once(job):
+    def fail_or_sleep(x):
+        if x == 0:
+            raise ValueError("no")
+        time.sleep(60)
+
+    start(job, fail_or_sleep, [0, 1])
+    begin = time.monotonic()
+    with pytest.raises(AirflowException, match="ValueError: no"):
+        job.wait()
+    assert time.monotonic() - begin < 10
+
+
+def test_an_error_of_several_lines(job):
+    def fail():
+        raise ValueError("first\nsecond")
+
+    job.submit(lithops.FunctionExecutor, "call_async", func=fail, data={})
+    with pytest.raises(AirflowException, match="ValueError: first$"):
+        job.wait()
+
+
+def test_an_error_that_cannot_be_pickled(job):
+    def fail():
+        class Local(Exception):
+            def __reduce__(self):
+                raise TypeError("never")
+
+        raise Local("odd")
+
+    job.submit(lithops.FunctionExecutor, "call_async", func=fail, data={})
+    with pytest.raises(AirflowException, match="odd"):
+        job.wait()
+
+
+def test_cancel_from_another_thread_leaves_no_process(job, tmp_path):
+    sleepers = Sleepers(tmp_path)
+    start(job, sleepers, range(100))
+    until(sleepers.pids)
+    threading.Timer(0.1, job.cancel).start()
+    begin = time.monotonic()
+    with pytest.raises(AirflowException, match="cancelled"):
+        job.wait()
+    assert time.monotonic() - begin < 10
+    job.close()
+    until(lambda: not any(alive(pid) for pid in sleepers.pids()))
+
+
+def test_cancel_from_a_signal_handler(job, tmp_path):
+    sleepers = Sleepers(tmp_path)
+    start(job, sleepers, range(4))
+    until(sleepers.pids)
+    before = signal.signal(signal.SIGUSR1, lambda *_: job.cancel())
+    try:
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        with pytest.raises(AirflowException, match="cancelled"):
+            job.wait()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_cancel_before_and_after(job):
+    job.cancel()
+    with pytest.raises(AirflowException, match="cancelled"):
+        start(job, abs, [1])
+    job.close()
+    job.cancel()
+    job.close()
+
+
+def test_alarms_are_not_touched(job):
+    fired = []
+    before = signal.signal(signal.SIGALRM, lambda *_: fired.append(1))
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        start(job, time.sleep, [0.6], timeout=30)
+        job.wait()
+        assert job.fetch() == [None]
+        assert fired == [1]
+        assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_alarm_that_raises_ends_the_wait(job, tmp_path):
+    class Late(BaseException):
+        pass
+
+    def late(*_):
+        raise Late
+
+    sleepers = Sleepers(tmp_path)
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        start(job, sleepers, range(2))
+        until(sleepers.pids)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(Late):
+            job.wait()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    job.close()
+    until(lambda: not any(alive(pid) for pid in sleepers.pids()))
+
+
+def test_nothing_to_draw():
+    assert LithopsJob(logging.getLogger()).picture() is None
