@@ -44,6 +44,9 @@ __all__ = sorted([*_HOMES, 'wait'])
 class _Package(type(_sys)):
     """The package's own class, for the one name that is a function and a module too."""
 
+    def __reduce__(self):  # pickled by name; cloudpickle knows only modules of the usual class
+        return __import__, (self.__name__,)
+
     @property
     def wait(self):
         """The function, also when the module ``lithops.wait`` is loaded."""
