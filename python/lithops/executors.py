@@ -73,6 +73,7 @@ class FunctionExecutor:
         self._internal_storage: InternalStorage | None = None
         self._lock = allocate_lock()
         self._unread: list[ResponseFuture] = []
+        self._given_up: set[ResponseFuture] = set()
         self.executor_id = last_executor_id = self._engine.id
         self.futures: list[ResponseFuture] = []
         self.last_call: str | None = None
@@ -368,12 +369,15 @@ class FunctionExecutor:
         that they are there. Ctrl-C ends the wait and cancels all calls of this executor.
         """
         futures = list(self.futures) if fs is None else as_list(fs)
-        if futures:
+        if futures and fs is None and self._given_up:  # their failure was told already
+            given_up = [future for future in futures if future in self._given_up]
+            if return_when == ALL_COMPLETED:
+                wait_for(given_up, return_when, timeout, False, show_progressbar)
+            waited = [future for future in futures if future not in self._given_up]
+        else:
             waited = futures
-            if throw_except and fs is None:  # a failure is reported once
-                waited = [future for future in futures if not (future.error and future.read)]
-            if waited:
-                self._wait(waited, return_when, timeout, throw_except, show_progressbar)
+        if waited:
+            self._wait(waited, return_when, timeout, throw_except, show_progressbar)
         parts = split(futures)
         for part in parts:
             part.executor = self
@@ -406,7 +410,6 @@ class FunctionExecutor:
         if not futures:
             return []
         throws = throw_except and not return_exceptions
-        is_taken = False
         try:
             if throws and len(futures) == 1 and not _progress.is_wanted() and (
                     timeout is None or timeout > 0):
@@ -415,11 +418,11 @@ class FunctionExecutor:
                 self._wait(futures, ALL_COMPLETED, timeout, throws, show_progressbar)
                 results = results_of(futures, 'return' if return_exceptions else
                                      'raise' if throw_except else 'none')
-            is_taken = True
-        finally:
-            if fs is None and not is_taken and not all(future.done for future in futures):
-                with self._lock:  # a timeout: their results can still be had
-                    self._unread[:0] = [future for future in futures if not future.canceled]
+        except Exception:
+            if fs is None and not (throws and any(future.error for future in futures)):
+                with self._lock:  # a timeout: the results can still be had
+                    self._unread[:0] = futures
+            raise
         if len(results) == 1 and (self.last_call != 'map' or (fs is not None and fs is futures[0])):
             return results[0]
         return results
@@ -439,9 +442,7 @@ class FunctionExecutor:
             self._stop_all(futures)
             raise
         except Exception:
-            failed = [future for future in futures if future.error]
-            if failed and throw_except:
-                results_of(failed, 'return')  # it is told now: they count as read
+            if throw_except and any(future.error for future in futures):
                 self._cancel(futures)
             raise
 
@@ -450,12 +451,15 @@ class FunctionExecutor:
         self._cancel([*self.futures, *futures])
 
     def _cancel(self, futures: list) -> None:
+        """End those that are not done; nobody waits for their results any more."""
         pending = [future for future in futures if not future.done]
         if pending:
             use_cancelled_error()
             _lithops.cancel(pending)
-            with self._lock:
-                self._unread = [future for future in self._unread if not future.done]
+        with self._lock:
+            dropped = set(futures)
+            self._unread = [future for future in self._unread if future not in dropped]
+            self._given_up |= dropped
 
     # ---- afterwards ------------------------------------------------------------------------------
 

@@ -176,9 +176,10 @@ class _Methods:
 
     def __reduce__(self):
         self.wait()
-        identity = {name: getattr(self, name) for name in _IDENTITY}
         error = self.exception_value()
-        return _settle, (identity, None if error else self.result_value(), error)
+        result = self.result_value() if error is None else None
+        identity = {name: getattr(self, name) for name in _IDENTITY}
+        return _settle, (identity, result, error)
 
 
 _IDENTITY = ('executor_id', 'job_id', 'call_id', 'key', 'index', 'function_name', 'state', 'stats',

@@ -53,12 +53,24 @@ def wait_for(futures: list, return_when: float = ALL_COMPLETED, timeout: float |
     live, share = _leave_out_settled(futures, share, throw_except)
     if not live or share is None:
         return
-    if share != _LOOK and show_progressbar and _progress.is_wanted():
-        _wait_with_bar(live, share, timeout, throw_except)
-    elif timeout is not None and timeout <= 0:
-        _look(live, share, throw_except, timeout)
-    else:
-        _lithops.wait(live, share, timeout, throw_except)
+    try:
+        if share != _LOOK and show_progressbar and _progress.is_wanted():
+            _wait_with_bar(live, share, timeout, throw_except)
+        elif timeout is not None and timeout <= 0:
+            _look(live, share, throw_except, timeout)
+        else:
+            _lithops.wait(live, share, timeout, throw_except)
+    except Exception as exc:
+        raise _cause(live, exc) from exc.__cause__
+
+
+def _cause(futures: list, exc: Exception) -> BaseException:
+    """In place of a cancellation, the failure that was the reason for it."""
+    if type(exc).__name__ == 'CancelledError':
+        for future in futures:
+            if future.error and not future.canceled:
+                return future.exception_value()
+    return exc
 
 
 def _share_of(return_when: float) -> int:
@@ -140,7 +152,10 @@ def split(futures: list) -> tuple[FuturesList, FuturesList]:
 def results_of(futures: list, errors: str = 'raise') -> list:
     """Results of calls that are done. errors: 'raise', 'return' (exceptions) or 'none' (None)."""
     if SettledFuture not in set(map(type, futures)):
-        return _lithops.results(futures, errors)
+        try:
+            return _lithops.results(futures, errors)
+        except Exception as exc:
+            raise _cause(futures, exc) from exc.__cause__
     results = []
     for future in futures:
         if future.error and errors != 'raise':
