@@ -1,0 +1,724 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs for multiprocessing with their import changed: pools, processes, and what they share."""
+import ctypes
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import lithops.multiprocessing as mp
+import pytest
+from lithops.multiprocessing import config as mp_config
+from lithops.multiprocessing.connection import wait as wait_ready
+from lithops.multiprocessing.managers import BaseManager
+from lithops.multiprocessing.queues import Empty, Full
+
+
+@pytest.fixture(scope='module')
+def pool():
+    with mp.Pool(2) as pool:
+        yield pool
+
+
+def square(x):
+    return x * x
+
+
+def divide(a, b=1):
+    return a / b
+
+
+def identity(x):
+    return x
+
+
+def nap(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+# ---- pools ----
+
+def test_map_and_its_relatives(pool):
+    assert pool.map(square, range(20)) == [x * x for x in range(20)]
+    assert pool.map(square, (x for x in (1, 2)), chunksize=2) == [1, 4]
+    assert pool.starmap(divide, [(4, 2), (9,)]) == [2, 9]
+    assert pool.apply(divide, (1,), {'b': 4}) == 0.25
+    assert list(pool.imap(square, range(10))) == [x * x for x in range(10)]
+    assert sorted(pool.imap_unordered(square, range(10))) == [x * x for x in range(10)]
+    assert pool.map(square, []) == [] == pool.starmap(divide, []) == list(pool.imap(square, []))
+    assert list(pool.imap_unordered(square, [])) == []
+
+
+def test_map_gives_each_item_as_one_argument(pool):
+    items = [(1, 2), {'x': 1}, [3], None, 'id', ((),)]
+    assert pool.map(identity, items) == items
+    assert pool.map(lambda id: id, [7, 8]) == [7, 8]
+
+
+def test_imap_unordered_gives_what_ends_first(pool):
+    assert list(pool.imap_unordered(nap, [0.6, 0.01])) == [0.01, 0.6]
+
+
+def test_imap_can_be_asked_again_after_a_timeout(pool):
+    results = pool.imap(nap, [0.5, 0.0])
+    with pytest.raises(mp.TimeoutError):
+        results.next(timeout=0.01)
+    assert results.next(timeout=60) == 0.5
+    assert next(results) == 0.0
+    with pytest.raises(StopIteration):
+        next(results)
+
+
+def test_results_to_be(pool):
+    result = pool.apply_async(nap, (0.3,))
+    assert not result.ready()
+    with pytest.raises(ValueError):
+        result.successful()
+    with pytest.raises(mp.TimeoutError):
+        result.get(timeout=0.01)
+    result.wait()
+    assert result.ready() and result.successful() and result.get() == 0.3
+
+
+def test_an_error_is_raised_where_the_result_is_taken(pool):
+    result = pool.map_async(divide, [1, 'x', 2])
+    with pytest.raises(TypeError):
+        result.get()
+    assert not result.successful()
+    results = pool.imap(divide, [1, 'x', 2])
+    assert next(results) == 1
+    with pytest.raises(TypeError):
+        next(results)
+    assert next(results) == 2
+
+
+def test_callbacks_run_once_and_before_the_result_is_ready(pool):
+    seen, errors = [], []
+    pool.map_async(square, [1, 2, 3], callback=seen.append).wait()
+    pool.apply_async(square, (4,), callback=seen.append, error_callback=errors.append).get()
+    pool.apply_async(square, ('x',), callback=seen.append, error_callback=errors.append).wait()
+    pool.map_async(square, [], callback=seen.append).get()
+    assert seen == [[1, 4, 9], 16, []]
+    assert [type(error) for error in errors] == [TypeError]
+
+
+def test_a_callback_may_start_more_work(pool):
+    done = threading.Event()
+    pool.apply_async(square, (2,), callback=lambda n: pool.apply_async(
+        square, (n,), callback=lambda n: n == 16 and done.set()))
+    assert done.wait(60)
+
+
+def remember(value):
+    global remembered
+    remembered = value, globals().get('remembered', (None, 0))[1] + 1
+
+
+def recall(_):
+    return remembered
+
+
+def test_the_initializer_runs_once_in_each_worker_process():
+    with mp.Pool(2, remember, ('it',)) as pool:
+        assert set(pool.map(recall, range(20), chunksize=1)) == {('it', 1)}
+        assert pool.apply(recall, (0,)) == ('it', 1)
+
+
+def test_the_life_of_a_pool():
+    pool = mp.Pool(1)
+    with pytest.raises(ValueError):
+        pool.join()
+    result = pool.apply_async(nap, (0.2,))
+    pool.close()
+    with pytest.raises(ValueError):
+        pool.map(square, [1])
+    pool.join()
+    assert result.get() == 0.2
+    with pytest.raises(NotImplementedError):
+        pickle.dumps(pool)
+    for wrong in ({'processes': 0}, {'processes': -1}):
+        with pytest.raises(ValueError):
+            mp.Pool(**wrong)
+    with pytest.raises(TypeError):
+        mp.Pool(1, initializer=3)
+
+
+def test_terminate_ends_what_runs():
+    pool = mp.Pool(2)
+    begun = mp.Event()
+    result = pool.apply_async(lambda: (begun.set(), time.sleep(600)))
+    assert begun.wait(60)
+    start = time.monotonic()
+    pool.terminate()
+    pool.join()
+    assert time.monotonic() - start < 30
+    with pytest.raises(Exception):
+        result.get()
+
+
+def test_pools_in_pools(pool):
+    def inner(n):
+        with mp.Pool(2) as own:
+            return sum(own.map(square, range(n)))
+    assert pool.map(inner, [3, 4]) == [5, 14]
+
+
+# ---- processes ----
+
+def put(queue, *values, **named):
+    for value in values:
+        queue.put(value)
+    queue.put(named)
+
+
+def test_process():
+    queue = mp.Queue()
+    process = mp.Process(target=put, args=(queue, 1, [2]), kwargs={'x': 3}, name='putter')
+    assert (process.exitcode, process.pid, process.is_alive()) == (None, None, False)
+    process.start()
+    process.join()
+    assert [queue.get(timeout=60) for _ in range(3)] == [1, [2], {'x': 3}]
+    assert (process.exitcode, process.is_alive(), process.name) == (0, False, 'putter')
+    assert len(process.pid.split('/')) == 3
+    with pytest.raises(AssertionError):
+        process.start()
+    process.close()
+    with pytest.raises(ValueError):
+        process.is_alive()
+
+
+def test_more_processes_than_cpus_wait_for_each_other():
+    number = 4 * os.cpu_count()
+    barrier, queue = mp.Barrier(number), mp.Queue()
+    processes = [mp.Process(target=lambda: queue.put(barrier.wait(120))) for _ in range(number)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert sorted(queue.get_nowait() for _ in processes) == list(range(number))
+
+
+class Subclass(mp.Process):
+    def __init__(self, queue, factor):
+        super().__init__()
+        self.queue = queue
+        self.factor = factor
+
+    def run(self):
+        self.queue.put((self.factor * 2, self.name, mp.current_process().name, self.pid))
+
+
+def test_a_subclass_with_run():
+    queue = mp.SimpleQueue()
+    process = Subclass(queue, 21)
+    process.start()
+    process.join()
+    answer, name, current, pid = queue.get()
+    assert answer == 42 and name == current == process.name and isinstance(pid, int)
+
+
+def test_how_processes_end():
+    def end(how):
+        if how == 'raise':
+            raise KeyError('why')
+        sys.exit(how)
+    codes = []
+    for how in (0, 3, 'a message', 'raise'):
+        process = mp.Process(target=end, args=(how,))
+        process.start()
+        if how == 'raise':
+            with pytest.raises(KeyError, match='why'):
+                process.join()
+        else:
+            process.join()
+        codes.append(process.exitcode)
+    assert codes == [0, 3, 1, 1]
+
+
+@pytest.mark.parametrize('end, number', [(mp.Process.terminate, signal.SIGTERM),
+                                         (mp.Process.kill, signal.SIGKILL)])
+def test_terminate_and_sentinel(end, number):
+    begun = mp.Event()
+    process = mp.Process(target=lambda: (begun.set(), time.sleep(600)), daemon=True)
+    process.start()
+    assert begun.wait(60)
+    assert process in mp.active_children() and wait_ready([process.sentinel], 0) == []
+    assert process.join(0.01) is None and process.is_alive()
+    with pytest.raises(ValueError):
+        process.close()
+    end(process)
+    assert wait_ready([process.sentinel], 60) == [process.sentinel]
+    process.join()
+    assert process.exitcode == -number and process not in mp.active_children()
+
+
+def test_who_runs():
+    queue = mp.Queue()
+
+    def tell():
+        queue.put((mp.current_process().name, mp.parent_process().pid, mp.parent_process().name,
+                   os.getpid() == mp.current_process().pid))
+    process = mp.Process(target=tell, name='child')
+    process.start()
+    process.join()
+    assert queue.get(timeout=60) == ('child', os.getpid(), mp.current_process().name, True)
+    assert mp.parent_process() is None
+
+
+def run_script(text, **environment):
+    return subprocess.run([sys.executable, '-c', textwrap.dedent(text)], capture_output=True,
+                          text=True, timeout=120, env={**os.environ, **environment})
+
+
+def test_a_script_waits_for_processes_that_are_no_daemons(tmp_path):
+    done = run_script(f'''
+        import pathlib, time
+        import lithops.multiprocessing as mp
+
+        def write(name, seconds):
+            time.sleep(seconds)
+            pathlib.Path({str(tmp_path)!r}, name).touch()
+
+        mp.Process(target=write, args=('normal', 0.5)).start()
+        mp.Process(target=write, args=('daemon', 600), daemon=True).start()
+        ''')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert os.listdir(tmp_path) == ['normal']
+
+
+# ---- what they share ----
+
+def test_locks_exclude(pool):
+    value, lock = mp.Value('i', 0, lock=False), mp.Lock()
+
+    def count(n):
+        for _ in range(n):
+            with lock:
+                before = value.value
+                time.sleep(0.0005)
+                value.value = before + 1
+    processes = [mp.Process(target=count, args=(25,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert value.value == 100
+
+
+def test_locks():
+    lock = mp.Lock()
+    assert lock.acquire() and not lock.acquire(False) and not lock.acquire(timeout=0.01)
+    lock.release()
+    with pytest.raises(ValueError):
+        lock.release()
+    again = mp.RLock()
+    with again, again:
+        others = []
+        thread = threading.Thread(target=lambda: others.append(again.acquire(block=False)))
+        thread.start()
+        thread.join()
+        assert others == [False]
+    semaphore = mp.BoundedSemaphore(2)
+    assert semaphore.acquire() and semaphore.acquire() and not semaphore.acquire(False)
+    semaphore.release()
+    assert semaphore.get_value() == 1
+    semaphore.release()
+    with pytest.raises(ValueError):
+        semaphore.release()
+    with pytest.raises(ValueError):
+        mp.Semaphore(-1)
+
+
+def test_a_process_that_is_killed_while_it_waits_takes_nothing():
+    queue, lock, begun = mp.Queue(), mp.Lock(), mp.Event()
+    lock.acquire()
+
+    def wait_for_both():
+        begun.set()
+        lock.acquire()
+        queue.get()
+    for what in (lambda: (begun.set(), lock.acquire()), lambda: (begun.set(), queue.get())):
+        begun.clear()
+        process = mp.Process(target=what)
+        process.start()
+        assert begun.wait(60)
+        time.sleep(0.05)  # until it waits; should it not yet, the test tests less
+        process.kill()
+        process.join()
+    lock.release()
+    assert lock.acquire(timeout=60)
+    queue.put('kept')
+    assert queue.get(timeout=60) == 'kept'
+
+
+def test_condition():
+    condition, ready = mp.Condition(), mp.Value('i', 0)
+
+    def wait():
+        with condition:
+            condition.wait_for(lambda: ready.value, timeout=60)
+            ready.value += 1
+    processes = [mp.Process(target=wait) for _ in range(3)]
+    for process in processes:
+        process.start()
+    with condition:
+        ready.value = 1
+        condition.notify_all()
+    for process in processes:
+        process.join()
+    assert ready.value == 4
+    with condition:
+        assert condition.wait(0.01) is False and condition.wait_for(lambda: False, 0.01) is False
+    with pytest.raises(RuntimeError):
+        condition.notify()
+
+
+def test_event():
+    event = mp.Event()
+    assert not event.is_set() and not event.wait(0.01)
+    process = mp.Process(target=event.set)
+    process.start()
+    assert event.wait(60) and event.is_set()
+    event.clear()
+    assert not event.is_set()
+    process.join()
+
+
+def test_the_action_of_a_barrier_runs_once_and_a_broken_one_says_so():
+    seen = []
+    barrier = mp.Barrier(2, action=lambda: seen.append(1))
+    thread = threading.Thread(target=barrier.wait)
+    thread.start()
+    barrier.wait(60)
+    thread.join()
+    assert seen == [1] and not barrier.broken
+    with pytest.raises(threading.BrokenBarrierError):
+        barrier.wait(0.01)
+    assert barrier.broken
+    barrier.reset()
+    assert not barrier.broken
+
+
+def test_queues():
+    queue = mp.Queue(2)
+    queue.put(lambda: 'a lambda')
+    queue.put(None)
+    assert queue.full() and queue.qsize() == 2 and not queue.empty()
+    with pytest.raises(Full):
+        queue.put_nowait(3)
+    with pytest.raises(Full):
+        queue.put(3, timeout=0.01)
+    assert queue.get()() == 'a lambda' and queue.get_nowait() is None
+    with pytest.raises(Empty):
+        queue.get(timeout=0.01)
+    queue.close()
+    queue.join_thread()
+    with pytest.raises(ValueError):
+        queue.put(1)
+
+
+def test_joinable_queue():
+    queue = mp.JoinableQueue()
+
+    def work():
+        for _ in range(3):
+            queue.get()
+            queue.task_done()
+    for n in range(3):
+        queue.put(n)
+    process = mp.Process(target=work)
+    process.start()
+    queue.join()
+    process.join()
+    with pytest.raises(ValueError):
+        queue.task_done()
+
+
+def test_a_queue_in_a_queue():
+    queue = mp.Queue()
+    queue.put(mp.Queue())
+    inner = queue.get()
+    inner.put('in')
+    assert inner.get() == 'in'
+
+
+def test_pipe():
+    ours, theirs = mp.Pipe()
+
+    def answer(connection):
+        with connection:
+            while True:
+                try:
+                    connection.send(connection.recv() * 2)
+                except EOFError:
+                    break
+    process = mp.Process(target=answer, args=(theirs,))
+    process.start()
+    theirs.close()
+    for message in (1, 'a', [None]):
+        ours.send(message)
+        assert ours.poll(60) and ours.recv() == message * 2
+    assert wait_ready([ours], 0.01) == []
+    ours.close()
+    process.join(60)
+    assert process.exitcode == 0 and ours.closed
+    with pytest.raises(OSError):
+        ours.send(1)
+
+
+def test_the_end_of_a_pipe_when_the_other_process_is_killed():
+    receiving, sending = mp.Pipe(duplex=False)
+    process = mp.Process(target=lambda end: (end.send('begun'), time.sleep(600)), args=(sending,))
+    process.start()
+    sending.close()
+    assert receiving.recv() == 'begun'
+    process.kill()
+    with pytest.raises(EOFError):
+        receiving.recv()
+    process.join()
+
+
+def test_bytes_through_a_pipe():
+    receiving, sending = mp.Pipe(duplex=False)
+    sending.send_bytes(b'0123456789', 2, 5)
+    assert receiving.recv_bytes() == b'23456'
+    sending.send_bytes(b'')
+    assert receiving.recv_bytes() == b''
+    buffer = bytearray(8)
+    sending.send_bytes(b'abc')
+    assert receiving.recv_bytes_into(buffer, 2) == 3 and buffer == b'\0\0abc\0\0\0'
+    sending.send_bytes(b'too long for it')
+    with pytest.raises(mp.BufferTooShort) as info:
+        receiving.recv_bytes_into(buffer)
+    assert info.value.args[0] == b'too long for it'
+    for wrong in ((-1,), (11,), (0, 11), (0, -1)):
+        with pytest.raises(ValueError):
+            sending.send_bytes(b'0123456789', *wrong)
+    with pytest.raises(OSError):
+        sending.recv()
+    with pytest.raises(OSError):
+        receiving.send(1)
+    sending.send_bytes(b'long')
+    with pytest.raises(OSError):
+        receiving.recv_bytes(maxlength=2)
+    assert receiving.closed
+
+
+class Point(ctypes.Structure):
+    _fields_ = [('x', ctypes.c_int), ('y', ctypes.c_double)]
+
+
+def test_values_and_arrays():
+    number, numbers = mp.Value('d', 1.5), mp.Array('i', range(5))
+    text, point = mp.Array('c', b'hello'), mp.Value(Point, 1, 2.0)
+    raw = mp.RawArray(Point, 3)
+
+    def change():
+        with number.get_lock():
+            number.value *= 2
+        numbers[0] = 9
+        numbers[3:] = [7, 8]
+        text.value = text.value.upper()
+        point.x += 1
+        raw[2].y = 0.5
+    process = mp.Process(target=change)
+    process.start()
+    process.join()
+    assert number.value == 3 and numbers[:] == [9, 1, 2, 7, 8] and text.value == b'HELLO'
+    assert (point.x, point.y) == (2, 2.0) and [each.y for each in raw] == [0, 0, 0.5]
+    assert mp.RawValue('i', 4).value == 4 and len(mp.Array('d', 10)) == 10
+    with pytest.raises(AttributeError):
+        mp.Value('i', lock=3)
+
+
+def test_numpy_looks_at_a_shared_array():
+    numpy = pytest.importorskip('numpy')
+    shared = mp.Array('d', 1000)
+
+    def fill():
+        numpy.frombuffer(shared.get_obj())[:] = 2.5
+    process = mp.Process(target=fill)
+    process.start()
+    process.join()
+    assert numpy.frombuffer(shared.get_obj()).sum() == 2500
+
+
+def test_managers():
+    with mp.Manager() as manager:
+        table, items = manager.dict(a=1), manager.list([3, 1, 2])
+        space, value = manager.Namespace(x=1), manager.Value('i', 5)
+        array, lock = manager.Array('i', [1, 2]), manager.Lock()
+
+        def change(n):
+            with lock:
+                table[n] = {'n': n}
+                items.append(n)
+                space.x += n
+                value.value += n
+                array[0] += n
+        processes = [mp.Process(target=change, args=(n,)) for n in (10, 20)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert dict(table) == {'a': 1, 10: {'n': 10}, 20: {'n': 20}}
+        assert sorted(items) == [1, 2, 3, 10, 20] and space.x == 31
+        assert value.value == 35 and list(array) == [31, 2]
+
+
+def test_a_shared_dict():
+    table = mp.Manager().dict({'a': 1}, b=2)
+    table.update(c=3)
+    table[(1, 'x')] = [table.pop('a')]
+    assert table.get('zz', 'none') == 'none' and table.setdefault('b', 5) == 2
+    assert table.pop('zz', 9) == 9 and (1, 'x') in table and len(table) == 3
+    assert table.copy() == {'b': 2, 'c': 3, (1, 'x'): [1]} == dict(table.items())
+    assert sorted(map(str, table)) == sorted(map(str, table.keys()))
+    for wrong in (lambda: table['zz'], lambda: table.pop('zz'), lambda: table.__delitem__('zz')):
+        with pytest.raises(KeyError, match='zz'):
+            wrong()
+    table.clear()
+    assert table.values() == [] and str(table) == '{}'
+    with pytest.raises(KeyError):
+        table.popitem()
+
+
+def test_a_shared_list():
+    items = mp.Manager().list([5, 'a', (1,)])
+    items.insert(0, 'first')
+    items.extend(range(2))
+    items[1:3] = ['b']
+    assert items[:] == ['first', 'b', (1,), 0, 1] and items[-1] == 1 and (1,) in items
+    assert items.index('b') == 1 and items.count(0) == 1 and items.pop(0) == 'first'
+    items.remove((1,))
+    del items[0]
+    items += [3, 2]
+    items.sort(reverse=True)
+    items *= 2
+    items.reverse()
+    assert items.copy() == [0, 1, 2, 3, 0, 1, 2, 3] and items + [4] == [*items, 4]
+    with pytest.raises(IndexError):
+        items[99]
+    with pytest.raises(ValueError):
+        items.remove('nothing')
+
+
+def test_shared_things_in_shared_things_live_as_long():
+    manager = mp.Manager()
+    table = manager.dict(inner=manager.list([1]))
+    for n in range(3):
+        table['inner'].append(n)
+    assert list(table['inner']) == [1, 0, 1, 2]
+
+
+class Counter:
+    def __init__(self, start=0):
+        self.n = start
+
+    def add(self, n=1):
+        self.n += n
+        return self.n
+
+
+class OwnManager(BaseManager):
+    pass
+
+
+OwnManager.register('Counter', Counter)
+
+
+def test_a_manager_of_a_class_of_ones_own():
+    with OwnManager() as manager:
+        counter = manager.Counter(10)
+
+        def add():
+            for _ in range(10):
+                counter.add()
+        processes = [mp.Process(target=add) for _ in range(3)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert counter.add(0) == 40
+        with pytest.raises(AttributeError):
+            manager.Other
+    with pytest.raises(NotImplementedError, match='address'):
+        BaseManager(address=('127.0.0.1', 1))
+
+
+def test_nothing_is_left_of_a_program(tmp_path):
+    done = run_script('''
+        import os
+        import lithops.multiprocessing as mp
+        from lithops.multiprocessing import _shared
+
+        value, queue = mp.Value('i', 3), mp.Queue()
+        print(os.path.dirname(_shared.where().address))
+        if mp.Process(target=queue.put, args=(1,)).start():
+            pass
+        print(queue.get())
+        ''', TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.splitlines()[1] == '1'
+    assert not [name for name in os.listdir(tmp_path) if name.startswith('lithops-mp')]
+
+
+def test_the_server_ends_with_a_program_that_is_killed():
+    program = subprocess.Popen([sys.executable, '-c', textwrap.dedent('''
+        import sys, time
+        import lithops.multiprocessing as mp
+        from lithops.multiprocessing import _shared
+        mp.Lock()
+        print(_shared.where().address, flush=True)
+        time.sleep(600)
+        ''')], stdout=subprocess.PIPE, text=True)
+    address = program.stdout.readline().strip()
+    program.kill()
+    program.wait()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and _is_served(address):
+        time.sleep(0.01)
+    assert not _is_served(address)
+
+
+def _is_served(address):
+    import socket
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(address) == 0
+
+
+# ---- contexts and parameters ----
+
+def test_contexts():
+    for method in mp.get_all_start_methods():
+        context = mp.get_context(method)
+        assert context.Pool is mp.Pool and context.Queue is mp.Queue
+    with pytest.raises(ValueError):
+        mp.get_context('magic')
+    with pytest.raises(AttributeError):
+        mp.get_context().nothing
+    assert mp.cpu_count() >= 1 and mp.get_start_method() == 'cloud'
+    mp.set_start_method('spawn')
+    mp.freeze_support()
+
+
+def test_parameters(capsys, tmp_path):
+    with pytest.raises(KeyError):
+        mp_config.set_parameter('NOTHING', 1)
+    try:
+        mp_config.update({mp_config.ENV_VARS: {'FLAVOUR': 'vanilla'}}, STREAM_STDOUT=True,
+                         EXPORT_EXECUTION_DETAILS=str(tmp_path))
+        with mp.Pool(1) as pool:
+            assert pool.apply(os.getenv, ('FLAVOUR',)) == 'vanilla'
+            pool.map(print, ['one', 'two'])
+        out = capsys.readouterr().out
+        assert 'one\n' in out and 'two\n' in out
+        assert [name for name in os.listdir(tmp_path) if name.endswith('_stats.json')]
+    finally:
+        mp_config.reset()
+    assert mp_config.get_parameter(mp_config.ENV_VARS) == {}
