@@ -128,7 +128,7 @@ class Watch:
             return all(map(self._add, value))
         if kind is FunctionType:
             return self._add_function(value)
-        if kind is ModuleType:
+        if isinstance(value, ModuleType):
             return sys.modules.get(value.__name__) is value and is_importable(value.__name__)
         if kind is BuiltinFunctionType:
             return value.__self__ is None or type(value.__self__) is ModuleType

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Executors: opening, closing, configuration, forks, nesting, what comes afterwards."""
+
+import csv
+import gc
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import weakref
+
+import package_functions as f
+import pytest
+
+import lithops
+from lithops.config import (
+    default_config, extract_localhost_config, extract_storage_config, load_yaml_config)
+from lithops.utils import get_executor_id
+
+
+def test_context_manager():
+    with lithops.LocalhostExecutor(worker_processes=1) as fexec:
+        assert fexec.map(f.add, [(3, 4)]).get_result() == [7]
+        assert (fexec.mode, fexec.backend) == ('localhost', 'localhost')
+        assert get_executor_id() == fexec.executor_id
+        assert fexec.is_lithops_worker is False and fexec.total_jobs == 1
+    with pytest.raises(RuntimeError, match='closed'):
+        fexec.map(f.one, [1])
+    fexec.close()
+
+
+def test_closing_cancels(tmp_path):
+    start = time.time()
+    with lithops.FunctionExecutor(worker_processes=1) as fexec:
+        futures = fexec.map(f.sleep, [60, 60])
+    import concurrent.futures
+    with pytest.raises(concurrent.futures.CancelledError):
+        futures[0].result()
+    assert time.time() - start < 20
+
+
+@pytest.mark.parametrize('make,error', [
+    (lambda: lithops.FunctionExecutor(backend='aws_lambda'), 'aws_lambda'),
+    (lambda: lithops.FunctionExecutor(backend='localhots'), 'localhots'),
+    (lambda: lithops.FunctionExecutor(mode='standalone'), 'aws_ec2'),
+    (lambda: lithops.ServerlessExecutor(), 'aws_lambda'),
+    (lambda: lithops.StandaloneExecutor(), 'aws_ec2'),
+    (lambda: lithops.FunctionExecutor(storage='aws_s4'), 'aws_s4'),
+    (lambda: lithops.FunctionExecutor(worker_proceses=2), 'worker_processes'),
+    (lambda: lithops.FunctionExecutor(worker_processes='two'), 'worker_processes'),
+    (lambda: lithops.FunctionExecutor(config={'lithops': {'bakend': 'x'}}), 'backend'),
+    (lambda: lithops.FunctionExecutor(config={'localhost': {'worker_processes': -1}}),
+     'worker_processes'),
+    (lambda: lithops.FunctionExecutor(log_level='loud'), 'loud'),
+    (lambda: lithops.FunctionExecutor(config='text'), 'config'),
+    (lambda: lithops.FunctionExecutor(config_file='/no/such/file'), '/no/such/file'),
+])
+def test_wrong_configurations(make, error):
+    with pytest.raises((ValueError, NotImplementedError, TypeError, FileNotFoundError),
+                       match=error):
+        make()
+
+
+def test_configuration_files(tmp_path, monkeypatch):
+    path = tmp_path / 'config.yaml'
+    path.write_text('lithops:\n  backend: localhost\nlocalhost:\n  worker_processes: 1\n')
+    with lithops.FunctionExecutor(config_file=str(path)) as fexec:
+        assert fexec.config['localhost']['worker_processes'] == 1
+    with lithops.FunctionExecutor(config_file=str(path), worker_processes=2) as fexec:
+        assert fexec.config['localhost']['worker_processes'] == 2
+    monkeypatch.setenv('LITHOPS_CONFIG_FILE', str(path))
+    assert default_config()['localhost']['worker_processes'] == 1
+    path.write_text('lithops:\n  backend: localhost\n  data_celaner: true\n')
+    with pytest.raises(ValueError, match=r'config.yaml:3.*data_cleaner'):
+        lithops.FunctionExecutor()
+    monkeypatch.setenv('LITHOPS_CONFIG', '{"localhost": {"worker_processes": 3}}')
+    assert default_config()['localhost']['worker_processes'] == 3
+
+
+def test_config_functions(tmp_path):
+    config = default_config(config_data={'lithops': {'backend': 'localhost'}}, config_overwrite={
+        'lithops': {'monitoring': None}, 'backend': {'worker_processes': 1}})
+    assert config['lithops']['mode'] == 'localhost'
+    assert config['lithops']['storage'] == 'localhost'
+    assert extract_localhost_config(config)['worker_processes'] == 1
+    assert extract_storage_config(config)['localhost']['storage_bucket'] == 'storage'
+    with lithops.FunctionExecutor(config=config) as fexec:  # what comes out can go in
+        assert fexec.config == config
+    yaml = pytest.importorskip('yaml')
+    (tmp_path / 'c').write_text(yaml.dump({'a': {'b': 1}}))
+    assert load_yaml_config(str(tmp_path / 'c')) == {'a': {'b': 1}}
+    assert load_yaml_config(str(tmp_path / 'missing')) == {}
+
+
+def test_the_callers_config_stays_as_it_is():
+    config = {'lithops': {'backend': 'localhost'}, 'localhost': {'worker_processes': 1}}
+    with lithops.FunctionExecutor(config=config):
+        assert config == {'lithops': {'backend': 'localhost'}, 'localhost': {'worker_processes': 1}}
+
+
+def test_an_executor_cannot_travel(fexec):
+    with pytest.raises(TypeError, match='executor'):
+        pickle.dumps(fexec)
+    with pytest.raises(TypeError, match='executor'):
+        fexec.call_async(lambda x: fexec, 1)
+
+
+# ---- lithops inside lithops ----------------------------------------------------------------------
+
+
+def test_nested(fexec):
+    assert fexec.get_result(fexec.map(f.nested_call, [1, 2, 3])) == [2, 4, 6]
+    with lithops.FunctionExecutor(worker_processes=1) as one:
+        assert one.call_async(f.nested_to, 3).result() == 3
+
+
+def test_functions_that_return_futures(fexec):
+    assert fexec.get_result(fexec.call_async(f.gives_future, 5)) == 10
+    assert fexec.get_result(fexec.call_async(f.gives_futures, 3)) == [0, 2, 4]
+    assert fexec.get_result(fexec.map(f.gives_future, [1, 2])) == [2, 4]
+
+
+# ---- processes -----------------------------------------------------------------------------------
+
+
+def test_after_a_fork(fexec):
+    future = fexec.call_async(f.one, 1)
+    assert future.result() == 1
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        words = []
+        for call in (lambda: fexec.call_async(f.one, 1), lambda: fexec.map(f.one, [1]),
+                     lambda: fexec.get_result(future), lambda: fexec.wait(),
+                     lambda: future.result()):
+            try:
+                call()
+                words.append('nothing')
+            except RuntimeError as exc:
+                words.append('process' if 'process' in str(exc) else str(exc))
+            except BaseException as exc:
+                words.append(repr(exc))
+        try:
+            fexec.close()
+            with lithops.FunctionExecutor(worker_processes=1) as own:
+                words.append(str(own.call_async(f.double, 21).result()))
+        except BaseException as exc:
+            words.append(repr(exc))
+        os.write(writing, '|'.join(words).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        told = pipe.read()
+    os.waitpid(pid, 0)
+    assert told == 'process|process|process|process|process|42'
+    assert fexec.call_async(f.one, 2).result() == 2
+
+
+def test_multiprocessing_children(run_script):
+    done = run_script('''
+        import lithops, multiprocessing
+        def f(x): return x + 1
+        def child(queue):
+            with lithops.FunctionExecutor(worker_processes=1) as fexec:
+                queue.put(fexec.get_result(fexec.map(f, [1, 2])))
+        if __name__ == '__main__':
+            with lithops.FunctionExecutor(worker_processes=1) as fexec:
+                print(fexec.get_result(fexec.map(f, [5])))
+                for method in ('fork', 'spawn'):
+                    context = multiprocessing.get_context(method)
+                    queue = context.Queue()
+                    process = context.Process(target=child, args=(queue,))
+                    process.start()
+                    print(queue.get(timeout=30))
+                    process.join(30)
+        ''')
+    assert done.stdout.split('\n') == ['[6]', '[2, 3]', '[2, 3]', '']
+
+
+def test_garbage_collection():
+    fexec = lithops.FunctionExecutor(worker_processes=1)
+    assert fexec.get_result(fexec.map(f.one, [1])) == [1]
+    pid = fexec.call_async(f.process, 1).result()
+    gone = weakref.ref(fexec)
+    del fexec
+    gc.collect()
+    assert gone() is None
+    end = time.time() + 10
+    while os.path.exists(f'/proc/{pid}'):
+        assert time.time() < end, 'a worker process is left'
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize('last', ['', 'fexec.map(f.sleep, [60] * 5)', 'sys.exit(0)',
+                                  'fexec.close()', 'del fexec', 'fexec.__enter__()'])
+def test_the_interpreters_exit(run_script, last):
+    start = time.time()
+    done = run_script(f'''
+        import os, sys
+        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        import lithops, package_functions as f
+        fexec = lithops.FunctionExecutor(worker_processes=2)
+        print(fexec.get_result(fexec.map(f.process, [1, 2, 3, 4])), flush=True)
+        {last}
+        ''')
+    assert time.time() - start < 20 and done.stderr == ''
+    for pid in {int(word) for word in done.stdout.strip('[]\n').split(',')}:
+        assert not os.path.exists(f'/proc/{pid}')
+
+
+def test_an_exception_at_the_top(run_script):
+    done = run_script('''
+        import lithops
+        def f(x): raise KeyError('missing')
+        fexec = lithops.FunctionExecutor()
+        fexec.get_result(fexec.map(f, [1]))
+        ''', check=False)
+    assert done.returncode == 1 and "KeyError: 'missing'" in done.stderr
+    assert "raise KeyError('missing')" in done.stderr
+
+
+def test_a_killed_client_leaves_nothing(tmp_path):
+    script = tmp_path / 'script.py'
+    script.write_text(
+        'import lithops, package_functions as f\n'
+        'fexec = lithops.FunctionExecutor(worker_processes=2)\n'
+        'print(*set(fexec.get_result(fexec.map(f.process, range(100)))), flush=True)\n'
+        'fexec.get_result(fexec.map(f.sleep, [60, 60]))\n')
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, 'PYTHONPATH': os.path.dirname(__file__)})
+    workers = [int(word) for word in process.stdout.readline().split()]
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    process.stdout.close()
+    end = time.time() + 10
+    while any(os.path.exists(f'/proc/{pid}') for pid in workers):
+        assert time.time() < end, 'worker processes are left'
+        time.sleep(0.02)
+
+
+# ---- afterwards ----------------------------------------------------------------------------------
+
+
+def test_plot(fexec, tmp_path):
+    futures = fexec.map(f.sleep, [0.01, 0.02])
+    fexec.get_result(futures)
+    fexec.plot(futures, str(tmp_path / 'run'))
+    fexec.plot(futures[0], tmp_path / 'one', (5, 3))
+    fexec.plot(dst=str(tmp_path / 'all'))
+    for name in ('run', 'one', 'all'):
+        for kind in ('timeline', 'histogram'):
+            assert (tmp_path / f'{name}_{kind}.png').read_bytes().startswith(b'\x89PNG')
+    with lithops.FunctionExecutor(worker_processes=1) as other:
+        other.plot(dst=str(tmp_path / 'nothing'))
+        other.map(f.fail_on_two, [2]).wait(throw_except=False)
+        other.plot(dst=str(tmp_path / 'nothing'))
+    assert not list(tmp_path.glob('nothing*'))
+
+
+def test_job_summary():
+    with lithops.FunctionExecutor(worker_processes=1) as fexec:
+        fexec.get_result(fexec.map(f.one, [1, 2, 3]))
+        fexec.call_async(f.double, 1).result()
+        fexec.job_summary()
+        with open(fexec.log_path) as file:
+            rows = list(csv.DictReader(file))
+        assert list(rows[0]) == ['Job_ID', 'Function', 'Invocations', 'Memory(MB)', 'AvgRuntime',
+                                 'Cost', 'CloudObjects']
+        assert [(row['Job_ID'], row['Function'], row['Invocations']) for row in rows[:2]] == [
+            ('M000', 'one', '3'), ('A001', 'double', '1')]
+        assert rows[2]['Job_ID'] == 'Summary' and rows[2]['Invocations'] == '4'
+        path = fexec.log_path
+        fexec.job_summary(cloud_objects_n=2)
+        fexec.job_summary(cloud_objects_n=3)
+        assert fexec.log_path == path
+        with open(path) as file:
+            assert float(list(csv.DictReader(file))[-1]['CloudObjects']) == 5
+        os.unlink(path)
+
+
+def test_clean():
+    with lithops.FunctionExecutor(worker_processes=1) as fexec:
+        futures = fexec.map(lambda x: x, [1, 2])
+        assert fexec.get_result() == [1, 2]
+        fexec.clean(force=True)
+        assert fexec.cleaned_jobs == {futures[0].job_key}
+        fexec.clean()
+        fexec.clean(fs=futures, clean_fn=True)
+        assert fexec.get_result(fexec.map(lambda x: x, [3])) == [3]
+
+
+def test_logging(run_script):
+    done = run_script('''
+        import lithops
+        def f(x): return x
+        with lithops.FunctionExecutor(log_level='INFO') as fexec:
+            fexec.get_result(fexec.map(f, [1, 2]))
+        ''')
+    assert '[INFO]' in done.stderr and 'Getting results from 2 function activations' in done.stderr
+    assert lines_of(run_script, 'log_level=None') == lines_of(run_script, '') == ''
+
+
+def lines_of(run_script, argument):
+    return run_script(f'''
+        import lithops
+        with lithops.FunctionExecutor({argument}) as fexec:
+            fexec.get_result(fexec.map(abs, [1, 2]))
+        ''').stderr
+
+
+def test_log_records_of_the_program(fexec, caplog):
+    with caplog.at_level(logging.INFO, logger='lithops'):
+        fexec.get_result(fexec.map(f.one, [1]))
+    assert any('Getting results' in record.message for record in caplog.records)
+
+
+def test_output_of_calls_is_not_lost(run_script):
+    done = run_script('''
+        import lithops
+        def f(x):
+            print('said', x)
+            return x
+        with lithops.FunctionExecutor() as fexec:
+            future = fexec.call_async(f, 1)
+            future.result()
+            print('logs:', future.logs)
+        ''')
+    assert 'said 1' in done.stdout
+
+
+def test_python_versions_and_memory_options(fexec):
+    assert fexec.call_async(lambda: sys.version, ()).result() == sys.version
+    assert fexec.call_async(f.one, 1, runtime_memory=512).result() == 1
+    assert fexec.get_result(fexec.map(f.one, [1], runtime_memory=512, chunksize=1,
+                                      timeout=30)) == [1]
+
+
+# ---- retries -------------------------------------------------------------------------------------
+
+
+def test_retries(tmp_path):
+    from lithops.retries import RetryingFuture
+    from lithops.wait import ALWAYS, ANY_COMPLETED
+    with lithops.RetryingFunctionExecutor(lithops.FunctionExecutor(worker_processes=2)) as fexec:
+        paths = [str(tmp_path / name) for name in 'ab']
+        futures = fexec.map(f.fail_until, [(paths[0], 1), (paths[1], 3)], retries=4)
+        assert all(type(future) is RetryingFuture for future in futures)
+        done, pending = fexec.wait(futures)
+        assert done == futures and pending == []
+        assert [future.result() for future in done] == [1, 3]
+        assert [future.failure_count for future in done] == [0, 2]
+        assert done[1].success and not done[1].error and done[1].stats
+        futures = fexec.map(f.fail_on_two, [1, 2], retries=1)
+        done, pending = fexec.wait(futures, throw_except=False)
+        assert pending == [] and done[1].error and done[1].failure_count == 2
+        with pytest.raises(ValueError, match='two'):
+            done[1].result()
+        with pytest.raises(ValueError, match='two'):
+            fexec.wait(fexec.map(f.fail_on_two, [2]))
+        futures = fexec.map(f.sleep, [0, 30])
+        assert fexec.wait(futures, return_when=ANY_COMPLETED)[0] == futures[:1]
+        assert fexec.wait(futures, return_when=ALWAYS)[1] == futures[1:]
+        futures = fexec.map(f.fail_on_two, [2], retries=5)
+        futures[0].cancel()
+        assert fexec.wait(futures, throw_except=False)[0][0].failure_count == 1
+        fexec.clean(futures)
+
+
+def test_retries_of_the_configuration(tmp_path):
+    config = {'lithops': {'backend': 'localhost', 'retries': 3}}
+    with lithops.FunctionExecutor(config=config) as fexec:
+        assert fexec.call_async(f.fail_until, (str(tmp_path / 'a'), 3)).result() == 3

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Storage and cloudobjects, as upstream programs use them."""
+
+import io
+import os
+import pickle
+import uuid
+
+import pytest
+
+import lithops
+from lithops.storage import InternalStorage, Storage
+from lithops.storage.utils import (
+    CloudObject, CloudObjectLocal, CloudObjectUrl, StorageNoSuchKeyError)
+
+
+@pytest.fixture(scope='module')
+def storage():
+    return lithops.Storage()
+
+
+@pytest.fixture
+def prefix(storage):
+    prefix = f'__test/{uuid.uuid4().hex}/'
+    yield prefix
+    storage.delete_objects(storage.bucket, storage.list_keys(storage.bucket, prefix))
+
+
+def test_put_and_get(storage, prefix):
+    bucket = storage.bucket
+    for body, expected in ((b'bytes', b'bytes'), ('t\u00ebxt', 't\u00ebxt'.encode()), (b'', b''),
+                           (bytearray(b'ba'), b'ba'), (io.BytesIO(b'file'), b'file'),
+                           (io.StringIO('string'), b'string')):
+        storage.put_object(bucket, prefix + 'key', body)
+        assert storage.get_object(bucket, prefix + 'key') == expected
+    for body in (None, 5, [b'a']):
+        with pytest.raises(TypeError):
+            storage.put_object(bucket, prefix + 'key', body)
+    assert storage.get_object(bucket, prefix + 'key') == b'string'
+
+
+def test_ranges(storage, prefix):
+    storage.put_object(storage.bucket, prefix + 'key', b'0123456789')
+
+    def get(text, stream=False):
+        return storage.get_object(storage.bucket, prefix + 'key', stream=stream,
+                                  extra_get_args={'Range': text})
+
+    assert get('bytes=2-4') == b'234' and get('bytes=7-') == b'789' and get('bytes=-3') == b'789'
+    assert get('bytes=8-100') == b'89' and get('bytes=0-0') == b'0'
+    assert get('bytes=2-4', stream=True).read() == b'234'
+    for wrong in ('bytes=4-2', 'bytes=a-b', '2-4', 'bytes=5', 'lines=1-2'):
+        with pytest.raises(ValueError, match='Range'):
+            get(wrong)
+
+
+def test_streams(storage, prefix):
+    storage.put_object(storage.bucket, prefix + 'key', b'one\ntwo\nthree\n')
+    with storage.get_object(storage.bucket, prefix + 'key', stream=True) as stream:
+        assert stream.read(2) == b'on' and stream.readline() == b'e\n'
+        assert list(stream) == [b'two\n', b'three\n']
+        stream.seek(4)
+        assert stream.tell() == 4 and stream.read() == b'two\nthree\n'
+    with storage.get_object(storage.bucket, prefix + 'key', stream=True) as stream:
+        assert [line.strip() for line in io.TextIOWrapper(stream)] == ['one', 'two', 'three']
+
+
+def test_head_and_list(storage, prefix):
+    bucket = storage.bucket
+    for name in ('a.txt', 'b.txt', 'c/d.csv'):
+        storage.put_object(bucket, prefix + name, name)
+    assert storage.head_object(bucket, prefix + 'a.txt')['content-length'] == '5'
+    assert storage.list_keys(bucket, prefix) == [
+        prefix + name for name in ('a.txt', 'b.txt', 'c/d.csv')]
+    assert [(each['Key'][len(prefix):], each['Size'])
+            for each in storage.list_objects(bucket, prefix)] == [
+        ('a.txt', 5), ('b.txt', 5), ('c/d.csv', 7)]
+    assert [each['Key'] for each in storage.list_objects(bucket, prefix, prefix + '*.csv')] == [
+        prefix + 'c/d.csv']
+    assert storage.list_keys(bucket, prefix + 'nothing') == []
+    assert storage.list_keys('no-such-bucket') == [] == storage.list_objects('no-such-bucket')
+    assert storage.head_bucket(bucket)
+    with pytest.raises(StorageNoSuchKeyError):
+        storage.head_bucket('no-such-bucket')
+
+
+def test_what_is_not_there(storage, prefix):
+    bucket = storage.bucket
+    for call in (storage.get_object, storage.head_object,
+                 lambda b, k: storage.get_object(b, k, stream=True)):
+        with pytest.raises(StorageNoSuchKeyError, match='missing') as caught:
+            call(bucket, prefix + 'missing')
+        assert pickle.loads(pickle.dumps(caught.value)).key == prefix + 'missing'
+    storage.delete_object(bucket, prefix + 'missing')
+    storage.delete_objects(bucket, [])
+    assert storage.download_file(bucket, prefix + 'missing', '/tmp/never') is False
+    assert not os.path.exists('/tmp/never')
+    assert storage.upload_file('/no/such/file', bucket) is False
+
+
+def test_delete(storage, prefix):
+    bucket = storage.bucket
+    for name in 'abc':
+        storage.put_object(bucket, prefix + name, b'')
+    storage.delete_object(bucket, prefix + 'a')
+    assert storage.list_keys(bucket, prefix) == [prefix + 'b', prefix + 'c']
+    storage.delete_objects(bucket, [prefix + 'b', prefix + 'c', prefix + 'missing'])
+    assert storage.list_keys(bucket, prefix) == []
+
+
+def test_files(storage, prefix, tmp_path):
+    data = os.urandom(3 << 20)
+    (tmp_path / 'file').write_bytes(data)
+    assert storage.upload_file(str(tmp_path / 'file'), storage.bucket, prefix + 'up') is True
+    assert storage.download_file(storage.bucket, prefix + 'up', str(tmp_path / 'new/down')) is True
+    assert (tmp_path / 'new' / 'down').read_bytes() == data
+    with open(tmp_path / 'file', 'rb') as file:
+        storage.put_object(storage.bucket, prefix + 'handle', file)
+    assert storage.get_object(storage.bucket, prefix + 'handle') == data
+
+
+def test_cloudobjects(storage):
+    first, second = storage.put_cloudobject(b'content'), storage.put_cloudobject('text')
+    assert isinstance(first, CloudObject) and first.key != second.key
+    assert (first.backend, first.bucket) == (storage.backend, storage.bucket)
+    assert storage.get_cloudobject(first) == b'content'
+    assert storage.get_cloudobject(second, stream=True).read() == b'text'
+    named = storage.put_cloudobject(b'x', key='__test/named')
+    assert named.key == '__test/named'
+    storage.delete_cloudobject(first)
+    with pytest.raises(StorageNoSuchKeyError):
+        storage.get_cloudobject(first)
+    storage.delete_cloudobjects([second, named])
+    assert storage.list_keys(storage.bucket, '__test/named') == []
+    foreign = CloudObject('aws_s3', 'b', 'k')
+    for call in (storage.get_cloudobject, storage.delete_cloudobject,
+                 lambda co: storage.delete_cloudobjects([co])):
+        with pytest.raises(ValueError, match='aws_s3'):
+            call(foreign)
+
+
+def test_cloudobjects_between_stages(fexec):
+    def produce(n, storage):
+        return storage.put_cloudobject(b'x' * n)
+
+    def consume(cloudobject, storage):
+        return len(storage.get_cloudobject(cloudobject))
+
+    made = fexec.get_result(fexec.map(produce, [1, 2, 3]))
+    assert all(type(each) is CloudObject for each in made)
+    assert fexec.get_result(fexec.map(consume, made)) == [1, 2, 3]
+    assert fexec.get_result(fexec.map(
+        lambda obj: len(obj.data_stream.read()), made)) == [1, 2, 3]
+    assert fexec.storage.get_cloudobject(made[2]) == b'xxx'
+    fexec.clean(cs=made)
+    with pytest.raises(StorageNoSuchKeyError):
+        fexec.storage.get_cloudobject(made[0])
+
+
+def test_references():
+    for one, other in ((CloudObject('b', 'c', 'k'), CloudObject('b', 'c', 'k2')),
+                       (CloudObjectUrl('http://a/b'), CloudObjectUrl('http://a/c')),
+                       (CloudObjectLocal('/a/b'), CloudObjectLocal('/a/c'))):
+        assert pickle.loads(pickle.dumps(one)) == one != other
+        assert len({one, pickle.loads(pickle.dumps(one)), other}) == 2
+    local = CloudObjectLocal('/data/file.csv')
+    assert (local.path, local.bucket, local.key) == ('/data/file.csv', '/data', 'file.csv')
+    assert str(CloudObject('b', 'c', 'k')) == '<CloudObject at b://c/k>'
+
+
+def test_configurations(tmp_path):
+    config = {'lithops': {'storage': 'localhost'},
+              'localhost': {'storage_root': str(tmp_path), 'storage_bucket': 'mine'}}
+    storage = Storage(config=config)
+    assert (storage.backend, storage.bucket) == ('localhost', 'mine')
+    storage.put_object('mine', 'a/b', 'x')
+    assert (tmp_path / 'mine' / 'a' / 'b').read_text() == 'x'
+    again = Storage(storage_config=storage.get_storage_config())
+    assert again.get_object('mine', 'a/b') == b'x'
+    internal = InternalStorage(storage.get_storage_config())
+    internal.put_data('data', b'1')
+    assert internal.get_data('data') == b'1' and (tmp_path / 'mine' / 'data').exists()
+    internal.del_data('data')
+    assert pickle.loads(pickle.dumps(storage)).get_object('mine', 'a/b') == b'x'
+    client = storage.get_client()
+    client.put_object(Bucket='mine', Key='c', Body=b'y')
+    assert client.get_object(Bucket='mine', Key='c')['Body'].read() == b'y'
+    with lithops.FunctionExecutor(config=config) as fexec:
+        assert fexec.storage.get_object('mine', 'a/b') == b'x'
+        assert fexec.call_async(lambda storage: storage.list_keys('mine'), ()).result() == [
+            'a/b', 'c']
+        assert fexec.internal_storage.bucket == 'mine'
+
+
+def test_wrong_configurations():
+    with pytest.raises(NotImplementedError, match='localhots'):
+        Storage(backend='localhots')
+    with pytest.raises(ValueError, match='storage_buckte'):
+        Storage(config={'lithops': {'storage': 'localhost'}, 'localhost': {'storage_buckte': 'b'}})
