@@ -47,15 +47,20 @@ def database() -> None:
 
 @pytest.fixture
 def run_dag(database):
-    """Runs a DAG in this process; {task_id: result}, {(task_id, index): result} of mapped tasks."""
+    """Runs a DAG file in this process, loaded as Airflow loads it; what its tasks have returned:
+    {task_id: result}, and {(task_id, index): result} of mapped tasks."""
     return _run_dag
 
 
-def _run_dag(dag, conf=None):
+def _run_dag(bundle: str, name: str) -> dict:
+    from airflow.dag_processing.dagbag import DagBag
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
-    run = dag.test(run_conf=conf)
+    bag = DagBag(str(BUNDLES[bundle] / f"{name}.py"))
+    assert bag.import_errors == {}
+    (dag,) = bag.dags.values()
+    run = dag.test()
     failed = [ti.task_id for ti in run.get_task_instances() if ti.state != "success"]
     assert not failed, f"tasks that did not succeed: {failed}"
     with create_session() as session:

@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException
 from lithops_airflow_plugin import job as job_module
 from lithops_airflow_plugin.job import LithopsJob
+from my_functions import Sleepers
 
 
 @pytest.fixture
@@ -51,20 +52,6 @@ def until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-class Sleepers:
-    """Calls that write the ids of their processes into a folder, and sleep."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def __call__(self, number):
-        (self.folder / str(os.getpid())).touch()
-        time.sleep(60)
-
-    def pids(self):
-        return [int(path.name) for path in self.folder.iterdir()]
 
 
 def test_progress(job, lines, monkeypatch):

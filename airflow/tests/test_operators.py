@@ -14,14 +14,7 @@ from lithops_airflow_plugin.operators.lithops import (
     LithopsMapOperator,
     LithopsMapReduceOperator,
 )
-from my_functions import add, add_up, count_words, fail_at, mult_array
-
-OFFSET = 10
-
-
-def shifted(x):
-    return x + OFFSET
-
+from my_functions import add, add_up, count_words, fail_at, mult_array, shifted
 
 class Tasks:
     """A task instance, as far as execute() asks one."""
@@ -42,9 +35,7 @@ def run(operator):
 
 
 def test_examples_of_the_table(run_dag):
-    import operators
-
-    results = run_dag(operators.dag)
+    results = run_dag("tests", "operators")
     assert results["add_task_1"] == 4
     assert results["add_task_2"] == 8
     assert results["map_task"] == [2, 3, 4]
@@ -56,27 +47,19 @@ def test_examples_of_the_table(run_dag):
 
 
 def test_example_dags(run_dag):
-    from lithops_airflow_plugin.example_dags import (
-        lithops_example,
-        lithops_example_objects,
-        lithops_example_taskflow,
-    )
-
-    results = run_dag(lithops_example.dag)
+    results = run_dag("examples", "lithops_example")
     assert results["add_num"] == results["gen_number"] + 7
     assert results["mult_num_map"] == [n * 10 for n in results["gen_list"]]
     assert results["map_reduce"] == sum(n * 20 for n in results["gen_list"])
-    results = run_dag(lithops_example_taskflow.dag)
+    results = run_dag("examples", "lithops_example_taskflow")
     assert results["report"].endswith(f": the largest is {(999 + 100) * 2}")
-    results = run_dag(lithops_example_objects.dag)
+    results = run_dag("examples", "lithops_example_objects")
     assert results["count_words"] == 30000
     assert results["count_words_of_each"] == [5000, 10000, 15000]
 
 
 def test_templates_xcomargs_and_expand(run_dag):
-    import templates
-
-    results = run_dag(templates.dag)
+    results = run_dag("tests", "templates")
     assert results["first"] == [6, 7]
     assert results["second"] == "templates/x"
     assert results["third"] == 13
@@ -85,9 +68,7 @@ def test_templates_xcomargs_and_expand(run_dag):
 
 
 def test_decorators(run_dag):
-    import decorators
-
-    results = run_dag(decorators.dag)
+    results = run_dag("tests", "decorators")
     assert results["one"][0] == 13
     assert results["one"][1].startswith("manual__")
     assert results["many"] == [6, 12, 18]

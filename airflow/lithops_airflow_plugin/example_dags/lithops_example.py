@@ -16,7 +16,7 @@ from lithops_airflow_plugin.operators.lithops import (
     LithopsMapReduceOperator,
 )
 
-with DAG("lithops_example", schedule=None, catchup=False, tags=["lithops"], doc_md=__doc__) as dag:
+with DAG("lithops_example", schedule=None, catchup=False, tags=["lithops"], doc_md=__doc__):
 
     @task
     def gen_number() -> int:

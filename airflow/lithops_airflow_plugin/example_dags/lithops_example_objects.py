@@ -8,7 +8,7 @@ from lithops_airflow_plugin.operators.lithops import LithopsMapReduceOperator
 
 BUCKET = "airflow-example"
 
-with DAG("lithops_example_objects", schedule=None, catchup=False, tags=["lithops"], doc_md=__doc__) as dag:
+with DAG("lithops_example_objects", schedule=None, catchup=False, tags=["lithops"], doc_md=__doc__):
 
     @task
     def write_texts() -> str:

@@ -10,7 +10,7 @@ def shifted(x: int) -> int:
     return x + OFFSET
 
 
-with DAG("lithops_example_taskflow", schedule=None, catchup=False, tags=["lithops"], doc_md=__doc__) as dag:
+with DAG("lithops_example_taskflow", schedule=None, catchup=False, tags=["lithops"], doc_md=__doc__):
 
     @task
     def numbers() -> list[int]:

@@ -13,7 +13,7 @@ def shifted(x):
     return x + OFFSET
 
 
-with DAG("decorators", schedule=None) as dag:
+with DAG("decorators", schedule=None):
 
     @task.lithops
     def one(x, y=2, run_id=None):

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of a module beside the DAG files, as users keep them."""
+"""Functions of a module beside the DAG files, as users keep them: it does not import Airflow, which
+every worker process would have to load."""
+
+import os
+import time
 
 
 def add(x, y):
@@ -25,3 +29,21 @@ def count_words(obj):
 
 def add_up(results):
     return sum(results)
+
+
+def shifted(x):
+    return x + 10
+
+
+class Sleepers:
+    """Calls that write the ids of their processes into a folder, and sleep."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, number):
+        (self.folder / str(os.getpid())).touch()
+        time.sleep(60)
+
+    def pids(self):
+        return [int(path.name) for path in self.folder.iterdir()]

@@ -9,7 +9,7 @@ from lithops_airflow_plugin.operators.lithops import (
 )
 from my_functions import add, mult_array
 
-with DAG("operators", schedule=None, catchup=False) as dag:
+with DAG("operators", schedule=None, catchup=False):
     add_task_1 = LithopsCallAsyncOperator(task_id="add_task_1", func=add, data={"x": 1, "y": 3})
     add_task_2 = LithopsCallAsyncOperator(
         task_id="add_task_2", func=add, data={"x": 4}, data_from_task={"y": "add_task_1"}

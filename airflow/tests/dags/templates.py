@@ -14,13 +14,13 @@ def shifted(x):
     return x + OFFSET
 
 
-with DAG("templates", schedule=None, render_template_as_native_obj=True) as dag:
+with DAG("templates", schedule=None, render_template_as_native_obj=True):
     first = LithopsMapOperator(
         task_id="first",
         map_function=add,
-        map_iterdata="{{ params.items }}",
+        map_iterdata="{{ params.numbers }}",
         extra_params={"y": "{{ params.y }}"},
-        params={"items": [1, 2], "y": 5},
+        params={"numbers": [1, 2], "y": 5},
     )
     LithopsCallAsyncOperator(
         task_id="second", func=os.path.join, data=("{{ dag.dag_id }}", "x"), runtime_memory=None

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real Airflow, with all its programs: `tests/run live`.
+
+LITHOPS_AIRFLOW_DATABASE may name another database than SQLite, by its URL.
+"""
+
+import os
+import shutil
+import time
+import urllib.error
+from pathlib import Path
+
+import pytest
+from conftest import BUNDLES
+from local_airflow import LocalAirflow
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory):
+    home = tmp_path_factory.mktemp("airflow")
+    dags = home / "dags"
+    dags.mkdir()
+    for folder in (BUNDLES["tests"], BUNDLES["examples"]):
+        for file in folder.glob("[!_]*.py"):
+            shutil.copy(file, dags)
+    os.environ.pop("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST")
+    with LocalAirflow(home, dags, os.environ.get("LITHOPS_AIRFLOW_DATABASE")) as airflow:
+        yield airflow
+
+
+@pytest.fixture(scope="module")
+def runs(airflow):
+    """All DAGs that need nobody to look at them, started together: {dag_id: run_id}."""
+    dag_ids = (
+        "operators",
+        "decorators",
+        "lithops_example",
+        "lithops_example_objects",
+        "lithops_example_taskflow",
+        "faults",
+    )
+    return {dag_id: airflow.trigger(dag_id) for dag_id in dag_ids}
+
+
+def results(airflow, runs, dag_id, *task_ids):
+    assert airflow.wait(dag_id, runs[dag_id]) == "success"
+    return [airflow.xcom(dag_id, runs[dag_id], task_id) for task_id in task_ids]
+
+
+def test_examples_of_the_table(airflow, runs):
+    found = results(
+        airflow, runs, "operators", "add_task_1", "add_task_2", "map_task", "mapreduce_task"
+    )
+    assert found == [4, 8, [2, 3, 4], 24]
+
+
+def test_thousand_items(airflow, runs):
+    (thousand,) = results(airflow, runs, "operators", "thousand")
+    assert thousand == list(range(1, 1001))
+    log = airflow.log("operators", runs["operators"], "thousand")
+    assert "1000 calls of add" in log
+    assert "1000 of 1000 calls done" in log
+
+
+def test_example_dags(airflow, runs):
+    number, added, numbers, multiplied, total = results(
+        airflow,
+        runs,
+        "lithops_example",
+        "gen_number",
+        "add_num",
+        "gen_list",
+        "mult_num_map",
+        "map_reduce",
+    )
+    assert added == number + 7
+    assert multiplied == [n * 10 for n in numbers]
+    assert total == sum(n * 20 for n in numbers)
+
+
+def test_functions_of_the_dag_file(airflow, runs):
+    (report,) = results(airflow, runs, "lithops_example_taskflow", "report")
+    assert report.endswith(": the largest is 2198")
+    many, reduced = results(airflow, runs, "decorators", "many", "reduced")
+    assert (many, reduced) == ([6, 12, 18], 14)
+
+
+def test_objects_of_a_bucket(airflow, runs):
+    found = results(
+        airflow, runs, "lithops_example_objects", "count_words", "count_words_of_each"
+    )
+    assert found == [30000, [5000, 10000, 15000]]
+
+
+def test_timeline_behind_the_link(airflow, runs):
+    results(airflow, runs, "operators")
+    path = airflow._path("operators", runs["operators"], "map_task")
+    link = airflow.api("GET", f"{path}/links")["extra_links"]["Lithops timeline"]
+    assert link.startswith(airflow.url)
+    picture = airflow.fetch("GET", link.removeprefix(airflow.url))
+    assert picture.startswith(b"\x89PNG")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        airflow.fetch("GET", link.removeprefix(airflow.url), signed_in=False)
+    assert refused.value.code == 401
+    with pytest.raises(urllib.error.HTTPError) as missing:
+        airflow.fetch("GET", link.removeprefix(airflow.url).replace("map_task", "no_task"))
+    assert missing.value.code == 404
+
+
+@pytest.mark.parametrize(
+    ("task_id", "said"),
+    [
+        ("failing", ["call 00001", "(fail_at) failed: ValueError: cannot do 2"]),
+        ("killed", ["call 00004", "(die_at) failed"]),
+        ("misconfigured", ["worker_proceses", "worker_processes"]),
+        ("no_connection", ["not_there"]),
+        ("timed_out", ["AirflowTaskTimeout"]),
+    ],
+)
+def test_tasks_that_go_wrong(airflow, runs, task_id, said):
+    assert airflow.until_task("faults", runs["faults"], task_id, "failed", "success") == "failed"
+    log = airflow.log("faults", runs["faults"], task_id)
+    for text in said:
+        assert text in log
+
+
+def test_a_retry_starts_from_the_same_values(airflow, runs):
+    assert airflow.until_task("faults", runs["faults"], "retried", "failed", "success") == "success"
+    assert airflow.task("faults", runs["faults"], "retried")["try_number"] == 2
+    assert airflow.xcom("faults", runs["faults"], "retried") == "at last"
+
+
+def worker_processes(airflow, task_id):
+    """Processes that calls of the task ran in, and that are still there."""
+    found = Path(airflow.home, "pids", task_id)
+    ids = [path.name for path in found.iterdir()] if found.exists() else []
+    return [pid for pid in ids if Path("/proc", pid).exists()]
+
+
+def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_an_execution_timeout_leaves_no_process(airflow, runs):
+    airflow.until_task("faults", runs["faults"], "timed_out", "failed")
+    assert list(Path(airflow.home, "pids", "timed_out").iterdir())
+    until(lambda: not worker_processes(airflow, "timed_out"))
+
+
+def test_clear_and_mark_failed_leave_no_process(airflow, runs):
+    airflow.wait("faults", runs["faults"])
+    run_id = airflow.trigger("slow")
+    until(lambda: worker_processes(airflow, "sleeping"))
+    first = worker_processes(airflow, "sleeping")
+    cleared = {
+        "dry_run": False,
+        "only_failed": False,
+        "only_running": True,
+        "dag_run_id": run_id,
+        "task_ids": ["sleeping"],
+    }
+    airflow.api("POST", "/dags/slow/clearTaskInstances", cleared)
+    until(lambda: set(worker_processes(airflow, "sleeping")) - set(first), 60)
+    assert not set(worker_processes(airflow, "sleeping")) & set(first)
+    airflow.api("PATCH", airflow._path("slow", run_id, "sleeping"), {"new_state": "failed"})
+    until(lambda: not worker_processes(airflow, "sleeping"))
+    assert airflow.wait("slow", run_id) == "failed"
+    assert "the Lithops job was cancelled" in airflow.log("slow", run_id, "sleeping", 2)
+
+
+def test_connection_form_and_test(airflow):
+    forms = airflow.fetch("GET", "/ui/connections/hook_meta").decode()
+    assert '"connection_type":"lithops"' in forms.replace(" ", "")
+    assert "worker_processes" in str(
+        airflow.api(
+            "POST",
+            "/connections/test",
+            {
+                "connection_id": "mine",
+                "conn_type": "lithops",
+                "extra": '{"localhost": {"worker_proceses": 1}}',
+            },
+        )
+    )
+    tested = airflow.api(
+        "POST",
+        "/connections/test",
+        {"connection_id": "mine", "conn_type": "lithops", "extra": '{"backend": "localhost"}'},
+    )
+    assert tested["status"], tested
+    assert tested["message"].startswith("a call ran on localhost")
+
+
+def test_the_command_line_runs_a_dag(airflow):
+    out = airflow.airflow("dags", "test", "lithops_example_objects", timeout_s=120)
+    assert "state=success" in out
+
+
+def test_nothing_is_left(airflow):
+    """After all of that: no worker process of Lithops that belongs to this Airflow."""
+
+    def left():
+        found = []
+        for pid in airflow.processes():
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"lithops._worker" in command:
+                found.append(pid)
+        return found
+
+    until(lambda: not left(), 10)
