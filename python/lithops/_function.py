@@ -15,7 +15,7 @@ from _thread import RLock
 from _weakref import ref
 from types import FunctionType, MethodType, ModuleType
 
-from lithops import _lithops
+from lithops import _by_value, _lithops
 from lithops._adapters import ByName, WithPath
 from lithops._parameters import Parameters, parameters_of
 from lithops._watch import Watch, is_found_by_name, is_importable
@@ -189,12 +189,15 @@ def _folders_of(files: Iterable[str]) -> list[str]:
 
 def _pickle_by_value(parts: tuple, function: Callable, names: Iterable[str],
                      exclude: Iterable[str], look_around: bool) -> bytes:
-    import cloudpickle
     modules = {module.__name__: module for module in map(_module_named, names) if module}
     if look_around:
         modules.update(_modules_out_of_reach(function))
     for name in exclude:
         modules.pop(name, None)
+    code = None if modules else _by_value.dumps(parts)
+    if code is not None:
+        return code
+    import cloudpickle
     with _pickling:
         before = cloudpickle.list_registry_pickle_by_value()
         added = [module for name, module in modules.items() if name not in before]

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of a script travel without cloudpickle where that is enough, and as with it."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = '''
+import concurrent.futures
+import functools
+import math
+import os.path
+import sys
+
+import cloudpickle
+
+import lithops
+from lithops._by_value import dumps
+
+FACTOR = 5
+TABLE = {"a": [1, (2, 3)]}
+
+
+def helper(x):
+    return x * FACTOR
+
+def plain(x, y=2, *, z=3):
+    "its text"
+    return helper(x) + y + z + math.floor(1.5) + len(TABLE["a"])
+
+def factorial(n):
+    return 1 if n == 0 else n * factorial(n - 1)
+
+def even(n):
+    return True if n == 0 else odd(n - 1)
+
+def odd(n):
+    return False if n == 0 else even(n - 1)
+
+def modules(x):
+    return os.path.join("a", str(x)), concurrent.futures.ThreadPoolExecutor.__name__
+
+def name(x):
+    return __name__
+
+def counts(x):
+    global COUNT
+    COUNT = 1
+    return COUNT + x
+
+def generator(x):
+    return sum(n for n in range(x) if n % FACTOR)
+
+def local_import(x):
+    import json
+    return json.dumps([x])
+
+def decorate(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return [function(*args), wrapper.calls]
+    wrapper.calls = 7
+    return wrapper
+
+@decorate
+def decorated(x):
+    return x + FACTOR
+
+def closure(n):
+    def add(x):
+        nonlocal n
+        n += x
+        return n, down(x)
+    def down(x):
+        return 0 if x <= 0 else 1 + down(x - 1)
+    return add
+
+def annotated(x: int, y: "str" = "a") -> "float":
+    return x
+
+class Local:
+    def __init__(self, x):
+        self.x = x
+    def method(self, x):
+        return self.x + x
+
+def makes(x):
+    return type(Local(x)).__name__
+
+@functools.lru_cache
+def cached(x):
+    return x * FACTOR
+
+def uses_cached(x):
+    return cached(x), cached.cache_info().misses
+
+FUNCTIONS = [helper, helper]
+def hidden(x):
+    return FUNCTIONS[0](x)
+
+LIGHT = [plain, factorial, even, modules, name, counts, generator, local_import, decorated,
+         closure(10), annotated, lambda x: x + FACTOR, functools.partial(plain, y=1), helper,
+         uses_cached]
+HEAVY = [makes, hidden, Local(3).method, Local, functools.partial(makes)]
+
+if __name__ == "__main__":
+    for function in LIGHT:
+        again = cloudpickle.loads(dumps((1, function, None)))[1]
+        other = function if function is uses_cached else (
+            cloudpickle.loads(cloudpickle.dumps(function)))
+        for what in ("__name__", "__qualname__", "__module__", "__doc__", "__defaults__",
+                     "__kwdefaults__", "__annotations__"):
+            ours, theirs = getattr(again, what, None), getattr(other, what, None)
+            assert ours == theirs, (function, what, ours, theirs)
+    for function in HEAVY:
+        assert dumps((1, function, None)) is None, function
+    with lithops.FunctionExecutor() as fexec:
+        for function in [*LIGHT, *HEAVY[:-2], cached]:
+            expected = function(4) if function is not LIGHT[9] else closure(10)(4)
+            got = fexec.get_result(fexec.call_async(function, 4))
+            assert got == expected, (function, got, expected)
+        assert fexec.get_result(fexec.call_async(Local, 4)).x == 4
+        assert fexec.get_result(fexec.map(plain, [1, 2], extra_args={"z": 9})) == [19, 24]
+    print("all of them")
+'''
+
+
+def run(tmp_path, text):
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    got = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120,
+                         cwd=tmp_path)
+    assert got.returncode == 0, got.stderr
+    return got.stdout
+
+
+def test_as_with_cloudpickle(tmp_path):
+    assert run(tmp_path, SCRIPT) == "all of them\n"
+
+
+def test_neither_side_imports_cloudpickle(tmp_path):
+    assert run(tmp_path, '''
+import sys
+import lithops
+
+OFFSET = 3
+
+def function(x):
+    return x + OFFSET
+
+def look(_):
+    import sys
+    return "cloudpickle" in sys.modules
+
+if __name__ == "__main__":
+    with lithops.FunctionExecutor() as fexec:
+        print(fexec.get_result(fexec.map(function, [1, 2])))
+        print(fexec.get_result(fexec.call_async(look, 0)), "cloudpickle" in sys.modules)
+''') == "[4, 5]\nFalse False\n"
+
+
+@pytest.mark.parametrize("statement, expected", [
+    ("lambda x: missing", "NameError"),
+    ("lambda x: x + 'a'", "TypeError"),
+])
+def test_what_fails_fails_as_ever(tmp_path, statement, expected):
+    assert expected in run(tmp_path, f'''
+import threading
+import lithops
+function = {statement}
+with lithops.FunctionExecutor() as fexec:
+    try:
+        print(fexec.get_result(fexec.call_async(function, 1)))
+    except Exception as error:
+        print(type(error).__name__, error)
+''')
+
+
+def test_a_lock_cannot_travel(tmp_path):
+    assert "lock" in run(tmp_path, '''
+import threading
+import lithops
+lock = threading.Lock()
+def function(x):
+    with lock:
+        return x
+with lithops.FunctionExecutor() as fexec:
+    try:
+        fexec.call_async(function, 1)
+    except TypeError as error:
+        print(error)
+''')
