@@ -219,7 +219,8 @@ static int set_made_type(struct module_state *state, PyObject *class)
         return -1;
     }
     PyTypeObject *type = (PyTypeObject *)class;
-    if (type->tp_basicsize != base->tp_basicsize) {
+    if (type->tp_basicsize != base->tp_basicsize || type->tp_dictoffset ||
+        type->tp_weaklistoffset) {
         PyErr_Format(PyExc_TypeError,
                      "future_type: %R must have '__slots__ = ()': futures are many", class);
         return -1;
