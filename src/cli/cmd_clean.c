@@ -2,8 +2,9 @@
 /* lithops clean: remove what is left of programs that have ended.
  *
  * Shared memory goes with its processes, always. What stays is the kept output of calls, memory
- * groups of clients that were killed, and with --all what Lithops itself put into the storage
- * (cloudobjects without a name of their own, function images). Objects of users stay. */
+ * groups of clients that were killed and processes that their functions had started, and with --all
+ * what Lithops itself put into the storage (cloudobjects without a name of their own, function
+ * images). Objects of users stay. */
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/options.h"
@@ -57,15 +58,18 @@ static int clean_storage(const struct cli_options *options, int64_t *ret_removed
     return rc;
 }
 
-static void print_removed(const struct cli *cli, int64_t logs, int64_t groups, int64_t objects)
+static void print_removed(const struct cli *cli, int64_t logs, struct lithops__tidied tidied,
+                          int64_t objects)
 {
     if (!cli->options.json) {
-        printf("removed: %lld logs, %lld memory groups, %lld objects\n", (long long)logs,
-               (long long)groups, (long long)objects);
+        printf("removed: %lld logs, %lld process groups, %lld memory groups, %lld objects\n",
+               (long long)logs, (long long)tidied.process_groups, (long long)tidied.memory_groups,
+               (long long)objects);
         return;
     }
-    lithops_value *line =
-        lithops_pack("{s:I,s:I,s:I}", "logs", logs, "memory_groups", groups, "objects", objects);
+    lithops_value *line = lithops_pack("{s:I,s:I,s:I,s:I}", "logs", logs, "process_groups",
+                                       (int64_t)tidied.process_groups, "memory_groups",
+                                       (int64_t)tidied.memory_groups, "objects", objects);
     char *text;
     if (lithops_value_to_json(line, &text, NULL) == 0) {
         printf("%s\n", text);
@@ -79,11 +83,11 @@ int cmd_clean(const struct cli *cli)
     lithops_error err = LITHOPS_ERROR_INIT;
     int64_t logs = 0, objects = 0;
     int rc = clean_logs(&logs, &err);
-    int64_t groups = (int64_t)lithops__inspect_tidy();
+    struct lithops__tidied tidied = lithops__inspect_tidy();
     if (rc == 0 && cli->options.all)
         rc = clean_storage(&cli->options, &objects, &err);
     if (rc != 0)
         return cli_report(&err);
-    print_removed(cli, logs, groups, objects);
+    print_removed(cli, logs, tidied, objects);
     return 0;
 }

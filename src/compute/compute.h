@@ -10,6 +10,12 @@
 #include "config/config.h"
 #include "ipc/table.h"
 
+/* What was left by clients that were killed, and is gone now. */
+struct lithops__tidied {
+    uint64_t memory_groups;
+    uint64_t process_groups; /* of what functions had started */
+};
+
 struct lithops__compute_ops {
     /* workers - how many worker processes the configuration asks for; the table is made for that
      * many before open. */
@@ -33,8 +39,8 @@ struct lithops__compute_ops {
     void (*logs)(void *state, unsigned worker, uint64_t begin, uint64_t end,
                  struct lithops__buffer *out);
     /* tidy - remove what clients that were killed have left on this machine; NULL: never anything.
-     * Without a state: any process may do it. @return how many things */
-    uint64_t (*tidy)(bool (*is_alive)(const char *executor_id));
+     * Without a state: any process may do it. Adds to `tidied`. */
+    void (*tidy)(bool (*is_alive)(const char *executor_id), struct lithops__tidied *tidied);
 };
 
 struct lithops__compute_driver {

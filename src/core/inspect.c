@@ -278,13 +278,13 @@ static bool is_alive(const char *executor_id)
     return visit_all(false, is_same_executor, (void *)(uintptr_t)executor_id, NULL) != 0;
 }
 
-uint64_t lithops__inspect_tidy(void)
+struct lithops__tidied lithops__inspect_tidy(void)
 {
-    uint64_t removed = 0;
+    struct lithops__tidied tidied = {0};
     for (size_t i = 0; lithops__compute_drivers[i]; i++) {
         const struct lithops__compute_ops *ops = lithops__compute_drivers[i]->ops;
         if (ops->tidy)
-            removed += ops->tidy(is_alive);
+            ops->tidy(is_alive, &tidied);
     }
-    return removed;
+    return tidied;
 }

@@ -6,7 +6,7 @@
 #ifndef LITHOPS_CORE_INSPECT_H
 #define LITHOPS_CORE_INSPECT_H
 
-#include <lithops/error.h>
+#include "compute/compute.h"
 
 #include <sys/types.h>
 
@@ -28,7 +28,7 @@ int lithops__inspect_jobs(int (*visit)(const struct lithops__inspected_job *job,
  * processes that run one are killed. @return how many calls; LITHOPS_ENOTFOUND */
 int64_t lithops__inspect_stop(const char *key, lithops_error *err);
 
-/* Remove what clients that were killed have left on this machine. @return how many things */
-uint64_t lithops__inspect_tidy(void);
+/* Remove what clients that were killed have left on this machine. */
+struct lithops__tidied lithops__inspect_tidy(void);
 
 #endif

@@ -51,6 +51,18 @@ LITHOPS_FUNCTION(sleep_ms)
     return lithops_return(call, "I", ms);
 }
 
+/* Start a process that outlives the worker, then sleep. */
+LITHOPS_FUNCTION(leave_child)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("sleep", "sleep", "600", (char *)NULL);
+        _exit(127);
+    }
+    sleep((unsigned)lithops_call_int(call));
+    return lithops_return_int(call, pid);
+}
+
 LITHOPS_FUNCTION(spin)
 {
     volatile bool forever = true;

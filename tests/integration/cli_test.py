@@ -63,6 +63,23 @@ class Case(unittest.TestCase):
                 pass  # it has ended in the meantime
         return found
 
+    def names(self):
+        """Of the programs that run in processes()."""
+        found = []
+        for pid in self.processes():
+            try:
+                with open(f"/proc/{pid}/comm") as file:
+                    found.append(file.read().strip())
+            except OSError:
+                pass
+        return found
+
+    def wait_until(self, holds):
+        until = time.monotonic() + LIMIT_S
+        while not holds():
+            self.assertLess(time.monotonic(), until, "does not come true")
+            time.sleep(0.01)
+
     def left_behind(self):
         """Those that do not end by themselves within some seconds."""
         until = time.monotonic() + 10
@@ -601,7 +618,7 @@ class Tools(Case):
         self.assertEqual(len(self.lines("storage", "list", "--json")), 2)
         self.assertIn("1 objects", self.run_lithops("clean", "--all"))
         self.assertEqual([o["key"] for o in self.lines("storage", "list", "--json")], ["mine"])
-        self.assertRegex(self.run_lithops("clean"), "removed: 0 logs, 0 memory groups")
+        self.assertRegex(self.run_lithops("clean"), "removed: 0 logs, 0 process groups")
 
     def test_clean_after_a_kill(self):
         self.run_lithops("clean")
@@ -614,6 +631,18 @@ class Tools(Case):
         self.assertEqual(self.left_behind(), [])
         self.run_lithops("clean")
         self.assertIn("0 memory groups", self.run_lithops("clean"))
+
+    def test_clean_ends_what_functions_have_started(self):
+        process = self.start("map", function("leave_child"), "--over", 600, "--memory", 500)
+        self.wait_until(lambda: "sleep" in self.names())
+        self.run_lithops("clean")
+        self.assertIn("sleep", self.names())  # its program is alive
+        process.kill()
+        process.communicate(timeout=30)
+        self.wait_until(lambda: self.names() == ["sleep"])
+        self.assertEqual(self.lines("clean", "--json")[0]["process_groups"], 1)
+        self.assertEqual(self.left_behind(), [])
+        self.assertIn("0 process groups, 0 memory groups", self.run_lithops("clean"))
 
 
 class Jobs(Case):

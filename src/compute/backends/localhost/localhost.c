@@ -49,7 +49,7 @@ static int signal_process(const struct lithops__slot_process *process, int signa
 
 static int open_log(lithops_error *err)
 {
-    int fd = lithops__high_fd(memfd_create("lithops-log", MFD_CLOEXEC));
+    int fd = lithops__high_fd(memfd_create(LITHOPS__LOG_NAME, MFD_CLOEXEC));
     if (fd < 0 || fcntl(fd, F_SETFL, O_APPEND) != 0) {
         lithops__fail_errno(err, errno, "cannot make a log file for a worker process");
         if (fd >= 0)
@@ -585,6 +585,13 @@ static void localhost_logs(void *state, unsigned worker, uint64_t begin, uint64_
         out->len += (size_t)len;
 }
 
+static void localhost_tidy(bool (*is_alive)(const char *executor_id),
+                           struct lithops__tidied *tidied)
+{
+    tidied->process_groups += lithops__orphans_kill(); /* first: they hold memory groups */
+    tidied->memory_groups += lithops__group_tidy(is_alive);
+}
+
 static const struct lithops__compute_ops localhost_ops = {
     .workers = localhost_workers,
     .open = localhost_open,
@@ -593,7 +600,7 @@ static const struct lithops__compute_ops localhost_ops = {
     .cancel = localhost_cancel,
     .prepare_limits = localhost_prepare_limits,
     .logs = localhost_logs,
-    .tidy = lithops__group_tidy,
+    .tidy = localhost_tidy,
 };
 
 const struct lithops__compute_driver lithops__compute_localhost = {

@@ -7,6 +7,7 @@
 
 #include <sys/wait.h>
 
+#define LITHOPS__LOG_NAME "lithops-log" /* of the memory files that take the output of calls */
 enum { LITHOPS__MOST_COMMAND = 64 }; /* words of a worker command */
 
 enum lithops__kill_reason {
@@ -81,5 +82,8 @@ uint64_t lithops__group_oom_kills(const struct lithops__control *control, uint32
 void lithops__group_remove(const struct lithops__control *control, uint32_t slot);
 /* Remove the groups of executors that are gone; how many there were. */
 uint64_t lithops__group_tidy(bool (*is_alive)(const char *executor_id));
+
+/* orphans.c: kill process groups that workers of killed clients have left; how many there were. */
+uint64_t lithops__orphans_kill(void);
 
 #endif
