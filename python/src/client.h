@@ -138,6 +138,7 @@ struct job {
     PyObject *function_name;
     bool gives_list, is_reduce, feeds_reducer, is_native;
     struct kept *kept;      /* an array of `count`, made when it is needed */
+    unsigned decoding;      /* threads that decode results just now */
     uint64_t read_bits_few; /* a bit per call: its outcome was taken */
     uint64_t *read_bits;    /* read_bits_few, or an array where there are more than 64 calls */
 };

@@ -4,8 +4,9 @@
  * A result is decoded when it is first asked for and then kept as long as its Future, so that it
  * is one object however often it is asked for; null, bools and numbers are not kept, since they
  * are made faster than found. A big result may hold buffers that lie in shared memory. A Memory
- * object keeps these valid: the buffers hold it, not the job, so that there is no cycle, and it
- * holds the engine's future. Who releases the result meanwhile leaves that to the Memory's end.
+ * object, one at most for each call, keeps these valid: the buffers hold it, not the job, so that
+ * there is no cycle, and it holds the engine's future. Who releases the result meanwhile leaves
+ * that to the Memory's end.
  *
  * The GIL guards all of it. Decoding may run any code, so nothing is taken for unchanged after. */
 #include "client.h"
@@ -17,14 +18,20 @@ enum { HANDED_OVER_BYTES = 64 << 10, FEW_CALLS = 64 };
 
 struct memory {
     PyObject_HEAD lithops_future *future;
-    struct job *job; /* whose `kept` points here; NULL: none does. Borrowed */
+    struct job *job; /* whose `kept` points here; NULL: it is gone. Borrowed */
     size_t index;
     unsigned generation;
     bool release;
 };
 
-static PyObject *memory_new(struct job *job, size_t index)
+/* The Memory of a call whose `kept` is made: the one that is alive, or a new one. */
+static PyObject *memory_of(struct job *job, size_t index)
 {
+    struct kept *kept = &job->kept[index];
+    if (kept->memory) {
+        Py_INCREF(kept->memory);
+        return (PyObject *)kept->memory;
+    }
     PyTypeObject *type = (PyTypeObject *)job->state->memory_type;
     struct memory *self = (struct memory *)type->tp_alloc(type, 0);
     if (!self)
@@ -35,6 +42,9 @@ static PyObject *memory_new(struct job *job, size_t index)
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
+    self->job = job;
+    self->index = index;
+    kept->memory = self;
     return (PyObject *)self;
 }
 
@@ -154,18 +164,18 @@ static int make_kept(struct job *job)
     return -1;
 }
 
-/* Decode with an owner for what is handed over; keep a note of the owner where it is needed. */
-static PyObject *decode_owned(struct job *job, size_t index, const lithops_payload *payload)
+/* May run any code, with the bytes still in shared memory. */
+static PyObject *decode_in_place(struct job *job, size_t index, const lithops_payload *payload)
 {
-    PyObject *owner = memory_new(job, index);
-    PyObject *result = owner ? codec_decode(job->state, payload, owner) : NULL;
-    struct kept *kept = &job->kept[index];
-    if (result && Py_REFCNT(owner) > 1 && !kept->memory) {
-        kept->memory = (struct memory *)owner;
-        kept->memory->job = job;
-        kept->memory->index = index;
-    }
-    Py_XDECREF(owner);
+    bool is_big =
+        payload->content == LITHOPS_CONTENT_PICKLE && payload->bytes.len >= HANDED_OVER_BYTES;
+    PyObject *owner = is_big ? memory_of(job, index) : NULL;
+    if (is_big && !owner)
+        return NULL;
+    job->decoding++;
+    PyObject *result = codec_decode(job->state, payload, owner);
+    job->decoding--;
+    Py_XDECREF(owner); /* it lives on in what was handed over */
     return result;
 }
 
@@ -175,11 +185,7 @@ static PyObject *decode(struct job *job, size_t index, const lithops_payload *pa
         return codec_decode(job->state, payload, NULL);
     if (make_kept(job) != 0)
         return NULL;
-    bool is_big =
-        payload->content == LITHOPS_CONTENT_PICKLE && payload->bytes.len >= HANDED_OVER_BYTES;
-    job_ref(job); /* decoding may drop the Future */
-    PyObject *result =
-        is_big ? decode_owned(job, index, payload) : codec_decode(job->state, payload, NULL);
+    PyObject *result = decode_in_place(job, index, payload);
     struct kept *kept = &job->kept[index];
     if (result && kept->result) { /* another thread was faster */
         Py_INCREF(kept->result);
@@ -188,7 +194,6 @@ static PyObject *decode(struct job *job, size_t index, const lithops_payload *pa
         Py_INCREF(result);
         kept->result = result;
     }
-    job_unref(job);
     return result;
 }
 
@@ -209,6 +214,12 @@ PyObject *job_result(struct job *job, size_t index)
     if (kept) {
         Py_INCREF(kept);
         return kept;
+    }
+    if (job->kept && job->kept[index].memory && job->kept[index].memory->release) {
+        lithops_error gone = LITHOPS_ERROR_INIT;
+        gone.code = LITHOPS_ECLOSED;
+        snprintf(gone.message, sizeof gone.message, "the result was released before");
+        return raise_error(job->state, &gone);
     }
     lithops_payload payload;
     if (lithops_futures_payload(job->futures, index, &payload, NULL) == 0)
@@ -244,7 +255,9 @@ void job_release(struct job *job, size_t index)
     if (memory)
         memory->release = true;
     job_forget(job, index); /* which may be the end of the memory, and the release */
-    if (memory || lithops_futures_state(job->futures, index) != LITHOPS_SUCCESS)
+    /* what another thread decodes at this moment must stay; it goes when the job is cleaned */
+    if (memory || job->decoding > 0 ||
+        lithops_futures_state(job->futures, index) != LITHOPS_SUCCESS)
         return;
     lithops_future *future = lithops_futures_get(job->futures, index);
     lithops_future_release(future);

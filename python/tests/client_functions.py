@@ -3,6 +3,7 @@
 
 import os
 import signal
+import threading
 import time
 
 
@@ -12,6 +13,39 @@ class Odd(Exception):
     def __init__(self, message, number):
         super().__init__(message, number)
         self.number = number
+
+
+class Slow:
+    """An object whose unpickling can be stopped half way."""
+
+    loading, go = threading.Event(), threading.Event()
+    go.set()
+
+    def __init__(self, text):
+        self.text = text
+
+    def __reduce__(self):
+        return Slow, ('',), _Stop(self.text)
+
+    def __setstate__(self, state):
+        self.text = state.text
+
+
+class _Stop:
+    def __init__(self, text):
+        self.text = text
+
+    def __reduce__(self):
+        return _stop, (), self.text
+
+    def __setstate__(self, text):
+        self.text = text
+
+
+def _stop():
+    Slow.loading.set()
+    Slow.go.wait(30)
+    return _Stop('')
 
 
 def same(x):

@@ -606,13 +606,32 @@ def test_release(executor):
     for _ in range(10):
         _wait(executor.map(code(client_functions.array), [COUNT] * 2))
     assert kept.tolist() == list(range(10, 20))
-    for future in futures[1:]:
-        with pytest.raises(Closed):
+    for future in futures:  # also of the one that has a part in use
+        with pytest.raises(Closed, match='released'):
             future.result_value()
+    assert kept.tolist() == list(range(10, 20))
     numbers = _wait(executor.map(negate, [1, None, 2.5], obj_newline=None)[:1])
     _lithops.release(numbers)
     assert numbers[0].result_value() == -1  # takes no memory
     _lithops.release(futures)  # again
+
+
+def test_release_while_another_thread_decodes(executor):
+    import client_functions as functions
+    future = executor.call_async(same, (functions.Slow('x' * 1000),))
+    future.wait(LIMIT)
+    functions.Slow.loading.clear()
+    functions.Slow.go.clear()
+    found = []
+    thread = threading.Thread(target=lambda: found.append(future.result_value()))
+    thread.start()
+    assert functions.Slow.loading.wait(LIMIT)
+    _lithops.release([future])
+    for _ in range(50):
+        executor.call_async(same, ('y' * 1000,)).result_value(LIMIT)
+    functions.Slow.go.set()
+    thread.join(LIMIT)
+    assert found[0].text == 'x' * 1000
 
 
 def test_release_of_what_is_not_done(executor, tmp_path):
