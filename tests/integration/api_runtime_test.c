@@ -306,6 +306,45 @@ static void test_a_wait_can_be_interrupted(void **state)
     lithops_function_free(sleep_long);
 }
 
+static void test_the_next_one_that_is_done(void **state)
+{
+    (void)state;
+    lithops_function *add_one = code("add 1");
+    lithops_futures *futures =
+        not_null(lithops_map(fexec, add_one, lithops_range(0, 5), NULL, &err));
+    bool seen[5] = {false};
+    size_t index = 99;
+    for (int i = 0; i < 5; i++) {
+        succeeds(lithops_futures_next(futures, i ? &within_limit : NULL, &index, &err));
+        assert_in_range(index, 0, 4);
+        assert_false(seen[index]);
+        seen[index] = true;
+    }
+    fails(lithops_futures_next(futures, NULL, &index, &err), LITHOPS_ENOTFOUND, "5 calls");
+    fails(lithops_futures_next(NULL, NULL, &index, &err), LITHOPS_EUSAGE, "futures");
+    fails(lithops_futures_next(futures, NULL, NULL, &err), LITHOPS_EUSAGE, "ret_index");
+    lithops_futures_unref(futures);
+    lithops_function_free(add_one);
+
+    lithops_function *sleep_long =
+        not_null(lithops_function_open("libc.so.6:usleep:int(uint)", &err));
+    lithops_value *times = lithops_pack("[i]", 50 * 1000 * 1000);
+    futures = not_null(lithops_map(fexec, sleep_long, times, NULL, &err));
+    int asked = 0;
+    lithops_wait_options options = LITHOPS_WAIT_OPTIONS_INIT;
+    options.timeout_ms = 0;
+    fails(lithops_futures_next(futures, &options, &index, &err), LITHOPS_ETIMEDOUT, "0 of 1");
+    options.timeout_ms = LITHOPS_DEFAULT;
+    options.interrupted = count_and_stop;
+    options.user = &asked;
+    fails(lithops_futures_next(futures, &options, &index, &err), LITHOPS_ECANCELED, "interrupted");
+    assert_int_equal(lithops_futures_cancel(futures), 1);
+    succeeds(lithops_futures_next(futures, &within_limit, &index, &err));
+    assert_int_equal(index, 0);
+    lithops_futures_unref(futures);
+    lithops_function_free(sleep_long);
+}
+
 static void test_bad_code(void **state)
 {
     (void)state;
@@ -364,6 +403,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_code_comes_and_goes),
         cmocka_unit_test(test_code_ids_differ),
         cmocka_unit_test(test_a_wait_can_be_interrupted),
+        cmocka_unit_test(test_the_next_one_that_is_done),
         cmocka_unit_test(test_bad_code),
     };
     return api_finish(cmocka_run_group_tests(tests, open_group, api_close_group));
