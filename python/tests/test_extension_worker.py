@@ -890,3 +890,44 @@ print("the same")
     command = [sys.executable, "-OO", "-B", "-W", "error::UserWarning", program, "argument"]
     got = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert got.stdout == "the same\n", got.stderr
+
+
+def fail_with_a_cause(_):
+    raise ValueError("text") from KeyError(1)
+
+
+LEAK_CASES = {  # function, parts of its code, items of 200 calls, options of map
+    "plain": (abs, {}, range(200), {}),
+    "pickled": (lambda a, b: [a, {b}, 2**70], {}, [(str(n), n) for n in range(200)], {}),
+    "large": (bytearray, {}, [bytearray(100_000)] * 20, {}),
+    "failing": (fail_with_a_cause, {}, range(20), {}),
+    "object": (read_with("list(stream)"), {"mode": "object"}, None,
+               {"objects": True, "obj_chunk_size": len(TEXT) // 50}),
+    "printing": (print, {}, range(200), {}),
+    "injected": (lambda x, id, y: id, {"inject": ("id",), "extra_args": {"y": []},
+                                       "env": {"NAME": "value"}}, range(200), {}),
+}
+
+
+@pytest.mark.parametrize("case", LEAK_CASES)
+def test_calls_leave_no_memory_behind(alone, file, case):
+    function, parts, items, options = LEAK_CASES[case]
+    code = code_of(function, **parts)
+
+    def count(_):
+        import gc
+        import sys
+        gc.collect()
+        return sys.getallocatedblocks()
+    blocks = code_of(count)
+
+    def run():
+        futures = alone.executor.map(code, items or [file], **options)
+        _lithops.wait(futures, throw_except=False)
+        assert all(future.error is (case == "failing") for future in futures)
+    counts = []
+    for _ in range(3):  # the interpreter's own caches fill in the first round
+        for _ in range(10):
+            run()
+        counts.append(alone.executor.call_async(blocks, 0).result_value(LIMIT))
+    assert counts[2] - counts[1] < 60, f"{counts} blocks after each 200 calls and more"
