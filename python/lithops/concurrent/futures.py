@@ -178,9 +178,8 @@ class FunctionExecutor(Executor):
                     break
                 yield result
         finally:
-            for future in ahead:
-                if not future.running():
-                    future.cancel()
+            for future in ahead:  # who does not take the results does not want them
+                future.cancel()
 
     def _start(self, start_job: Callable[[], list[ResponseFuture]]) -> list[Future]:
         with self._lock:  # a shutdown sees all calls or refuses them

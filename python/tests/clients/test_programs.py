@@ -52,8 +52,9 @@ ANSWERS = {
         'error': ['ValueError', ['no 2', 2]],
         'flags': [[True, True, False], [True, False, True], [True, True, False]]},
 }
-# Upstream gives no answer to this one: its wait() needs the main thread.
-ONLY_HERE = {'threads'}
+# Upstream 3.8 does not end: it waits for calls that are done, in threads, and now and then when many
+# jobs follow each other.
+ONLY_HERE = {'threads', 'tour'}
 
 
 @pytest.mark.parametrize('program', ANSWERS)
