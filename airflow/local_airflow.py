@@ -35,6 +35,7 @@ class LocalAirflow:
         self.home = home
         self._processes: dict[str, subprocess.Popen] = {}
         self._token = ""
+        self._passwords = home / "passwords.json"
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.env = {
@@ -51,10 +52,12 @@ class LocalAirflow:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             # Airflow's own proxies, if any, are not for the loopback interface.
             "no_proxy": "127.0.0.1,localhost",
@@ -104,6 +107,11 @@ class LocalAirflow:
             raise RuntimeError(f"{' '.join(arguments)}: {done.stdout[-3000:]}{done.stderr[-3000:]}")
         return done.stdout
 
+    @property
+    def password(self) -> str:
+        """Of the user admin; the API server makes it up when it starts."""
+        return json.loads(self._passwords.read_text())["admin"]
+
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """One request to the API, /api/v2; the answer's JSON."""
         answer = self.fetch(method, f"/api/v2{path}", body)
@@ -115,7 +123,9 @@ class LocalAirflow:
         :raises urllib.error.HTTPError: the status is not one of success
         """
         if signed_in and not self._token:
-            self._token = json.loads(self.fetch("GET", "/auth/token", None, False))["access_token"]
+            who = {"username": "admin", "password": self.password}
+            answer = self.fetch("POST", "/auth/token", who, signed_in=False)
+            self._token = json.loads(answer)["access_token"]
         request = urllib.request.Request(
             self.url + path,
             None if body is None else json.dumps(body).encode(),
