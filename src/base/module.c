@@ -50,6 +50,8 @@ static void module_path(const char *module, char *buf, size_t size)
         snprintf(buf, size, "%s/../" LITHOPS_LIBDIR "/lithops/%s.so", own_folder, module);
         if (access(buf, F_OK) != 0)
             snprintf(buf, size, "%s/../lib/lithops/%s.so", own_folder, module);
+        if (access(buf, F_OK) != 0) /* in the Python package all is in one folder */
+            snprintf(buf, size, "%s/lithops/%s.so", own_folder, module);
     }
 }
 

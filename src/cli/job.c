@@ -8,13 +8,15 @@
 #include <stdlib.h>
 
 /* Open an executor whose worker processes are Python's: the interpreter that the configuration
- * names, else the first in the PATH. */
+ * names, else that of LITHOPS_PYTHON, else the first in the PATH. */
 static lithops_executor *open_python(lithops_executor_options *options, lithops_error *err)
 {
     struct lithops__config *config = NULL;
     if (lithops__config_load(options, &config, err) != 0)
         return NULL;
     const char *runtime = lithops__config_string(config, "localhost", "runtime");
+    if (!runtime)
+        runtime = getenv("LITHOPS_PYTHON"); /* the command that pip installs knows its own */
     const char *const command[] = {runtime ? runtime : "python3", "-m", "lithops._worker", NULL};
     options->worker_command = command;
     lithops_executor *fexec = lithops_executor_open(options, err);

@@ -140,12 +140,16 @@ static void note_failed_start(struct lithops__pool *pool, uint32_t slot, const s
         start = end - (off_t)sizeof output + 1;
     ssize_t len = pread(pool->slots[slot].log_fd, output, sizeof output - 1, start);
     output[len > 0 ? len : 0] = '\0';
-    lithops__fail(&pool->start_error, LITHOPS_EBACKEND,
-                  "worker processes end as they start (%s %d): %s %s",
-                  status->si_code == CLD_EXITED ? "exit status" : "signal", status->si_status,
-                  pool->command ? "is this runtime installed?"
-                                : "is lithops_init() the first line of main()?",
-                  output);
+    const char *how = status->si_code == CLD_EXITED ? "exit status" : "signal";
+    if (pool->command)
+        lithops__fail(&pool->start_error, LITHOPS_EBACKEND,
+                      "worker processes end as they start (%s %d): is Lithops installed for %s? %s",
+                      how, status->si_status, pool->command[0], output);
+    else
+        lithops__fail(&pool->start_error, LITHOPS_EBACKEND,
+                      "worker processes end as they start (%s %d): is lithops_init() the first "
+                      "line of main()? %s",
+                      how, status->si_status, output);
     bool killed = status->si_code == CLD_KILLED && status->si_status == SIGKILL;
     pool->failed_starts += killed ? 1 : KILLED_STARTS / FAILED_STARTS;
     if (pool->failed_starts < KILLED_STARTS)
