@@ -56,6 +56,8 @@ int take_ms(PyObject *seconds, const char *name, int64_t none, int64_t *ret_ms)
         if (PyErr_ExceptionMatches(PyExc_TypeError))
             PyErr_Format(PyExc_TypeError, "%s: seconds or None expected, %s given", name,
                          Py_TYPE(seconds)->tp_name);
+        else if (PyErr_ExceptionMatches(PyExc_OverflowError))
+            PyErr_Format(PyExc_ValueError, "%s: too large", name);
         return -1;
     }
     if (isnan(s) || s < 0) {

@@ -313,12 +313,14 @@ PyDoc_STRVAR(job_summary_doc, "job_summary(cloud_objects_n: int, path: str | Non
 
 static PyObject *executor_job_summary(struct executor *self, PyObject *args)
 {
-    long long count;
-    PyObject *file;
+    PyObject *number, *file;
+    int64_t count;
     const char *path;
-    if (!PyArg_ParseTuple(args, "LO:job_summary", &count, &file) ||
-        take_text(file, "path", &path) != 0)
+    if (!PyArg_ParseTuple(args, "OO:job_summary", &number, &file) ||
+        take_int(number, "cloud_objects_n", &count) != 0 || take_text(file, "path", &path) != 0)
         return NULL;
+    if (count == LITHOPS_DEFAULT)
+        count = 0;
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_executor *fexec = executor_enter(self);
     if (!fexec)
