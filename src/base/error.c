@@ -67,7 +67,7 @@ int lithops__vfail(lithops_error *err, int code, const char *format, va_list arg
     return code;
 }
 
-int lithops__fail(lithops_error *err, int code, const char *format, ...)
+int(lithops__fail)(lithops_error *err, int code, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -120,7 +120,7 @@ static bool may_pass(int os_errno)
     }
 }
 
-int lithops__fail_errno(lithops_error *err, int os_errno, const char *format, ...)
+int(lithops__fail_errno)(lithops_error *err, int os_errno, const char *format, ...)
 {
     int code = code_of_errno(os_errno);
     if (!err)

@@ -17,6 +17,12 @@ int lithops__vfail(lithops_error *err, int code, const char *format, va_list arg
 int lithops__fail_errno(lithops_error *err, int os_errno, const char *format, ...)
     LITHOPS_PRINTF(3, 4);
 
+#ifdef __clang_analyzer__ /* it does not see that what is returned is a code, and so never 0 */
+#define lithops__fail(err, code, ...) ((void)lithops__fail(err, code, __VA_ARGS__), (code))
+#define lithops__fail_errno(err, os_errno, ...)                                                    \
+    ((void)lithops__fail_errno(err, os_errno, __VA_ARGS__), LITHOPS_EIO)
+#endif
+
 /* Put "where: " in front of the message that is there: how a caller adds what it was doing. */
 void lithops__error_prefix(lithops_error *err, const char *format, ...) LITHOPS_PRINTF(2, 3);
 

@@ -361,7 +361,7 @@ int lithops_futures_next(lithops_futures *futures, const lithops_wait_options *o
 
 lithops_future *lithops_futures_as_completed(lithops_futures *futures, int64_t timeout_ms)
 {
-    size_t index;
+    size_t index = 0;
     lithops_wait_options options = LITHOPS_WAIT_OPTIONS_INIT;
     options.timeout_ms = timeout_ms < 0 ? 0 : timeout_ms;
     int rc = lithops_futures_next(futures, &options, &index, NULL);

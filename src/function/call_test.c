@@ -78,7 +78,7 @@ static void a_map_over_the_c_library(void **state)
 static void results_of_each_kind(void **state)
 {
     (void)state;
-    const lithops_value *value;
+    const lithops_value *value = NULL;
     assert_int_equal(
         call("libc.so.6:strlen:ulong(string)", lithops_value_string("four"), NULL, &value), 0);
     assert_int_equal(lithops_value_get_int(value), 4);

@@ -187,8 +187,9 @@ static int cut_all(struct plan *plan, lithops_storage *storage, const lithops_va
     for (size_t i = 0; rc == 0 && i < lithops_value_size(objects); i++) {
         plan->item = lithops_value_at(objects, i);
         const lithops_value *name = name_of(plan->item);
-        rc = lithops__names_url(name) ? cut_url(plan, next++, err)
-                                      : lithops__names_expand(name, base, storage, cut, plan, err);
+        rc = next && lithops__names_url(name)
+                 ? cut_url(plan, next++, err)
+                 : lithops__names_expand(name, base, storage, cut, plan, err);
     }
     free(sizes);
     return rc;

@@ -123,7 +123,7 @@ static size_t make_room(lithops_stream *stream)
     size_t before = stream->block ? (size_t)(stream->buf - stream->block) + stream->len : 0;
     if (take_block(stream) && before < stream->capacity)
         return stream->capacity - before;
-    unsigned char *larger = stream->block && stream->capacity <= SIZE_MAX / 2
+    unsigned char *larger = stream->capacity > 0 && stream->capacity <= SIZE_MAX / 2
                                 ? realloc(stream->block, 2 * stream->capacity)
                                 : NULL;
     if (!larger) {
@@ -230,6 +230,7 @@ static int find_phase(lithops_stream *stream, uint64_t x, struct lithops__phase 
         return 0;
     size_t states = stream->separator.len, len = first_window(stream);
     struct lithops__phase phases[LITHOPS__SEPARATOR_MAX], earlier[LITHOPS__SEPARATOR_MAX];
+    phases[0] = *ret_phase;
     unsigned char *window = NULL;
     uint64_t to = x;
     int rc = 0;
@@ -282,7 +283,7 @@ static int find_separator_end(lithops_stream *stream, uint64_t from, uint64_t li
 /* P(x), or `limit` when that is less. */
 static int find_line_start(lithops_stream *stream, uint64_t x, uint64_t limit, uint64_t *ret_start)
 {
-    struct lithops__phase phase;
+    struct lithops__phase phase = {0};
     int rc = find_phase(stream, x, &phase);
     *ret_start = x;
     if (rc || phase.at_start)

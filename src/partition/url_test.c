@@ -92,8 +92,8 @@ static void check_url(const char *path, const char *text, size_t len, const char
     struct reference_line *lines = calloc(len + 1, sizeof *lines);
     size_t line_count = reference_lines(text, len, newline, strlen(newline), lines);
     free(lines);
-    lithops_value *specs;
-    size_t count;
+    lithops_value *specs = NULL;
+    size_t count = 0;
     if (plan_url(path, chunk_number, newline, &specs, &count) != 0)
         fail_msg("%s: %s", path, err.message);
     assert_int_equal(count, chunks);
@@ -135,7 +135,7 @@ static size_t make_text(char *text, size_t len, const char *newline)
         random = random * 1664525u + 1013904223u;
         text[i] = (char)('a' + (random >> 16) % 26);
         if ((random >> 20) < SEPARATORS && i + newline_len <= len) {
-            memcpy(text + i, newline, newline_len);
+            memcpy(text + i, newline, newline_len); /* NOLINT: not to be a string */
             i += newline_len - 1;
         }
     }

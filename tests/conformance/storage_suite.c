@@ -569,7 +569,7 @@ static void what_is_no_cloudobject_is_refused(void **state)
         lithops_pack("{s:b,s:s,s:s,s:s}", "$cloudobject", 1, "backend", backend, "bucket", "b",
                      "key", "../k"),
     };
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
         void *data;
         size_t len;
         assert_int_equal(lithops_cloudobject_get(storage, values[i], &data, &len, &err),

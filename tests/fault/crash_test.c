@@ -121,7 +121,7 @@ LITHOPS_FUNCTION(free_twice)
     char *volatile block = malloc(100);
     char *volatile again = block;
     free(block);
-    free(again);
+    free(again); /* NOLINT: that is the point */
     return lithops_call_id(call) != 0;
 }
 

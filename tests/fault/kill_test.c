@@ -427,7 +427,7 @@ static void run_singles(const lithops_function *function, size_t count, bool one
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     int64_t first = take_numbers((int64_t)count);
-    lithops_future **futures = calloc(count, sizeof *futures);
+    lithops_future **futures = calloc(count, sizeof(lithops_future *));
     for (size_t i = 0; i < count; i++) {
         futures[i] =
             lithops_call_async(fexec, function, lithops_value_int(first + (int64_t)i), NULL, &err);

@@ -26,7 +26,7 @@ static bool is_worker(int argc, char **argv)
 __attribute__((constructor)) static void begin(int argc, char **argv)
 {
     const char *how = getenv("FAULT_PROGRAM_HOW"), *count = getenv("FAULT_PROGRAM_COUNT");
-    if (!is_worker(argc, argv) || !how)
+    if (!is_worker(argc, argv) || !how || !count)
         return;
     int fd = open(count, O_WRONLY | O_APPEND | O_CLOEXEC);
     (void)!write(fd, "x", 1);

@@ -44,15 +44,14 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 static size_t count_processes(void)
 {
     char own[4096], other[4096], path[300];
-    ssize_t len = readlink("/proc/self/exe", own, sizeof own), other_len;
+    ssize_t len = readlink("/proc/self/exe", own, sizeof own);
     size_t count = 0;
     DIR *dir = opendir("/proc");
     struct dirent *entry;
     while (dir && (entry = readdir(dir)) != NULL) {
         snprintf(path, sizeof path, "/proc/%s/exe", entry->d_name);
         long pid = strtol(entry->d_name, NULL, 10);
-        if (pid > 0 && pid != getpid() &&
-            (other_len = readlink(path, other, sizeof other)) == len && len > 0 &&
+        if (pid > 0 && pid != getpid() && len > 0 && readlink(path, other, sizeof other) == len &&
             memcmp(own, other, (size_t)len) == 0)
             count++;
     }

@@ -375,7 +375,7 @@ static void test_plot(void **state)
     lithops_futures *futures = lithops_futures_new(&one, 1);
     succeeds(lithops_plot(NULL, futures, prefix, &options, &err));
     check_png(path, 850, 400);
-    for (double wrong = -1; wrong < 1; wrong += 1) {
+    for (int wrong = -1; wrong <= 0; wrong++) {
         options.width_in = wrong;
         fails(lithops_plot(NULL, futures, prefix, &options, &err), LITHOPS_EUSAGE, "");
     }

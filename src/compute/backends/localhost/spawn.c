@@ -74,7 +74,7 @@ int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int l
     char argument[64];
     snprintf(argument, sizeof argument, "%s%u", LITHOPS__WORKER_ARGUMENT, slot);
     char name[] = "lithops-worker", *argv[LITHOPS__MOST_COMMAND + 2] = {name};
-    const char *program = command ? command[0] : "/proc/self/exe";
+    const char *program = command && command[0] ? command[0] : "/proc/self/exe";
     int argc = command ? 0 : 1;
     for (; command && command[argc]; argc++)
         argv[argc] = command[argc];
