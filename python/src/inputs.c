@@ -174,7 +174,9 @@ static PyObject *tuple_of(PyObject *items)
 static int take_numbers(PyObject *items, struct inputs *ret_inputs)
 {
     bool is_sequence = PyList_Check(items) || PyTuple_Check(items);
-    Py_ssize_t count = is_sequence || PyRange_Check(items) ? PyObject_Length(items) : 0;
+    Py_ssize_t count = is_sequence ? PySequence_Fast_GET_SIZE(items) /* whatever its __len__ says */
+                       : PyRange_Check(items) ? PyObject_Length(items)
+                                              : 0;
     if (count <= 0)
         return count < 0 ? -1 : 0;
     if (!is_sequence)

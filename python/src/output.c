@@ -77,7 +77,8 @@ static int hold(struct output *self, const char *bytes, size_t len)
     struct held *this = held(self);
     if (write_held(other, 0) != 0)
         errno = 0; /* the other stream's trouble */
-    if (len > HELD_BYTES - this->len) {
+    /* Once more where another thread has held something while we were writing. */
+    while (len > HELD_BYTES - this->len) {
         if (write_held(self->fd, 0) != 0)
             return -1;
         if (len > HELD_BYTES / 2) {

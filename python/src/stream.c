@@ -25,7 +25,8 @@ struct stream {
     size_t begin, end, capacity;
     uint64_t dropped;
     bool at_end, keeps, busy;
-    bool has_newline; /* false: plain byte ranges */
+    PyThread_type_lock reading; /* held while a thread is in the engine with it */
+    bool has_newline;           /* false: plain byte ranges */
     size_t newline_len;
     char newline[];
 };
@@ -43,16 +44,31 @@ static bool check_open(struct stream *self)
     return false;
 }
 
+/* Around what is done without the GIL. */
+static lithops_stream *enter(struct stream *self)
+{
+    self->busy = true;
+    PyThread_acquire_lock(self->reading, WAIT_LOCK); /* it is free, or will be in a moment */
+    return self->stream;
+}
+
+/* False, with an exception: the call has ended meanwhile, and `room` is gone. */
+static bool leave(struct stream *self)
+{
+    self->busy = false;
+    PyThread_release_lock(self->reading);
+    return check_open(self);
+}
+
 /* Read from the engine, without the GIL. @return bytes, 0 at the end, -1 with an exception */
 static int64_t read_some(struct stream *self, char *to, size_t len)
 {
     if (self->at_end || len == 0)
         return 0;
-    lithops_stream *stream = self->stream;
-    self->busy = true;
+    lithops_stream *stream = enter(self);
     int64_t got;
     Py_BEGIN_ALLOW_THREADS got = lithops_stream_read(stream, to, len);
-    Py_END_ALLOW_THREADS self->busy = false;
+    Py_END_ALLOW_THREADS if (!leave(self)) return -1;
     if (got > 0)
         return got;
     self->at_end = true;
@@ -233,11 +249,10 @@ static int64_t count_lines(struct stream *self)
     drop_all(self);
     if (self->at_end)
         return count;
-    lithops_stream *stream = self->stream;
-    self->busy = true;
+    lithops_stream *stream = enter(self);
     int64_t skipped;
     Py_BEGIN_ALLOW_THREADS skipped = lithops_stream_skip_lines(stream, INT64_MAX);
-    Py_END_ALLOW_THREADS self->busy = false;
+    Py_END_ALLOW_THREADS if (!leave(self)) return -1;
     self->at_end = true;
     lithops_error err = LITHOPS_ERROR_INIT;
     if (lithops_stream_error(stream, &err) == 0)
@@ -403,7 +418,7 @@ static PyObject *stream_seek(PyObject *object, PyObject *args)
     uint64_t from = whence == 0   ? 0
                     : whence == 1 ? self->dropped + self->begin
                                   : self->dropped + self->end;
-    if (whence < 0 || whence > 2 || (offset < 0 && (uint64_t)-offset > from)) {
+    if (whence < 0 || whence > 2 || (offset < 0 && 0 - (uint64_t)offset > from)) {
         PyErr_SetString(PyExc_ValueError, whence < 0 || whence > 2
                                               ? "whence is 0, 1 or 2"
                                               : "a position before the beginning of the chunk");
@@ -501,6 +516,11 @@ void stream_end(PyObject *object)
 {
     struct stream *self = (struct stream *)object;
     self->stream = NULL; /* the engine's own; it closes it */
+    if (self->busy) {    /* a thread that the function has left behind reads */
+        Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(self->reading, WAIT_LOCK);
+        PyThread_release_lock(self->reading);
+        Py_END_ALLOW_THREADS
+    }
     free(self->room);
     self->room = NULL;
     self->begin = self->end = self->capacity = 0;
@@ -529,6 +549,8 @@ static void stream_dealloc(PyObject *object)
 {
     struct stream *self = (struct stream *)object;
     PyTypeObject *type = Py_TYPE(object);
+    if (self->reading)
+        PyThread_free_lock(self->reading);
     free(self->room);
     Py_XDECREF(self->info);
     type->tp_free(object);
@@ -543,6 +565,11 @@ PyObject *stream_new(struct module_state *state, lithops_stream *stream, const c
         (struct stream *)type->tp_alloc(type, (Py_ssize_t)(newline ? newline_len : 1));
     if (!self)
         return NULL;
+    self->reading = PyThread_allocate_lock();
+    if (!self->reading) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
     self->stream = stream;
     self->has_newline = newline != NULL;
     self->newline_len = newline ? newline_len : 1;

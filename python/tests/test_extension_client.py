@@ -122,6 +122,16 @@ def test_items_of_all_kinds(executor, items):
     assert [type(x) for x in results] == [type(x) for x in items]
 
 
+@pytest.mark.parametrize('kind', [list, tuple])
+@pytest.mark.parametrize('items', [(1, 2), (1.5, 2.5), ('a', 2)])
+def test_items_whose_length_is_not_true(executor, kind, items):
+    class Liar(kind):
+        def __len__(self):
+            return 1 << 40
+    futures = executor.map(code(client_functions.same, 'single'), Liar(items))
+    assert _lithops.results(_wait(futures)) == list(items)
+
+
 def test_nan_is_one_float(executor):
     result, = _lithops.results(_wait(executor.map(same, [math.nan])))
     assert math.isnan(result)
