@@ -70,11 +70,11 @@ def _one_line(exception: BaseException) -> str:
 
 def _traceback_of(exception: BaseException) -> str:
     """The text that Python prints, from the first frame that is the user's on."""
-    frames = exception.__traceback__
-    while frames and frames.tb_next and frames.tb_frame.f_code.co_filename.startswith(_HERE):
-        frames = frames.tb_next
     try:
         import traceback
+        frames = exception.__traceback__
+        while frames and frames.tb_next and frames.tb_frame.f_code.co_filename.startswith(_HERE):
+            frames = frames.tb_next
         return "".join(traceback.format_exception(type(exception), exception, frames))
     except BaseException:  # an exception with properties that raise
         return f"{_one_line(exception)}\n(the traceback cannot be formatted)\n"
@@ -82,15 +82,19 @@ def _traceback_of(exception: BaseException) -> str:
 
 def _chain_of(exception: BaseException) -> tuple[BaseException, ...]:
     chain = [exception]
-    while chain[-1].__cause__ is not None and chain[-1].__cause__ not in chain and len(chain) < 32:
-        chain.append(chain[-1].__cause__)
+    while len(chain) < 32:
+        cause = chain[-1].__cause__
+        if cause is None or any(cause is known for known in chain):  # `in` asks their __eq__
+            break
+        chain.append(cause)
     return tuple(chain)
 
 
 def _pickle_of(exception: BaseException, text: str) -> bytes:
     """With its causes, alone, or only the text: the first that can be pickled and loaded again."""
-    for exceptions in (_chain_of(exception), (exception,)):
+    for chain_of in (_chain_of, lambda exception: (exception,)):
         try:
+            exceptions = chain_of(exception)
             data = _lithops.dumps((exceptions, text))
             loaded = _lithops.loads(data)[0]
             if all(type(a).__name__ == type(b).__name__ for a, b in zip(exceptions, loaded)):

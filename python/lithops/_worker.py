@@ -241,8 +241,8 @@ _CONSTANTS = frozenset((int, float, str, bytes, bool, complex, range, type, type
 def _with_env(entry: Callable, env: dict[str, str]) -> Callable:
     def with_env(call, item):
         saved = {name: os.environ.get(name) for name in env}
-        os.environ.update(env)
         try:
+            os.environ.update(env)  # may refuse a name when some are there already
             return entry(call, item)
         finally:
             for name, value in saved.items():
