@@ -73,7 +73,7 @@ def _traceback_of(exception: BaseException) -> str:
     try:
         import traceback
         frames = exception.__traceback__
-        while frames and frames.tb_next and frames.tb_frame.f_code.co_filename.startswith(_HERE):
+        while frames and frames.tb_frame.f_code.co_filename.startswith(_HERE):
             frames = frames.tb_next
         return "".join(traceback.format_exception(type(exception), exception, frames))
     except BaseException:  # an exception with properties that raise

@@ -106,8 +106,9 @@ def main(argument: str, argv: list[str] | None = None) -> None:
     for name in [name for name in space if not name.startswith("__")]:
         del space[name]
     os.environ["LITHOPS_WORKER"] = "True"
-    _add_exit()
-    sys.meta_path.append(_Site())
+    if sys.flags.no_site:
+        _add_exit()
+        sys.meta_path.append(_Site())
     os.register_at_fork(before=_flush)
     status = _lithops.worker_main(argument, _load, describe, _settle, _open_streams)
     _flush()
