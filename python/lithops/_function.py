@@ -256,6 +256,7 @@ def _used_by(thing: Any) -> Iterable[Any]:
             except ValueError:
                 pass
         return used
-    wrapped = [getattr(thing, name) for name in ('func', '__wrapped__')
-               if callable(getattr(thing, name, None))] if not isinstance(thing, type) else []
-    return wrapped
+    if isinstance(thing, (type, ModuleType)):
+        return ()
+    return [value for value in (getattr(thing, 'func', None), *getattr(thing, '__dict__', {}).values())
+            if callable(value)]
