@@ -123,7 +123,7 @@ def test_items_of_all_kinds(executor, items):
 
 
 @pytest.mark.parametrize('kind', [list, tuple])
-@pytest.mark.parametrize('items', [(1, 2), (1.5, 2.5), ('a', 2)])
+@pytest.mark.parametrize('items', [(1, 2), (1.5, 2.5)])
 def test_items_whose_length_is_not_true(executor, kind, items):
     class Liar(kind):
         def __len__(self):
