@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scratch home for Airflow, before any test imports it: its settings are read on import."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -9,10 +10,11 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
+PACKAGE = Path(importlib.util.find_spec("lithops_airflow_plugin").origin).parent
 _scratch = tempfile.TemporaryDirectory(prefix="lithops-airflow-")
 BUNDLES = {
     "tests": HERE / "dags",
-    "examples": HERE.parent / "lithops_airflow_plugin" / "example_dags",
+    "examples": PACKAGE / "example_dags",
     "documentation": Path(_scratch.name) / "documentation",
 }
 BUNDLES["documentation"].mkdir()
@@ -34,7 +36,7 @@ os.environ |= {
     "LITHOPS_CONFIG": '{"lithops": {"backend": "localhost"}, "localhost": {"storage_root": "%s"}}'
     % (Path(_scratch.name) / "storage"),
 }
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE / "dags")]
+sys.path[:0] = [str(HERE), str(HERE / "dags")]
 
 import pytest  # noqa: E402
 
