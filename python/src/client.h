@@ -150,6 +150,8 @@ void job_unref(struct job *job); /* NULL is fine */
 /* The result of a call that is done; raises what a failed call raises, and for one that is not
  * done. */
 PyObject *job_result(struct job *job, size_t index);
+/* It has failed, or was cancelled. */
+bool job_has_failed(const struct job *job, size_t index);
 /* What a failed call raises, as an object; None for one that succeeded. */
 PyObject *job_exception(struct job *job, size_t index);
 /* Note that the outcomes of calls [begin, end) were taken. */
@@ -182,7 +184,8 @@ struct selection {
 /* Out of a list or another iterable of Futures. */
 int selection_open(struct module_state *state, PyObject *futures, struct selection *ret_selection);
 void selection_close(struct selection *selection);
-/* The first call that has failed: its exception is raised. False: there is none. */
+/* Raise what the first call that has failed raises; of one that was cancelled only where none has
+ * failed, as it may have been for the sake of the failure. False: there is neither. */
 bool selection_raise_failure(const struct selection *selection);
 
 #endif

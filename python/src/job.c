@@ -202,7 +202,7 @@ static PyObject *make_exception(const struct job *job, size_t index, const litho
     return call_to_exception(job->state, err, lithops_futures_error_data(job->futures, index));
 }
 
-static bool has_failed(const struct job *job, size_t index)
+bool job_has_failed(const struct job *job, size_t index)
 {
     lithops_state state = lithops_futures_state(job->futures, index);
     return state == LITHOPS_FAILED || state == LITHOPS_CANCELED;
@@ -227,7 +227,7 @@ PyObject *job_result(struct job *job, size_t index)
     lithops_error err = LITHOPS_ERROR_INIT;
     if (lithops_futures_payload(job->futures, index, &payload, &err) == 0)
         return decode(job, index, &payload); /* it ended between the looks */
-    if (has_failed(job, index))
+    if (job_has_failed(job, index))
         return raise_exception(make_exception(job, index, &err));
     return raise_error(job->state, &err);
 }

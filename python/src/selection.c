@@ -96,16 +96,24 @@ void selection_close(struct selection *selection)
 
 bool selection_raise_failure(const struct selection *selection)
 {
+    struct job *job = NULL; /* of the first one that was cancelled */
+    size_t index = 0;
     for (size_t p = 0; p < selection->count; p++) {
         const lithops_futures_piece *piece = &selection->pieces[p];
         for (size_t i = piece->begin; i < piece->end; i++) {
             lithops_state state = lithops_futures_state(piece->futures, i);
-            if (state != LITHOPS_FAILED && state != LITHOPS_CANCELED)
+            if (state != LITHOPS_FAILED && (state != LITHOPS_CANCELED || job))
                 continue;
-            job_mark_read(selection->jobs[p], i, i + 1);
-            raise_exception(job_exception(selection->jobs[p], i));
-            return true;
+            job = selection->jobs[p];
+            index = i;
+            if (state == LITHOPS_FAILED)
+                goto found;
         }
     }
-    return false;
+found:
+    if (!job)
+        return false;
+    job_mark_read(job, index, index + 1);
+    raise_exception(job_exception(job, index));
+    return true;
 }

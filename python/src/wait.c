@@ -174,16 +174,17 @@ static int take_mode(PyObject *object, enum errors_mode *ret_mode)
 }
 
 /* A result, or what stands for it when the call has failed. */
-static PyObject *result_or_error(struct job *job, size_t index, enum errors_mode mode)
+static PyObject *result_or_error(const struct selection *selection, struct job *job, size_t index,
+                                 enum errors_mode mode)
 {
-    if (mode == ERRORS_RAISE)
-        return job_result(job, index);
-    lithops_state state = lithops_futures_state(job->futures, index);
-    if (state != LITHOPS_FAILED && state != LITHOPS_CANCELED)
+    if (!job_has_failed(job, index))
         return job_result(job, index);
     if (mode == ERRORS_RETURN)
         return job_exception(job, index);
-    Py_RETURN_NONE;
+    if (mode == ERRORS_NONE)
+        Py_RETURN_NONE;
+    selection_raise_failure(selection);
+    return NULL;
 }
 
 static int collect(const struct selection *selection, enum errors_mode mode, PyObject *list)
@@ -193,7 +194,7 @@ static int collect(const struct selection *selection, enum errors_mode mode, PyO
         const lithops_futures_piece *piece = &selection->pieces[p];
         struct job *job = selection->jobs[p];
         for (size_t i = piece->begin; i < piece->end; i++) {
-            PyObject *result = result_or_error(job, i, mode);
+            PyObject *result = result_or_error(selection, job, i, mode);
             if (!result) {
                 job_mark_read(job, piece->begin, i + is_done(job, i));
                 return -1;

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import CancelledError
 
 import pytest
 
@@ -18,6 +19,7 @@ from client_functions import Odd
 from lithops import _lithops
 from lithops._failure import load_failure
 from lithops._worker import worker_command
+from lithops.future import ResponseFuture, _load_failure
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIMIT = 30.0
@@ -40,13 +42,18 @@ class Crashed(RuntimeError):
 
 
 def configure():
-    _lithops.configure(errors={'closed': Closed, 'forked': Forked, 'canceled': Canceled,
-                               'crash': Crashed}, load=load_failure)
+    _lithops.configure(future_type=_lithops.Future, load=load_failure, errors={
+        'closed': Closed, 'forked': Forked, 'canceled': Canceled, 'crash': Crashed})
 
 
 @pytest.fixture(scope='module', autouse=True)
 def configured():
+    """Settings of these tests; those of the package are back after them."""
     configure()
+    yield
+    _lithops.configure(future_type=ResponseFuture, load=_load_failure, errors={
+        'closed': RuntimeError, 'forked': RuntimeError, 'canceled': CancelledError,
+        'crash': RuntimeError})
 
 
 def new_executor(workers=2):
@@ -241,6 +248,21 @@ def test_results_with_failures(executor):
     assert [x if isinstance(x, int) else x.number for x in back] == list(range(6))
     with pytest.raises(Odd):
         _lithops.wait(futures)
+
+
+def test_a_failure_comes_before_cancelled_calls(tmp_path):
+    executor = new_executor(1)
+    futures = [executor.call_async(fail, 'words'),
+               executor.call_async(wait_for_file, str(tmp_path / 'never'))]
+    futures[0].wait(LIMIT)
+    futures[1].cancel()
+    _wait(futures, throw_except=False)
+    for raise_it in (lambda: _lithops.wait(futures[::-1]), lambda: _lithops.results(futures[::-1])):
+        with pytest.raises(ValueError, match='words'):
+            raise_it()
+    with pytest.raises(Canceled):
+        _lithops.wait(futures[1:])
+    executor.close()
 
 
 def test_a_wait_ends_with_the_first_failure(executor, tmp_path):
