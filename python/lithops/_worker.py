@@ -53,12 +53,14 @@ WHAT THE PACKAGE OFFERS TO WORKERS, found by name when it is needed:
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import os
 import sys
 from _collections_abc import Callable  # collections.abc would bring a third of the library along
 
 from lithops import _lithops
+from lithops._adapters import Spread, spread
 from lithops._failure import describe
 
 TYPE_CHECKING = False
@@ -110,6 +112,7 @@ def main(argument: str, argv: list[str] | None = None) -> None:
         _add_exit()
         sys.meta_path.append(_Site())
     os.register_at_fork(before=_flush)
+    faulthandler.enable(2, all_threads=False)  # a call that crashes leaves its stack in its output
     status = _lithops.worker_main(argument, _load, describe, _settle, _open_streams)
     _flush()
     os._exit(status)  # threads that functions have left behind are not waited for
@@ -215,7 +218,7 @@ _BINDERS = {
     "item": _bind_item,
     "single": lambda call, item: ((item,), {}),
     "object": _bind_object,
-    "reduce": lambda call, item: ((call.results(),), {}),
+    "reduce": lambda call, item: ((spread(call.results()),), {}),
 }
 
 
@@ -359,10 +362,10 @@ class Partition:
 
 def _settle(result: Any) -> Any:
     """The results of the futures that a function has returned."""
-    if hasattr(result, "get_result"):
-        return result.get_result()
     if isinstance(result, list):
-        return [item.result() if isinstance(item, _lithops.Future) else item for item in result]
+        futures = [item for item in result if not getattr(item, "feeds_reducer", False)]
+        return Spread(spread(
+            [item.result() if hasattr(item, "result_value") else item for item in futures]))
     return result.result()
 
 

@@ -14,6 +14,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -146,6 +147,34 @@ bool output_end_call(void)
     }
     return whole;
 }
+
+/* ---- crashes --------------------------------------------------------------------------------- */
+
+static const int crash_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+enum { CRASH_SIGNALS = sizeof crash_signals / sizeof crash_signals[0] };
+static struct sigaction next_handlers[CRASH_SIGNALS];
+
+/* Write what is held, and leave the signal to who had it before. */
+static void on_crash(int signal, siginfo_t *info, void *Py_UNUSED(context))
+{
+    for (int i = 0; i < STREAMS; i++)
+        if (held_of[i].len > 0)
+            (void)!write(STDOUT_FILENO + i, held_of[i].bytes, held_of[i].len);
+    for (int i = 0; i < CRASH_SIGNALS; i++)
+        if (crash_signals[i] == signal)
+            sigaction(signal, &next_handlers[i], NULL);
+    if (info->si_code <= 0) /* else returning runs into the same fault again */
+        raise(signal);
+}
+
+void output_watch_crashes(void)
+{
+    struct sigaction action = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    for (int i = 0; i < CRASH_SIGNALS; i++)
+        sigaction(crash_signals[i], &action, &next_handlers[i]);
+}
+
+/* ---- the type -------------------------------------------------------------------------------- */
 
 static PyObject *output_fileno(PyObject *object, PyObject *Py_UNUSED(ignored))
 {

@@ -286,6 +286,7 @@ static PyObject *worker_main(PyObject *module, PyObject *args)
         open_streams() != 0)
         return NULL;
     worker.state = state_of_module(module);
+    output_watch_crashes();
     lithops_function_register(&python_function);
     worker.thread = PyEval_SaveThread();
     int status = lithops_worker_main(argument);

@@ -43,5 +43,7 @@ int output_add_type(PyObject *module);
 /* A call has ended: what it wrote last goes where the engine looks for it.
  * @return false: a stream was closed by the function, and must be made again */
 bool output_end_call(void);
+/* From now on a crash does not lose what is held. */
+void output_watch_crashes(void);
 
 #endif

@@ -21,6 +21,9 @@ enum { STACK_BYTES = 64 << 10, FRAMES = 24 };
 
 static struct lithops__worker_process *crashing;
 static bool prepared;
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
+enum { SIGNALS = sizeof signals / sizeof signals[0] };
+static struct sigaction of_runtime[SIGNALS]; /* handlers that come after ours */
 
 static size_t write_frame(char *text, size_t room, const void *address)
 {
@@ -55,6 +58,15 @@ static bool memory_is_at_limit(uint64_t limit)
     return data * (unsigned long long)sysconf(_SC_PAGESIZE) > limit / 2;
 }
 
+/* The next one to handle the signal. */
+static void hand_over(int signal)
+{
+    for (size_t i = 0; i < SIGNALS; i++)
+        if (signals[i] == signal && of_runtime[i].sa_handler != SIG_DFL &&
+            of_runtime[i].sa_handler != SIG_IGN)
+            sigaction(signal, &of_runtime[i], NULL);
+}
+
 static void on_crash(int signal, siginfo_t *info, void *context)
 {
     (void)context;
@@ -76,12 +88,14 @@ static void on_crash(int signal, siginfo_t *info, void *context)
         (void)!write(STDOUT_FILENO, stdout->_IO_write_base,
                      (size_t)(stdout->_IO_write_ptr - stdout->_IO_write_base));
 #endif
-    /* SA_RESETHAND: returning runs into the same fault again, and that is the end. */
+    /* SA_RESETHAND: returning runs into the same fault again, and that is the end, or for the
+     * runtime's handler. */
+    hand_over(signal);
     if (info->si_code <= 0)
         raise(signal);
 }
 
-void lithops__crash_init(struct lithops__worker_process *process)
+void lithops__crash_init(struct lithops__worker_process *process, bool keep_handlers)
 {
     crashing = process;
     static char stack_memory[STACK_BYTES];
@@ -89,9 +103,8 @@ void lithops__crash_init(struct lithops__worker_process *process)
     sigaltstack(&stack, NULL);
     struct sigaction action = {.sa_sigaction = on_crash,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND};
-    const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        sigaction(signals[i], &action, NULL);
+    for (size_t i = 0; i < SIGNALS; i++)
+        sigaction(signals[i], &action, keep_handlers ? &of_runtime[i] : NULL);
 }
 
 void lithops__crash_prepare(void)

@@ -39,7 +39,7 @@ static const _Atomic uint32_t *make_mark(void)
     return mark;
 }
 
-int lithops_worker_main(const char *argument)
+static int worker_main(const char *argument, bool is_runtime)
 {
     static struct lithops__worker_process process;
     lithops_error err = LITHOPS_ERROR_INIT;
@@ -68,11 +68,16 @@ int lithops_worker_main(const char *argument)
     process.region.before_growth = lithops__limits_before_growth;
     process.region.user = &process;
     lithops__tidy_init(&process);
-    lithops__crash_init(&process);
+    lithops__crash_init(&process, is_runtime);
     atomic_store(&process.line->state, LITHOPS__WORKER_READY);
     lithops__worker_run(&process);
     fflush(stdout);
     return 0;
+}
+
+int lithops_worker_main(const char *argument)
+{
+    return worker_main(argument, true);
 }
 
 void lithops_init(int *argc, char ***argv)
@@ -80,5 +85,5 @@ void lithops_init(int *argc, char ***argv)
     atomic_store(&initialized, true);
     const size_t prefix = sizeof LITHOPS__WORKER_ARGUMENT - 1;
     if (argc && argv && *argc == 2 && strncmp((*argv)[1], LITHOPS__WORKER_ARGUMENT, prefix) == 0)
-        _exit(lithops_worker_main((*argv)[1]));
+        _exit(worker_main((*argv)[1], false));
 }

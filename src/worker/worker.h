@@ -132,7 +132,8 @@ int lithops__limits_enter(struct lithops__worker_process *process, uint64_t memo
 int lithops__limits_before_growth(void *process, uint64_t bytes);
 
 /* crash.c */
-void lithops__crash_init(struct lithops__worker_process *process);
+/* keep_handlers: those that are set run after the engine's: a runtime has last words of its own. */
+void lithops__crash_init(struct lithops__worker_process *process, bool keep_handlers);
 void lithops__crash_prepare(void);
 
 #endif

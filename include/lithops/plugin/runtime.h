@@ -69,9 +69,8 @@ LITHOPS_PUBLIC int lithops_value_to_packed(const lithops_value *value, void **re
 
 /** As lithops_storage_open(), with the configuration itself, a map as in lithops_executor_options;
  * no file is read. */
-LITHOPS_PUBLIC lithops_storage *lithops_storage_open_config(const char *backend,
-                                                            const lithops_value *config,
-                                                            lithops_error *err);
+LITHOPS_PUBLIC lithops_storage *
+lithops_storage_open_config(const char *backend, const lithops_value *config, lithops_error *err);
 
 /* ---- the client's side ----------------------------------------------------------------------- */
 
@@ -120,7 +119,8 @@ LITHOPS_PUBLIC int lithops_futures_next(lithops_futures *futures,
 
 /* ---- the worker's side ----------------------------------------------------------------------- */
 
-/** Be a worker process: run calls until the client is done with this process.
+/** Be a worker process: run calls until the client is done with this process. Handlers of SIGSEGV
+ * and its kin that are set before run after the engine's, and must end the process.
  * @param argument  the last argument that the program was started with
  * @return the status to exit with */
 LITHOPS_PUBLIC int lithops_worker_main(const char *argument);
