@@ -147,6 +147,9 @@ struct job {
 struct job *job_new(struct executor *executor, struct function *function, lithops_futures *futures);
 struct job *job_ref(struct job *job);
 void job_unref(struct job *job); /* NULL is fine */
+/* True: the call has a result, which is in *ret_result; NULL there with an exception, when it
+ * cannot be decoded. False without an exception: it is not done, has failed, or was released. */
+bool job_take_result(struct job *job, size_t index, PyObject **ret_result);
 /* The result of a call that is done; raises what a failed call raises, and for one that is not
  * done. */
 PyObject *job_result(struct job *job, size_t index);

@@ -208,23 +208,39 @@ bool job_has_failed(const struct job *job, size_t index)
     return state == LITHOPS_FAILED || state == LITHOPS_CANCELED;
 }
 
-PyObject *job_result(struct job *job, size_t index)
+static bool is_released(const struct job *job, size_t index)
+{
+    return job->kept && job->kept[index].memory && job->kept[index].memory->release;
+}
+
+bool job_take_result(struct job *job, size_t index, PyObject **ret_result)
 {
     PyObject *kept = job->kept ? job->kept[index].result : NULL;
     if (kept) {
         Py_INCREF(kept);
-        return kept;
-    }
-    if (job->kept && job->kept[index].memory && job->kept[index].memory->release) {
-        lithops_error gone = LITHOPS_ERROR_INIT;
-        gone.code = LITHOPS_ECLOSED;
-        snprintf(gone.message, sizeof gone.message, "the result was released before");
-        return raise_error(job->state, &gone);
+        *ret_result = kept;
+        return true;
     }
     lithops_payload payload;
-    if (lithops_futures_payload(job->futures, index, &payload, NULL) == 0)
-        return decode(job, index, &payload);
+    if (is_released(job, index) ||
+        lithops_futures_payload(job->futures, index, &payload, NULL) != 0)
+        return false;
+    *ret_result = decode(job, index, &payload);
+    return true;
+}
+
+PyObject *job_result(struct job *job, size_t index)
+{
+    PyObject *result;
+    if (job_take_result(job, index, &result))
+        return result;
     lithops_error err = LITHOPS_ERROR_INIT;
+    if (is_released(job, index)) {
+        err.code = LITHOPS_ECLOSED;
+        snprintf(err.message, sizeof err.message, "the result was released before");
+        return raise_error(job->state, &err);
+    }
+    lithops_payload payload;
     if (lithops_futures_payload(job->futures, index, &payload, &err) == 0)
         return decode(job, index, &payload); /* it ended between the looks */
     if (job_has_failed(job, index))

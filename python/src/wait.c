@@ -177,8 +177,11 @@ static int take_mode(PyObject *object, enum errors_mode *ret_mode)
 static PyObject *result_or_error(const struct selection *selection, struct job *job, size_t index,
                                  enum errors_mode mode)
 {
+    PyObject *result;
+    if (job_take_result(job, index, &result))
+        return result;
     if (!job_has_failed(job, index))
-        return job_result(job, index);
+        return job_result(job, index); /* raises why there is none */
     if (mode == ERRORS_RETURN)
         return job_exception(job, index);
     if (mode == ERRORS_NONE)
