@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Written once, by the constructor. The program itself holds this code where that is not
- * liblithops.so: the lithops command, or a test. */
-static char own_folder[PATH_MAX];
+/* Written once, by the constructor: an absolute path, links in it not followed yet. The program
+ * itself holds this code where that is not liblithops.so: the lithops command, or a test. */
+static char own_path[PATH_MAX];
 static bool own_is_program;
 
 __attribute__((constructor)) static void find_own_folder(void)
@@ -29,29 +29,42 @@ __attribute__((constructor)) static void find_own_folder(void)
     /* info has argv[0] for the program, which may say little */
     own_is_program = found && map && !map->l_name[0];
     const char *path = own_is_program ? "/proc/self/exe" : found ? info.dli_fname : "./";
-    char resolved[PATH_MAX];
-    if (!realpath(path, resolved))
-        snprintf(resolved, sizeof resolved, "%s", path);
-    char *slash = strrchr(resolved, '/');
-    snprintf(own_folder, sizeof own_folder, "%.*s", slash ? (int)(slash - resolved) : 1,
-             slash ? resolved : ".");
+    size_t len = strlen(path);
+    if (path[0] == '/' && len < sizeof own_path) /* most often; every process pays for this */
+        memcpy(own_path, path, len + 1);
+    else if (!realpath(path, own_path))
+        snprintf(own_path, sizeof own_path, "%s", path);
+}
+
+/* The folder that this code lies in; `buf` is PATH_MAX long. */
+static void own_folder(char *buf)
+{
+    if (!realpath(own_path, buf))
+        memcpy(buf, own_path, sizeof own_path);
+    char *slash = strrchr(buf, '/');
+    if (slash)
+        *slash = '\0';
+    else
+        memcpy(buf, ".", sizeof ".");
 }
 
 static void module_path(const char *module, char *buf, size_t size)
 {
-    const char *folder = secure_getenv("LITHOPS_MODULE_PATH");
-    if (folder && *folder) {
-        snprintf(buf, size, "%s/%s.so", folder, module);
+    const char *given = secure_getenv("LITHOPS_MODULE_PATH");
+    char folder[PATH_MAX];
+    own_folder(folder);
+    if (given && *given) {
+        snprintf(buf, size, "%s/%s.so", given, module);
     } else if (!own_is_program) {
-        snprintf(buf, size, "%s/lithops/%s.so", own_folder, module);
+        snprintf(buf, size, "%s/lithops/%s.so", folder, module);
     } else {
         /* Installed, bin/ and lib/ (or lib/x86_64-linux-gnu/) are neighbours; so they are in the
          * folder of a build, but there it is lib/ in any case. */
-        snprintf(buf, size, "%s/../" LITHOPS_LIBDIR "/lithops/%s.so", own_folder, module);
+        snprintf(buf, size, "%s/../" LITHOPS_LIBDIR "/lithops/%s.so", folder, module);
         if (access(buf, F_OK) != 0)
-            snprintf(buf, size, "%s/../lib/lithops/%s.so", own_folder, module);
+            snprintf(buf, size, "%s/../lib/lithops/%s.so", folder, module);
         if (access(buf, F_OK) != 0) /* in the Python package all is in one folder */
-            snprintf(buf, size, "%s/lithops/%s.so", own_folder, module);
+            snprintf(buf, size, "%s/lithops/%s.so", folder, module);
     }
 }
 

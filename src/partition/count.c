@@ -12,9 +12,19 @@
 #include <stdint.h>
 #include <string.h>
 
+/* The C library has asked the CPU when the program started. The compiler's own way asks again, in a
+ * constructor, and where the machine is a virtual one each question takes 4 us. */
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define HAVE_X86 1
+#if __has_include(<sys/platform/x86.h>)
+#include <sys/platform/x86.h>
+#define HAS_AVX2 CPU_FEATURE_ACTIVE(AVX2)
+#define HAS_AVX512 (CPU_FEATURE_ACTIVE(AVX512F) && CPU_FEATURE_ACTIVE(AVX512BW))
+#else
+#define HAS_AVX2 __builtin_cpu_supports("avx2")
+#define HAS_AVX512 (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"))
+#endif
 #else
 #define HAVE_X86 0
 #endif
@@ -98,10 +108,9 @@ const struct lithops__count_variant *lithops__count_variants(void)
     };
     const struct lithops__count_variant *best = variants;
 #if HAVE_X86
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512f"))
+    if (!HAS_AVX512)
         best++;
-    if (best != variants && !__builtin_cpu_supports("avx2"))
+    if (best != variants && !HAS_AVX2)
         best++;
 #endif
     return best;

@@ -410,10 +410,10 @@ static void *supervise(void *user)
 
 static uint32_t count_cpus(void)
 {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    cpu_set_t set;
+    cpu_set_t set; /* a set larger than that makes the call fail */
     if (sched_getaffinity(0, sizeof set, &set) == 0)
-        cpus = CPU_COUNT(&set);
+        return (uint32_t)CPU_COUNT(&set);
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     return cpus < 1 ? 1 : (uint32_t)cpus;
 }
 
