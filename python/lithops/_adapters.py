@@ -43,21 +43,31 @@ class ByName:
         return self.function(*rest, **kwargs)
 
 
-def load_with_path(folders: tuple, pickled: bytes) -> Any:
-    """Unpickle what needs modules of `folders`, which from now on are looked at for modules."""
-    import pickle
+_reloaded: dict[str, int] = {}  # modules that this process has loaded again: how often
+
+
+def load_with_path(folders: tuple, reloads: tuple, pickled: bytes) -> Any:
+    """Unpickle what needs modules of `folders`, which from now on are looked at for modules, and
+    those that the client has reloaded as they are now: `reloads` is pairs of name and number."""
+    from lithops import _lithops
     for folder in folders:
         if folder not in sys.path:
             sys.path.append(folder)
-    return pickle.loads(pickled)
+    for name, number in reloads:
+        if _reloaded.get(name, 0) < number:
+            _reloaded[name] = number
+            if name in sys.modules:
+                from importlib import invalidate_caches, reload
+                invalidate_caches()
+                reload(sys.modules[name])
+    return _lithops.loads(pickled)
 
 
 class WithPath:
     """Pickled in place of a function: it is loaded by `load_with_path`."""
 
-    def __init__(self, folders: tuple, pickled: bytes):
-        self.folders = folders
-        self.pickled = pickled
+    def __init__(self, folders: tuple, reloads: tuple, pickled: bytes):
+        self.state = folders, reloads, pickled
 
     def __reduce__(self):
-        return load_with_path, (self.folders, self.pickled)
+        return load_with_path, self.state

@@ -83,7 +83,7 @@ def _pickler(file: Any) -> Any:
     from _pickle import Pickler
     from functools import _lru_cache_wrapper
 
-    from lithops._watch import _names_in, is_found_by_name, is_importable
+    from lithops._watch import globals_in, is_found_by_name, is_importable, names_in
 
     class ByValue(Pickler):
         def __init__(self, file):
@@ -138,8 +138,8 @@ def _pickler(file: Any) -> Any:
                 if not is_importable(home):
                     raise PicklingError("whether such modules go by value is cloudpickle's to know")
                 space["__name__"] = home
-            names = _names_in(function.__code__) - {"__name__"}
-            self.names |= names
+            names = globals_in(function.__code__) - {"__name__"}
+            self.names |= names_in(function.__code__)
             space.update((name, source[name]) for name in names if name in source)
             used = [source[name] for name in names if name in source]
             used += [cell.cell_contents for cell in function.__closure__ or ()]

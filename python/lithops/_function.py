@@ -18,7 +18,7 @@ from types import FunctionType, MethodType, ModuleType
 from lithops import _by_value, _lithops
 from lithops._adapters import ByName, WithPath
 from lithops._parameters import Parameters, parameters_of
-from lithops._watch import Watch, is_found_by_name, is_importable
+from lithops._watch import Watch, globals_in, is_found_by_name, is_importable, reloads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Job:
         if job._watch is not None:
             _jobs[id(function)] = job
             if len(_jobs) > _KEPT_JOBS:
-                _jobs.pop(next(iter(_jobs)), None)
+                _forget_oldest(_jobs)
         return job
 
     def plain(self) -> NativeFunction:
@@ -151,6 +151,13 @@ def _forget(key: int) -> Callable:
     return forget
 
 
+def _forget_oldest(kept: dict) -> None:
+    try:
+        kept.pop(next(iter(kept)), None)
+    except (RuntimeError, StopIteration):
+        pass  # another thread has changed it just now; the next one forgets more
+
+
 def _function_of(name: str, code: bytes) -> NativeFunction:
     if len(code) > _KEPT_CODE_BYTES:
         return NativeFunction(name, code)
@@ -159,8 +166,8 @@ def _function_of(name: str, code: bytes) -> NativeFunction:
     if made is None:
         made = NativeFunction(name, code)
     _by_code[key] = made  # last in, last out
-    while len(_by_code) > _KEPT_CODES:
-        _by_code.pop(next(iter(_by_code)), None)
+    if len(_by_code) > _KEPT_CODES:
+        _forget_oldest(_by_code)
     return made
 
 
@@ -177,8 +184,8 @@ def _code_of(function: Callable, parts: tuple, include: Iterable[str] | None,
         code = _lithops.dumps(parts)
     else:
         code = _pickle_by_value(parts, function, names, exclude, include is not None)
-    if folders:
-        code = _lithops.dumps(WithPath(folders, code))
+    if folders or reloads():
+        code = _lithops.dumps(WithPath(folders, reloads(), code))
     return code
 
 
@@ -247,9 +254,8 @@ def _used_by(thing: Any) -> Iterable[Any]:
     if isinstance(thing, MethodType):
         return thing.__func__, thing.__self__
     if type(thing) is FunctionType and not is_found_by_name(thing):
-        from lithops._watch import _names_in
         namespace = thing.__globals__
-        used = [namespace[name] for name in _names_in(thing.__code__) if name in namespace]
+        used = [namespace[name] for name in globals_in(thing.__code__) if name in namespace]
         for cell in thing.__closure__ or ():
             try:
                 used.append(cell.cell_contents)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _CONSTANTS = frozenset((int, float, complex, str, bytes, bool, type(None), type(...)))
 _MISSING = object()
 _importable: dict[str, tuple[ModuleType, bool]] = {}
+_specs: dict[str, Any] = {}  # of the modules in _importable: reloading one gives it a new spec
+_reloads: dict[str, int] = {}  # how often that was seen
 
 
 def is_importable(name: str) -> bool:
@@ -30,7 +32,17 @@ def is_importable(name: str) -> bool:
     known = _importable.get(name)
     if known is None or known[0] is not module:
         known = _importable[name] = (module, _is_found(module, name))
+    spec = getattr(module, '__spec__', None)
+    if _specs.setdefault(name, spec) is not spec:
+        _specs[name] = spec
+        _reloads[name] = _reloads.get(name, 0) + 1
     return known[1]
+
+
+def reloads() -> tuple:
+    """Modules that were seen to be reloaded, with how often: worker processes may have loaded them
+    before that."""
+    return tuple(_reloads.items())
 
 
 def _is_found(module: ModuleType, name: str) -> bool:
@@ -67,11 +79,31 @@ def is_found_by_name(thing: Any) -> bool:
     return found is thing
 
 
-def _names_in(code: CodeType) -> set[str]:
+def names_in(code: CodeType) -> set[str]:
+    """Names of globals, attributes and modules in a function's code."""
     names = set(code.co_names)
     for constant in code.co_consts:
         if type(constant) is CodeType:
-            names |= _names_in(constant)
+            names |= names_in(constant)
+    return names
+
+
+def globals_in(code: CodeType) -> set[str]:
+    """Names of globals alone: what a script calls as an attribute of something is not used."""
+    from opcode import EXTENDED_ARG, opmap
+    by_shift = {opmap['LOAD_GLOBAL']: int(sys.version_info >= (3, 11))}
+    for name in ('STORE_GLOBAL', 'DELETE_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS'):
+        if name in opmap:
+            by_shift[opmap[name]] = 0
+    names, raw, high = set(), code.co_code, 0
+    for operation, low in zip(raw[::2], raw[1::2]):
+        argument = high | low
+        high = argument << 8 if operation == EXTENDED_ARG else 0
+        if operation in by_shift:
+            names.add(code.co_names[argument >> by_shift[operation]])
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            names |= globals_in(constant)
     return names
 
 
@@ -129,6 +161,7 @@ class Watch:
         if kind is FunctionType:
             return self._add_function(value)
         if isinstance(value, ModuleType):
+            self._add_spec(vars(value))
             return sys.modules.get(value.__name__) is value and is_importable(value.__name__)
         if kind is BuiltinFunctionType:
             return value.__self__ is None or type(value.__self__) is ModuleType
@@ -142,6 +175,7 @@ class Watch:
             namespace = getattr(sys.modules[function.__module__], '__dict__', {})
             if '.' not in function.__qualname__:
                 self.names.append((namespace, function.__qualname__, function))
+            self._add_spec(namespace)
             return True
         code, kwdefaults = function.__code__, function.__kwdefaults__
         attributes = function.__dict__
@@ -150,8 +184,12 @@ class Watch:
             return False
         return (self._add_names(kwdefaults or {}, kwdefaults or ())
                 and self._add_names(attributes, attributes)
-                and self._add_names(function.__globals__, _names_in(code))
+                and self._add_names(function.__globals__, globals_in(code))
                 and all(map(self._add_cell, function.__closure__ or ())))
+
+    def _add_spec(self, namespace: dict) -> None:
+        """See that the module is not reloaded."""
+        self.names.append((namespace, '__spec__', namespace.get('__spec__', _MISSING)))
 
     def _add_names(self, namespace: dict, names: Any) -> bool:
         for name in names:

@@ -3,6 +3,7 @@
 
 import functools
 import importlib.util
+import pickle
 import sys
 import types
 
@@ -146,6 +147,52 @@ def test_new_functions_in_place_of_old_ones(fexec):
         function = eval(f'lambda x: x + {i}')
         assert call(fexec, function, 1) == 1 + i
         del function
+
+
+def test_reloaded_modules_are_reloaded(fexec, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, 'dont_write_bytecode', True)
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / 'grown_by_hand.py'
+    file.write_text('def f(x):\n    return "first", x\n')
+    module = importlib.import_module('grown_by_hand')
+
+    def uses(x):
+        return module.f(x)
+    with lithops.FunctionExecutor(worker_processes=1) as executor:
+        assert call(executor, module.f, 1) == call(executor, uses, 1) == ('first', 1)
+        file.write_text('def f(x):\n    return "second", x\n')
+        importlib.reload(module)
+        assert call(executor, uses, 1) == ('second', 1)
+        assert call(executor, module.f, 1) == ('second', 1)
+        file.write_text('def f(x):\n    return "the third", x\n')
+        del sys.modules['grown_by_hand']
+        module = importlib.import_module('grown_by_hand')
+        assert call(executor, module.f, 1) == ('the third', 1)
+        assert call(executor, uses, 1) == ('the third', 1)
+
+
+class Unpicklable:
+    def __reduce__(self):
+        raise ValueError('nobody asked for this')
+
+
+items = Unpicklable()
+
+
+def test_names_of_attributes_are_no_globals(fexec):
+    def method(x):
+        return list(x.items())
+    assert call(fexec, method, {1: 2}) == [(1, 2)]
+    assert Watch.of(method) is not None
+
+    def deep(x):
+        return [[y for y in z.items()] for z in x], len(x), sorted(map(str, x))
+    assert call(fexec, deep, [{1: 2}])[:2] == ([[(1, 2)]], 1)
+    space = {f'attribute{i}': items for i in range(300)} | {f'global{i}': i for i in range(300)}
+    exec('def long(x):\n' + ''.join(f'    hasattr(x, "") or x.attribute{i}\n' for i in range(300))
+         + '    return [' + ', '.join(f'global{i}' for i in range(300)) + ']', space)
+    many = types.SimpleNamespace(**dict.fromkeys(space, 0))
+    assert call(fexec, space['long'], many) == list(range(300))
 
 
 def test_what_is_pickled_once():
@@ -302,6 +349,15 @@ def test_what_cannot_be_pickled(fexec):
     with pytest.raises(TypeError, match='pickle'):
         fexec.call_async(lambda x: threading.Lock(), 1).result()
     assert len(fexec.futures) == count + 1
+
+
+def test_big_arguments_of_functions_in_new_folders(monkeypatch, tmp_path):
+    (tmp_path / 'came_later.py').write_text('def f(x, data):\n    return x + len(data)\n')
+    with lithops.FunctionExecutor(worker_processes=1) as executor:
+        monkeypatch.syspath_prepend(tmp_path)
+        module = importlib.import_module('came_later')
+        data = pickle.PickleBuffer(bytearray(1_000_000))
+        assert executor.map(module.f, [1], extra_args=(data,)).get_result() == [1_000_001]
 
 
 def test_big_closures(fexec):
