@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands between a worker process and a function that cannot be called as it is.
+"""What stands between a worker process and functions that are special in what they take or give.
 
 These are loaded in worker processes: this module imports next to nothing.
 """
@@ -12,6 +12,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+
+class Spread(list):
+    """Results of the futures that a function has returned, in their place: see `spread`."""
+
+
+def spread(results: list) -> list:
+    """Results, where those of a function that returned many futures count as many."""
+    if Spread not in set(map(type, results)):
+        return results
+    flat: list = []
+    for result in results:
+        if type(result) is Spread:
+            flat.extend(result)
+        else:
+            flat.append(result)
+    return flat
 
 
 class ByName:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from _thread import allocate_lock
 
 from lithops import _lithops, _logging, _progress
+from lithops._adapters import spread
 from lithops._function import Job, NativeFunction, remember_path
 from lithops._inputs import (
     bind, bind_one, environment_of, extra_of, futures_in, items_of, notice_no_objects, objects_in)
@@ -369,15 +370,17 @@ class FunctionExecutor:
         that they are there. Ctrl-C ends the wait and cancels all calls of this executor.
         """
         futures = list(self.futures) if fs is None else as_list(fs)
-        if futures and fs is None and self._given_up:  # their failure was told already
-            given_up = [future for future in futures if future in self._given_up]
-            if return_when == ALL_COMPLETED:
-                wait_for(given_up, return_when, timeout, False, show_progressbar)
-            waited = [future for future in futures if future not in self._given_up]
-        else:
-            waited = futures
+        waited = futures
+        if fs is None and throw_except:
+            told = {future for future in futures
+                    if future in self._given_up or (future.error and future.read)}
+            waited = [future for future in futures if future not in told] if told else futures
+            if len(waited) < len(futures) and return_when == ALL_COMPLETED:
+                wait_for(list(told), return_when, timeout, False, show_progressbar)
         if waited:
-            self._wait(waited, return_when, timeout, throw_except, show_progressbar)
+            self._wait(waited, return_when, timeout, throw_except, show_progressbar, False)
+        if not throw_except:
+            self._given_up.update(future for future in waited if future.error)
         parts = split(futures)
         for part in parts:
             part.executor = self
@@ -413,7 +416,7 @@ class FunctionExecutor:
         try:
             if throws and len(futures) == 1 and not _progress.is_wanted() and (
                     timeout is None or timeout > 0):
-                results = [self._result_of(futures[0], timeout)]
+                results = spread([self._result_of(futures[0], timeout)])
             else:
                 self._wait(futures, ALL_COMPLETED, timeout, throws, show_progressbar)
                 results = results_of(futures, 'return' if return_exceptions else
@@ -435,9 +438,10 @@ class FunctionExecutor:
             raise
 
     def _wait(self, futures: list, return_when: Any, timeout: float | None, throw_except: bool,
-              show_progressbar: bool) -> None:
+              show_progressbar: bool, throw_cancelled: bool = True) -> None:
         try:
-            wait_for(futures, return_when, timeout, throw_except, show_progressbar)
+            wait_for(futures, return_when, timeout, throw_except, show_progressbar,
+                     throw_cancelled)
         except KeyboardInterrupt:
             self._stop_all(futures)
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 
 from lithops import _lithops, _logging, _progress
+from lithops._adapters import spread
 from lithops.future import ResponseFuture, SettledFuture
 from lithops.utils import FuturesList
 
@@ -44,29 +45,63 @@ def as_list(fs: Any) -> list:
 
 
 def wait_for(futures: list, return_when: float = ALL_COMPLETED, timeout: float | None = None,
-             throw_except: bool = True, show_progressbar: bool = True) -> None:
+             throw_except: bool = True, show_progressbar: bool = True,
+             throw_cancelled: bool = True) -> None:
     """Wait until so many of the futures are done.
 
-    Raises TimeoutError; with `throw_except` what the first failed call has raised.
+    Raises TimeoutError; with `throw_except` what the first failed call has raised, or, unless
+    `throw_cancelled` is false, CancelledError of one that was cancelled.
     """
     share = _share_of(return_when)
-    live, share = _leave_out_settled(futures, share, throw_except)
-    if not live or share is None:
-        return
-    try:
-        if share != _LOOK and show_progressbar and _progress.is_wanted():
-            _wait_with_bar(live, share, timeout, throw_except)
-        elif timeout is not None and timeout <= 0:
-            _look(live, share, throw_except, timeout)
-        else:
-            _lithops.wait(live, share, timeout, throw_except)
-    except Exception as exc:
-        raise _cause(live, exc) from exc.__cause__
+    end = None if timeout is None else time.monotonic() + timeout
+    if SettledFuture in set(map(type, futures)):
+        settled = [future for future in futures if type(future) is SettledFuture]
+        if throw_except:
+            results_of(settled)
+        futures, share = _leave_out(futures, settled, share)
+    while futures and share is not None:
+        left = None if end is None else end - time.monotonic()
+        try:
+            return _wait(futures, share, left, throw_except, show_progressbar)
+        except Exception as exc:
+            cause = _cause(futures, exc)
+            if cause is not exc:
+                raise cause from cause.__cause__
+            if throw_cancelled or not _is_cancellation(exc):
+                raise
+        cancelled = [future for future in futures if future.canceled]
+        futures, share = _leave_out(futures, cancelled, share)
+
+
+def _wait(futures: list, share: int, timeout: float | None, throw_except: bool,
+          show_progressbar: bool) -> None:
+    if share != _LOOK and show_progressbar and _progress.is_wanted():
+        _wait_with_bar(futures, share, timeout, throw_except)
+    elif timeout is not None and timeout <= 0:
+        _look(futures, share, throw_except)
+    else:
+        _lithops.wait(futures, share, timeout, throw_except)
+
+
+def _leave_out(futures: list, done: list, share: int) -> tuple[list, int | None]:
+    """Futures without some that are done, and which share of them is asked for; None: enough."""
+    left_out = set(done)
+    live = [future for future in futures if future not in left_out]
+    if not live or share == _ANY:
+        return live, None
+    if share > 0:
+        wanted = len(futures) * share / 100 - len(done)
+        share = min(100, -int(-100 * wanted // len(live))) if wanted > 0 else _LOOK
+    return live, share
+
+
+def _is_cancellation(exc: BaseException) -> bool:
+    return type(exc).__name__ == 'CancelledError'
 
 
 def _cause(futures: list, exc: Exception) -> BaseException:
     """In place of a cancellation, the failure that was the reason for it."""
-    if type(exc).__name__ == 'CancelledError':
+    if _is_cancellation(exc):
         for future in futures:
             if future.error and not future.canceled:
                 return future.exception_value()
@@ -84,33 +119,16 @@ def _share_of(return_when: float) -> int:
                      f'ALL_COMPLETED is expected')
 
 
-def _leave_out_settled(futures: list, share: int, throw_except: bool) -> tuple[list, int | None]:
-    """The futures that the engine knows, and which share of them is asked for; None: enough."""
-    if SettledFuture not in set(map(type, futures)):
-        return futures, share
-    settled = [future for future in futures if type(future) is SettledFuture]
-    if throw_except:
-        for future in settled:
-            future.result_value()
-    live = [future for future in futures if type(future) is not SettledFuture]
-    if not live or share == _ANY:
-        return live, None
-    if share > 0:
-        wanted = len(futures) * share / 100 - len(settled)
-        share = min(100, -int(-100 * wanted // len(live))) if wanted > 0 else _LOOK
-    return live, share
-
-
 def _is_enough(futures: list, share: int) -> bool:
     done = _lithops.done_count(futures)
     return done > 0 if share == _ANY else done * 100 // len(futures) >= share
 
 
-def _look(futures: list, share: int, throw_except: bool, timeout: float) -> None:
+def _look(futures: list, share: int, throw_except: bool) -> None:
     _lithops.wait(futures, _LOOK, None, throw_except)
     if share != _LOOK and not _is_enough(futures, share):
         raise TimeoutError(f'{_lithops.done_count(futures)} of {len(futures)} calls were done '
-                           f'after {timeout} s')
+                           f'when the time was over')
 
 
 def _wait_with_bar(futures: list, share: int, timeout: float | None, throw_except: bool) -> None:
@@ -131,7 +149,7 @@ def _wait_with_bar(futures: list, share: int, timeout: float | None, throw_excep
             if _is_enough(futures, share):
                 return
             if end is not None and time.monotonic() >= end:
-                _look(futures, share, throw_except, timeout)
+                _look(futures, share, throw_except)
             if bar is None:
                 bar, pause = _progress.Bar(len(futures)), _progress.INTERVAL_S
     finally:
@@ -153,16 +171,19 @@ def results_of(futures: list, errors: str = 'raise') -> list:
     """Results of calls that are done. errors: 'raise', 'return' (exceptions) or 'none' (None)."""
     if SettledFuture not in set(map(type, futures)):
         try:
-            return _lithops.results(futures, errors)
+            return spread(_lithops.results(futures, errors))
         except Exception as exc:
-            raise _cause(futures, exc) from exc.__cause__
+            cause = _cause(futures, exc)
+            if cause is exc:
+                raise
+            raise cause from cause.__cause__
     results = []
     for future in futures:
         if future.error and errors != 'raise':
             results.append(future.exception_value() if errors == 'return' else None)
         else:
             results.append(future.result_value())
-    return results
+    return spread(results)
 
 
 def wait(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: Any = None,
@@ -175,7 +196,8 @@ def wait(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: Any = 
 
     Parameters:
         fs: a future or a list of them
-        throw_except: raise what a failed call has raised, as soon as it has
+        throw_except: raise what a failed call has raised, as soon as it has. A cancelled call has
+            not failed
         return_when: percentage that must be done, or ALL_COMPLETED, ANY_COMPLETED, ALWAYS (look
             only)
         timeout: seconds; then TimeoutError, and the calls go on
@@ -187,7 +209,7 @@ def wait(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: Any = 
     futures = as_list(fs)
     if not futures:
         return FuturesList(), FuturesList()
-    wait_for(futures, return_when, timeout, throw_except, show_progressbar)
+    wait_for(futures, return_when, timeout, throw_except, show_progressbar, throw_cancelled=False)
     return split(futures)
 
 
@@ -207,7 +229,9 @@ def get_result(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: 
              show_progressbar)
     results = results_of(futures, 'return' if return_exceptions else
                          'raise' if throw_except else 'none')
-    return results[0] if type(fs) is ResponseFuture or type(fs) is SettledFuture else results
+    if (type(fs) is ResponseFuture or type(fs) is SettledFuture) and len(results) == 1:
+        return results[0]
+    return results
 
 
 def note_reduce() -> None:

@@ -207,6 +207,16 @@ def gives_futures(x):
     return lithops.FunctionExecutor(worker_processes=1).map(double, range(x))
 
 
+def gives_deep_futures(x):
+    import lithops
+    return [lithops.FunctionExecutor(worker_processes=1).call_async(gives_futures, x)]
+
+
+def gives_reduced_futures(x):
+    import lithops
+    return lithops.FunctionExecutor(worker_processes=1).map_reduce(double, range(x), total)
+
+
 def fail_until(path, attempts):
     """Fails until it was called so often."""
     with open(path, 'a') as file:

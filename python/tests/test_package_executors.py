@@ -121,6 +121,13 @@ def test_functions_that_return_futures(fexec):
     assert fexec.get_result(fexec.call_async(f.gives_future, 5)) == 10
     assert fexec.get_result(fexec.call_async(f.gives_futures, 3)) == [0, 2, 4]
     assert fexec.get_result(fexec.map(f.gives_future, [1, 2])) == [2, 4]
+    futures = fexec.map(f.gives_futures, [1, 2])
+    assert fexec.get_result(futures) == [0, 0, 2] == lithops.get_result(futures)
+    assert futures[1].result() == [0, 2]
+    assert fexec.get_result(fexec.call_async(f.gives_futures, 1)) == 0
+    assert fexec.get_result(fexec.map_reduce(f.gives_futures, [2, 3], f.total)) == 8
+    assert fexec.call_async(f.gives_deep_futures, 2).result() == [0, 2]
+    assert fexec.get_result(fexec.call_async(f.gives_reduced_futures, 3)) == 6
 
 
 # ---- processes -----------------------------------------------------------------------------------

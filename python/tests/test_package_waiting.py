@@ -122,9 +122,23 @@ def test_a_failure_cancels_the_rest():
         with pytest.raises(TypeError):
             fexec.get_result(futures)
         assert fexec.get_result() == [5] == fexec.get_result(other)
-        assert time.time() - start < 30 and all(future.done for future in futures)
+        assert fexec.wait(futures, throw_except=False, timeout=20)[1] == []
+        assert time.time() - start < 30
         fexec.map(f.one, [1, 2])
         assert fexec.get_result() == [1, 2]
+
+
+def test_cancelled_calls_do_not_end_a_wait(fexec):
+    from concurrent.futures import CancelledError
+    futures = fexec.map(f.sleep, [30, 0.5, 30])
+    futures[0].cancel()
+    futures[2].cancel()
+    assert fexec.wait(futures) == (futures, []) == lithops.wait(futures)
+    assert fexec.wait(futures, return_when=ANY_COMPLETED)[0] == futures
+    assert fexec.wait()[1] == []
+    with pytest.raises(CancelledError):
+        fexec.get_result(futures)
+    assert fexec.get_result(futures, throw_except=False) == [None, 0.5, None]
 
 
 def test_return_exceptions(fexec):
