@@ -10,9 +10,10 @@ struct completed {
     lithops_futures *sequence;
 };
 
-PyDoc_STRVAR(as_completed_doc, "as_completed(futures) -> iterator\n--\n\n"
-                               "Each future once, in the order in which they end; blocks.\n"
-                               "next(timeout) of it raises TimeoutError when the time has passed.");
+PyDoc_STRVAR(as_completed_doc,
+             "as_completed($module, futures, /)\n--\n\n"
+             "An iterator: each future once, in the order in which they end; blocks.\n"
+             "next(timeout) of it raises TimeoutError when the time has passed.");
 
 static PyObject *as_completed(PyObject *module, PyObject *futures)
 {
@@ -72,7 +73,7 @@ static PyObject *completed_iternext(struct completed *self)
     return next_of(self, LITHOPS_FOREVER);
 }
 
-PyDoc_STRVAR(next_doc, "next(timeout=None) -> Future\n--\n\n"
+PyDoc_STRVAR(next_doc, "next($self, timeout=None)\n--\n\n"
                        "The next one that ends; StopIteration after the last one.");
 
 static PyObject *completed_next(struct completed *self, PyObject *const *args, Py_ssize_t nargs,

@@ -232,7 +232,7 @@ static int set_made_type(struct module_state *state, PyObject *class)
 }
 
 PyDoc_STRVAR(configure_doc,
-             "configure(*, future_type=None, errors=None, load=None)\n--\n\n"
+             "configure($module, *, future_type=None, errors=None, load=None)\n--\n\n"
              "Say which class futures have, which exception class stands for which error (a dict\n"
              "by name: 'usage', 'notfound', ...), and what makes an exception of a failed call's\n"
              "data: load(bytes) -> exception. What is left away stays as it is.");

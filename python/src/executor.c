@@ -196,10 +196,11 @@ static void executor_dealloc(struct executor *self)
 
 /* ---- single calls ---------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(call_async_doc,
-             "call_async(function, input, *, timeout=None, runtime_memory=None, include=None,\n"
-             "           exclude=None) -> Future\n--\n\n"
-             "Start one call. `timeout` is in seconds, `runtime_memory` in MB.");
+PyDoc_STRVAR(
+    call_async_doc,
+    "call_async($self, function, input, *, timeout=None, runtime_memory=None, include=None,\n"
+    "           exclude=None)\n--\n\n"
+    "Start one call; its Future. `timeout` is in seconds, `runtime_memory` in MB.");
 
 enum { CALL_FUNCTION, CALL_INPUT, CALL_TIMEOUT, CALL_MEMORY, CALL_INCLUDE, CALL_EXCLUDE, CALL_N };
 static const char *const call_names[] = {"function", "input",   "timeout", "runtime_memory",
@@ -281,7 +282,7 @@ static int select_some(struct executor *self, PyObject *futures, struct selectio
                               : selection_open(state_of((PyObject *)self), futures, ret_selection);
 }
 
-PyDoc_STRVAR(plot_doc, "plot(futures, dst, width, height)\n--\n\n"
+PyDoc_STRVAR(plot_doc, "plot($self, futures, dst, width, height, /)\n--\n\n"
                        "Draw the time line and histogram of the futures that are done (None: all)\n"
                        "into '<dst>_timeline.png' and '<dst>_histogram.png'; sizes in inches.");
 
@@ -308,7 +309,7 @@ static PyObject *executor_plot(struct executor *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(job_summary_doc, "job_summary(cloud_objects_n: int, path: str | None) -> str\n--\n\n"
+PyDoc_STRVAR(job_summary_doc, "job_summary($self, cloud_objects_n, path, /)\n--\n\n"
                               "The table of jobs as CSV; written to `path` if there is one.");
 
 static PyObject *executor_job_summary(struct executor *self, PyObject *args)
@@ -337,7 +338,8 @@ static PyObject *executor_job_summary(struct executor *self, PyObject *args)
 }
 
 PyDoc_STRVAR(clean_doc,
-             "clean(futures, cloudobjects, clean_cloudobjects, clean_fn, force, on_exit)\n--\n\n"
+             "clean($self, futures, cloudobjects, clean_cloudobjects, clean_fn, force, on_exit,\n"
+             "      /)\n--\n\n"
              "Drop finished jobs (futures None: all) and what they stored.");
 
 static PyObject *executor_clean(struct executor *self, PyObject *args)
@@ -374,7 +376,7 @@ static PyObject *executor_clean(struct executor *self, PyObject *args)
 
 /* ---- the type -------------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(close_doc, "close()\n--\n\n"
+PyDoc_STRVAR(close_doc, "close($self, /)\n--\n\n"
                         "Cancel what still runs and end the worker processes; futures stay\n"
                         "readable. Nothing on a closed one. In a done-callback it happens soon,\n"
                         "on another thread.");

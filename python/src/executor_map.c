@@ -3,22 +3,23 @@
  * by one table of names; each method takes a part of the table. */
 #include "client.h"
 
+#define MAP_SIGNATURE                                                                              \
+    "objects=False, chunksize=None, obj_chunk_size=None, obj_chunk_number=None,\n"                 \
+    "    obj_newline='\\n', extra_args=None, timeout=None, runtime_memory=None, include=None,\n"   \
+    "    exclude=None"
 const char executor_map_doc[] = PyDoc_STR(
-    "map(function, items, *, objects=False, chunksize=None, obj_chunk_size=None,\n"
-    "    obj_chunk_number=None, obj_newline='\\n', extra_args=None, timeout=None,\n"
-    "    runtime_memory=None, include=None, exclude=None) -> list[Future]\n--\n\n"
-    "Start a call for each item of a list, tuple or range. With `objects`, or options of\n"
-    "chunks, items name objects: a str, a cloudobject's dict, or [one of these, bytes].\n"
-    "`extra_args` is for native functions.");
+    "map($self, function, items, *, " MAP_SIGNATURE ")\n--\n\n"
+    "Start a call for each item of a list, tuple or range; the Futures. With `objects`, or\n"
+    "options of chunks, items name objects: a str, a cloudobject's dict, or [one of these,\n"
+    "bytes]. `extra_args` is for native functions.");
 const char executor_map_futures_doc[] =
-    PyDoc_STR("map_futures(function, futures, *, chunksize=None, extra_args=None, timeout=None,\n"
-              "            runtime_memory=None, include=None, exclude=None) -> list[Future]\n--\n\n"
+    PyDoc_STR("map_futures($self, function, futures, *, " MAP_SIGNATURE ")\n--\n\n"
               "Start a call for each future: it runs with the future's result when that is there.");
 const char executor_map_reduce_doc[] =
-    PyDoc_STR("map_reduce(map_function, items, reduce_function, *, extra_args_reduce=None,\n"
-              "           reduce_runtime_memory=None, obj_reduce_by_key=False, spawn_reducer=20,\n"
-              "           and those of map) -> (list[Future], list[Future])\n--\n\n"
-              "Start a map and a reduce over its results; the futures of both.");
+    PyDoc_STR("map_reduce($self, map_function, items, reduce_function, *, " MAP_SIGNATURE ",\n"
+              "    extra_args_reduce=None, reduce_runtime_memory=None, obj_reduce_by_key=False,\n"
+              "    spawn_reducer=20)\n--\n\n"
+              "Start a map and a reduce over its results: a pair, the Futures of both.");
 
 /* The names that all three know, and then those of map_reduce. */
 enum {

@@ -4,7 +4,7 @@
 #include "client.h"
 
 PyDoc_STRVAR(function_doc,
-             "Function(name: str, code: bytes)\n--\n\n"
+             "Function(name, code)\n--\n\n"
              "A function of a worker process: `code` is what it makes the function of.");
 
 static PyObject *wrap(PyTypeObject *type, lithops_function *function, PyObject *name,
@@ -42,8 +42,10 @@ static PyObject *function_create(PyTypeObject *type, PyObject *args, PyObject *k
     return function ? wrap(type, function, name, false) : NULL;
 }
 
-PyDoc_STRVAR(open_doc, "open(spec: str) -> Function\n--\n\n"
-                       "A function of a shared library: 'libx.so:function[:signature]'.");
+PyDoc_STRVAR(open_doc,
+             "open($type, spec, /)\n--\n\n"
+             "The function that a str names: of a shared library, by\n"
+             "'libx.so:function[:signature]', or of Python, by 'package.module:function'.");
 
 static PyObject *function_open(PyObject *class, PyObject *spec)
 {

@@ -236,7 +236,7 @@ static int wait_for_one(struct future *self, const char *method, PyObject *const
     return rc == 0 ? 0 : -1;
 }
 
-PyDoc_STRVAR(wait_doc, "wait(timeout=None)\n--\n\nWait until the call is done.");
+PyDoc_STRVAR(wait_doc, "wait($self, timeout=None)\n--\n\nWait until the call is done.");
 
 static PyObject *future_wait(struct future *self, PyObject *const *args, Py_ssize_t nargs,
                              PyObject *kwnames)
@@ -246,7 +246,7 @@ static PyObject *future_wait(struct future *self, PyObject *const *args, Py_ssiz
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(result_value_doc, "result_value(timeout=None) -> object\n--\n\n"
+PyDoc_STRVAR(result_value_doc, "result_value($self, timeout=None)\n--\n\n"
                                "Wait for the result; raise what the call has raised.");
 
 static PyObject *future_result_value(struct future *self, PyObject *const *args, Py_ssize_t nargs,
@@ -258,15 +258,15 @@ static PyObject *future_result_value(struct future *self, PyObject *const *args,
     return job_result(self->job, self->index);
 }
 
-PyDoc_STRVAR(exception_value_doc, "exception_value() -> BaseException | None\n--\n\n"
-                                  "What a failed call raises; does not wait.");
+PyDoc_STRVAR(exception_value_doc, "exception_value($self, /)\n--\n\n"
+                                  "What a failed call raises, else None; does not wait.");
 
 static PyObject *future_exception_value(struct future *self, PyObject *Py_UNUSED(ignored))
 {
     return is_of_parent(self) ? NULL : job_exception(self->job, self->index);
 }
 
-PyDoc_STRVAR(cancel_doc, "cancel() -> bool\n--\n\nFalse: the call is done already.");
+PyDoc_STRVAR(cancel_doc, "cancel($self, /)\n--\n\nFalse: the call is done already.");
 
 static PyObject *future_cancel(struct future *self, PyObject *Py_UNUSED(ignored))
 {
@@ -326,7 +326,7 @@ static void call_back(lithops_future *Py_UNUSED(future), void *user)
 
 PyDoc_STRVAR(
     on_done_doc,
-    "on_done(callable)\n--\n\n"
+    "on_done($self, callable, /)\n--\n\n"
     "Call it once, with this future, when the call is done: on a thread of the engine, or\n"
     "at once where the executor is closed. What it raises goes to sys.unraisablehook.");
 

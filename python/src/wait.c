@@ -52,9 +52,10 @@ int wait_for_next(lithops_futures *futures, int64_t timeout_ms, size_t *ret_inde
     return blocking.raised ? 1 : rc;
 }
 
-PyDoc_STRVAR(wait_doc, "wait(futures, return_when=100, timeout=None, throw_except=True)\n--\n\n"
-                       "Wait until a percentage is done (0: any, -1: look only). A failed call\n"
-                       "ends it with what the call has raised, unless throw_except is false.");
+PyDoc_STRVAR(wait_doc,
+             "wait($module, futures, return_when=100, timeout=None, throw_except=True)\n--\n\n"
+             "Wait until a percentage is done (0: any, -1: look only). A failed call\n"
+             "ends it with what the call has raised, unless throw_except is false.");
 
 static PyObject *lithops_wait_python(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
                                      PyObject *kwnames)
@@ -93,7 +94,7 @@ static PyObject *lithops_wait_python(PyObject *module, PyObject *const *args, Py
 
 /* ---- how they stand -------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(done_count_doc, "done_count(futures) -> int\n--\n\nHow many are done.");
+PyDoc_STRVAR(done_count_doc, "done_count($module, futures, /)\n--\n\nHow many are done.");
 
 static PyObject *done_count(PyObject *module, PyObject *futures)
 {
@@ -133,8 +134,8 @@ static int split_into(const struct selection *selection, PyObject *sequence, PyO
     return 0;
 }
 
-PyDoc_STRVAR(split_doc, "split(futures) -> (done, not_done)\n--\n\n"
-                        "Two lists, by what is done now, in order.");
+PyDoc_STRVAR(split_doc, "split($module, futures, /)\n--\n\n"
+                        "Two lists, done and not done, by what is done now, in order.");
 
 static PyObject *split(PyObject *module, PyObject *futures)
 {
@@ -209,7 +210,7 @@ static int collect(const struct selection *selection, enum errors_mode mode, PyO
     return 0;
 }
 
-PyDoc_STRVAR(results_doc, "results(futures, errors='raise') -> list\n--\n\n"
+PyDoc_STRVAR(results_doc, "results($module, futures, errors='raise')\n--\n\n"
                           "Results of calls that are done. For a failed call: raise what it has\n"
                           "raised, give that back ('return'), or give None ('none').");
 
@@ -234,7 +235,8 @@ static PyObject *results(PyObject *module, PyObject *const *args, Py_ssize_t nar
 
 /* ---- all at once ----------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(cancel_doc, "cancel(futures) -> int\n--\n\nCancel those that are not done; how many.");
+PyDoc_STRVAR(cancel_doc,
+             "cancel($module, futures, /)\n--\n\nCancel those that are not done; how many.");
 
 static PyObject *cancel(PyObject *module, PyObject *futures)
 {
@@ -248,7 +250,7 @@ static PyObject *cancel(PyObject *module, PyObject *futures)
 }
 
 PyDoc_STRVAR(release_doc,
-             "release(futures)\n--\n\n"
+             "release($module, futures, /)\n--\n\n"
              "Drop results and their shared memory; to ask for one again is an error.");
 
 static PyObject *release(PyObject *module, PyObject *futures)

@@ -4,12 +4,14 @@
 import gc
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import warnings
 from concurrent.futures import CancelledError
 
 import pytest
@@ -1101,6 +1103,38 @@ def test_the_class_of_futures(executor):
     assert sys.getrefcount(Slim) == count - 1
 
 
+def test_stubs_name_what_there_is():
+    import ast
+
+    import lithops
+    with open(os.path.join(os.path.dirname(lithops.__file__), '_lithops.pyi')) as file:
+        stubs = ast.parse(file.read()).body
+
+    def names(body):
+        found = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        return {name for name in found if not name.startswith('_')}
+
+    def real(thing):
+        return {name for name in dir(thing) if not name.startswith('_')}
+    assert names(stubs) == real(_lithops)
+    classes = {node.name: node for node in stubs if isinstance(node, ast.ClassDef)}
+    for name in names(classes.values()):
+        node = classes[name]
+        stubbed = names(node.body)
+        for base in node.bases:
+            stubbed |= names(classes[base.id].body)
+        assert stubbed == real(getattr(_lithops, name)), name
+
+
+def test_signatures_can_be_asked_for():
+    import inspect
+    for kind in (_lithops.Executor, _lithops.Future):
+        for name, method in vars(kind).items():
+            if callable(method) and not name.startswith('__'):
+                assert list(inspect.signature(method).parameters)[0] == 'self'
+    assert 'worker_command' in inspect.signature(_lithops.Executor).parameters
+
+
 # ---- the ends of processes -----------------------------------------------------------------------
 
 
@@ -1179,6 +1213,22 @@ def test_fork():
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), executor.forked)
         print(future.result_value(), waiting.state)
         ''') == "True True True\nFalse 5\n7 False\n['x'] Running\n"
+
+
+def test_a_child_cannot_change_the_parents_results(executor):
+    same = code(client_functions.same, 'single')
+    view = executor.call_async(same, pickle.PickleBuffer(bytearray(1 << 20))).result_value(LIMIT)
+    assert not view.readonly
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of threads: the engine's
+        child = os.fork()
+    if child == 0:
+        view[5] = 7
+        os._exit(view[5] + view[6])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert view[5] == 0
+    view[5] = 8
+    assert executor.call_async(same, -3).result_value(LIMIT) == -3
 
 
 def test_fork_while_another_thread_is_in_the_engine():
