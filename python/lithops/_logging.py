@@ -2,16 +2,19 @@
 """Log records under the name "lithops", at no cost for programs that do not log.
 
 `logging` is imported only where somebody wants records; a program that has configured it has
-imported it.
+imported it. The engine writes its records to a pipe, and a thread here passes them on, as it may
+make them where nobody can wait for Python.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 DEBUG, INFO, WARNING = 10, 20, 30
 
 _logger = None
+_pipe_end: int | None = None  # where the engine writes
 
 
 def is_enabled(level: int) -> bool:
@@ -63,3 +66,44 @@ def setup(level: str | int | None, log_format: str | None = None, stream: object
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
+
+
+def follow_engine() -> None:
+    """Pass on the engine's records, if `logging` is set up to show any."""
+    logging = sys.modules.get('logging')
+    if logging is None or not is_enabled(logging.ERROR) or not _logger.hasHandlers():
+        return
+    from lithops import _lithops
+    levels = {'debug': logging.DEBUG, 'info': logging.INFO, 'warning': logging.WARNING}
+    wanted = next((word for word, level in levels.items() if is_enabled(level)), 'error')
+    _lithops.log_to(wanted, _open_pipe())
+
+
+def _open_pipe() -> int:
+    global _pipe_end
+    if _pipe_end is None:
+        from threading import Thread
+        reading, _pipe_end = os.pipe()
+        os.set_blocking(_pipe_end, False)
+        Thread(target=_pass_on, args=(reading,), name='lithops-log', daemon=True).start()
+        os.register_at_fork(after_in_child=_stop_following)
+    return _pipe_end
+
+
+def _stop_following() -> None:
+    """The thread is the parent's."""
+    global _pipe_end
+    if _pipe_end is not None:
+        from lithops import _lithops
+        _lithops.log_to('none', -1)
+        os.close(_pipe_end)
+        _pipe_end = None
+
+
+def _pass_on(descriptor: int) -> None:
+    import logging
+    with open(descriptor, encoding='utf-8', errors='replace') as lines:
+        for line in lines:
+            level, where, text = line.rstrip('\n').split(' ', 2)
+            logging.getLogger('lithops.' + where).log(
+                getattr(logging, level.upper(), logging.INFO), '%s', text)

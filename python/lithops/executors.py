@@ -60,14 +60,14 @@ class FunctionExecutor:
         global last_executor_id
         from lithops._worker import worker_command
         remember_path()
-        level = str(log_level) if log_level and log_level is not True else None
+        if log_level and log_level is not True:
+            _logging.setup(log_level)
+        _logging.follow_engine()
         self._engine = _lithops.Executor(
             mode=mode, backend=backend, storage=storage, monitoring=monitoring,
             config=config or None, config_file=config_file,
             settings={key: value for key, value in kwargs.items() if value is not None} or None,
             worker_command=worker_command())
-        if level:
-            _logging.setup(level)
         self._config = config
         self._checked_config: dict | None = None
         self._modules: tuple | None = None

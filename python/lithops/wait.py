@@ -64,9 +64,6 @@ def wait_for(futures: list, return_when: float = ALL_COMPLETED, timeout: float |
         try:
             return _wait(futures, share, left, throw_except, show_progressbar)
         except Exception as exc:
-            cause = _cause(futures, exc)
-            if cause is not exc:
-                raise cause from cause.__cause__
             if throw_cancelled or not _is_cancellation(exc):
                 raise
         cancelled = [future for future in futures if future.canceled]
@@ -97,15 +94,6 @@ def _leave_out(futures: list, done: list, share: int) -> tuple[list, int | None]
 
 def _is_cancellation(exc: BaseException) -> bool:
     return type(exc).__name__ == 'CancelledError'
-
-
-def _cause(futures: list, exc: Exception) -> BaseException:
-    """In place of a cancellation, the failure that was the reason for it."""
-    if _is_cancellation(exc):
-        for future in futures:
-            if future.error and not future.canceled:
-                return future.exception_value()
-    return exc
 
 
 def _share_of(return_when: float) -> int:
@@ -170,13 +158,7 @@ def split(futures: list) -> tuple[FuturesList, FuturesList]:
 def results_of(futures: list, errors: str = 'raise') -> list:
     """Results of calls that are done. errors: 'raise', 'return' (exceptions) or 'none' (None)."""
     if SettledFuture not in set(map(type, futures)):
-        try:
-            return spread(_lithops.results(futures, errors))
-        except Exception as exc:
-            cause = _cause(futures, exc)
-            if cause is exc:
-                raise
-            raise cause from cause.__cause__
+        return spread(_lithops.results(futures, errors))
     results = []
     for future in futures:
         if future.error and errors != 'raise':

@@ -324,6 +324,36 @@ def test_log_records_of_the_program(fexec, caplog):
     assert any('Getting results' in record.message for record in caplog.records)
 
 
+def test_log_records_of_the_engine(run_script):
+    done = run_script('''
+        import logging, os, sys, time, lithops
+        records = []
+        class Keep(logging.Handler):
+            def emit(self, record): records.append((record.name, record.levelno, record.message))
+            def format(self, record): return ''
+            def handle(self, record):
+                record.message = record.getMessage()
+                self.emit(record)
+        logging.getLogger().addHandler(Keep())
+        logging.getLogger('lithops').setLevel(logging.DEBUG)
+        config = {'lithops': {'backend': 'localhost', 'workers': 3}}
+        with lithops.FunctionExecutor(config=config) as fexec:
+            end = time.time() + 10
+            while not any(name == 'lithops.config' and level == logging.WARNING and 'workers' in text
+                          for name, level, text in records):
+                assert time.time() < end, records
+                time.sleep(0.01)
+            pid = os.fork()
+            if pid == 0:
+                with lithops.FunctionExecutor(config=config, worker_processes=1) as other:
+                    ok = other.call_async(abs, -1).result() == 1
+                os._exit(0 if ok else 1)
+            assert os.waitpid(pid, 0)[1] == 0
+        print('ok')
+        ''')
+    assert done.stdout == 'ok\n' and done.stderr.count('Traceback') == 0
+
+
 def test_output_of_calls_is_not_lost(run_script):
     done = run_script('''
         import lithops
