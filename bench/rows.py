@@ -3,8 +3,9 @@
 
 A side is a command and a way to read one number from it: a value that the program reports, or the
 time from its start to its exit ("wall"). In a command {text} and {text_small} stand for text files,
-{out} for a file of the side's own; a name without a slash is a program of this folder's build, or a
-tool of the system. A pipeline goes through the shell.
+{out} for a file of the side's own, {python} and {here} for what rows_python.py says; a name without
+a slash is a program of this folder's build, or a tool of the system. A pipeline goes through the
+shell.
 """
 from dataclasses import dataclass, field
 from typing import Callable, Optional
@@ -16,6 +17,8 @@ class Side:
     command: str
     read: Callable  # (reported: dict, wall_s: float, sizes: dict) -> number in the row's unit
     needs: tuple = ()
+    environment: Optional[str] = None  # of Python, for {python}: see pythons.py
+    module: Optional[str] = None  # that must be there
 
 
 @dataclass
@@ -70,9 +73,13 @@ def times(seconds_to):
 # In the full run and with --quick. Counts are chosen so that a round of a row takes a second or two.
 SIZES = {
     'full': dict(calls=1000000, text_mib=1024, text_small_mib=512, hot=100000, parked=200,
-                 results=4000, spawns=60),
+                 results=4000, spawns=60, text_python_mib=512, py_calls=100000, py_calls_few=10000,
+                 py_pings=20000, py_bytes=2000, py_arrays=400, py_futures=1000000, py_chunk_mib=8,
+                 py_reduces=200),
     'quick': dict(calls=1000000, text_mib=256, text_small_mib=128, hot=20000, parked=50,
-                  results=1000, spawns=20),
+                  results=1000, spawns=20, text_python_mib=64, py_calls=100000, py_calls_few=5000,
+                  py_pings=5000, py_bytes=500, py_arrays=100, py_futures=1000000, py_chunk_mib=4,
+                  py_reduces=100),
 }
 
 
