@@ -25,7 +25,7 @@ with DAG("lithops_example_taskflow", schedule=None, catchup=False, tags=["lithop
         return x
 
     @task.lithops
-    def report(top: int, run_id: str = "") -> str:
+    def report(top: int, run_id: str | None = None) -> str:
         return f"{run_id}: the largest is {top}"
 
     report(largest(transform(numbers(), factor=2)))

@@ -131,10 +131,9 @@ class LithopsOperator(BaseOperator):
             return job.identity
         try:
             job.wait()
+            result = self._result(job.fetch()) if self.get_result else job.identity
         finally:
             self._leave_picture(job, context)
-        identity = job.identity
-        result = self._result(job.fetch()) if self.get_result else identity
         if self.clean_data:
             job.clean()
         return result
