@@ -4,7 +4,6 @@
 import gc
 import math
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -1216,18 +1215,17 @@ def test_fork():
 
 
 def test_a_child_cannot_change_the_parents_results(executor):
-    same = code(client_functions.same, 'single')
-    view = executor.call_async(same, pickle.PickleBuffer(bytearray(1 << 20))).result_value(LIMIT)
-    assert not view.readonly
+    array = executor.call_async(code(client_functions.array), COUNT).result_value(LIMIT)
+    assert is_shared(array)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of threads: the engine's
         child = os.fork()
     if child == 0:
-        view[5] = 7
-        os._exit(view[5] + view[6])
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    assert view[5] == 0
-    view[5] = 8
+        array[5] = 70
+        os._exit(int(array[5] + array[6]))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 76
+    assert array[5] == 5
+    array[5] = 8
     assert executor.call_async(same, -3).result_value(LIMIT) == -3
 
 
