@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
+FRESH = 1  # a flag of code, see _worker.py
 NativeFunction = _lithops.Function
 
 _KEPT_JOBS, _KEPT_CODES, _KEPT_CODE_BYTES = 1024, 256, 256 << 10
@@ -132,7 +133,8 @@ class Job:
             if by_name or parameters.shuffled:
                 called = ByName(function, parameters.names, parameters.user_names,
                                 parameters.varargs, parameters.varkw)
-        code = _code_of(function, (VERSION, called, extra_args, inject, env, mode, 0),
+        flags = FRESH if self._keeps_state(function) else 0
+        code = _code_of(function, (VERSION, called, extra_args, inject, env, mode, flags),
                         include, exclude, folders)
         made = _function_of(name_of(function), code)
         if is_plain:
@@ -141,6 +143,14 @@ class Job:
                 self._folders = folders
             self._made[mode] = made
         return made
+
+
+    def _keeps_state(self, function: Callable) -> bool:
+        """May a call change the function for the next one in the same process? A bound method may,
+        or a function with a list among its globals, if they are pickled by value."""
+        if self._watch is not None:
+            return self._watch.keeps_state
+        return not is_found_by_name(function)
 
 
 def _forget(key: int) -> Callable:

@@ -107,6 +107,18 @@ def globals_in(code: CodeType) -> set[str]:
     return names
 
 
+def writes_outside(code: CodeType) -> bool:
+    """True if the code may change what lies outside of its own variables and is no argument: a
+    global, a variable of the function around it, an attribute."""
+    from opcode import opmap
+    names = ['STORE_GLOBAL', 'DELETE_GLOBAL', 'STORE_ATTR', 'DELETE_ATTR']
+    if code.co_freevars:
+        names += ['STORE_DEREF', 'DELETE_DEREF']
+    writing = {opmap[name] for name in names}
+    return not writing.isdisjoint(code.co_code[::2]) or any(
+        writes_outside(constant) for constant in code.co_consts if type(constant) is CodeType)
+
+
 def _is_same(function: FunctionType, code: CodeType, defaults: Any, kwdefaults: Any,
              count: int) -> bool:
     return (function.__code__ is code and function.__defaults__ is defaults
@@ -116,13 +128,14 @@ def _is_same(function: FunctionType, code: CodeType, defaults: Any, kwdefaults: 
 class Watch:
     """What a function was made of. `Watch.of` gives one, or None if it cannot be watched."""
 
-    __slots__ = ('root', 'functions', 'names', 'cells', '_seen')
+    __slots__ = ('root', 'functions', 'names', 'cells', 'keeps_state', '_seen')
 
     def __init__(self) -> None:
         self.root: tuple = ()  # of the function itself, which is not kept alive by this
         self.functions: list[tuple] = []
         self.names: list[tuple[dict, str, Any]] = []
         self.cells: list[tuple] = []
+        self.keeps_state = False  # a call may leave something behind for the next one
         self._seen: set[int] = set()
 
     @classmethod
@@ -178,6 +191,7 @@ class Watch:
             self._add_spec(namespace)
             return True
         code, kwdefaults = function.__code__, function.__kwdefaults__
+        self.keeps_state = self.keeps_state or writes_outside(code)
         attributes = function.__dict__
         self.functions.append((function, code, function.__defaults__, kwdefaults, len(attributes)))
         if not all(map(self._add, function.__defaults__ or ())):

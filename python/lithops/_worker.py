@@ -30,7 +30,8 @@ process. It is one of two:
                          `call.object_extra()` holds is a pickle of a tuple (positional, after
                          `obj`) or of a dict (keywords)
                "reduce"  the first argument is the list of the results
-   flags       0, kept for later
+   flags       1: the function is loaded again for each call, since a call may change it: what
+               one call leaves behind is not there for the next one
 
 2. b"import package.module:function": from the `lithops` command and the C face. Plain values in
    and out, bound as for C functions: a list by position, a map by name, null is no argument of a
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _VERSION = 1
+_FRESH = 1
 _RESERVED = ("id", "storage", "ibm_cos", "rabbitmq")
 
 
@@ -167,14 +169,28 @@ def _load(code: bytes) -> tuple[Callable, Callable | None, bool]:
     """What `worker_main` keeps of a code: see its documentation."""
     if code.startswith(b"import "):
         return _entry_by_name(_import(code[7:].decode())), None, True
-    version, function, extra_args, inject, env, mode, _ = _lithops.loads(code)
+    parts = version, function, extra_args, inject, env, mode, flags = _lithops.loads(code)
     if version != _VERSION:
         raise RuntimeError(f"the client's code is of version {version}, this worker's lithops "
                            f"knows {_VERSION}: install the same version on both sides")
-    if mode in _PLAIN_ENTRIES and not (extra_args or inject or env):
+    if flags & _FRESH:
+        entry = _fresh(code, parts)
+    elif mode in _PLAIN_ENTRIES and not (extra_args or inject or env):
         return _PLAIN_ENTRIES[mode](function), function, False
-    entry = _entry(function, _BINDERS[mode], _copier(extra_args), inject)
+    else:
+        entry = _entry(function, _BINDERS[mode], _copier(extra_args), inject)
     return (_with_env(entry, env) if env else entry), None, False
+
+
+def _fresh(code: bytes, parts: tuple) -> Callable:
+    """Loads the code for each call; `parts` is what was loaded to look at it."""
+    loaded = [parts]
+
+    def entry(call, item):
+        _, function, extra_args, inject, _, mode, _ = (
+            loaded.pop() if loaded else _lithops.loads(code))
+        return _entry(function, _BINDERS[mode], lambda: extra_args or (), inject)(call, item)
+    return entry
 
 
 def _spread(function: Callable) -> Callable:

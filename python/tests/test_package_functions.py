@@ -119,7 +119,8 @@ def test_changed_helpers_travel(fexec):
 
 def test_changed_functions_travel(fexec):
     namespace = {'__name__': '__main__'}
-    exec('def function(x, y=1, *, z=1): return x, y, z, function.mark\nfunction.mark = 1', namespace)
+    exec('def function(x, y=1, *, z=1): return x, y, z, function.mark', namespace)
+    namespace['function'].mark = 1
     function = namespace['function']
     assert call(fexec, function, 0) == (0, 1, 1, 1)
     function.__defaults__ = (2,)
@@ -304,8 +305,8 @@ def test_include_modules(fexec, monkeypatch, tmp_path):
     import included_xyz
     monkeypatch.setattr(included_xyz, 'MARK', 'client')
     assert call(fexec, included_xyz.f, 1) == 'file'
-    assert fexec.call_async(included_xyz.f, 1, include_modules=['included_xyz']).result() == 'client'
-    assert fexec.call_async(included_xyz.f, 1, include_modules=['no_such_module']).result() == 'file'
+    for name, mark in (('included_xyz', 'client'), ('no_such_module', 'file')):
+        assert fexec.call_async(included_xyz.f, 1, include_modules=[name]).result() == mark
     assert fexec.get_result(fexec.map(
         included_xyz.f, [1], include_modules=['included_xyz'],
         exclude_modules=['included_xyz'])) == ['file']
@@ -377,3 +378,53 @@ def test_native(fexec):
         lithops.native('libm.so.6:powx:double(double)')
     with pytest.raises(ValueError):
         lithops.native('libm.so.6')
+
+
+def test_calls_start_from_what_the_client_has(run_script):
+    """As upstream, which loads the function for each call: no result depends on which calls the
+    same process has run before."""
+    done = run_script('''
+        import functools
+        import lithops
+
+        seen, count = [], 0
+
+        def grow_a_global(x):
+            seen.append(x)
+            return len(seen)
+
+        def count_in_a_global(x):
+            global count
+            count += 1
+            return count
+
+        def count_in_an_attribute(x):
+            count_in_an_attribute.n = getattr(count_in_an_attribute, 'n', 0) + 1
+            return count_in_an_attribute.n
+
+        def grow_a_default(x, items=[]):
+            items.append(x)
+            return len(items)
+
+        def counting():
+            n = 0
+            def count(x):
+                nonlocal n
+                n += 1
+                return n
+            return count
+
+        class Counting:
+            n = 0
+            def __call__(self, x):
+                self.n += 1
+                return self.n
+
+        if __name__ == '__main__':
+            with lithops.FunctionExecutor(worker_processes=1) as fexec:
+                for function in (grow_a_global, count_in_a_global, count_in_an_attribute,
+                                 grow_a_default, counting(), Counting(), Counting().__call__,
+                                 functools.partial(grow_a_default, items=[])):
+                    print(fexec.map(function, [1] * 4).get_result())
+    ''')
+    assert done.stdout.splitlines() == ['[1, 1, 1, 1]'] * 8
