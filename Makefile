@@ -9,7 +9,7 @@ SETUP = tools/setup-debian.sh
 # FILES may name the text to count in `make demo`.
 FILES ?=
 
-.PHONY: all help demo test bench check install asan tsan fuzz tidy clean
+.PHONY: all help demo python test bench check install test-airflow airflow-demo asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -18,7 +18,10 @@ all:
 
 help:
 	@echo 'make demo     count the words of the text files of this machine, with pictures of the run'
+	@echo 'make python   the Python package, in .venv'
 	@echo 'make test     build and run all tests'
+	@echo 'make test-airflow   test the Airflow provider on a whole Airflow'
+	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
 	@echo 'make check    everything that CI does (.ci/run)'
 	@echo 'make install  DESTDIR= PREFIX=/usr/local'
@@ -27,9 +30,24 @@ help:
 demo: all
 	tools/demo $(FILES)
 
+python:
+	$(SETUP) python
+	tools/python-venv
+
 test:
 	$(SETUP) test
 	tools/run-tests default
+	tools/run-python-tests
+	airflow/tests/run quick || [ $$? = 77 ] # Airflow cannot be had: it says so
+
+test-airflow:
+	$(SETUP) python
+	airflow/tests/run live
+
+airflow-demo:
+	$(SETUP) python
+	airflow/tests/run setup
+	build-airflow/bin/python airflow/demo
 
 bench:
 	$(SETUP) bench
@@ -57,4 +75,4 @@ tidy:
 	tools/lint
 
 clean:
-	rm -rf build build-clang build-asan build-tsan build-fuzz build-ci
+	rm -rf build build-clang build-asan build-tsan build-fuzz build-ci build-python build-airflow .venv
