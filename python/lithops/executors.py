@@ -72,6 +72,7 @@ class FunctionExecutor:
         self._checked_config: dict | None = None
         self._modules: tuple | None = None
         self._internal_storage: InternalStorage | None = None
+        self._is_closed = False
         self._lock = allocate_lock()
         self._unread: list[ResponseFuture] = []
         self._given_up: set[ResponseFuture] = set()
@@ -102,6 +103,7 @@ class FunctionExecutor:
         if not self._engine.forked and self._unread and _lithops.done_count(
                 self._unread) < len(self._unread):
             use_cancelled_error()
+        self._is_closed = True
         self._engine.close()
 
     # ---- what it is ------------------------------------------------------------------------------
@@ -303,8 +305,8 @@ class FunctionExecutor:
                 raise ValueError('extra_env is for Python functions')
             options.update(extra_args=extra_args, include=include or None)
             if chunk_size or chunk_number:
-                options.update(obj_chunk_size=chunk_size, obj_chunk_number=chunk_number,
-                               obj_newline=newline)
+                options.update(obj_chunk_size=chunk_size or None,
+                               obj_chunk_number=chunk_number or None, obj_newline=newline)
             return None if is_empty and not empty_too else (function, items)
         job = Job.of(function)
         parameters, extra = job.parameters, extra_of(extra_args)
@@ -314,8 +316,8 @@ class FunctionExecutor:
             return None
         if parameters is not None and parameters.takes_obj and not chained:
             items = objects_in(items, parameters, extra, _lithops.dumps)
-            options.update(objects=True, obj_chunk_size=chunk_size, obj_chunk_number=chunk_number,
-                           obj_newline=newline)
+            options.update(objects=True, obj_chunk_size=chunk_size or None,
+                           obj_chunk_number=chunk_number or None, obj_newline=newline)
             return job.make('object', None, env, include, exclude), items
         notice_no_objects(parameters, chunk_size, chunk_number)
         by_name = False
@@ -518,6 +520,8 @@ class FunctionExecutor:
             self.storage.delete_cloudobjects(list(cs))
             if not fs:
                 return
+        if self._is_closed:
+            return  # closing has cleaned
         futures = None if fs is None else [
             future for future in as_list(fs) if type(future) is ResponseFuture]
         if force:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Futures: what `FunctionExecutor.call_async` and `map` return.
 
-`ResponseFuture` is the engine's object, of a few bytes, with methods. A future that is pickled takes
-its outcome along and becomes a `SettledFuture` where it is loaded: it can be read there whatever
-has become of the executor, the client and its machine. For that, pickling waits until the call is
-done.
+`ResponseFuture` is the engine's object, of a few bytes, with methods. A future that is pickled
+takes its outcome along and becomes a `SettledFuture` where it is loaded: it can be read there
+whatever has become of the executor, the client and its machine. For that, pickling waits until the
+call is done.
 """
 
 from __future__ import annotations
@@ -172,6 +172,11 @@ class _Methods:
     @property
     def runtime_memory(self) -> None:
         """MiB; None: no limit is known."""
+        return None
+
+    @property
+    def execution_timeout(self) -> None:
+        """Seconds that the call may run; None: as configured."""
         return None
 
     def __reduce__(self):

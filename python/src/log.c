@@ -28,10 +28,11 @@ static void write_record(lithops_log_level level, const char *where, const char 
     errno = kept_errno;
 }
 
-PyDoc_STRVAR(log_to_doc,
-             "log_to(level: str, descriptor: int)\n--\n\n"
-             "Write the engine's log records of this level and above to a pipe, as lines of level,\n"
-             "part of the engine, text. 'none': no more of them.");
+PyDoc_STRVAR(
+    log_to_doc,
+    "log_to(level: str, descriptor: int)\n--\n\n"
+    "Write the engine's log records of this level and above to a pipe, as lines of level,\n"
+    "part of the engine, text. 'none': no more of them.");
 
 static PyObject *log_to(PyObject *Py_UNUSED(module), PyObject *args)
 {

@@ -297,6 +297,7 @@ def test_clean():
         fexec.clean()
         fexec.clean(fs=futures, clean_fn=True)
         assert fexec.get_result(fexec.map(lambda x: x, [3])) == [3]
+    fexec.clean()
 
 
 def test_logging(run_script):
@@ -339,8 +340,8 @@ def test_log_records_of_the_engine(run_script):
         config = {'lithops': {'backend': 'localhost', 'workers': 3}}
         with lithops.FunctionExecutor(config=config) as fexec:
             end = time.time() + 10
-            while not any(name == 'lithops.config' and level == logging.WARNING and 'workers' in text
-                          for name, level, text in records):
+            while not any(record[:2] == ('lithops.config', logging.WARNING) and 'workers' in record[2]
+                          for record in records):
                 assert time.time() < end, records
                 time.sleep(0.01)
             pid = os.fork()

@@ -55,7 +55,8 @@ def test_one_process_is_enough():
 
 def test_builtin_and_lambda_reducers(fexec):
     assert fexec.get_result(fexec.map_reduce(f.one, [3, 1, 2], sorted)) == [1, 2, 3]
-    assert fexec.get_result(fexec.map_reduce(lambda x: x, [3, 1], lambda results: max(results))) == 3
+    assert fexec.get_result(fexec.map_reduce(
+        lambda x: x, [3, 1], lambda results: max(results))) == 3
     assert fexec.get_result(fexec.map_reduce(f.one, [3], lambda results, id: (results, id))) == (
         [3], 0)
 
@@ -108,6 +109,7 @@ def prefix(fexec):
 def test_files(fexec, file, tmp_path):
     assert fexec.get_result(fexec.map(f.read_object, file)) == [TEXT]
     assert fexec.get_result(fexec.map(f.read_object, [file])) == [TEXT]
+    assert fexec.get_result(fexec.map(f.read_object, [file], obj_chunk_size=0)) == [TEXT]
     assert fexec.get_result(fexec.map(f.read_object, [{'obj': file}])) == [TEXT]
     assert fexec.get_result(fexec.map(f.read_object, [CloudObjectLocal(file)])) == [TEXT]
     (tmp_path / 'other.txt').write_text('other')

@@ -254,7 +254,8 @@ def test_ctrl_c(tmp_path, statement):
     script.write_text(f'''
 import lithops, sys, time, package_functions as f
 fexec = lithops.FunctionExecutor(worker_processes=2)
-fexec.map(f.sleep_with_mark, [({str(tmp_path / 'a')!r}, 60), ({str(tmp_path / 'b')!r}, 60), ('c', 60)])
+folder = {str(tmp_path)!r}
+fexec.map(f.sleep_with_mark, [(folder + '/a', 60), (folder + '/b', 60), (folder + '/c', 60)])
 try:
     {statement}
 except KeyboardInterrupt:
