@@ -78,6 +78,7 @@ struct lithops__callback {
 
 struct lithops_executor {
     _Atomic uint32_t refs;
+    struct lithops_executor *next; /* see fork.c */
     char id[32];
     struct lithops__config *config;
     const struct lithops__compute_driver *driver;
@@ -128,6 +129,9 @@ struct lithops_futures {
 
 /* fork.c: the executor belongs to this process. */
 void lithops__fork_mark(void);
+/* Its memory is to be private in children, from now on or no more. */
+void lithops__fork_watch(lithops_executor *fexec);
+void lithops__fork_forget(const lithops_executor *fexec);
 bool lithops__is_forked(const lithops_executor *fexec);
 int lithops__executor_check(const lithops_executor *fexec, lithops_error *err);
 

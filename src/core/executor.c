@@ -30,6 +30,7 @@ void lithops__executor_unref(lithops_executor *fexec)
 {
     if (atomic_fetch_sub_explicit(&fexec->refs, 1, memory_order_acq_rel) != 1)
         return;
+    lithops__fork_forget(fexec);
     lithops__table_close(&fexec->table);
     lithops__config_free(fexec->config);
     free(fexec->jobs);
@@ -165,6 +166,7 @@ lithops_executor *lithops_executor_open(const lithops_executor_options *options,
         lithops__table_close(&fexec->table);
         goto failed;
     }
+    lithops__fork_watch(fexec);
     lithops__log(LITHOPS_LOG_INFO, "core", "executor %s open: %s, %u worker processes", fexec->id,
                  fexec->driver->name, workers);
     return fexec;

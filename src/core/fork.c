@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Telling whether this process is the one that opened the executor.
+/* Telling whether this process is the one that opened the executor, and keeping children of it out
+ * of its memory.
  *
  * A page that the kernel wipes on fork is read instead of asking for the process id: that is a
- * system call, and longer than starting a call. */
+ * system call, and longer than starting a call.
+ *
+ * Results are given to the program in place, and it may change them. A child that does must not
+ * change the parent's: its view of the memory becomes private, page by page as it writes. (What
+ * parent and workers write meanwhile is still seen there.) */
 #include "base/error.h"
 #include "core/core.h"
 
@@ -14,8 +19,48 @@ static _Atomic uint32_t *mark; /* 1 in the process that wrote it, 0 in its child
 static pid_t marked_pid;       /* where there is no such page */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+static lithops_executor *watched; /* those of this process; under the lock */
+static pthread_mutex_t watched_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&watched_lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&watched_lock);
+}
+
+static void after_fork_in_child(void)
+{
+    for (; watched; watched = watched->next)
+        lithops__area_make_private(&watched->table.area);
+    after_fork();
+}
+
+void lithops__fork_watch(lithops_executor *fexec)
+{
+    pthread_mutex_lock(&watched_lock);
+    fexec->next = watched;
+    watched = fexec;
+    pthread_mutex_unlock(&watched_lock);
+}
+
+void lithops__fork_forget(const lithops_executor *fexec)
+{
+    pthread_mutex_lock(&watched_lock);
+    for (lithops_executor **at = &watched; *at; at = &(*at)->next)
+        if (*at == fexec) {
+            *at = fexec->next;
+            break;
+        }
+    pthread_mutex_unlock(&watched_lock);
+}
+
 static void make_mark(void)
 {
+    (void)pthread_atfork(before_fork, after_fork, after_fork_in_child);
     marked_pid = getpid();
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)

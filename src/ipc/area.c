@@ -212,6 +212,17 @@ void lithops__area_detach(struct lithops__area *area)
     *area = (struct lithops__area){.fd = -1};
 }
 
+/* First for reading only: that cannot fail for want of memory, which would leave nothing mapped. */
+void lithops__area_make_private(const struct lithops__area *area)
+{
+    const int flags = MAP_FIXED | MAP_NORESERVE, both = PROT_READ | PROT_WRITE;
+    if (lithops__area_has_fd(area) &&
+        mmap(area->base, area->total_bytes, PROT_READ, MAP_PRIVATE | flags, area->fd, 0) !=
+            MAP_FAILED &&
+        mprotect(area->base, area->total_bytes, both) != 0)
+        (void)!mmap(area->base, area->total_bytes, both, MAP_SHARED | flags, area->fd, 0);
+}
+
 int lithops__area_commit(struct lithops__area *area, lithops__offset offset, uint64_t len)
 {
     struct lithops__control *control = area->control;

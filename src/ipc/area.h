@@ -33,6 +33,8 @@ int lithops__area_peek(struct lithops__area *area, int fd, lithops_error *err);
 bool lithops__area_has_fd(const struct lithops__area *area);
 int lithops__area_move_fd(struct lithops__area *area);
 void lithops__area_detach(struct lithops__area *area);
+/* In a child of the process: what is written from now on is not seen by others. */
+void lithops__area_make_private(const struct lithops__area *area);
 
 /* Take real memory for [offset, offset + len), both multiples of 4096: a file system or a machine
  * that is full says so here, where a first touch would end in SIGBUS. 0 or an errno. */
