@@ -40,7 +40,7 @@ lithops_function *lithops_code_function(const char *runtime, const char *name, l
     memcpy(strings, runtime, runtime_len);
     memcpy(strings + runtime_len, name, name_len);
     own->id = next_id();
-    atomic_init(&own->hint, 0);
+    atomic_init(&own->hint, SIZE_MAX);
     own->len = code.len;
     if (code.len)
         memcpy(own->bytes, code.ptr, code.len);

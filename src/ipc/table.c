@@ -387,6 +387,22 @@ bool lithops__table_is_function(const struct lithops__table *table, uint32_t ind
            same_string(area, slot->signature, function->signature);
 }
 
+/* Most code is entered once and then found by the hint. It is looked for where several executors
+ * use it in turns. */
+static bool find_code(const struct lithops__table *table, struct lithops_function_code *code,
+                      uint32_t *ret_index)
+{
+    size_t hint = atomic_load_explicit(&code->hint, memory_order_relaxed);
+    uint64_t index = hint;
+    if (hint == SIZE_MAX)
+        return false;
+    if (!is_code(table, index, code))
+        for (index = 0; index < table->function_count && !is_code(table, index, code);)
+            index++;
+    *ret_index = (uint32_t)index;
+    return index < table->function_count;
+}
+
 /* A slot that is free, or a new one. */
 static int take_function(struct lithops__table *table, uint32_t *ret_index, lithops_error *err)
 {
@@ -448,13 +464,9 @@ int lithops__table_function(struct lithops__table *table, const lithops_function
                             uint32_t *ret_index, lithops_error *err)
 {
     struct lithops_function_code *code = function->code;
-    if (code) {
-        size_t hint = atomic_load_explicit(&code->hint, memory_order_relaxed);
-        if (is_code(table, hint, code)) {
-            *ret_index = (uint32_t)hint;
-            return 0;
-        }
-    } else {
+    if (code && find_code(table, code, ret_index))
+        return 0;
+    if (!code) {
         for (uint32_t i = 0; i < table->function_count; i++)
             if (lithops__table_is_function(table, i, function)) {
                 *ret_index = i;

@@ -88,6 +88,19 @@ static lithops_function *code(const char *text)
     return not_null(function);
 }
 
+static lithops_executor *open_runtime(lithops_value *settings)
+{
+    static char self[4096];
+    assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+    const char *const command[] = {self, "be a worker", NULL};
+    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    options.worker_command = command;
+    options.settings = settings;
+    lithops_executor *opened = not_null(lithops_localhost_executor_open(&options, &err));
+    lithops_value_free(settings);
+    return opened;
+}
+
 static const lithops_payload inputs[] = {
     {.content = LITHOPS_CONTENT_NULL},
     {.content = LITHOPS_CONTENT_BOOL, .b = true},
@@ -257,6 +270,35 @@ static void test_code_comes_and_goes(void **state)
     }
 }
 
+/* Code that two executors use in turns is stored once in each. */
+static void test_code_of_two_executors(void **state)
+{
+    (void)state;
+    static char text[4 << 20] = "add 1";
+    memset(text + 5, ' ', sizeof text - 5);
+    lithops_function *large = not_null(
+        lithops_code_function("run_code", "large", (lithops_bytes){text, sizeof text}, &err));
+    lithops_executor *small =
+        open_runtime(lithops_pack("{s:i,s:i}", "shared_memory", 64, "worker_processes", 1));
+    for (int i = 0; i < 40; i++) { /* so that the same slot is not free in both */
+        lithops_function *other = code("add 2");
+        lithops_futures_unref(not_null(lithops_map(fexec, other, lithops_range(0, 1), NULL, &err)));
+        lithops_function_free(other);
+    }
+    for (int i = 0; i < 80; i++) {
+        lithops_executor *one = i % 2 ? small : fexec;
+        lithops_futures *futures =
+            not_null(lithops_map(one, large, lithops_range(0, 1), NULL, &err));
+        int64_t sum = 0;
+        succeeds(lithops_get_result(one, futures, NULL, &err, "[I]", &sum));
+        assert_int_equal(sum, 1);
+        lithops_futures_unref(futures);
+    }
+    lithops_executor_close(small);
+    lithops_function_free(large);
+    succeeds(lithops_clean(fexec, NULL, NULL, &err));
+}
+
 static void test_code_ids_differ(void **state)
 {
     (void)state;
@@ -373,15 +415,7 @@ static void test_bad_code(void **state)
 static int open_group(void **state)
 {
     (void)state;
-    static char self[4096];
-    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
-        return -1;
-    const char *const command[] = {self, "be a worker", NULL};
-    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    options.worker_command = command;
-    options.settings = lithops_pack("{s:i}", "worker_processes", 2);
-    fexec = not_null(lithops_localhost_executor_open(&options, &err));
-    lithops_value_free((lithops_value *)options.settings);
+    fexec = open_runtime(lithops_pack("{s:i}", "worker_processes", 2));
     return 0;
 }
 
@@ -401,6 +435,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_errors_carry_data),
         cmocka_unit_test(test_reducers_read_payloads),
         cmocka_unit_test(test_code_comes_and_goes),
+        cmocka_unit_test(test_code_of_two_executors),
         cmocka_unit_test(test_code_ids_differ),
         cmocka_unit_test(test_a_wait_can_be_interrupted),
         cmocka_unit_test(test_the_next_one_that_is_done),
