@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 class Spread(list):
     """Results of the futures that a function has returned, in their place: see `spread`."""
 
+    seen = False  # any, in this process
+
+    def __init__(self, results: list):
+        super().__init__(results)
+        Spread.seen = True
+
+    def __reduce__(self):
+        return Spread, (list(self),)
+
 
 def spread(results: list) -> list:
     """Results, where those of a function that returned many futures count as many."""
-    if Spread not in set(map(type, results)):
+    if not Spread.seen or Spread not in set(map(type, results)):
         return results
     flat: list = []
     for result in results:

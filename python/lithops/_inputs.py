@@ -44,9 +44,10 @@ def futures_in(iterdata: Any) -> list | None:
     if not isinstance(iterdata, (list, tuple)) or not iterdata:
         return None
     kinds = set(map(type, iterdata))
-    if not any(issubclass(kind, (ResponseFuture, SettledFuture)) for kind in kinds):
+    futures = {kind for kind in kinds if kind is ResponseFuture or kind is SettledFuture}
+    if not futures:
         return None
-    if not all(issubclass(kind, (ResponseFuture, SettledFuture)) for kind in kinds):
+    if futures != kinds:
         raise ValueError('the data has futures and other things in it: map over the futures of '
                          'jobs alone, or over plain data alone')
     return list(iterdata)
@@ -87,7 +88,7 @@ def bind(items: list | range, parameters: Parameters | None,
     if parameters is not None and kinds - tuples - dicts:
         parameters.check(1 + count, names)
     if tuples:
-        items = _bind_tuples(items, tuples, parameters, extra)
+        items = _bind_tuples(items, tuples, parameters, extra, kinds != tuples)
     if dicts:
         if isinstance(extra, tuple):
             raise TypeError('extra_args must be a dict where the items are dicts: their order '
@@ -99,7 +100,7 @@ def bind(items: list | range, parameters: Parameters | None,
 
 
 def _bind_tuples(items: Any, tuples: set, parameters: Parameters | None,
-                 extra: tuple | dict | None) -> Any:
+                 extra: tuple | dict | None, mixed: bool) -> Any:
     if tuples != {tuple}:
         # as upstream: a named tuple is positional arguments, but one argument beside extra ones
         wrap = (lambda item: (item,)) if isinstance(extra, tuple) else tuple
@@ -107,7 +108,8 @@ def _bind_tuples(items: Any, tuples: set, parameters: Parameters | None,
                  for item in items]
     if parameters is not None:
         count, names = _counted(extra)
-        for length in {len(item) for item in items if type(item) is tuple}:
+        only = [item for item in items if type(item) is tuple] if mixed else items
+        for length in set(map(len, only)):
             parameters.check(length + count, names)
     return items
 
@@ -116,7 +118,8 @@ def _bind_dicts(items: Any, parameters: Parameters | None, names: tuple) -> bool
     if parameters is None:
         return False
     by_name = False
-    for keys in {frozenset(item) for item in items if type(item) is dict}:
+    only = [item for item in items if type(item) is dict]
+    for keys in set(map(frozenset, only)):
         parameters.check_dict(keys, names)
         _warn_of_reserved(keys, parameters)
         by_name = by_name or parameters.varargs in keys or parameters.varkw in keys

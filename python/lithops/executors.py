@@ -14,7 +14,7 @@ from lithops._adapters import spread
 from lithops._function import Job, NativeFunction, remember_path
 from lithops._inputs import (
     bind, bind_one, environment_of, extra_of, futures_in, items_of, notice_no_objects, objects_in)
-from lithops.future import ResponseFuture, SettledFuture, use_cancelled_error
+from lithops.future import ResponseFuture, SettledFuture, has_settled, use_cancelled_error
 from lithops.utils import FuturesList, create_futures_list, is_lithops_worker
 from lithops.wait import (
     ALL_COMPLETED, THREADPOOL_SIZE, as_list, note_reduce, results_of, split,
@@ -221,8 +221,7 @@ class FunctionExecutor:
         self.last_call = 'map'
         if parts is None:
             return create_futures_list([], self)
-        function, items = parts
-        chained = futures_in(map_iterdata)
+        function, items, chained = parts
         if chained is not None:
             futures = self._engine.map_futures(function, chained, **options)
             self._consume(chained)
@@ -254,13 +253,11 @@ class FunctionExecutor:
         options = {'chunksize': chunksize, 'timeout': timeout, 'runtime_memory': map_runtime_memory}
         chained = futures_in(map_iterdata)
         if chained is not None:
-            wait_for(chained, show_progressbar=False)
-            map_iterdata = results_of(chained)
-            self._consume(chained)
+            map_iterdata = self._results_of(chained)
         parts = self._parts_of_map(map_function, map_iterdata, extra_args, extra_env,
                                    include_modules, exclude_modules, options,
                                    obj_chunk_size, obj_chunk_number, obj_newline, empty_too=True)
-        function, items = parts
+        function, items, _ = parts
         reducer = self._reducer(reduce_function, extra_args_reduce, extra_env, include_modules,
                                 exclude_modules, options)
         note_reduce()
@@ -295,11 +292,13 @@ class FunctionExecutor:
                       include: Any, exclude: Any, options: dict, chunk_size: Any,
                       chunk_number: Any, newline: str | None, empty_too: bool = False
                       ) -> tuple | None:
-        """The engine's function and the items of a map; None if there are none. Adds to the
-        engine's options."""
-        chained = futures_in(iterdata) is not None
-        items = _NOTHING if chained else items_of(iterdata)
-        is_empty = not chained and not len(items)
+        """The engine's function, and the items or the futures of a map; None if there are none.
+        Adds to the engine's options."""
+        chained = futures_in(iterdata)
+        if chained is not None and has_settled(chained):  # the engine does not know them
+            chained, iterdata = None, self._results_of(chained)
+        items = items_of(iterdata) if chained is None else chained
+        is_empty = not len(items)
         if type(function) is NativeFunction:
             if extra_env:
                 raise ValueError('extra_env is for Python functions')
@@ -307,23 +306,29 @@ class FunctionExecutor:
             if chunk_size or chunk_number:
                 options.update(obj_chunk_size=chunk_size or None,
                                obj_chunk_number=chunk_number or None, obj_newline=newline)
-            return None if is_empty and not empty_too else (function, items)
+            return None if is_empty and not empty_too else (function, items, chained)
         job = Job.of(function)
         parameters, extra = job.parameters, extra_of(extra_args)
         include, exclude = self._modules_of(include, exclude)
         env = environment_of(extra_env)
         if is_empty and not empty_too:
             return None
-        if parameters is not None and parameters.takes_obj and not chained:
+        if parameters is not None and parameters.takes_obj and chained is None:
             items = objects_in(items, parameters, extra, _lithops.dumps)
             options.update(objects=True, obj_chunk_size=chunk_size or None,
                            obj_chunk_number=chunk_number or None, obj_newline=newline)
-            return job.make('object', None, env, include, exclude), items
+            return job.make('object', None, env, include, exclude), items, None
         notice_no_objects(parameters, chunk_size, chunk_number)
         by_name = False
-        if not chained:
+        if chained is None:
             items, by_name = bind(items, parameters, extra)
-        return job.make('item', extra, env, include, exclude, by_name), items
+        return job.make('item', extra, env, include, exclude, by_name), items, chained
+
+    def _results_of(self, futures: list) -> list:
+        """Results that are the input of another job."""
+        wait_for(futures, show_progressbar=False)
+        self._consume(futures)
+        return results_of(futures)
 
     def _reducer(self, function: Callable, extra_args: Any, extra_env: Any, include: Any,
                  exclude: Any, options: dict) -> NativeFunction:

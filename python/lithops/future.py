@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def has_settled(futures: list) -> bool:
+    """True if a `SettledFuture` is among them."""
+    return SettledFuture.seen and SettledFuture in set(map(type, futures))
+
+
 def use_cancelled_error() -> None:
     """From now on a cancelled call raises ``concurrent.futures.CancelledError``.
 
@@ -214,7 +219,10 @@ class SettledFuture(_Methods):
     ready = done = True
     native = running = gives_list = False
 
+    seen = False  # any, in this process
+
     def __init__(self, identity: dict, result: Any, error: BaseException | None):
+        SettledFuture.seen = True
         for name, value in identity.items():
             setattr(self, name, value)
         self._result = result

@@ -11,7 +11,7 @@ import time
 
 from lithops import _lithops, _logging, _progress
 from lithops._adapters import spread
-from lithops.future import ResponseFuture, SettledFuture
+from lithops.future import ResponseFuture, SettledFuture, has_settled
 from lithops.utils import FuturesList
 
 TYPE_CHECKING = False
@@ -38,9 +38,9 @@ def as_list(fs: Any) -> list:
     if not isinstance(fs, (list, tuple, set, frozenset)) and not hasattr(fs, '__next__'):
         raise TypeError(f'a future or a list of futures expected, {type(fs).__name__} given')
     futures = fs if isinstance(fs, list) else list(fs)
-    for kind in set(map(type, futures)):
-        if not issubclass(kind, (ResponseFuture, SettledFuture)):
-            raise TypeError(f'futures expected, {kind.__name__} given')
+    for future in futures[:1] if not SettledFuture.seen else futures:
+        if not isinstance(future, ResponseFuture):  # of others the engine says so
+            raise TypeError(f'futures expected, {type(future).__name__} given')
     return futures
 
 
@@ -54,7 +54,7 @@ def wait_for(futures: list, return_when: float = ALL_COMPLETED, timeout: float |
     """
     share = _share_of(return_when)
     end = None if timeout is None else time.monotonic() + timeout
-    if SettledFuture in set(map(type, futures)):
+    if has_settled(futures):
         settled = [future for future in futures if type(future) is SettledFuture]
         if throw_except:
             results_of(settled)
@@ -147,7 +147,7 @@ def _wait_with_bar(futures: list, share: int, timeout: float | None, throw_excep
 
 def split(futures: list) -> tuple[FuturesList, FuturesList]:
     """Those that are done, and the others, in order."""
-    if SettledFuture in set(map(type, futures)):
+    if has_settled(futures):
         done = [future for future in futures if future.done]
         not_done = [future for future in futures if not future.done]
     else:
@@ -157,7 +157,7 @@ def split(futures: list) -> tuple[FuturesList, FuturesList]:
 
 def results_of(futures: list, errors: str = 'raise') -> list:
     """Results of calls that are done. errors: 'raise', 'return' (exceptions) or 'none' (None)."""
-    if SettledFuture not in set(map(type, futures)):
+    if not has_settled(futures):
         return spread(_lithops.results(futures, errors))
     results = []
     for future in futures:
@@ -224,7 +224,7 @@ def note_reduce() -> None:
 
 def without_reduced(futures: list) -> list:
     """Without the calls whose results go to a reducer."""
-    if _has_reduced or SettledFuture in set(map(type, futures)):
+    if _has_reduced or has_settled(futures):
         return [future for future in futures if not future.feeds_reducer]
     return futures
 
@@ -236,15 +236,15 @@ def as_completed(fs: ResponseFuture | Iterable[ResponseFuture],
     Raises TimeoutError if not all are done `timeout` seconds after the first one was asked for.
     """
     futures = as_list(fs)
-    live = [future for future in futures if type(future) is not SettledFuture]
-    return _as_completed(futures, live, timeout)
+    settled = [future for future in futures if type(future) is SettledFuture]
+    live = [future for future in futures if type(future) is not SettledFuture] if settled else (
+        futures)
+    return _as_completed(settled, len(live), _lithops.as_completed(live), timeout)
 
 
-def _as_completed(futures: list, live: list, timeout: float | None) -> Iterator[ResponseFuture]:
+def _as_completed(settled: list, count: int, completed: Any, timeout: float | None
+                  ) -> Iterator[ResponseFuture]:
     end = None if timeout is None else time.monotonic() + timeout
-    for future in futures:
-        if type(future) is SettledFuture:
-            yield future
-    completed = _lithops.as_completed(live)
-    for _ in live:
+    yield from settled
+    for _ in range(count):
         yield completed.next(None if end is None else max(0, end - time.monotonic()))

@@ -237,10 +237,14 @@ def test_pickled_futures_elsewhere(fexec, run_script, tmp_path):
         with lithops.FunctionExecutor() as fexec:
             print(fexec.get_result(futures), fexec.wait(futures)[1])
             print(fexec.get_result(futures + fexec.map(lambda x: x, [9])))
-            print(futures.get_result())
+            print(futures.get_result(), fexec.map(lambda x: -x, futures).get_result())
+            print(fexec.map_reduce(lambda x: -x, futures, sum).get_result())
+            print(len(list(lithops.as_completed(futures + fexec.map(abs, [1])))))
+            print(fexec.wait(futures + fexec.map(abs, [1]), return_when=75)[0][:3] == futures)
         ''')
     assert done.stdout.splitlines() == [
-        'FuturesList [2, 4, 6] 2', '[2, 4, 6] []', '[2, 4, 6, 9]', '[2, 4, 6]']
+        'FuturesList [2, 4, 6] 2', '[2, 4, 6] []', '[2, 4, 6, 9]', '[2, 4, 6] [-2, -4, -6]', '-12',
+        '4', 'True']
 
 
 def test_futures_as_arguments(fexec):
