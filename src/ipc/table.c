@@ -216,7 +216,9 @@ int lithops__table_new_range(struct lithops__table *table, uint32_t function, ui
         return lithops__fail(err, LITHOPS_ENOSPACE, "a million jobs are open: clean some");
     }
     uint64_t per_call = sizeof(struct lithops__record) + sizeof(uint32_t) + sizeof(lithops__state);
-    lithops__offset block = lithops__heap_alloc(&table->heap, capacity * per_call);
+    lithops__offset block = 0;
+    if (capacity <= table->area.control->heap_bytes / per_call) /* more may overflow */
+        block = lithops__heap_alloc(&table->heap, capacity * per_call);
     if (!block) {
         (void)push_id(&table->free_ids, &table->free_count, &table->free_capacity, id);
         release_function(table, function);

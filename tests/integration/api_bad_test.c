@@ -112,6 +112,11 @@ static void test_null_inputs(void **state)
     options.timeout_ms = 1000;
     is_refused(lithops_call_async(fexec, echo, NULL, &options, &err), LITHOPS_EUSAGE, "NULL");
     is_refused(lithops_map(fexec, echo, NULL, NULL, &err), LITHOPS_EUSAGE, "iterdata");
+    /* so many that the bytes for them are few again, modulo 2^64 */
+    is_refused(lithops_map(fexec, echo, lithops_range(0, 614891469123651721), NULL, &err),
+               LITHOPS_ENOSPACE, "614891469123651721 calls");
+    is_refused(lithops_map(fexec, echo, lithops_range(INT64_MIN, INT64_MAX), NULL, &err),
+               LITHOPS_ENOSPACE, "calls");
     is_refused(lithops_map(fexec, echo, lithops_pack("[i", 1), NULL, &err), LITHOPS_EUSAGE,
                "iterdata");
     is_refused(lithops_map(fexec, echo, lithops_value_int(5), NULL, &err), LITHOPS_EUSAGE, "list");
