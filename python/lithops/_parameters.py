@@ -27,11 +27,12 @@ class Parameters:
     inject      the reserved ones that it has
     takes_obj   it has a parameter ``obj``
     takes_one   a single positional argument is enough
+    is_plain    nothing else has to be known: it takes one, and no object
     shuffled    a reserved parameter stands before one of the user's
     """
 
     __slots__ = ('names', 'user_names', 'defaults', 'posonly', 'kwonly', 'varargs', 'varkw',
-                 'inject', 'takes_obj', 'takes_one', 'shuffled')
+                 'inject', 'takes_obj', 'takes_one', 'is_plain', 'shuffled')
 
     def __init__(self, names: tuple, posonly: Iterable, kwonly: tuple, defaults: frozenset,
                  varargs: str | None, varkw: str | None):
@@ -46,6 +47,7 @@ class Parameters:
         self.takes_obj = 'obj' in names or 'obj' in kwonly
         self.shuffled = self.user_names != names[:len(self.user_names)]
         self.takes_one = self.problem(1) is None
+        self.is_plain = self.takes_one and not self.takes_obj
 
     def problem(self, count: int, keywords: Iterable[str] = ()) -> str | None:
         """Why `count` positional arguments and these keywords do not fit; None: they do."""

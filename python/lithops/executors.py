@@ -158,7 +158,8 @@ class FunctionExecutor:
         Parameters:
             func: any callable, or what `lithops.native` gives
             data: a tuple is positional arguments, a dict keyword arguments, anything else one
-                argument; a list that does not fit as one argument is several
+                argument; a list that does not fit as one argument is several. A future: its
+                result, as soon as that is there
             extra_env: environment variables of the call
             runtime_memory: MiB that the call may use; then MemoryError
             timeout: seconds that the call may run; then TimeoutError
@@ -167,14 +168,21 @@ class FunctionExecutor:
 
         Raises TypeError and ValueError if the data does not fit the function.
         """
+        if type(data) is ResponseFuture or type(data) is SettledFuture:
+            return self._call_by_map(func, data, extra_env, runtime_memory, timeout,
+                                     include_modules, exclude_modules)
         if type(func) is NativeFunction:
+            if extra_env:
+                raise ValueError('extra_env is for Python functions')
             future = self._engine.call_async(func, data, timeout=timeout,
                                              runtime_memory=runtime_memory,
                                              include=include_modules or None)
         else:
-            job = Job.of(func)
-            by_name = False
-            if type(data) not in _SIMPLE or job.parameters is None or not job.parameters.takes_one:
+            job, by_name = Job.of(func), False
+            if type(data) not in _SIMPLE or job.parameters is None or not job.parameters.is_plain:
+                if job.parameters is not None and job.parameters.takes_obj:
+                    return self._call_by_map(func, data, extra_env, runtime_memory, timeout,
+                                             include_modules, exclude_modules)
                 data, by_name = bind_one(data, job.parameters)
             if (by_name or extra_env or include_modules or exclude_modules
                     or include_modules is None or self._modules is not self._NO_MODULES):
@@ -269,6 +277,14 @@ class FunctionExecutor:
         futures = map_futures + reduce_futures
         self._add(futures, reduce_futures)
         return create_futures_list(futures, self)
+
+    def _call_by_map(self, func: Callable, data: Any, extra_env: Any, runtime_memory: int | None,
+                     timeout: float | None, include: Any, exclude: Any) -> ResponseFuture:
+        """One call whose input is not known yet, or that names an object."""
+        futures = self.map(func, [data], extra_env=extra_env, runtime_memory=runtime_memory,
+                           timeout=timeout, include_modules=include, exclude_modules=exclude)
+        self.last_call = 'call_async'
+        return futures[0]
 
     _NO_MODULES = ((), ())
 

@@ -11,7 +11,7 @@ import time
 
 from lithops import _lithops, _logging, _progress
 from lithops._adapters import spread
-from lithops.future import ResponseFuture, SettledFuture, has_settled
+from lithops.future import ResponseFuture, SettledFuture, has_settled, use_cancelled_error
 from lithops.utils import FuturesList
 
 TYPE_CHECKING = False
@@ -186,12 +186,14 @@ def wait(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: Any = 
         show_progressbar: on a terminal, or in a notebook
 
     Returns (done, not_done). The other parameters have no effect: results come with the news that
-    they are there.
+    they are there. Ctrl-C ends the wait and cancels the calls.
     """
     futures = as_list(fs)
     if not futures:
         return FuturesList(), FuturesList()
-    wait_for(futures, return_when, timeout, throw_except, show_progressbar, throw_cancelled=False)
+    with _leaving_nothing(futures):
+        wait_for(futures, return_when, timeout, throw_except, show_progressbar,
+                 throw_cancelled=False)
     return split(futures)
 
 
@@ -207,13 +209,31 @@ def get_result(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: 
     """
     futures = without_reduced(as_list(fs))
     _logging.log(_logging.INFO, 'Getting results from %d function activations', len(futures))
-    wait_for(futures, ALL_COMPLETED, timeout, throw_except and not return_exceptions,
-             show_progressbar)
+    with _leaving_nothing(futures):
+        wait_for(futures, ALL_COMPLETED, timeout, throw_except and not return_exceptions,
+                 show_progressbar)
     results = results_of(futures, 'return' if return_exceptions else
                          'raise' if throw_except else 'none')
     if (type(fs) is ResponseFuture or type(fs) is SettledFuture) and len(results) == 1:
         return results[0]
     return results
+
+
+class _leaving_nothing:
+    """Cancels the futures on Ctrl-C."""
+
+    def __init__(self, futures: list):
+        self._futures = futures
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            pending = [future for future in self._futures if not future.done]
+            if pending:
+                use_cancelled_error()
+                _lithops.cancel(pending)
 
 
 def note_reduce() -> None:

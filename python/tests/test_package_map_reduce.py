@@ -116,6 +116,14 @@ def test_files(fexec, file, tmp_path):
     assert sorted(fexec.get_result(fexec.map(f.read_object, str(tmp_path)))) == [TEXT, 'other']
 
 
+def test_a_call_over_an_object(fexec, file):
+    assert fexec.call_async(f.read_object, file).result() == TEXT
+    assert fexec.call_async(f.object_and_more, {'obj': file, 'x': 1}).result() == (TEXT, 1, 0)
+    fexec.get_result()
+    fexec.call_async(f.object_and_more, (file, 2))
+    assert fexec.get_result() == (TEXT, 2, 0)
+
+
 def test_chunks(fexec, file):
     futures = fexec.map(f.describe_object, file, obj_chunk_number=4)
     chunks = fexec.get_result(futures)
