@@ -10,6 +10,7 @@ What code is, `_worker.py` says. Making it is most of the work of starting a cal
 
 from __future__ import annotations
 
+import os
 import sys
 from _thread import RLock
 from _weakref import ref
@@ -34,6 +35,7 @@ _KEPT_JOBS, _KEPT_CODES, _KEPT_CODE_BYTES = 1024, 256, 256 << 10
 _by_code: dict[tuple[str, bytes], NativeFunction] = {}
 _jobs: dict[int, Job] = {}
 _pickling = RLock()  # the list of modules that are pickled by value is cloudpickle's, for all
+os.register_at_fork(after_in_child=_pickling._at_fork_reinit)  # another thread may have held it
 _base_path: list[str] = []  # sys.path when the first worker processes were started
 
 

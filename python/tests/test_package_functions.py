@@ -258,6 +258,41 @@ def test_main_script(run_script):
         '[4, 5]', '[11, 12]', 'Point(x=14) True', "('base', 11)", '17']
 
 
+def test_a_fork_while_another_thread_pickles(run_script):
+    run_script("""
+        import os, signal, sys, threading
+        import lithops
+
+        begun, go_on = threading.Event(), threading.Event()
+
+        class Slow:
+            def __reduce__(self):
+                begun.set()
+                go_on.wait()
+                return int, ()
+
+        class Local:
+            def __call__(self, x):
+                return x + 1
+
+        with lithops.FunctionExecutor(worker_processes=1) as fexec:
+            local, slow = Local(), Local()
+            slow.data = Slow()
+            thread = threading.Thread(target=fexec.call_async, args=(slow, 1))
+            thread.start()
+            begun.wait()
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                with lithops.FunctionExecutor(worker_processes=1) as own:
+                    os._exit(own.call_async(local, 6).result())
+            status = os.waitpid(child, 0)[1]
+            go_on.set()
+            thread.join()
+            sys.exit(os.waitstatus_to_exitcode(status) != 7)
+        """)
+
+
 def test_modules_beside_the_script(run_script, tmp_path):
     (tmp_path / 'beside.py').write_text('import deeper.leaf\ndef go(x): return deeper.leaf.f(x)\n')
     (tmp_path / 'deeper').mkdir()
