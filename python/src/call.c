@@ -97,8 +97,11 @@ static PyObject *call_object(PyObject *self, PyObject *Py_UNUSED(ignored))
         return Py_NewRef(call_of(self)->stream);
     lithops_call *call = call_of(self)->call;
     lithops_stream *stream;
-    Py_BEGIN_ALLOW_THREADS stream = lithops_call_object(call);
-    Py_END_ALLOW_THREADS if (!stream) return fail(self);
+    Py_BEGIN_ALLOW_THREADS
+    stream = lithops_call_object(call);
+    Py_END_ALLOW_THREADS
+    if (!stream)
+        return fail(self);
     const lithops_value *newline = lithops_value_get(input_item(call, 0), "newline");
     lithops_bytes bytes = lithops_value_get_bytes(newline);
     call_of(self)->stream =
@@ -133,8 +136,10 @@ static PyObject *next_result(PyObject *self, int *ret_more)
     lithops_call *call = call_of(self)->call;
     lithops_payload payload;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = lithops_call_next_payload(call, &payload);
-    Py_END_ALLOW_THREADS *ret_more = rc > 0;
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_call_next_payload(call, &payload);
+    Py_END_ALLOW_THREADS
+    *ret_more = rc > 0;
     if (rc > 0)
         return codec_decode(state_of(self), &payload, NULL);
     if (rc < 0) {

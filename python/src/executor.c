@@ -74,7 +74,8 @@ void executor_close(struct executor *executor)
         finish_elsewhere(closing);
         return;
     }
-    Py_BEGIN_ALLOW_THREADS finish(closing);
+    Py_BEGIN_ALLOW_THREADS
+    finish(closing);
     Py_END_ALLOW_THREADS
 }
 
@@ -146,8 +147,10 @@ static PyObject *open_with(PyTypeObject *type, const lithops_executor_options *o
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_executor *fexec;
     self->generation = fork_generation();
-    Py_BEGIN_ALLOW_THREADS fexec = lithops_executor_open(options, &err);
-    Py_END_ALLOW_THREADS self->fexec = fexec;
+    Py_BEGIN_ALLOW_THREADS
+    fexec = lithops_executor_open(options, &err);
+    Py_END_ALLOW_THREADS
+    self->fexec = fexec;
     self->id = fexec ? PyUnicode_FromString(lithops_executor_id(fexec)) : NULL;
     if (!fexec)
         raise_error(state, &err);
@@ -300,8 +303,10 @@ static PyObject *executor_plot(struct executor *self, PyObject *args)
     lithops_executor *fexec = executor_enter(self);
     int rc = -1;
     if (fexec) {
-        Py_BEGIN_ALLOW_THREADS rc = lithops_plot(fexec, selection.futures, dst, &options, &err);
-        Py_END_ALLOW_THREADS executor_leave(self);
+        Py_BEGIN_ALLOW_THREADS
+        rc = lithops_plot(fexec, selection.futures, dst, &options, &err);
+        Py_END_ALLOW_THREADS
+        executor_leave(self);
     }
     selection_close(&selection);
     if (rc != 0)
@@ -328,8 +333,10 @@ static PyObject *executor_job_summary(struct executor *self, PyObject *args)
         return NULL;
     char *csv = NULL;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = lithops_job_summary(fexec, count, path, &csv, &err);
-    Py_END_ALLOW_THREADS executor_leave(self);
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_job_summary(fexec, count, path, &csv, &err);
+    Py_END_ALLOW_THREADS
+    executor_leave(self);
     if (rc != 0)
         return raise_error(state_of((PyObject *)self), &err);
     PyObject *text = PyUnicode_DecodeUTF8(csv, (Py_ssize_t)strlen(csv), "replace");
@@ -364,8 +371,10 @@ static PyObject *executor_clean(struct executor *self, PyObject *args)
     lithops_executor *fexec = ok ? executor_enter(self) : NULL;
     int rc = -1;
     if (fexec) {
-        Py_BEGIN_ALLOW_THREADS rc = lithops_clean(fexec, selection.futures, &options, &err);
-        Py_END_ALLOW_THREADS executor_leave(self);
+        Py_BEGIN_ALLOW_THREADS
+        rc = lithops_clean(fexec, selection.futures, &options, &err);
+        Py_END_ALLOW_THREADS
+        executor_leave(self);
     }
     lithops_value_free(list);
     selection_close(&selection);

@@ -58,8 +58,10 @@ static PyObject *function_open(PyObject *class, PyObject *spec)
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_function *function;
     Py_BEGIN_ALLOW_THREADS /* it reads the library's file */
-        function = lithops_function_open(text, &err);
-    Py_END_ALLOW_THREADS if (!function) return raise_error(PyType_GetModuleState(type), &err);
+    function = lithops_function_open(text, &err);
+    Py_END_ALLOW_THREADS
+    if (!function)
+        return raise_error(PyType_GetModuleState(type), &err);
     PyObject *name = PyUnicode_DecodeFSDefault(function->name);
     PyObject *self = NULL;
     if (name)

@@ -274,8 +274,10 @@ static PyObject *future_cancel(struct future *self, PyObject *Py_UNUSED(ignored)
     if (!handle)
         return NULL;
     bool canceled;
-    Py_BEGIN_ALLOW_THREADS canceled = lithops_future_cancel(handle);
-    Py_END_ALLOW_THREADS lithops_future_unref(handle);
+    Py_BEGIN_ALLOW_THREADS
+    canceled = lithops_future_cancel(handle);
+    Py_END_ALLOW_THREADS
+    lithops_future_unref(handle);
     return PyBool_FromLong(canceled);
 }
 

@@ -41,8 +41,8 @@ static struct held *held(const struct output *self)
 static int write_fd(int fd, const char *bytes, size_t len)
 {
     int rc = 0, error = 0;
-    Py_BEGIN_ALLOW_THREADS while (len > 0)
-    {
+    Py_BEGIN_ALLOW_THREADS
+    while (len > 0) {
         ssize_t n = write(fd, bytes, len);
         if (n < 0 && errno == EINTR)
             continue;
@@ -54,7 +54,8 @@ static int write_fd(int fd, const char *bytes, size_t len)
         bytes += n;
         len -= (size_t)n;
     }
-    Py_END_ALLOW_THREADS errno = error;
+    Py_END_ALLOW_THREADS
+    errno = error;
     return rc;
 }
 

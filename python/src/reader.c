@@ -42,10 +42,13 @@ static int64_t read_some(struct reader *self, void *to, size_t len)
     size_t got = 0;
     int rc = 0;
     self->busy = true;
-    Py_BEGIN_ALLOW_THREADS if (!self->reader) rc = open_here(self, &err);
+    Py_BEGIN_ALLOW_THREADS
+    if (!self->reader)
+        rc = open_here(self, &err);
     if (rc == 0)
         rc = lithops_reader_read(self->reader, to, len, &got, &err);
-    Py_END_ALLOW_THREADS self->busy = false;
+    Py_END_ALLOW_THREADS
+    self->busy = false;
     self->position += rc == 0 ? got : 0;
     if (rc == 0)
         return (int64_t)got;
@@ -126,9 +129,11 @@ static int64_t length_of(struct reader *self)
     lithops_object_info info;
     int rc;
     self->busy = true;
-    Py_BEGIN_ALLOW_THREADS rc = lithops_storage_head(self->storage, PyBytes_AS_STRING(self->bucket),
-                                                     PyBytes_AS_STRING(self->key), &info, &err);
-    Py_END_ALLOW_THREADS self->busy = false;
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_storage_head(self->storage, PyBytes_AS_STRING(self->bucket),
+                              PyBytes_AS_STRING(self->key), &info, &err);
+    Py_END_ALLOW_THREADS
+    self->busy = false;
     if (rc != 0) {
         raise_error(state_of((PyObject *)self), &err);
         return -1;

@@ -192,8 +192,10 @@ static PyObject *put_descriptor(PyObject *self, const char *bucket, const char *
     lithops_storage *storage = storage_of(self)->storage;
     lithops_error err = LITHOPS_ERROR_INIT;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = lithops_storage_put_fd(storage, bucket, key, fd, &err);
-    Py_END_ALLOW_THREADS return none_or_fail(self, rc, &err);
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_storage_put_fd(storage, bucket, key, fd, &err);
+    Py_END_ALLOW_THREADS
+    return none_or_fail(self, rc, &err);
 }
 
 static PyObject *put_body(PyObject *self, const char *bucket, const char *key, PyObject *object)
@@ -205,8 +207,10 @@ static PyObject *put_body(PyObject *self, const char *bucket, const char *key, P
     lithops_bytes bytes = body_bytes(&body);
     lithops_error err = LITHOPS_ERROR_INIT;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = lithops_storage_put(storage, bucket, key, bytes, &err);
-    Py_END_ALLOW_THREADS PyBuffer_Release(&body.view);
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_storage_put(storage, bucket, key, bytes, &err);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&body.view);
     return none_or_fail(self, rc, &err);
 }
 
@@ -265,9 +269,10 @@ static PyObject *storage_get(PyObject *self, PyObject *args, PyObject *kwargs)
         void *data;
         size_t len;
         int rc;
-        Py_BEGIN_ALLOW_THREADS rc =
-            lithops_storage_get(storage, text(bucket), text(key), start, most, &data, &len, &err);
-        Py_END_ALLOW_THREADS result = rc == 0 ? take_bytes(data, len) : fail(self, &err);
+        Py_BEGIN_ALLOW_THREADS
+        rc = lithops_storage_get(storage, text(bucket), text(key), start, most, &data, &len, &err);
+        Py_END_ALLOW_THREADS
+        result = rc == 0 ? take_bytes(data, len) : fail(self, &err);
     }
     Py_DECREF(bucket);
     Py_DECREF(key);
@@ -294,8 +299,10 @@ static PyObject *storage_head(PyObject *self, PyObject *args, PyObject *kwargs)
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_object_info info;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = lithops_storage_head(storage, text(bucket), text(key), &info, &err);
-    Py_END_ALLOW_THREADS PyObject *result = rc == 0 ? info_to_python(&info) : fail(self, &err);
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_storage_head(storage, text(bucket), text(key), &info, &err);
+    Py_END_ALLOW_THREADS
+    PyObject *result = rc == 0 ? info_to_python(&info) : fail(self, &err);
     Py_DECREF(bucket);
     Py_DECREF(key);
     return result;
@@ -354,8 +361,10 @@ static PyObject *storage_delete(PyObject *self, PyObject *args, PyObject *kwargs
     lithops_storage *storage = storage_of(self)->storage;
     lithops_error err = LITHOPS_ERROR_INIT;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = lithops_storage_delete(storage, text(bucket), text(key), &err);
-    Py_END_ALLOW_THREADS Py_DECREF(bucket);
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_storage_delete(storage, text(bucket), text(key), &err);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(bucket);
     Py_DECREF(key);
     return none_or_fail(self, rc, &err);
 }
@@ -371,9 +380,10 @@ static PyObject *delete_names(PyObject *self, const char *bucket, PyObject *name
     lithops_storage *storage = storage_of(self)->storage;
     lithops_error err = LITHOPS_ERROR_INIT;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc =
-        lithops_storage_delete_many(storage, bucket, keys, (size_t)count, &err);
-    Py_END_ALLOW_THREADS free(keys);
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_storage_delete_many(storage, bucket, keys, (size_t)count, &err);
+    Py_END_ALLOW_THREADS
+    free(keys);
     return none_or_fail(self, rc, &err);
 }
 
@@ -424,8 +434,10 @@ static PyObject *put_cloudobject(PyObject *self, PyObject *object, const char *b
     lithops_bytes bytes = body_bytes(&body);
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_value *value;
-    Py_BEGIN_ALLOW_THREADS value = lithops_cloudobject_put(storage, bytes, bucket, key, &err);
-    Py_END_ALLOW_THREADS PyBuffer_Release(&body.view);
+    Py_BEGIN_ALLOW_THREADS
+    value = lithops_cloudobject_put(storage, bytes, bucket, key, &err);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&body.view);
     PyObject *result = value ? value_to_python(value) : fail(self, &err);
     lithops_value_free(value);
     return result;
@@ -455,8 +467,10 @@ static PyObject *storage_cloudobject_get(PyObject *self, PyObject *object)
     void *data;
     size_t len;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = lithops_cloudobject_get(storage, value, &data, &len, &err);
-    Py_END_ALLOW_THREADS lithops_value_free(value);
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_cloudobject_get(storage, value, &data, &len, &err);
+    Py_END_ALLOW_THREADS
+    lithops_value_free(value);
     return rc == 0 ? take_bytes(data, len) : fail(self, &err);
 }
 
@@ -468,8 +482,10 @@ static PyObject *storage_cloudobject_delete(PyObject *self, PyObject *object)
     lithops_storage *storage = storage_of(self)->storage;
     lithops_error err = LITHOPS_ERROR_INIT;
     int rc;
-    Py_BEGIN_ALLOW_THREADS rc = lithops_cloudobject_delete(storage, value, &err);
-    Py_END_ALLOW_THREADS lithops_value_free(value);
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_cloudobject_delete(storage, value, &err);
+    Py_END_ALLOW_THREADS
+    lithops_value_free(value);
     return none_or_fail(self, rc, &err);
 }
 

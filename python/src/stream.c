@@ -67,8 +67,11 @@ static int64_t read_some(struct stream *self, char *to, size_t len)
         return 0;
     lithops_stream *stream = enter(self);
     int64_t got;
-    Py_BEGIN_ALLOW_THREADS got = lithops_stream_read(stream, to, len);
-    Py_END_ALLOW_THREADS if (!leave(self)) return -1;
+    Py_BEGIN_ALLOW_THREADS
+    got = lithops_stream_read(stream, to, len);
+    Py_END_ALLOW_THREADS
+    if (!leave(self))
+        return -1;
     if (got > 0)
         return got;
     self->at_end = true;
@@ -251,8 +254,11 @@ static int64_t count_lines(struct stream *self)
         return count;
     lithops_stream *stream = enter(self);
     int64_t skipped;
-    Py_BEGIN_ALLOW_THREADS skipped = lithops_stream_skip_lines(stream, INT64_MAX);
-    Py_END_ALLOW_THREADS if (!leave(self)) return -1;
+    Py_BEGIN_ALLOW_THREADS
+    skipped = lithops_stream_skip_lines(stream, INT64_MAX);
+    Py_END_ALLOW_THREADS
+    if (!leave(self))
+        return -1;
     self->at_end = true;
     lithops_error err = LITHOPS_ERROR_INIT;
     if (lithops_stream_error(stream, &err) == 0)
@@ -517,7 +523,8 @@ void stream_end(PyObject *object)
     struct stream *self = (struct stream *)object;
     self->stream = NULL; /* the engine's own; it closes it */
     if (self->busy) {    /* a thread that the function has left behind reads */
-        Py_BEGIN_ALLOW_THREADS PyThread_acquire_lock(self->reading, WAIT_LOCK);
+        Py_BEGIN_ALLOW_THREADS
+        PyThread_acquire_lock(self->reading, WAIT_LOCK);
         PyThread_release_lock(self->reading);
         Py_END_ALLOW_THREADS
     }
