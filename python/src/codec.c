@@ -187,45 +187,55 @@ static uint64_t align(uint64_t n)
     return (n + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
 }
 
-static const Py_buffer *nth_buffer(PyObject *buffers, Py_ssize_t i)
+/* A pickle and the buffers that were taken out of it, in the order in which they are written. */
+struct layout {
+    lithops_bytes *pieces; /* from malloc(), with the head behind them */
+    size_t count, len;
+};
+
+static void add_piece(struct layout *layout, const void *ptr, size_t len)
 {
-    return PyPickleBuffer_GetBuffer(PyList_GET_ITEM(buffers, i));
+    layout->pieces[layout->count++] = (lithops_bytes){ptr, len};
+    layout->len += len;
 }
 
-/* How long the payload is; 0 with an exception. */
-static uint64_t payload_len(PyObject *pickle, PyObject *buffers)
+/* Pieces are borrowed from the pickle and the buffers. `layout->pieces` is for free(). */
+static int make_layout(PyObject *pickle, PyObject *buffers, struct layout *layout)
 {
-    uint64_t count = (uint64_t)PyList_GET_SIZE(buffers);
-    uint64_t len = (uint64_t)PyBytes_GET_SIZE(pickle);
-    if (count)
-        len += sizeof(struct head) + count * sizeof(struct piece);
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(buffers); i++) {
-        const Py_buffer *view = nth_buffer(buffers, i);
-        if (!view)
-            return 0;
-        len = align(len) + (uint64_t)view->len;
+    static const char zeros[ALIGNMENT];
+    size_t count = (size_t)PyList_GET_SIZE(buffers), most = 2 + 2 * count;
+    size_t head_len = sizeof(struct head) + count * sizeof(struct piece);
+    *layout = (struct layout){.pieces = malloc(most * sizeof(lithops_bytes) + head_len)};
+    if (!layout->pieces) {
+        PyErr_NoMemory();
+        return -1;
     }
-    return len;
+    struct head *head = (struct head *)(layout->pieces + most);
+    struct piece *table = (struct piece *)(head + 1);
+    *head = (struct head){.mark = HEAD_MARK,
+                          .count = (uint32_t)count,
+                          .pickle_len = (uint64_t)PyBytes_GET_SIZE(pickle)};
+    add_piece(layout, head, head_len);
+    add_piece(layout, PyBytes_AS_STRING(pickle), head->pickle_len);
+    for (size_t i = 0; i < count; i++) {
+        const Py_buffer *view = PyPickleBuffer_GetBuffer(PyList_GET_ITEM(buffers, (Py_ssize_t)i));
+        if (!view) {
+            free(layout->pieces);
+            return -1;
+        }
+        add_piece(layout, zeros, align(layout->len) - layout->len);
+        table[i] = (struct piece){.offset = layout->len, .len = (uint64_t)view->len};
+        add_piece(layout, view->buf, (size_t)view->len);
+    }
+    return 0;
 }
 
-/* Write the payload of a pickle that has buffers. */
-static void write_payload(char *to, PyObject *pickle, PyObject *buffers)
+static void write_layout(char *to, const struct layout *layout)
 {
-    Py_ssize_t count = PyList_GET_SIZE(buffers);
-    uint64_t pickle_len = (uint64_t)PyBytes_GET_SIZE(pickle);
-    uint64_t at = sizeof(struct head) + (uint64_t)count * sizeof(struct piece);
-    struct head head = {.mark = HEAD_MARK, .count = (uint32_t)count, .pickle_len = pickle_len};
-    memcpy(to, &head, sizeof head);
-    memcpy(to + at, PyBytes_AS_STRING(pickle), pickle_len);
-    at += pickle_len;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        const Py_buffer *view = nth_buffer(buffers, i);
-        uint64_t start = align(at);
-        memset(to + at, 0, start - at);
-        struct piece piece = {.offset = start, .len = (uint64_t)view->len};
-        memcpy(to + sizeof head + (size_t)i * sizeof piece, &piece, sizeof piece);
-        memcpy(to + start, view->buf, piece.len);
-        at = start + piece.len;
+    for (size_t i = 0; i < layout->count; i++) {
+        if (layout->pieces[i].len)
+            memcpy(to, layout->pieces[i].ptr, layout->pieces[i].len);
+        to += layout->pieces[i].len;
     }
 }
 
@@ -267,28 +277,42 @@ static bool is_inline(const lithops_payload *payload)
     return payload->content <= LITHOPS_CONTENT_DOUBLE;
 }
 
+/* What keeps the pieces valid is `held`; they are copied when the engine takes the input. */
+static int encode_pieces(PyObject *pickle, PyObject *buffers, struct encoded *encoded)
+{
+    struct layout layout;
+    if (make_layout(pickle, buffers, &layout) != 0)
+        return -1;
+    encoded->held = PyTuple_Pack(2, pickle, buffers);
+    if (!encoded->held) {
+        free(layout.pieces);
+        return -1;
+    }
+    encoded->memory = layout.pieces;
+    encoded->payload.content = LITHOPS_CONTENT_PIECES;
+    encoded->payload.bytes = (lithops_bytes){layout.pieces, layout.count};
+    return 0;
+}
+
 static int encode_pickle(struct module_state *state, PyObject *object, struct encoded *ret)
 {
     PyObject *buffers, *pickle = make_pickle(state, object, &buffers);
     if (!pickle)
         return -1;
     struct encoded encoded = {.payload.content = LITHOPS_CONTENT_PICKLE};
-    uint64_t len = payload_len(pickle, buffers);
-    if (len && PyList_GET_SIZE(buffers) == 0) {
+    int rc = 0;
+    if (PyList_GET_SIZE(buffers) > 0) {
+        rc = encode_pieces(pickle, buffers, &encoded);
+    } else {
         encoded.held = Py_NewRef(pickle);
-        encoded.payload.bytes = (lithops_bytes){PyBytes_AS_STRING(pickle), len};
-    } else if (len && (encoded.memory = malloc(len)) != NULL) {
-        write_payload(encoded.memory, pickle, buffers);
-        encoded.payload.bytes = (lithops_bytes){encoded.memory, len};
-    } else if (len) {
-        PyErr_NoMemory();
+        encoded.payload.bytes =
+            (lithops_bytes){PyBytes_AS_STRING(pickle), (size_t)PyBytes_GET_SIZE(pickle)};
     }
     Py_DECREF(pickle);
     Py_DECREF(buffers);
-    if (!encoded.held && !encoded.memory)
-        return -1;
-    *ret = encoded;
-    return 0;
+    if (rc == 0)
+        *ret = encoded;
+    return rc;
 }
 
 int codec_encode(struct module_state *state, PyObject *object, struct encoded *ret)
@@ -311,19 +335,21 @@ void codec_release(struct encoded *encoded)
 
 static int return_pickle(lithops_call *call, PyObject *pickle, PyObject *buffers)
 {
-    lithops_payload payload = {.content = LITHOPS_CONTENT_PICKLE};
-    uint64_t len = payload_len(pickle, buffers);
-    if (len == 0)
+    lithops_payload payload = {
+        .content = LITHOPS_CONTENT_PICKLE,
+        .bytes = {PyBytes_AS_STRING(pickle), (size_t)PyBytes_GET_SIZE(pickle)}};
+    if (PyList_GET_SIZE(buffers) == 0)
+        return lithops_return_payload(call, &payload);
+    struct layout layout;
+    if (make_layout(pickle, buffers, &layout) != 0)
         return 1;
-    payload.bytes = (lithops_bytes){PyBytes_AS_STRING(pickle), len};
-    if (PyList_GET_SIZE(buffers) > 0) {
-        char *room = lithops_call_alloc(call, len);
-        if (!room)
-            return lithops_call_error(call)->code;
-        write_payload(room, pickle, buffers);
-        payload.bytes.ptr = room;
+    char *room = lithops_call_alloc(call, layout.len);
+    if (room) {
+        write_layout(room, &layout);
+        payload.bytes = (lithops_bytes){room, layout.len};
     }
-    return lithops_return_payload(call, &payload);
+    free(layout.pieces);
+    return room ? lithops_return_payload(call, &payload) : lithops_call_error(call)->code;
 }
 
 int codec_return(struct module_state *state, lithops_call *call, PyObject *object)
@@ -432,6 +458,8 @@ PyObject *codec_decode(struct module_state *state, const lithops_payload *payloa
         return decode_packed(bytes);
     case LITHOPS_CONTENT_PICKLE:
         return decode_pickle(state, bytes, owner);
+    case LITHOPS_CONTENT_PIECES:
+        break; /* no payload that was stored */
     }
     PyErr_Format(PyExc_ValueError, "a payload of unknown content %d", (int)payload->content);
     return NULL;
@@ -439,15 +467,26 @@ PyObject *codec_decode(struct module_state *state, const lithops_payload *payloa
 
 /* ---- the module ------------------------------------------------------------------------------ */
 
+static PyObject *join(PyObject *pickle, PyObject *buffers)
+{
+    struct layout layout;
+    if (make_layout(pickle, buffers, &layout) != 0)
+        return NULL;
+    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)layout.len);
+    if (result)
+        write_layout(PyBytes_AS_STRING(result), &layout);
+    free(layout.pieces);
+    return result;
+}
+
 static PyObject *dumps(PyObject *module, PyObject *object)
 {
-    struct encoded encoded;
-    if (encode_pickle(state_of_module(module), object, &encoded) != 0)
+    PyObject *buffers, *pickle = make_pickle(state_of_module(module), object, &buffers);
+    if (!pickle)
         return NULL;
-    lithops_bytes bytes = encoded.payload.bytes;
-    PyObject *result = encoded.held ? Py_NewRef(encoded.held)
-                                    : PyBytes_FromStringAndSize(bytes.ptr, (Py_ssize_t)bytes.len);
-    codec_release(&encoded);
+    PyObject *result = PyList_GET_SIZE(buffers) > 0 ? join(pickle, buffers) : Py_NewRef(pickle);
+    Py_DECREF(pickle);
+    Py_DECREF(buffers);
     return result;
 }
 

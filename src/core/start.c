@@ -43,11 +43,40 @@ static int fill_packed(struct lithops__table *table, struct lithops__slot *slot,
     return rc;
 }
 
+static lithops__offset store_pieces(struct lithops__table *table, const lithops_bytes *pieces,
+                                    size_t count)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++)
+        len += pieces[i].len;
+    lithops__offset offset = lithops__heap_alloc(&table->heap, len);
+    char *to = offset ? lithops__at(&table->area, offset) : NULL;
+    for (size_t i = 0; to && i < count; i++) {
+        if (pieces[i].len)
+            memcpy(to, pieces[i].ptr, pieces[i].len);
+        to += pieces[i].len;
+    }
+    return offset;
+}
+
+static int fill_bytes(struct lithops__table *table, struct lithops__slot *slot,
+                      lithops_content content, lithops_bytes bytes, lithops_error *err)
+{
+    bool in_pieces = content == LITHOPS_CONTENT_PIECES;
+    slot->payload = in_pieces ? store_pieces(table, bytes.ptr, bytes.len)
+                              : lithops__table_store(table, bytes.ptr, bytes.len);
+    if (!slot->payload) {
+        slot->content = LITHOPS__CONTENT_NULL;
+        return fail_space(err);
+    }
+    slot->content = in_pieces ? LITHOPS__CONTENT_PICKLE : (uint64_t)content;
+    return 0;
+}
+
 int lithops__slot_fill(struct lithops__table *table, struct lithops__slot *slot,
                        const lithops_value *value, lithops_error *err)
 {
     double d;
-    lithops_bytes bytes;
     slot->content = LITHOPS__CONTENT_NULL;
     slot->payload = 0;
     if (!value)
@@ -72,10 +101,8 @@ int lithops__slot_fill(struct lithops__table *table, struct lithops__slot *slot,
         return 0;
     case LITHOPS_STRING:
     case LITHOPS_BYTES:
-        bytes = lithops_value_get_bytes(value);
-        slot->content = (uint64_t)lithops__value_content(value);
-        slot->payload = lithops__table_store(table, bytes.ptr, bytes.len);
-        return slot->payload ? 0 : fail_space(err);
+        return fill_bytes(table, slot, lithops__value_content(value),
+                          lithops_value_get_bytes(value), err);
     default:
         return fill_packed(table, slot, value, err);
     }
@@ -86,20 +113,15 @@ static int fill_payload(struct lithops__table *table, struct lithops__slot *slot
 {
     slot->content = (uint64_t)payload->content;
     slot->payload = 0;
-    if (payload->content > LITHOPS_CONTENT_PICKLE)
+    if (payload->content > LITHOPS_CONTENT_PICKLE && payload->content != LITHOPS_CONTENT_PIECES)
         return lithops__fail(err, LITHOPS_EUSAGE, "an input has the unknown content %d",
                              (int)payload->content);
     if (payload->content == LITHOPS_CONTENT_BOOL)
         slot->payload = payload->b;
     else if (payload->content == LITHOPS_CONTENT_INT || payload->content == LITHOPS_CONTENT_DOUBLE)
         memcpy(&slot->payload, &payload->i, sizeof slot->payload);
-    else if (payload->content > LITHOPS_CONTENT_DOUBLE) {
-        slot->payload = lithops__table_store(table, payload->bytes.ptr, payload->bytes.len);
-        if (!slot->payload) {
-            slot->content = LITHOPS__CONTENT_NULL;
-            return fail_space(err);
-        }
-    }
+    else if (payload->content > LITHOPS_CONTENT_DOUBLE)
+        return fill_bytes(table, slot, payload->content, payload->bytes, err);
     return 0;
 }
 

@@ -158,6 +158,7 @@ lithops_value *lithops_payload_value(const lithops_payload *payload)
         return lithops__value_view(LITHOPS_BYTES, payload->bytes);
     case LITHOPS_CONTENT_PACKED:
     case LITHOPS_CONTENT_PICKLE:
+    case LITHOPS_CONTENT_PIECES:
         return lithops__value_opaque(payload->content, payload->bytes);
     }
     return NULL;

@@ -165,6 +165,48 @@ static void test_payloads_travel_as_they_are(void **state)
     lithops_function_free(function);
 }
 
+static void test_pieces_arrive_as_one_pickle(void **state)
+{
+    (void)state;
+    static char large[100000];
+    memset(large, 'x', sizeof large);
+    const lithops_bytes pieces[] = {{"head", 4}, {NULL, 0}, {large, sizeof large}, {"tail", 4}};
+    const lithops_payload given[] = {
+        {.content = LITHOPS_CONTENT_PIECES, .bytes = {pieces, 4}},
+        {.content = LITHOPS_CONTENT_PIECES, .bytes = {pieces, 0}},
+        {.content = LITHOPS_CONTENT_PIECES, .bytes = {pieces, 1}},
+    };
+    const size_t lengths[] = {8 + sizeof large, 0, 4};
+    lithops_function *function = code("echo");
+    lithops_futures *futures =
+        not_null(lithops_map(fexec, function, lithops_payloads(given, 3), NULL, &err));
+    lithops_future *single =
+        not_null(lithops_call_async(fexec, function, lithops_payload_value(given), NULL, &err));
+    lithops_futures *one = lithops_futures_new(&single, 1);
+    lithops_futures *all = lithops_futures_concat(futures, one);
+    succeeds(lithops_wait(NULL, all, &within_limit, NULL, NULL, &err));
+    for (size_t i = 0; i < 4; i++) {
+        lithops_payload out;
+        succeeds(lithops_futures_payload(all, i, &out, &err));
+        assert_int_equal(out.content, LITHOPS_CONTENT_PICKLE);
+        assert_int_equal(out.bytes.len, lengths[i % 3]);
+        if (i % 3 == 0) {
+            const char *bytes = out.bytes.ptr;
+            assert_memory_equal(bytes, "head", 4);
+            assert_memory_equal(bytes + 4, large, sizeof large);
+            assert_memory_equal(bytes + 4 + sizeof large, "tail", 4);
+        }
+    }
+    lithops_futures_unref(all);
+    lithops_futures_unref(one);
+    lithops_futures_unref(futures);
+    lithops_future_unref(single);
+    const lithops_payload unknown = {.content = (lithops_content)63};
+    assert_null(lithops_map(fexec, function, lithops_payloads(&unknown, 1), NULL, &err));
+    assert_int_equal(err.code, LITHOPS_EUSAGE);
+    lithops_function_free(function);
+}
+
 static void test_a_list_of_payloads_is_a_list(void **state)
 {
     (void)state;
@@ -430,6 +472,7 @@ int main(int argc, char **argv)
     api_init(&argc, &argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_payloads_travel_as_they_are),
+        cmocka_unit_test(test_pieces_arrive_as_one_pickle),
         cmocka_unit_test(test_a_list_of_payloads_is_a_list),
         cmocka_unit_test(test_big_results_stay_in_place),
         cmocka_unit_test(test_errors_carry_data),

@@ -41,6 +41,9 @@ typedef enum lithops_content {
     LITHOPS_CONTENT_BYTES,
     LITHOPS_CONTENT_PACKED, /* a list or map in MessagePack: lithops_value_from_packed() */
     LITHOPS_CONTENT_PICKLE, /* of the runtime: opaque to the engine and to the C face */
+    /* A PICKLE in pieces, only as an input for lithops_map() and lithops_call_async(): `bytes` are
+     * an array of lithops_bytes (`len` of them), which are put together in shared memory. */
+    LITHOPS_CONTENT_PIECES = 64,
 } lithops_content;
 
 typedef struct lithops_payload {
@@ -49,7 +52,7 @@ typedef struct lithops_payload {
         bool b;
         int64_t i;
         double d;
-        lithops_bytes bytes; /* STRING, BYTES, PACKED, PICKLE */
+        lithops_bytes bytes; /* STRING, BYTES, PACKED, PICKLE, PIECES */
     };
 } lithops_payload;
 
