@@ -137,6 +137,7 @@ struct job {
     size_t count;
     PyObject *function_name;
     bool gives_list, is_reduce, feeds_reducer, is_native;
+    bool is_input;          /* calls of a map_futures read its results */
     struct kept *kept;      /* an array of `count`, made when it is needed */
     unsigned decoding;      /* threads that decode results just now */
     uint64_t read_bits_few; /* a bit per call: its outcome was taken */
@@ -160,10 +161,13 @@ PyObject *job_exception(struct job *job, size_t index);
 /* Note that the outcomes of calls [begin, end) were taken. */
 void job_mark_read(struct job *job, size_t begin, size_t end);
 bool job_is_read(const struct job *job, size_t index);
-/* A Future of the call is gone: what was decoded for it goes too. */
-void job_forget(struct job *job, size_t index);
-/* Drop a result and its shared memory, this as soon as nothing handed over lies in it. */
+/* Give the shared memory of a result back, as soon as nothing handed over lies in it. What was
+ * decoded stays. */
 void job_release(struct job *job, size_t index);
+/* The Future of the call is gone: what was decoded for it goes too, and the shared memory. */
+void job_forget(struct job *job, size_t index);
+/* The same for a result that is big and was taken; for others nothing. */
+void job_release_big(struct job *job, size_t index);
 
 /* ---- future.c -------------------------------------------------------------------------------- */
 

@@ -183,9 +183,10 @@ PyObject *executor_map(PyObject *object, PyObject *const *args, Py_ssize_t nargs
     }
     if ((fexec = executor_enter(self)) != NULL) {
         lithops_map_options map = map_options(&options.engine);
-        Py_BEGIN_ALLOW_THREADS futures =
-            lithops_map(fexec, function->function, inputs.value, &map, &err);
-        Py_END_ALLOW_THREADS inputs.value = NULL;
+        Py_BEGIN_ALLOW_THREADS
+        futures = lithops_map(fexec, function->function, inputs.value, &map, &err);
+        Py_END_ALLOW_THREADS
+        inputs.value = NULL;
         executor_leave(self);
         if (!futures)
             raise_error(state, &err);
@@ -213,14 +214,17 @@ PyObject *executor_map_futures(PyObject *object, PyObject *const *args, Py_ssize
         options_close(&options);
         return NULL;
     }
+    for (size_t i = 0; i < selection.count; i++)
+        selection.jobs[i]->is_input = true;
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_futures *futures = NULL;
     lithops_executor *fexec = executor_enter(self);
     if (fexec) {
         lithops_map_options map = map_options(&options.engine);
-        Py_BEGIN_ALLOW_THREADS futures =
-            lithops_map_futures(fexec, function->function, selection.futures, &map, &err);
-        Py_END_ALLOW_THREADS executor_leave(self);
+        Py_BEGIN_ALLOW_THREADS
+        futures = lithops_map_futures(fexec, function->function, selection.futures, &map, &err);
+        Py_END_ALLOW_THREADS
+        executor_leave(self);
         if (!futures)
             raise_error(state, &err);
     }
@@ -316,9 +320,11 @@ PyObject *executor_map_reduce(PyObject *object, PyObject *const *args, Py_ssize_
     lithops_executor *fexec = executor_enter(self);
     if (fexec) {
         int rc;
-        Py_BEGIN_ALLOW_THREADS rc = lithops_map_reduce(
-            fexec, map->function, inputs.value, reduce->function, &options.engine, &futures, &err);
-        Py_END_ALLOW_THREADS inputs.value = NULL;
+        Py_BEGIN_ALLOW_THREADS
+        rc = lithops_map_reduce(fexec, map->function, inputs.value, reduce->function,
+                                &options.engine, &futures, &err);
+        Py_END_ALLOW_THREADS
+        inputs.value = NULL;
         executor_leave(self);
         if (rc != 0)
             raise_error(state, &err);

@@ -54,6 +54,7 @@ struct module_state {
 #undef MODULE_DECLARE
     PyObject *errors[LITHOPS_CODE_COUNT]; /* exception class by -code; NULL: errors.c has one */
     struct executor *open_executors;      /* a list, to close what is open when Python exits */
+    size_t big_bytes;                     /* of big results, decoded since tidy() has looked last */
     bool is_exiting;                      /* nothing is opened any more */
 };
 
@@ -103,9 +104,9 @@ PyObject *raise_exception(PyObject *exception);
 
 /* A payload and what its bytes lie in. */
 struct encoded {
-    lithops_payload payload;
-    PyObject *held; /* a reference, or NULL */
-    void *memory;   /* for free(), or NULL */
+    lithops_payload payload; /* a pickle with buffers is a PIECES */
+    PyObject *held;          /* a reference, or NULL */
+    void *memory;            /* for free(), or NULL */
 };
 /* None, bool, int of 64 bits, float, str, bytes as they are, all else a pickle. What was filled
  * is for codec_release(); nothing is filled on failure. */

@@ -3,7 +3,8 @@
  *
  * A result is decoded when it is first asked for and then kept as long as its Future, so that it
  * is one object however often it is asked for; null, bools and numbers are not kept, since they
- * are made faster than found. A big result may hold buffers that lie in shared memory. A Memory
+ * are made faster than found. With the Future its shared memory goes: nobody can ask for the result
+ * again. A big result may hold buffers that lie in shared memory. A Memory
  * object, one at most for each call, keeps these valid: the buffers hold it, not the job, so that
  * there is no cycle, and it holds the engine's future. Who releases the result meanwhile leaves
  * that to the Memory's end.
@@ -185,6 +186,8 @@ static PyObject *decode(struct job *job, size_t index, const lithops_payload *pa
         return codec_decode(job->state, payload, NULL);
     if (make_kept(job) != 0)
         return NULL;
+    if (payload->bytes.len >= HANDED_OVER_BYTES)
+        job->state->big_bytes += payload->bytes.len;
     PyObject *result = decode_in_place(job, index, payload);
     struct kept *kept = &job->kept[index];
     if (result && kept->result) { /* another thread was faster */
@@ -259,22 +262,39 @@ PyObject *job_exception(struct job *job, size_t index)
     Py_RETURN_NONE;
 }
 
-void job_forget(struct job *job, size_t index)
+/* Other calls may still read it, or a thread decodes a result of this job at this very moment: then
+ * it stays until the job is cleaned. */
+static bool is_needed(const struct job *job)
 {
-    if (job->kept)
-        Py_CLEAR(job->kept[index].result);
+    return job->feeds_reducer || job->is_input || job->decoding > 0;
 }
 
 void job_release(struct job *job, size_t index)
 {
     struct memory *memory = job->kept ? job->kept[index].memory : NULL;
+    if (is_needed(job) || lithops_futures_state(job->futures, index) != LITHOPS_SUCCESS)
+        return;
     if (memory)
         memory->release = true;
-    job_forget(job, index); /* which may be the end of the memory, and the release */
-    /* what another thread decodes at this moment must stay; it goes when the job is cleaned */
-    if (memory || job->decoding > 0 ||
-        lithops_futures_state(job->futures, index) != LITHOPS_SUCCESS)
+    else
+        lithops_future_release(lithops_futures_get(job->futures, index));
+}
+
+void job_forget(struct job *job, size_t index)
+{
+    /* Where nothing was kept of the whole job, results are small or nobody wanted them. */
+    if (!job->kept || job->generation != fork_generation())
         return;
-    lithops_future *future = lithops_futures_get(job->futures, index);
-    lithops_future_release(future);
+    job_release(job, index);
+    Py_CLEAR(job->kept[index].result);
+}
+
+void job_release_big(struct job *job, size_t index)
+{
+    lithops_payload payload;
+    if (job->generation == fork_generation() && job->kept && job->kept[index].result &&
+        job_is_read(job, index) &&
+        lithops_futures_payload(job->futures, index, &payload, NULL) == 0 &&
+        payload.content > LITHOPS_CONTENT_DOUBLE && payload.bytes.len >= HANDED_OVER_BYTES)
+        job_forget(job, index);
 }

@@ -244,14 +244,17 @@ static PyObject *cancel(PyObject *module, PyObject *futures)
     if (selection_open(state_of_module(module), futures, &selection) != 0)
         return NULL;
     size_t count;
-    Py_BEGIN_ALLOW_THREADS count = lithops_futures_cancel(selection.futures);
-    Py_END_ALLOW_THREADS selection_close(&selection);
+    Py_BEGIN_ALLOW_THREADS
+    count = lithops_futures_cancel(selection.futures);
+    Py_END_ALLOW_THREADS
+    selection_close(&selection);
     return PyLong_FromSize_t(count);
 }
 
 PyDoc_STRVAR(release_doc,
              "release($module, futures, /)\n--\n\n"
-             "Drop results and their shared memory; to ask for one again is an error.");
+             "Give the shared memory of results back. Those that were read stay; to ask for one\n"
+             "that was not is an error. Results that other calls may need are left alone.");
 
 static PyObject *release(PyObject *module, PyObject *futures)
 {
@@ -265,6 +268,31 @@ static PyObject *release(PyObject *module, PyObject *futures)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(tidy_doc,
+             "tidy($module, futures, /)\n--\n\n"
+             "Release big results that were taken and whose futures nobody holds but this list,\n"
+             "whenever more than 32 MiB of big results were decoded since the last time: their\n"
+             "memory is warm, and serves the next ones.");
+
+static PyObject *tidy(PyObject *module, PyObject *futures)
+{
+    enum { TIDY_BYTES = 32 << 20 };
+    struct module_state *state = state_of_module(module);
+    if (state->big_bytes < TIDY_BYTES || !PyList_CheckExact(futures))
+        Py_RETURN_NONE;
+    state->big_bytes = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(futures); i++) { /* it may change meanwhile */
+        PyObject *item = PyList_GET_ITEM(futures, i);
+        if (Py_REFCNT(item) != 1 || !PyObject_TypeCheck(item, (PyTypeObject *)state->future_type))
+            continue;
+        const struct future *future = (struct future *)item;
+        struct job *job = job_ref(future->job);
+        job_release_big(job, future->index);
+        job_unref(job);
+    }
+    Py_RETURN_NONE;
+}
+
 #define FAST(function) ((PyCFunction)(void (*)(void))(function))
 static PyMethodDef methods[] = {
     {"wait", FAST(lithops_wait_python), METH_FASTCALL | METH_KEYWORDS, wait_doc},
@@ -273,6 +301,7 @@ static PyMethodDef methods[] = {
     {"results", FAST(results), METH_FASTCALL | METH_KEYWORDS, results_doc},
     {"cancel", cancel, METH_O, cancel_doc},
     {"release", release, METH_O, release_doc},
+    {"tidy", tidy, METH_O, tidy_doc},
     {NULL, NULL, 0, NULL},
 };
 

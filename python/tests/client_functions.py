@@ -95,6 +95,18 @@ def arrays(count):
     return {'a': numpy.arange(count), 'b': [numpy.ones(count), 'text']}
 
 
+def text(count):
+    return 'ä' * count
+
+
+def pair(count):
+    return b'x' * count, count
+
+
+def length(results):
+    return sum(map(len, results))
+
+
 def speak(text):
     print(text)
 

@@ -629,24 +629,77 @@ def test_an_array_outlives_everything():
     assert len(areas_of_shared_memory()) < len(areas)
 
 
+def shared_bytes():
+    """How much memory the engine's files take."""
+    total = 0
+    for fd in os.listdir('/proc/self/fd'):
+        try:
+            if 'memfd:lithops' in os.readlink(f'/proc/self/fd/{fd}'):
+                total += os.stat(f'/proc/self/fd/{fd}').st_blocks * 512
+        except FileNotFoundError:  # of the listing itself
+            pass
+    return total
+
+
 def test_release(executor):
-    futures = executor.map(code(client_functions.array), [COUNT, COUNT, 3, 4])
-    first, second = _lithops.results(_wait(futures[:2]))
-    _wait(futures)
+    futures = _wait(executor.map(code(client_functions.array), [COUNT, COUNT, 3, 4]))
+    first, second, third = _lithops.results(futures[:3])
     kept = first[10:20]
     _lithops.release(futures)
-    del first, second
+    _lithops.release(futures)
     for _ in range(10):
         _wait(executor.map(code(client_functions.array), [COUNT] * 2))
     assert kept.tolist() == list(range(10, 20))
-    for future in futures:  # also of the one that has a part in use
-        with pytest.raises(Closed, match='released'):
-            future.result_value()
-    assert kept.tolist() == list(range(10, 20))
-    numbers = _wait(executor.map(negate, [1, None, 2.5], obj_newline=None)[:1])
+    assert _lithops.results(futures[:3])[1] is second  # those were read
+    with pytest.raises(Closed, match='released'):
+        futures[3].result_value()
+    del first, second, futures
+    assert third.tolist() == [0, 1, 2] and kept.tolist() == list(range(10, 20))
+    numbers = _wait(executor.map(negate, [1, 2.5]))
     _lithops.release(numbers)
-    assert numbers[0].result_value() == -1  # takes no memory
-    _lithops.release(futures)  # again
+    assert _lithops.results(numbers) == [-1, -2.5]  # they take no memory
+
+
+def test_results_that_others_need_are_not_released(executor, tmp_path):
+    items = [('x' * 5000, i) for i in range(20)]
+    whole = code(client_functions.same, 'single')
+    first = executor.map(whole, items)
+    assert _lithops.results(_wait(first)) == items
+    hold = executor.map(wait_for_file, [str(tmp_path / 'go')] * 2)
+    second = executor.map_futures(whole, first)
+    _lithops.release(first)
+    del first
+    (tmp_path / 'go').touch()
+    assert _lithops.results(_wait(second)) == items
+    _wait(hold)
+    length = code(client_functions.length, 'reduce')
+    maps, reduces = executor.map_reduce(same, ['x' * 5000] * 20, length, spawn_reducer=100)
+    assert all(f.result_value(LIMIT) == 'x' * 5000 for f in maps)
+    _lithops.release(maps)
+    del maps
+    assert reduces[0].result_value(LIMIT) == 100000
+
+
+@pytest.mark.parametrize('kind', ['array', 'text', 'pair'])
+def test_memory_of_results_that_are_gone_is_used_again(kind):
+    executor = new_executor(2)
+    function = code(getattr(client_functions, kind))
+
+    def step():
+        futures = executor.map(function, [1 << 17] * 3)
+        result = _lithops.results(_wait(futures))[1]
+        del futures
+        return result
+    result = step()
+    for _ in range(5):
+        step()
+    before = shared_bytes()
+    for _ in range(40):
+        step()
+        executor.call_async(function, 1 << 17).result_value(LIMIT)
+    assert shared_bytes() - before < 8 << 20  # 20 to 160 MB were made
+    assert len(result) > 1
+    executor.close()
 
 
 def test_release_while_another_thread_decodes(executor):
