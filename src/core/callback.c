@@ -46,10 +46,8 @@ static void *run_callbacks(void *user)
             ready[i].done(ready[i].future, ready[i].user);
             lithops_future_unref(ready[i].future);
         }
-        if (count == 0) {
-            lithops__wake_more_workers(&fexec->table.area);
-            lithops__bell_wait(control, seen, UINT64_MAX);
-        }
+        if (count == 0)
+            lithops__bell_wait(control, seen, lithops__wake_more_workers(&fexec->table));
     }
 }
 

@@ -230,8 +230,9 @@ struct lithops__wait {
 int lithops__wait(const struct lithops__wait *wait, lithops_error *err);
 /* 0, LITHOPS_ETIMEDOUT. */
 int lithops__wait_for_call(struct lithops__job *job, uint64_t index, uint64_t deadline_ns);
-/* Somebody is interested in calls that are not done: see that no worker sleeps while calls wait. */
-void lithops__wake_more_workers(struct lithops__area *area);
+/* Somebody is interested in calls that are not done: see that no worker sleeps while calls wait.
+ * @return when who waits should do it again, by lithops__now_ns(); UINT64_MAX: never */
+uint64_t lithops__wake_more_workers(struct lithops__table *table);
 uint64_t lithops__deadline_ns(int64_t timeout_ms);
 /* What lithops_wait() and lithops_get_result() share: check options, wait. `*ret_futures` is the
  * caller's, also on failure; NULL when nothing was waited for. */

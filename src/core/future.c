@@ -96,7 +96,7 @@ bool lithops_future_is_done(const lithops_future *future)
         return false;
     bool done = lithops__state_is_done(lithops__job_state(future->job, future->index));
     if (!done && !lithops__is_forked(future->job->fexec))
-        lithops__wake_more_workers(&future->job->fexec->table.area);
+        (void)lithops__wake_more_workers(&future->job->fexec->table);
     return done;
 }
 

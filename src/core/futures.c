@@ -227,7 +227,7 @@ size_t lithops_futures_done(const lithops_futures *futures)
         for (uint64_t i = segment->begin; i < segment->end; i++)
             done += lithops__state_is_done(atomic_load_explicit(&states[i], memory_order_acquire));
         if (done < segment->first + (segment->end - segment->begin))
-            lithops__wake_more_workers(&segment->job->fexec->table.area);
+            (void)lithops__wake_more_workers(&segment->job->fexec->table);
     }
     return done;
 }

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 enum { PROGRESS_MS = 100, INTERRUPT_MS = 200 };
+static const uint64_t look_again_ns = 200000;
 
 uint64_t lithops__deadline_ns(int64_t timeout_ms)
 {
@@ -24,18 +25,56 @@ uint64_t lithops__deadline_ns(int64_t timeout_ms)
     return lithops__now_ns() + (uint64_t)timeout_ms * 1000000;
 }
 
-/* Calls wait while a worker sleeps: it was not worth waking when they were offered, but by now
- * the others have taken longer than expected. */
-void lithops__wake_more_workers(struct lithops__area *area)
+/* [L] The worker has claimed calls that it has not begun, and that another one may take. */
+static bool holds_waiting_calls(const struct lithops__area *area,
+                                const struct lithops__worker *worker)
 {
-    if (!lithops__bell_anyone_parked(area->control))
-        return;
+    uint64_t end = atomic_load(&worker->end), current = atomic_load(&worker->current);
+    uint32_t id = atomic_load(&worker->range);
+    if (id == 0 || atomic_load(&worker->claiming))
+        return id != 0;
+    const struct lithops__range *range = &area->ranges[id - 1];
+    if (range->chunk || range->job_kind == 'R' || end > atomic_load(&range->count))
+        return false;
+    const lithops__state *states = lithops__range_states(area, range);
+    while (end > current + 1)
+        if (atomic_load_explicit(&states[--end], memory_order_relaxed) == LITHOPS__PENDING)
+            return true;
+    return false;
+}
+
+static bool do_calls_wait(struct lithops__table *table)
+{
+    struct lithops__area *area = &table->area;
     uint64_t head = atomic_load(&area->control->head), tail = atomic_load(&area->control->tail);
     for (uint64_t at = head; at < tail; at++)
-        if (lithops__queue_left(area, lithops__span_at(area, at)) > 0) {
-            lithops__bell_wake_one(area->control);
-            return;
-        }
+        if (lithops__queue_left(area, lithops__span_at(area, at)) > 0)
+            return true;
+    if (pthread_mutex_trylock(&table->lock) !=
+        0) /* also by this thread: it can be no better told */
+        return true;
+    bool wait = false;
+    for (uint32_t w = 0; w < area->control->max_workers && !wait; w++)
+        wait = holds_waiting_calls(area, &area->control->workers[w]);
+    pthread_mutex_unlock(&table->lock);
+    return wait;
+}
+
+/* Calls wait while a worker sleeps: it was not worth waking when they were offered, but by now
+ * the others have taken longer than expected. The one that is woken may come upon another call that
+ * takes long: then it is the next one's turn. */
+uint64_t lithops__wake_more_workers(struct lithops__table *table)
+{
+    struct lithops__control *control = table->area.control;
+    if (!lithops__bell_anyone_parked(control) || !do_calls_wait(table))
+        return UINT64_MAX;
+    lithops__bell_wake_one(control);
+    return lithops__now_ns() + look_again_ns;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 /* ---- one call -------------------------------------------------------------------------------- */
@@ -84,9 +123,9 @@ int lithops__wait_for_call(struct lithops__job *job, uint64_t index, uint64_t de
             atomic_fetch_add(&range->want_each, 1);
             continue;
         }
-        lithops__wake_more_workers(area);
+        uint64_t until_ns = earlier(deadline_ns, lithops__wake_more_workers(&job->fexec->table));
         if (!lithops__state_is_done(lithops__job_state(job, index)))
-            lithops__bell_wait(area->control, seen, deadline_ns);
+            lithops__bell_wait(area->control, seen, until_ns);
     }
     uint64_t mine = index + 1;
     if (single)
@@ -209,11 +248,6 @@ static int add_wants(struct waiter *waiter, lithops_error *err)
     return 0;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* 1: the wait is over; 0: go on; negative: a call failed, or the time has passed. */
 static int look(struct waiter *waiter, lithops_error *err)
 {
@@ -243,11 +277,12 @@ static int sleep_until_over(struct waiter *waiter, struct lithops__progress *pro
             waiter->seen[i] = lithops__bell_prepare(waiter->controls[i]);
         if ((rc = look(waiter, err)) != 0)
             break;
-        for (size_t s = 0; s < wait->futures->count; s++)
-            if (s == 0 ||
-                wait->futures->segments[s].job->fexec != wait->futures->segments[s - 1].job->fexec)
-                lithops__wake_more_workers(&wait->futures->segments[s].job->fexec->table.area);
         uint64_t until_ns = wait->deadline_ns;
+        const struct lithops__segment *segments = wait->futures->segments;
+        for (size_t s = 0; s < wait->futures->count; s++)
+            if (s == 0 || segments[s].job->fexec != segments[s - 1].job->fexec)
+                until_ns =
+                    earlier(until_ns, lithops__wake_more_workers(&segments[s].job->fexec->table));
         if (progress) {
             lithops__progress_update(progress, lithops_futures_done(wait->futures));
             until_ns = earlier(until_ns, lithops__now_ns() + PROGRESS_MS * 1000000ull);
