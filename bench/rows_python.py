@@ -3,7 +3,7 @@
 (see pythons.py), {here} the folder of its programs."""
 from rows import Goal, Row, Side, reported, wall_rate
 
-ROW_NOTE_FEWER = 'upstream with fewer calls: it takes seconds for some hundreds'
+ROW_NOTE_FEWER = 'upstream with fewer calls: it starts a process for each'
 
 
 def python(name, program, read, environment='lithops'):
@@ -66,7 +66,7 @@ ROWS = [
     map_row('joblib', 'joblib', 'joblib {py_calls} 2', environment='lithops'),
     map_row('dask', 'dask.distributed', 'dask {py_calls_few} 2', module='distributed'),
     map_row('ray', 'Ray', 'ray {py_calls_few} 2', module='ray'),
-    map_row('upstream', 'upstream', 'upstream 200 1', environment='upstream',
+    map_row('upstream', 'upstream', 'upstream 20 1', environment='upstream',
             notes=[ROW_NOTE_FEWER]),
     results_row('bytes', 'bytes of 1 MiB', 'py_bytes'),
     results_row('numpy', 'arrays of 8 MiB', 'py_arrays'),
