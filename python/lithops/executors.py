@@ -234,7 +234,8 @@ class FunctionExecutor:
             futures = self._engine.map_futures(function, chained, **options)
             self._consume(chained)
         else:
-            futures = self._engine.map(function, items, **options)
+            with _missing_objects(options):
+                futures = self._engine.map(function, items, **options)
         self._add(futures, futures)
         return create_futures_list(futures, self)
 
@@ -252,7 +253,7 @@ class FunctionExecutor:
         Parameters:
             reduce_function: its first argument is the list of the map's results, in order
             extra_args_reduce: its further arguments, as `extra_args`
-            obj_reduce_by_key: one reducer for each object
+            obj_reduce_by_key: one reducer for each object; of no effect without objects
             spawn_reducer: per cent of the map that must be done before a reducer may start
 
         The others are those of `map`. Returns the futures of the map, then those of the reducers;
@@ -269,10 +270,11 @@ class FunctionExecutor:
         reducer = self._reducer(reduce_function, extra_args_reduce, extra_env, include_modules,
                                 exclude_modules, options)
         note_reduce()
-        map_futures, reduce_futures = self._engine.map_reduce(
-            function, items, reducer, reduce_runtime_memory=reduce_runtime_memory,
-            obj_reduce_by_key=bool(obj_reduce_by_key),
-            spawn_reducer=max(0, min(100, spawn_reducer or 0)), **options)
+        with _missing_objects(options):
+            map_futures, reduce_futures = self._engine.map_reduce(
+                function, items, reducer, reduce_runtime_memory=reduce_runtime_memory,
+                obj_reduce_by_key=bool(obj_reduce_by_key and options.get('objects')),
+                spawn_reducer=max(0, min(100, spawn_reducer or 0)), **options)
         self.last_call = 'map_reduce'
         futures = map_futures + reduce_futures
         self._add(futures, reduce_futures)
@@ -320,7 +322,7 @@ class FunctionExecutor:
                 raise ValueError('extra_env is for Python functions')
             options.update(extra_args=extra_args, include=include or None)
             if chunk_size or chunk_number:
-                options.update(obj_chunk_size=chunk_size or None,
+                options.update(objects=True, obj_chunk_size=chunk_size or None,
                                obj_chunk_number=chunk_number or None, obj_newline=newline)
             return None if is_empty and not empty_too else (function, items, chained)
         job = Job.of(function)
@@ -552,6 +554,21 @@ class FunctionExecutor:
                                   if force or future.done})
         self._engine.clean(futures, None, bool(clean_cloudobjects), bool(clean_fn), bool(force),
                            bool(on_exit))
+
+
+class _missing_objects:
+    """Raises StorageNoSuchKeyError where a job is mapped over objects that are not there."""
+
+    def __init__(self, options: dict):
+        self._is_meant = options.get('objects')
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
+        if self._is_meant and kind is FileNotFoundError:
+            from lithops.storage.utils import StorageNoSuchKeyError
+            raise StorageNoSuchKeyError('', '', str(value)) from value
 
 
 def _of_storage(section: dict | None) -> dict:

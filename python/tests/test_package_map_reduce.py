@@ -8,7 +8,8 @@ import package_functions as f
 import pytest
 
 import lithops
-from lithops.storage.utils import CloudObject, CloudObjectLocal, CloudObjectUrl
+from lithops.storage.utils import (
+    CloudObject, CloudObjectLocal, CloudObjectUrl, StorageNoSuchKeyError)
 from lithops.utils import FuturesList
 
 
@@ -155,6 +156,11 @@ def test_objects_of_a_storage(fexec, prefix):
     futures = fexec.map_reduce(f.read_object, [f'{bucket}/{prefix}a', f'{bucket}/{prefix}b'],
                                f.one, obj_reduce_by_key=True, obj_chunk_number=1)
     assert fexec.get_result(futures) == [['one two\n'], ['three\n']]
+    futures = fexec.map_reduce(f.read_object, [f'{bucket}/{prefix}a'], f.one,
+                               obj_reduce_by_key=True)
+    assert fexec.get_result(futures) == ['one two\n']
+    assert fexec.get_result(fexec.map_reduce(f.one, [1, 2], f.one, obj_reduce_by_key=True)) == [
+        1, 2]
 
 
 def test_objects_with_more_arguments(fexec, file):
@@ -183,8 +189,10 @@ def test_wrong_objects(fexec, file):
     with pytest.raises(TypeError, match='named by a str'):
         fexec.map(f.read_object, [5])
     for name in ('/no/such/file', 'storage/no/such/key', 'nosuchbucket/key'):
-        with pytest.raises(Exception, match='no'):
-            fexec.get_result(fexec.map(f.read_object, name))
+        with pytest.raises(StorageNoSuchKeyError, match='no'):
+            fexec.map(f.read_object, name)
+        with pytest.raises(FileNotFoundError, match='no'):
+            fexec.map_reduce(f.read_object, name, f.total)
 
 
 def test_names_of_objects_are_only_strings_elsewhere(fexec, file):

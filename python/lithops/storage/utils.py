@@ -6,16 +6,16 @@ from __future__ import annotations
 import os
 
 
-class StorageNoSuchKeyError(Exception):
+class StorageNoSuchKeyError(FileNotFoundError):
     """There is no object of this key in the bucket."""
 
-    def __init__(self, bucket: str, key: str):
-        super().__init__(f'there is no object {key!r} in the bucket {bucket!r}')
+    def __init__(self, bucket: str, key: str, message: str | None = None):
+        super().__init__(message or f'there is no object {key!r} in the bucket {bucket!r}')
         self.bucket = bucket
         self.key = key
 
     def __reduce__(self):
-        return type(self), (self.bucket, self.key)
+        return type(self), (self.bucket, self.key, self.args[0])
 
 
 class StorageConfigMismatchError(Exception):
