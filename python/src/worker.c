@@ -2,7 +2,8 @@
 /* worker_main(): this Python process runs calls until the client is done with it.
  *
  * All calls of all Python functions go through one native function, "python". What _worker.py has
- * made of a job's code is kept under the code's number; the oldest of 64 goes when another comes.
+ * made of a job's code is kept under the code's number; the oldest of 64 goes when another comes,
+ * and as many as it takes when their code is more than 64 MiB: what they hold is about as much.
  *
  * The GIL is given up while the engine looks for calls, so that threads which a function has left
  * behind go on. Everything in `worker` but `thread` is used with the GIL held. A process is a
@@ -17,11 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CODES = 64 };
+enum { CODES = 64, MOST_CODE_BYTES = 64 << 20 };
 
 /* What was made of a code. */
 struct loaded {
-    uint64_t id;        /* 0: free */
+    uint64_t id; /* 0: free */
+    size_t code_len;
     PyObject *entry;    /* entry(call, input) */
     PyObject *function; /* function(input) does the same, unless the input is a tuple or dict;
                            NULL: there is no such short way */
@@ -36,6 +38,7 @@ static struct {
     lithops_call *call;    /* that runs */
     struct loaded loaded[CODES];
     unsigned oldest, last;
+    size_t code_bytes; /* of all that are loaded */
 } worker;
 
 /* ---- failing --------------------------------------------------------------------------------- */
@@ -105,6 +108,8 @@ static int fail_call(lithops_call *call)
 static void unload(struct loaded *loaded)
 {
     loaded->id = 0;
+    worker.code_bytes -= loaded->code_len;
+    loaded->code_len = 0;
     Py_CLEAR(loaded->entry);
     Py_CLEAR(loaded->function);
 }
@@ -124,6 +129,10 @@ static struct loaded *load(lithops_call *call, uint64_t id)
     worker.last = worker.oldest++ % CODES;
     struct loaded *loaded = &worker.loaded[worker.last];
     unload(loaded);
+    loaded->code_len = code.len;
+    worker.code_bytes += code.len;
+    for (unsigned i = 0; i < CODES - 1 && worker.code_bytes > MOST_CODE_BYTES; i++)
+        unload(&worker.loaded[(worker.oldest + i) % CODES]);
     loaded->entry = Py_NewRef(entry);
     loaded->function = function == Py_None ? NULL : Py_NewRef(function);
     loaded->is_plain = is_plain;

@@ -109,6 +109,21 @@ def test_many_codes_one_after_the_other(alone):
         assert [future.result_value(LIMIT) for future in futures] == list(range(1000, 1150))
 
 
+def test_large_codes_are_not_hoarded(alone):
+    def size_with(data):
+        def size(_):
+            with open("/proc/self/status") as file:
+                kib, = (line.split()[1] for line in file if line.startswith("RssAnon:"))
+            return len(data), int(kib) >> 10
+        return size
+    for n in range(40):
+        length, mib = alone.run(size_with(bytearray(8 << 20)), n)
+        assert length == 8 << 20 and mib < 200
+    big = code_of(size_with(bytearray(100 << 20)))  # larger than all together may be
+    assert [alone.executor.call_async(big, 0).result_value(LIMIT)[0] for _ in range(2)] == [
+        100 << 20] * 2
+
+
 def test_code_that_does_not_load(client):
     broken = _lithops.Function("broken", b"\x80\x05nonsense")
     future = client.executor.call_async(broken, 1)
