@@ -29,7 +29,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-lithops",
         "name": "Lithops",
-        "description": "Tasks that fan out over Lithops: call_async, map and map_reduce.",
+        "description": "Tasks that fan out over Lithops: one call, a map, a map and a reduce.",
         "integrations": [
             {
                 "integration-name": "Lithops",

@@ -106,6 +106,7 @@ class LithopsJob:
             if not isinstance(error, TimeoutError):
                 raise
             finished = False
+        self._raise_if_canceled()  # a wait does not tell of it
         if finished or time.monotonic() - self._reported >= PROGRESS_S:
             self._report()
         return finished
