@@ -69,7 +69,9 @@ class FunctionExecutor:
             settings={key: value for key, value in kwargs.items() if value is not None} or None,
             worker_command=worker_command())
         self._config = config
-        self._checked_config: dict | None = None
+        self._checked_config = self._engine.config
+        if log_level is False:
+            self._log_as_configured()
         self._modules: tuple | None = None
         self._internal_storage: InternalStorage | None = None
         self._is_closed = False
@@ -111,9 +113,14 @@ class FunctionExecutor:
     @property
     def config(self) -> dict:
         """The configuration in force, by section; secrets are masked."""
-        if self._checked_config is None:
-            self._checked_config = self._engine.config
         return self._checked_config
+
+    def _log_as_configured(self) -> None:
+        section = self._checked_config['lithops']
+        if section.get('log_level') and not is_lithops_worker():
+            _logging.setup(section['log_level'], section.get('log_format'),
+                           section.get('log_stream'), section.get('log_filename'))
+            _logging.follow_engine()
 
     @property
     def backend(self) -> str:

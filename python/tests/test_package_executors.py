@@ -311,6 +311,23 @@ def test_logging(run_script):
     assert lines_of(run_script, 'log_level=None') == lines_of(run_script, '') == ''
 
 
+def test_logging_of_the_configuration(run_script, tmp_path):
+    log = tmp_path / 'log'
+    done = run_script(f'''
+        import lithops, time
+        config = {{'lithops': {{'backend': 'localhost', 'workers': 1, 'log_level': 'debug',
+                              'log_filename': {str(log)!r}, 'log_format': '%(name)s %(message)s'}}}}
+        for _ in range(2):
+            with lithops.FunctionExecutor(config=config) as fexec:
+                fexec.get_result(fexec.map(abs, [1, 2]))
+        time.sleep(0.3)
+        ''')
+    lines = log.read_text().splitlines()
+    assert sum('Getting results from 2' in line for line in lines) == 2
+    assert any(line.startswith('lithops.config') and 'workers' in line for line in lines)
+    assert done.stderr == '' == done.stdout
+
+
 def lines_of(run_script, argument):
     return run_script(f'''
         import lithops
