@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 
 _VERSION = 1
 _FRESH = 1
+_MOST_ARGV_BYTES = 64 << 10
 _RESERVED = ("id", "storage", "ibm_cos", "rabbitmq")
 
 
@@ -94,9 +95,11 @@ def worker_command() -> list[str]:
     path = [os.path.abspath(folder) for folder in sys.path if isinstance(folder, str)]
     if here not in path:
         path.append(here)
+    # One argument of a program has at most 128 KiB; a script may have had thousands.
+    argv = sys.argv if len(ascii(sys.argv)) < _MOST_ARGV_BYTES else sys.argv[:1]
     start = (f"import sys; sys.path[:] = {path!a}; sys.prefix = {sys.prefix!a}; "
              f"sys.exec_prefix = {sys.exec_prefix!a}; "
-             "from lithops._worker import main; main(sys.argv[-1], " + f"{sys.argv!a})")
+             "from lithops._worker import main; main(sys.argv[-1], " + f"{argv!a})")
     return [sys.executable, *flags, "-c", start]
 
 

@@ -258,6 +258,24 @@ def test_main_script(run_script):
         '[4, 5]', '[11, 12]', 'Point(x=14) True', "('base', 11)", '17']
 
 
+def test_a_script_with_many_arguments(run_script):
+    text = """
+        import sys
+        import lithops
+
+        def arguments(x):
+            import sys
+            return sys.argv
+
+        with lithops.FunctionExecutor(worker_processes=1) as fexec:
+            seen = fexec.call_async(arguments, 1).result()
+        print(seen == sys.argv, seen[0] == sys.argv[0])
+        """
+    assert run_script(text, *map(str, range(100))).stdout == 'True True\n'
+    many = [f'data/of/the/year/{n:060}.csv' for n in range(5000)]
+    assert run_script(text, *many).stdout == 'False True\n'
+
+
 def test_a_fork_while_another_thread_pickles(run_script):
     run_script("""
         import os, signal, sys, threading
