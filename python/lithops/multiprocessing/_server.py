@@ -98,8 +98,30 @@ class Lock:
 
 
 class RLock(Lock):
+    """Held by a thread here, for a thread there; with the connection both are gone."""
+
     def __init__(self):
         super().__init__(threading.RLock)
+
+    def acquire(self, block=True, timeout=None):
+        taken = super().acquire(block, timeout)
+        if taken:
+            held_by_thread().append(self)
+        return taken
+
+    def release(self):
+        super().release()
+        held_by_thread().remove(self)
+
+    undo_acquire = None  # that is done with the connection
+
+
+thread = threading.local()
+
+
+def held_by_thread():
+    """The RLocks that this thread holds, one as often as it took it."""
+    return thread.__dict__.setdefault('held', [])
 
 
 class Semaphore:
@@ -132,6 +154,7 @@ class Semaphore:
 class Condition:
     def __init__(self, lock):
         self.condition = threading.Condition(lock.lock)
+        self.goes_with_thread = isinstance(lock, RLock)
 
     def wait(self, timeout=None):
         return self.condition.wait(timeout)
@@ -139,7 +162,8 @@ class Condition:
     def undo_wait(self, notified):
         if notified:
             self.condition.notify()  # somebody else's now
-        self.condition.release()
+        if not self.goes_with_thread:
+            self.condition.release()
 
     def notify(self, n=1):
         self.condition.notify(n)
@@ -434,6 +458,8 @@ class Server:
             pass
         finally:
             connection.close()
+            for lock in list(held_by_thread()):
+                lock.release()
             with self.lock:
                 self.connections[process] -= 1
                 if not self.connections[process]:

@@ -130,15 +130,22 @@ def call(server: Where, ident: int, method: str, *args: Any) -> Any:
         connection.send((dropped, ident, method, args))
         done, value = connection.recv()
     except BaseException as exc:
-        # An answer may still come (Ctrl-C): it must not be taken for that of the next call.
+        # An answer may still come (Ctrl-C): it must not be taken for that of the next call. The
+        # locks that belong to threads are released with the connection.
         connections.pop(server, None)
         connection.close()
+        _state.threads.was_interrupted = True
         if isinstance(exc, (EOFError, ConnectionError)):
             raise RuntimeError('the process that holds the shared objects has ended') from exc
         raise
     if not done:
         raise value
     return value
+
+
+def was_interrupted() -> bool:
+    """Whether a call of this thread was, and the locks that it held are released."""
+    return _state.threads.__dict__.get('was_interrupted', False)
 
 
 class Shared:

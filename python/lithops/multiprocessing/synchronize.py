@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ._shared import Shared
+from ._shared import Shared, was_interrupted
 
 __all__ = ['Lock', 'RLock', 'Semaphore', 'BoundedSemaphore', 'Condition', 'Event', 'Barrier']
 
@@ -22,7 +22,8 @@ class _Acquirable(Shared):
         try:
             self._call('release')
         except RuntimeError as exc:
-            raise ValueError(str(exc)) from None
+            if not was_interrupted():
+                raise ValueError(str(exc)) from None
 
     def __enter__(self) -> bool:
         return self.acquire()

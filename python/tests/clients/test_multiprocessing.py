@@ -692,6 +692,97 @@ def _is_served(address):
         return client.connect_ex(address) == 0
 
 
+def test_ctrl_c_in_a_wait_takes_nothing():
+    done = run_script('''
+        import os, signal, threading
+        import lithops.multiprocessing as mp
+
+        queue, lock, condition = mp.Queue(), mp.Lock(), mp.Condition()
+        lock.acquire()
+
+        def wait_for_condition():
+            with condition, condition:
+                condition.wait()
+
+        for wait in (queue.get, lock.acquire, wait_for_condition):
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            try:
+                wait()
+                print('not interrupted')
+            except KeyboardInterrupt:
+                pass
+        queue.put('kept')
+        lock.release()
+        print(queue.get(timeout=60), lock.acquire(timeout=60), condition.acquire(timeout=60))
+        ''')
+    assert (done.returncode, done.stderr, done.stdout) == (0, '', 'kept True True\n')
+
+
+def test_the_end_of_the_server_is_an_error_that_says_so():
+    done = run_script('''
+        import os, signal
+        import lithops.multiprocessing as mp
+        lock = mp.Lock()
+        for child in open(f'/proc/self/task/{os.getpid()}/children').read().split():
+            if '_server.py' in open(f'/proc/{child}/cmdline').read():
+                os.kill(int(child), signal.SIGKILL)
+        for _ in range(2):
+            try:
+                lock.acquire()
+            except RuntimeError as exc:
+                print(exc)
+        ''')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.count('has ended') == 2
+
+
+def test_a_strangers_connection_is_refused():
+    import socket
+    import lithops.multiprocessing._shared as shared
+    where = shared.where()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(where.address)
+        client.sendall(b'\0\0\0\4junk')
+    with pytest.raises(mp.AuthenticationError):
+        shared.call(where._replace(authkey=b'guessed'), 0, 'count')
+    assert mp.Lock().acquire()
+
+
+def test_processes_start_processes():
+    queue = mp.Queue()
+
+    def outer(n):
+        inner = mp.Process(target=queue.put, args=(n + 1,))
+        inner.start()
+        inner.join()
+        queue.put(n)
+    process = mp.Process(target=outer, args=(1,))
+    process.start()
+    process.join()
+    assert sorted([queue.get(timeout=60), queue.get(timeout=60)]) == [1, 2]
+
+
+def test_what_a_process_has_made_outlives_it(pool):
+    def make():
+        queue = mp.Queue()
+        queue.put('made there')
+        return queue
+    mp.Lock()  # so that there is a place already
+    assert pool.apply(make).get(timeout=60) == 'made there'
+
+
+def test_many_threads_use_one_queue():
+    queue, total = mp.Queue(), 400
+    threads = [threading.Thread(target=lambda: [queue.put(n) for n in range(total // 8)])
+               for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    values = [queue.get(timeout=60) for _ in range(total)]
+    for thread in threads:
+        thread.join()
+    assert sorted(values) == sorted(list(range(total // 8)) * 8)
+
+
 # ---- contexts and parameters ----
 
 def test_contexts():
