@@ -89,10 +89,10 @@ def worker_command() -> list[str]:
     for name in ("dev", "utf8", "int_max_str_digits"):
         if name in sys._xoptions:
             flags += ["-X", f"{name}={int(sys._xoptions[name])}"]
-    for option in sys.warnoptions:
+    for option in sys.warnoptions[-16:]:  # of the command's words there are at most 64
         flags += ["-W", option]
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    path = [os.path.abspath(folder) for folder in sys.path if isinstance(folder, str)]
+    path = [_absolute(folder) for folder in sys.path if isinstance(folder, str)]
     if here not in path:
         path.append(here)
     # One argument of a program has at most 128 KiB; a script may have had thousands.
@@ -101,6 +101,13 @@ def worker_command() -> list[str]:
              f"sys.exec_prefix = {sys.exec_prefix!a}; "
              "from lithops._worker import main; main(sys.argv[-1], " + f"{argv!a})")
     return [sys.executable, *flags, "-c", start]
+
+
+def _absolute(folder: str) -> str:
+    try:
+        return os.path.abspath(folder)
+    except OSError:  # the working directory was removed
+        return folder
 
 
 def main(argument: str, argv: list[str] | None = None) -> None:

@@ -276,6 +276,20 @@ def test_a_script_with_many_arguments(run_script):
     assert run_script(text, *many).stdout == 'False True\n'
 
 
+def test_a_script_in_a_folder_that_is_gone(run_script):
+    assert run_script("""
+        import os, sys
+        os.mkdir('gone')
+        os.chdir('gone')
+        os.rmdir('../gone')
+        sys.path.insert(0, '')
+        sys.warnoptions += ['ignore::UserWarning:module%d' % n for n in range(100)]
+        import lithops
+        with lithops.FunctionExecutor(worker_processes=1) as fexec:
+            print(fexec.map(lambda x: x + 1, [1, 2]).get_result())
+        """).stdout == '[2, 3]\n'
+
+
 def test_a_fork_while_another_thread_pickles(run_script):
     run_script("""
         import os, signal, sys, threading
