@@ -175,6 +175,7 @@ class FunctionExecutor:
 
         Raises TypeError and ValueError if the data does not fit the function.
         """
+        _lithops.tidy(self.futures, self._unread)
         if type(data) is ResponseFuture or type(data) is SettledFuture:
             return self._call_by_map(func, data, extra_env, runtime_memory, timeout,
                                      include_modules, exclude_modules)
@@ -229,6 +230,7 @@ class FunctionExecutor:
 
         The others are those of `call_async`. Returns the futures, in the order of the items.
         """
+        _lithops.tidy(self.futures, self._unread)
         options = {'chunksize': chunksize, 'timeout': timeout, 'runtime_memory': runtime_memory}
         parts = self._parts_of_map(map_function, map_iterdata, extra_args, extra_env,
                                    include_modules, exclude_modules, options,
@@ -266,6 +268,7 @@ class FunctionExecutor:
         The others are those of `map`. Returns the futures of the map, then those of the reducers;
         `get_result` of them gives the reducers' results.
         """
+        _lithops.tidy(self.futures, self._unread)
         options = {'chunksize': chunksize, 'timeout': timeout, 'runtime_memory': map_runtime_memory}
         chained = futures_in(map_iterdata)
         if chained is not None:

@@ -232,6 +232,10 @@ bool job_take_result(struct job *job, size_t index, PyObject **ret_result)
     return true;
 }
 
+static const char released_text[] =
+    "the result was released: it was cleaned, or it is big, was taken before, and its future was "
+    "held by nobody; hold futures whose results are to be read twice";
+
 PyObject *job_result(struct job *job, size_t index)
 {
     PyObject *result;
@@ -240,7 +244,7 @@ PyObject *job_result(struct job *job, size_t index)
     lithops_error err = LITHOPS_ERROR_INIT;
     if (is_released(job, index)) {
         err.code = LITHOPS_ECLOSED;
-        snprintf(err.message, sizeof err.message, "the result was released before");
+        snprintf(err.message, sizeof err.message, "%s", released_text);
         return raise_error(job->state, &err);
     }
     lithops_payload payload;
@@ -248,6 +252,8 @@ PyObject *job_result(struct job *job, size_t index)
         return decode(job, index, &payload); /* it ended between the looks */
     if (job_has_failed(job, index))
         return raise_exception(make_exception(job, index, &err));
+    if (err.code == LITHOPS_ECLOSED)
+        snprintf(err.message, sizeof err.message, "%s", released_text);
     return raise_error(job->state, &err);
 }
 

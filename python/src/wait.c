@@ -269,21 +269,27 @@ static PyObject *release(PyObject *module, PyObject *futures)
 }
 
 PyDoc_STRVAR(tidy_doc,
-             "tidy($module, futures, /)\n--\n\n"
-             "Release big results that were taken and whose futures nobody holds but this list,\n"
-             "whenever more than 32 MiB of big results were decoded since the last time: their\n"
-             "memory is warm, and serves the next ones.");
+             "tidy($module, futures, unread, /)\n--\n\n"
+             "Release big results that were taken and whose futures nobody holds but these two\n"
+             "lists, whenever 256 MiB of big results were decoded since the last time. `unread` has\n"
+             "some of `futures`, in the same order.");
 
-static PyObject *tidy(PyObject *module, PyObject *futures)
+static PyObject *tidy(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
-    enum { TIDY_BYTES = 32 << 20 };
+    static const size_t tidy_bytes = (size_t)256 << 20;
     struct module_state *state = state_of_module(module);
-    if (state->big_bytes < TIDY_BYTES || !PyList_CheckExact(futures))
+    if (state->big_bytes < tidy_bytes || nargs != 2 || !PyList_CheckExact(args[0]) ||
+        !PyList_CheckExact(args[1]))
         Py_RETURN_NONE;
     state->big_bytes = 0;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(futures); i++) { /* it may change meanwhile */
+    PyObject *futures = args[0], *unread = args[1];
+    Py_ssize_t next = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(futures); i++) { /* they may change meanwhile */
         PyObject *item = PyList_GET_ITEM(futures, i);
-        if (Py_REFCNT(item) != 1 || !PyObject_TypeCheck(item, (PyTypeObject *)state->future_type))
+        bool is_unread = next < PyList_GET_SIZE(unread) && PyList_GET_ITEM(unread, next) == item;
+        next += is_unread;
+        if (Py_REFCNT(item) != 1 + is_unread ||
+            !PyObject_TypeCheck(item, (PyTypeObject *)state->future_type))
             continue;
         const struct future *future = (struct future *)item;
         struct job *job = job_ref(future->job);
@@ -301,7 +307,7 @@ static PyMethodDef methods[] = {
     {"results", FAST(results), METH_FASTCALL | METH_KEYWORDS, results_doc},
     {"cancel", cancel, METH_O, cancel_doc},
     {"release", release, METH_O, release_doc},
-    {"tidy", tidy, METH_O, tidy_doc},
+    {"tidy", FAST(tidy), METH_FASTCALL, tidy_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is remembered of results: all that somebody can still ask for, but not for ever."""
+
+import gc
+import re
+import sys
+
+import numpy
+import pytest
+
+import lithops
+
+MIB = 1 << 20
+
+
+def megabyte(x):
+    return bytes([x % 256]) * MIB
+
+
+def array(x):
+    return numpy.full(MIB, float(x))
+
+
+def small(x):
+    return b'x' * 1000
+
+
+def shared_mib():
+    with open('/proc/self/status') as status:
+        return int(re.search(r'RssShmem:\s+(\d+) kB', status.read())[1]) // 1024
+
+
+@pytest.fixture
+def fexec():
+    with lithops.FunctionExecutor(worker_processes=2) as fexec:
+        yield fexec
+
+
+@pytest.mark.parametrize('function, count', [(megabyte, 64), (array, 8)])
+def test_results_that_nobody_can_reach_make_room(fexec, function, count):
+    for _ in range(4):
+        fexec.map(function, range(count)).get_result()
+    after_four = shared_mib()
+    for _ in range(12):
+        fexec.map(function, range(count)).get_result()
+    assert shared_mib() < after_four + 2 * 64 + 32
+
+
+def test_results_in_somebodys_hands_stay(fexec):
+    held = fexec.map(megabyte, range(40))
+    arrays = fexec.map(array, range(5)).get_result()  # the arrays alone
+    first = held.get_result()
+    for _ in range(12):
+        fexec.map(megabyte, range(40)).get_result()
+    gc.collect()
+    assert held.get_result() == first == [megabyte(x) for x in range(40)]
+    assert all((one == x).all() for x, one in enumerate(arrays))
+    chained = fexec.map(len, held)
+    assert chained.get_result() == [MIB] * 40
+
+
+def test_small_and_untaken_results_stay(fexec):
+    fexec.map(small, range(100)).get_result()
+    untaken = fexec.map(megabyte, range(20))
+    untaken.wait()
+    del untaken
+    for _ in range(10):
+        fexec.get_result(fexec.map(megabyte, range(40)))
+    assert fexec.futures[0].result() == small(0)
+    assert fexec.futures[100].result() == megabyte(0)
+    assert sys.getrefcount(fexec.futures[0]) < 10
+
+
+def test_what_was_released_says_so(fexec):
+    for _ in range(10):
+        fexec.map(megabyte, range(40)).get_result()
+    fexec.call_async(small, 1).result()
+    with pytest.raises(Exception, match='hold futures whose results are to be read twice'):
+        fexec.futures[0].result()
+    assert fexec.futures[0].stats['worker_func_exec_time'] >= 0
