@@ -225,7 +225,8 @@ static lithops_future *start_call(struct executor *self, const struct function *
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_value *value = input->value;
     input->value = NULL;
-    bool is_long = lithops_value_get_bytes(value).len > LONG_INPUT_BYTES;
+    bool is_long = input->one.payload.content == LITHOPS_CONTENT_PIECES || /* of big buffers */
+                   lithops_value_get_bytes(value).len > LONG_INPUT_BYTES;
     PyThreadState *thread = is_long ? PyEval_SaveThread() : NULL;
     lithops_future *future = lithops_call_async(fexec, function->function, value, options, &err);
     if (thread)
