@@ -138,6 +138,8 @@ def _pickler(file: Any) -> Any:
                 if not is_importable(home):
                     raise PicklingError("whether such modules go by value is cloudpickle's to know")
                 space["__name__"] = home
+            if source.get("__package__"):  # for imports relative to it
+                space["__package__"] = source["__package__"]
             names = globals_in(function.__code__) - {"__name__"}
             self.names |= names_in(function.__code__)
             space.update((name, source[name]) for name in names if name in source)

@@ -191,3 +191,19 @@ with lithops.FunctionExecutor() as fexec:
     except TypeError as error:
         print(error)
 ''')
+
+
+def test_relative_imports_in_functions(tmp_path):
+    package = tmp_path / 'things'
+    package.mkdir()
+    (package / '__init__.py').write_text('')
+    (package / 'other.py').write_text('def g(x):\n    return x + 100\n')
+    (package / 'run.py').write_text(
+        'import sys, lithops\n'
+        'def f(x):\n    from .other import g\n    return g(x)\n'
+        'with lithops.FunctionExecutor(worker_processes=1) as fexec:\n'
+        '    print(fexec.call_async(f, 1).result(), fexec.call_async(lambda x: f(x), 2).result())\n'
+        'print("cloudpickle" in sys.modules)\n')
+    done = subprocess.run([sys.executable, '-W', 'error', '-m', 'things.run'], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=60)
+    assert done.stdout == '101 102\nFalse\n', done.stderr
