@@ -4,10 +4,10 @@
  * What a call prints must be told apart from what the next one prints, must be there when the call
  * is killed a moment later, and a print() must not cost two system calls. So:
  *
- * - whole lines are written at once;
- * - the last byte is held back. When the call ends it goes through stdio, where the engine looks
- *   after every call for something to flush: so it knows which call has written;
- * - flush() writes everything, as who flushes may start a process that writes there too.
+ * - lines are written as soon as they are whole. What is left when the call ends goes through
+ * stdio, which the engine flushes after every call, also where the function has closed a
+ * descriptor;
+ * - the engine is told which calls have written: of several tiny ones it cannot tell by itself.
  *
  * The two streams are one file in a worker, and their order is kept: what one holds back is written
  * before the other writes. There is one worker in a process, so the buffers are static. */
@@ -26,6 +26,7 @@ static struct held {
     size_t len;
     bool was_closed;
 } held_of[STREAMS];
+static bool has_written; /* in this call */
 
 struct output {
     PyObject_HEAD int fd;
@@ -59,41 +60,32 @@ static int write_fd(int fd, const char *bytes, size_t len)
     return rc;
 }
 
-/* Write what is held but for the last `keep` bytes. */
-static int write_held(int fd, size_t keep)
+static int write_held(int fd)
 {
     struct held *this = &held_of[fd - STDOUT_FILENO];
     char bytes[HELD_BYTES];
-    if (this->len <= keep)
-        return 0;
-    size_t len = this->len - keep;
+    size_t len = this->len;
     memcpy(bytes, this->bytes, len); /* another thread may print meanwhile */
-    memmove(this->bytes, this->bytes + len, keep);
-    this->len = keep;
-    return write_fd(fd, bytes, len);
+    this->len = 0;
+    return len ? write_fd(fd, bytes, len) : 0;
 }
 
 static int hold(struct output *self, const char *bytes, size_t len)
 {
     int other = self->fd == STDOUT_FILENO ? STDERR_FILENO : STDOUT_FILENO;
     struct held *this = held(self);
-    if (write_held(other, 0) != 0)
+    has_written = true;
+    if (write_held(other) != 0)
         errno = 0; /* the other stream's trouble */
     /* Once more where another thread has held something while we were writing. */
-    while (len > HELD_BYTES - this->len) {
-        if (write_held(self->fd, 0) != 0)
+    while (len > HELD_BYTES - this->len && this->len > 0)
+        if (write_held(self->fd) != 0)
             return -1;
-        if (len > HELD_BYTES / 2) {
-            size_t now = len - 1;
-            if (write_fd(self->fd, bytes, now) != 0)
-                return -1;
-            bytes += now;
-            len -= now;
-        }
-    }
+    if (len > HELD_BYTES)
+        return write_fd(self->fd, bytes, len);
     memcpy(this->bytes + this->len, bytes, len);
     this->len += len;
-    return memrchr(bytes, '\n', len) ? write_held(self->fd, 1) : 0;
+    return memrchr(bytes, '\n', len) ? write_held(self->fd) : 0;
 }
 
 static bool check_open(const struct output *self)
@@ -123,7 +115,7 @@ static PyObject *output_flush(PyObject *object, PyObject *Py_UNUSED(ignored))
     struct output *self = (struct output *)object;
     if (!check_open(self))
         return NULL;
-    return write_held(self->fd, 0) == 0 ? Py_NewRef(Py_None) : PyErr_SetFromErrno(PyExc_OSError);
+    return write_held(self->fd) == 0 ? Py_NewRef(Py_None) : PyErr_SetFromErrno(PyExc_OSError);
 }
 
 static PyObject *output_close(PyObject *object, PyObject *Py_UNUSED(ignored))
@@ -135,9 +127,12 @@ static PyObject *output_close(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-bool output_end_call(void)
+bool output_end_call(lithops_call *call)
 {
     bool whole = true;
+    if (has_written && call)
+        lithops_call_wrote(call);
+    has_written = false;
     for (int i = 0; i < STREAMS; i++) {
         struct held *this = &held_of[i];
         if (this->len > 0)

@@ -229,19 +229,19 @@ static int open_streams(void)
     for (int i = 0; i < 2; i++)
         Py_XSETREF(worker.streams[i], Py_NewRef(streams[i]));
     Py_DECREF(pair);
-    (void)output_end_call(); /* the old ones count as closed */
+    (void)output_end_call(NULL); /* the old ones count as closed */
     return 0;
 }
 
 /* Put back what the call has done to sys.stdout and sys.stderr. */
-static void restore_streams(void)
+static void restore_streams(lithops_call *call)
 {
     for (int i = 0; i < 2; i++)
         if (PyDict_GetItem(worker.sys_dict, worker.stream_names[i]) != worker.streams[i] &&
             PyDict_SetItem(worker.sys_dict, worker.stream_names[i], worker.streams[i]) != 0)
             PyErr_Clear();
     /* Only now: what stood there may have been over our files, and have closed them as it went. */
-    if (!output_end_call() && open_streams() != 0)
+    if (!output_end_call(call) && open_streams() != 0)
         PyErr_Clear();
 }
 
@@ -254,7 +254,7 @@ static int run_python(lithops_call *call)
     struct loaded *loaded = find_loaded(call);
     int rc = loaded ? run_loaded(call, loaded) : fail_call(call);
     worker.call = NULL;
-    restore_streams();
+    restore_streams(call);
     worker.thread = PyEval_SaveThread();
     return rc;
 }

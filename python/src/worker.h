@@ -40,9 +40,9 @@ void worker_name_session(void);
 /* ---- output.c -------------------------------------------------------------------------------- */
 
 int output_add_type(PyObject *module);
-/* A call has ended: what it wrote last goes where the engine looks for it.
+/* A call (or NULL) has ended: what it wrote last goes where the engine looks for it.
  * @return false: a stream was closed by the function, and must be made again */
-bool output_end_call(void);
+bool output_end_call(lithops_call *call);
 /* From now on a crash does not lose what is held. */
 void output_watch_crashes(void);
 

@@ -259,13 +259,16 @@ def test_output_of_threads(alone):
 
 def test_output_of_subprocesses_keeps_its_place(alone):
     def speak(_):
+        import os
         import subprocess
-        print("before", flush=True)
+        print("before")
         subprocess.run(["echo", "child"])
+        print("between", end=" ", flush=True)
+        os.system("echo the lines")
         print("after")
     future = alone.start(speak, 0)
     future.result_value(LIMIT)
-    assert future.logs == "before\nchild\nafter\n"
+    assert future.logs == "before\nchild\nbetween the lines\nafter\n"
 
 
 @pytest.mark.parametrize("by_hand", [True, False])
@@ -999,4 +1002,4 @@ def test_calls_leave_no_memory_behind(alone, file, case):
         for _ in range(10):
             run()
         counts.append(alone.executor.call_async(blocks, 0).result_value(LIMIT))
-    assert counts[3] - counts[2] < 60, f"{counts} blocks after each 200 calls and more"
+    assert counts[3] - counts[2] < 150, f"{counts} blocks after each 200 calls and more"

@@ -235,7 +235,8 @@ static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
     record->end = 0;
     visit->group_len++;
     uint32_t extra = 0;
-    bool wrote = has_output();
+    bool wrote = has_output() || call->wrote;
+    call->wrote = false;
     if (wrote || visit->group_len >= visit->group_limit) {
         uint64_t end = now(process), elapsed = end - visit->group_start;
         bool tidy = wrote || is_worth_tidying(visit, elapsed);

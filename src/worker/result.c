@@ -228,6 +228,11 @@ int lithops_fail_data(lithops_call *call, const lithops_error *err, lithops_byte
     return lithops_fail_error(call, err);
 }
 
+void lithops_call_wrote(lithops_call *call)
+{
+    call->wrote = true;
+}
+
 const lithops_error *lithops_call_error(const lithops_call *call)
 {
     return &call->error;

@@ -92,6 +92,7 @@ struct lithops_call {
     lithops_stream *stream;
     uint64_t next_result; /* of a reducer */
     bool input_failed;    /* a map call, or opening an object: the call fails too */
+    bool wrote;           /* lithops_call_wrote() */
     lithops_error error;
     void *error_data; /* what the runtime says of it; from malloc() */
     size_t error_data_len;

@@ -144,6 +144,10 @@ LITHOPS_PUBLIC int lithops_return_payload(lithops_call *call, const lithops_payl
  * left away when shared memory is used up). @return the error's code */
 LITHOPS_PUBLIC int lithops_fail_data(lithops_call *call, const lithops_error *err,
                                      lithops_bytes data);
+/** Say that this call has written to standard output or error on its own, not through stdio. The
+ * engine looks into stdio's buffer after each call; for anything else it looks at the clock, and
+ * cannot tell which of several tiny calls has written. */
+LITHOPS_PUBLIC void lithops_call_wrote(lithops_call *call);
 /** The call's error as it stands, after a function of <lithops/call.h> has failed. Borrowed. */
 LITHOPS_PUBLIC const lithops_error *lithops_call_error(const lithops_call *call);
 
