@@ -29,8 +29,8 @@ const struct cli_command cli_commands[] = {
     {"test", CLI_TEST, "", 0, 0, "test the configured backend and storage", NULL, cmd_test},
     {"clean", CLI_CLEAN, "", 0, 0, "remove what ended programs left behind",
      "Kept output of calls, and of programs that were killed: processes that their\n"
-     "functions had started, and memory groups. With --all also what Lithops itself has\n"
-     "put into the storage; your own objects stay.",
+     "functions had started, and memory groups. With --all also what Lithops itself\n"
+     "has put into the storage; your own objects stay.",
      cmd_clean},
     {"logs", CLI_LOGS, "[JOB|EXECUTOR]", 0, 1, "show what calls printed",
      "Without an argument, the logs that there are are listed.", cmd_logs},

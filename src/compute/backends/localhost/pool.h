@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 
 #define LITHOPS__LOG_NAME "lithops-log" /* of the memory files that take the output of calls */
-enum { LITHOPS__MOST_COMMAND = 64 }; /* words of a worker command */
+enum { LITHOPS__MOST_COMMAND = 64 };    /* words of a worker command */
 
 enum lithops__kill_reason {
     LITHOPS__KILL_NONE,
