@@ -102,8 +102,8 @@ class FunctionExecutor:
 
     def close(self) -> None:
         """Cancel what still runs and end the worker processes. Results stay readable."""
-        if not self._engine.forked and self._unread and _lithops.done_count(
-                self._unread) < len(self._unread):
+        unread = self._unread
+        if unread and not self._engine.forked and _lithops.done_count(unread) < len(unread):
             use_cancelled_error()
         self._is_closed = True
         self._engine.close()
@@ -243,7 +243,7 @@ class FunctionExecutor:
             futures = self._engine.map_futures(function, chained, **options)
             self._consume(chained)
         else:
-            with _missing_objects(options):
+            with _MissingObjects(options):
                 futures = self._engine.map(function, items, **options)
         self._add(futures, futures)
         return create_futures_list(futures, self)
@@ -280,7 +280,7 @@ class FunctionExecutor:
         reducer = self._reducer(reduce_function, extra_args_reduce, extra_env, include_modules,
                                 exclude_modules, options)
         note_reduce()
-        with _missing_objects(options):
+        with _MissingObjects(options):
             map_futures, reduce_futures = self._engine.map_reduce(
                 function, items, reducer, reduce_runtime_memory=reduce_runtime_memory,
                 obj_reduce_by_key=bool(obj_reduce_by_key and options.get('objects')),
@@ -457,9 +457,9 @@ class FunctionExecutor:
                 results = results_of(futures, 'return' if return_exceptions else
                                      'raise' if throw_except else 'none')
         except Exception:
-            if fs is None and not (throws and any(future.error for future in futures)):
-                with self._lock:  # a timeout: the results can still be had
-                    self._unread[:0] = futures
+            if fs is None and not (throws and any(map(_has_failed, futures))):
+                with self._lock:  # a timeout, as a rule: the results can still be had
+                    self._unread[:0] = [future for future in futures if not future.canceled]
             raise
         if len(results) == 1 and (self.last_call != 'map' or (fs is not None and fs is futures[0])):
             return results[0]
@@ -481,7 +481,7 @@ class FunctionExecutor:
             self._stop_all(futures)
             raise
         except Exception:
-            if throw_except and any(future.error for future in futures):
+            if throw_except and any(map(_has_failed, futures)):
                 self._cancel(futures)
             raise
 
@@ -566,7 +566,11 @@ class FunctionExecutor:
                            bool(on_exit))
 
 
-class _missing_objects:
+def _has_failed(future: ResponseFuture) -> bool:
+    return future.error and not future.canceled
+
+
+class _MissingObjects:
     """Raises StorageNoSuchKeyError where a job is mapped over objects that are not there."""
 
     def __init__(self, options: dict):

@@ -191,7 +191,7 @@ def wait(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: Any = 
     futures = as_list(fs)
     if not futures:
         return FuturesList(), FuturesList()
-    with _leaving_nothing(futures):
+    with _LeavingNothing(futures):
         wait_for(futures, return_when, timeout, throw_except, show_progressbar,
                  throw_cancelled=False)
     return split(futures)
@@ -209,7 +209,7 @@ def get_result(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: 
     """
     futures = without_reduced(as_list(fs))
     _logging.log(_logging.INFO, 'Getting results from %d function activations', len(futures))
-    with _leaving_nothing(futures):
+    with _LeavingNothing(futures):
         wait_for(futures, ALL_COMPLETED, timeout, throw_except and not return_exceptions,
                  show_progressbar)
     results = results_of(futures, 'return' if return_exceptions else
@@ -219,7 +219,7 @@ def get_result(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: 
     return results
 
 
-class _leaving_nothing:
+class _LeavingNothing:
     """Cancels the futures on Ctrl-C."""
 
     def __init__(self, futures: list):

@@ -141,6 +141,17 @@ def test_cancelled_calls_do_not_end_a_wait(fexec):
     assert fexec.get_result(futures, throw_except=False) == [None, 0.5, None]
 
 
+def test_a_cancelled_call_is_told_once(fexec):
+    from concurrent.futures import CancelledError
+    futures = fexec.map(f.sleep, [30, 0.3, 1.0])
+    futures[0].cancel()
+    with pytest.raises(TimeoutError):
+        fexec.wait(futures, timeout=0.05)  # not a failure: nothing else is cancelled
+    with pytest.raises(CancelledError):
+        fexec.get_result()
+    assert fexec.get_result() == [0.3, 1.0]
+
+
 def test_return_exceptions(fexec):
     futures = fexec.map(f.fail_on_two, [1, 2, 3])
     for results in (fexec.get_result(futures, return_exceptions=True),
