@@ -55,12 +55,12 @@ class Parameters:
             return 'too many positional arguments'
         given = set(self.user_names[:count])
         for name in keywords:
-            if name in given:
-                return f'multiple values for argument {name!r}'
-            known = (name in self.user_names and name not in self.posonly) or name in self.kwonly
-            if not known and self.varkw is None and name not in self.inject:
+            if name in self.kwonly or (name in self.user_names and name not in self.posonly):
+                if name in given:
+                    return f'multiple values for argument {name!r}'
+                given.add(name)
+            elif self.varkw is None and name not in self.inject:
                 return f'got an unexpected keyword argument {name!r}'
-            given.add(name)
         for name in (*self.user_names, *self.kwonly):
             if name not in given and name not in self.defaults:
                 return f'missing a required argument: {name!r}'

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters against what Python lets one call, over signatures by chance."""
+
+import functools
+import inspect
+import random
+import types
+
+import pytest
+
+from lithops._parameters import RESERVED, parameters_of
+
+
+def random_function(chance):
+    names = [f'p{i}' for i in range(chance.randrange(5))]
+    posonly = chance.randrange(len(names) + 1)
+    first_default = chance.randrange(len(names) + 1)
+    parts = []
+    for i, name in enumerate(names):
+        parts.append(f'{name}=None' if i >= first_default else name)
+        if i + 1 == posonly:
+            parts.append('/')
+    kwonly = [f'k{i}' for i in range(chance.randrange(3))]
+    has_varargs = chance.random() < 0.3
+    if has_varargs:
+        parts.append('*rest')
+    elif kwonly:
+        parts.append('*')
+    parts += [name + chance.choice(['', '=None']) for name in kwonly]
+    if chance.random() < 0.3:
+        parts.append('**more')
+    namespace = {}
+    exec(f'def function({", ".join(parts)}): pass', namespace)
+    return namespace['function']
+
+
+def can_be_called(function, count, keywords):
+    try:
+        function(*[None] * count, **dict.fromkeys(keywords))
+    except TypeError:
+        return False
+    return True
+
+
+def variants(function):
+    """(what is looked at, what is called): functions that do nothing."""
+    class Holder:
+        method = function
+
+    yield function, function
+    yield functools.wraps(function)(lambda *args, **kwargs: None), function
+    for other in (functools.partial(function, None), Holder().method):
+        try:
+            inspect.signature(other)
+        except ValueError:  # no room for that argument
+            continue
+        yield other, other
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_as_python(seed):
+    chance = random.Random(seed)
+    for _ in range(60):
+        for function, real in variants(random_function(chance)):
+            for _ in range(6):
+                count = chance.randrange(6)
+                names = ['p1', 'p2', 'p3', 'k0', 'k1', 'other']
+                if not isinstance(real, (functools.partial, types.MethodType)):
+                    names.append('p0')  # which is given already in those
+                keywords = chance.sample(names, chance.randrange(4))
+                assert (parameters_of(function).problem(count, keywords) is None) == (
+                    can_be_called(real, count, keywords)), (
+                    inspect.signature(function), count, keywords)
+
+
+def test_reserved_parameters():
+    def function(a, id, b, storage, *, rabbitmq, c=1):
+        pass
+
+    parameters = parameters_of(function)
+    assert parameters.inject == ('id', 'storage', 'rabbitmq')
+    assert parameters.user_names == ('a', 'b') and parameters.kwonly == ('c',)
+    assert parameters.shuffled and not parameters.takes_obj and not parameters.takes_one
+    assert set(parameters.inject) <= set(RESERVED)
+    assert parameters_of(lambda obj, id: 0).takes_obj
+    assert not parameters_of(lambda obj, id: 0).shuffled
+
+
+def test_what_cannot_be_told():
+    class Odd:
+        __signature__ = 'no signature'
+
+        def __call__(self):
+            pass
+
+    assert parameters_of(Odd()) is None
