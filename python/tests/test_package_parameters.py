@@ -8,6 +8,7 @@ import types
 
 import pytest
 
+from lithops._adapters import ByName
 from lithops._parameters import RESERVED, parameters_of
 
 
@@ -94,3 +95,43 @@ def test_what_cannot_be_told():
             pass
 
     assert parameters_of(Odd()) is None
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_reserved_parameters_anywhere(seed):
+    """What a worker process calls gives each argument to the parameter that the user meant."""
+    chance = random.Random(seed)
+    for _ in range(50):
+        names = [f'p{i}' for i in range(chance.randrange(4))]
+        names.insert(chance.randrange(len(names) + 1), 'id')
+        tail = chance.choice(['', '*args', '*args, k=5', '*, k=5', '**more', '*args, **more'])
+        namespace = {}
+        head = ', '.join(names)
+        exec(f'def function({head}{", " + tail if tail else ""}): return dict(locals())', namespace)
+        function = namespace['function']
+        parameters = parameters_of(function)
+        called = ByName(function, parameters.names, parameters.user_names, parameters.varargs,
+                        parameters.varkw)
+        users = [name for name in names if name != 'id']
+        count = chance.randrange(len(users) + 1)
+        keywords = {name: name.upper() for name in users[count:]}
+        extra = (10, 11) if 'args' in tail and count == len(users) and chance.random() < 0.7 else ()
+        if '**more' in tail:
+            keywords['other'] = 'x'
+        result = called(*range(count), *extra, id=7, **keywords)
+        assert result['id'] == 7 and result.get('args', ()) == extra
+        assert [result[name] for name in users] == [
+            *range(count), *(keywords[name] for name in users[count:])]
+        assert result.get('more', {}) == ({'other': 'x'} if '**more' in tail else {})
+
+
+def test_names_of_star_arguments():
+    def function(a, *args, k=1, **kwargs):
+        return a, args, k, kwargs
+
+    parameters = parameters_of(function)
+    called = ByName(function, parameters.names, parameters.user_names, 'args', 'kwargs')
+    assert called(args=(1, 2), k=3) == (1, (2,), 3, {})
+    assert called(args=(1,), kwargs={'k': 4, 'z': 5}) == (1, (), 4, {'z': 5})
+    assert called(1, kwargs=None) == (1, (), 1, {})
+    assert called(args=None, a=1) == (1, (), 1, {})
