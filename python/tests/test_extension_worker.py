@@ -641,6 +641,50 @@ def test_seek(client, file):
         over(client, too_late, file)
 
 
+def compare_with_a_file(obj, seed):
+    """Random calls on a stream, and the same on what io has."""
+    import io
+    import random
+    rng = random.Random(seed)
+    stream = obj.data_stream
+    with open(obj.path, "rb") as file:
+        model = io.BytesIO(file.read())
+    if seed % 2:
+        stream.seek(0)  # from now on all is kept, and any position can be sought
+    for _ in range(400):
+        size = rng.choice([-1, 0, 1, 7, 100, 5000, 70_000, 300_000])
+        size = min(size, 5000) if rng.random() < 0.9 else size
+        name = rng.choice(["read", "readline", "tell", "readinto", "next"] + ["seek"] * (seed % 2))
+        if name == "next":
+            got, expected = next(stream, b""), next(model, b"")
+        elif name == "tell":
+            got, expected = stream.tell(), model.tell()
+        elif name == "readinto":
+            buffers = bytearray(max(size, 0)), bytearray(max(size, 0))
+            got = stream.readinto(buffers[0]), buffers[0]
+            expected = model.readinto(buffers[1]), buffers[1]
+        elif name == "seek":
+            end = len(model.getvalue())
+            position, whence = rng.choice([(rng.randrange(end), 0), (0, 1), (-rng.randrange(end), 2)])
+            got, expected = stream.seek(position, whence), model.seek(position, whence)
+        else:
+            got, expected = getattr(stream, name)(size), getattr(model, name)(size)
+        assert got == expected, (seed, name, size)
+    return stream.read() == model.read()
+
+
+def test_a_stream_is_like_a_file(client, tmp_path):
+    import random
+    rng = random.Random(1)
+    path = tmp_path / "odd lines"
+    path.write_bytes(b"".join(rng.choice([b"", b"x" * rng.randrange(100), b"y" * rng.randrange(9000),
+                                          b"\0\xff\r"]) + b"\n" for _ in range(600)) + b"end")
+    for seed in range(24):
+        for newline in ("\n", None):
+            assert over(client, compare_with_a_file, str(path), extra_args={"seed": seed},
+                        options={"obj_chunk_size": None, "obj_newline": newline}) == [True]
+
+
 def test_libraries_over_a_stream(client, tmp_path):
     import gzip
     import zipfile
