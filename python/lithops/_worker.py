@@ -78,7 +78,13 @@ _RESERVED = ("id", "storage", "ibm_cos", "rabbitmq")
 
 
 def worker_command() -> list[str]:
-    """The program and arguments that start a worker process of this interpreter, with its paths."""
+    """The program and arguments that start a worker process of this interpreter, with its paths.
+
+    RuntimeError where the interpreter is a part of another program that has not named it.
+    """
+    if not sys.executable:
+        raise RuntimeError("Python does not know its own program, which worker processes run: set "
+                           "sys.executable to its path")
     flags = ["-S"]
     if sys.flags.optimize:
         flags.append("-" + "O" * sys.flags.optimize)

@@ -934,6 +934,12 @@ def test_a_worker_imports_little(client):
     assert got == "[]\n"
 
 
+def test_without_an_interpreter(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "")
+    with pytest.raises(RuntimeError, match="sys.executable"):
+        worker_command()
+
+
 def test_a_worker_by_hand_is_refused():
     got = subprocess.run([*worker_command(), "--lithops-worker=0"], capture_output=True, text=True,
                          timeout=LIMIT)
