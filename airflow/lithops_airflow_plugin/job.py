@@ -162,9 +162,9 @@ class LithopsJob:
             return
         for future in failed[:ERRORS_LOGGED]:
             self._log.error("%s failed: %s", _call_name(future), _one_line(_error_of(future)))
-            for title, text in (("printed", future.logs), ("remote", future.traceback_text)):
+            for title, text in (("printed", future.logs), ("traceback", future.traceback_text)):
                 if text:
-                    self._log.error("%s %s:\n%s", _call_name(future), title, text.rstrip())
+                    self._log.error("%s, %s:\n%s", _call_name(future), title, text.rstrip())
         if len(failed) > ERRORS_LOGGED:
             self._log.error("... and %d more calls failed", len(failed) - ERRORS_LOGGED)
         future, error = failed[0], _error_of(failed[0])

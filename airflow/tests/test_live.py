@@ -5,7 +5,9 @@ LITHOPS_AIRFLOW_DATABASE may name another database than SQLite, by its URL.
 """
 
 import os
+import re
 import shutil
+import signal
 import time
 import urllib.error
 from pathlib import Path
@@ -171,6 +173,18 @@ def test_clear_and_mark_failed_leave_no_process(airflow, runs):
     until(lambda: not worker_processes(airflow, "sleeping"))
     assert airflow.wait("slow", run_id) == "failed"
     assert "the Lithops job was cancelled" in airflow.log("slow", run_id, "sleeping", 2)
+
+
+def test_a_killed_task_leaves_no_process(airflow):
+    """The process of the task is killed, which can do nothing any more: Lithops notices."""
+    run_id = airflow.trigger("slow")
+    until(lambda: worker_processes(airflow, "sleeping"), 60)
+    status = Path("/proc", worker_processes(airflow, "sleeping")[0], "status").read_text()
+    task = int(re.search(r"^PPid:\s+(\d+)", status, re.MULTILINE)[1])
+    assert task in airflow.processes()
+    os.kill(task, signal.SIGKILL)
+    until(lambda: not worker_processes(airflow, "sleeping"))
+    assert airflow.wait("slow", run_id) == "failed"
 
 
 def test_connection_form_and_test(airflow):

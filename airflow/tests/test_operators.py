@@ -64,6 +64,7 @@ def test_templates_xcomargs_and_expand(run_dag):
     assert results["second"] == "templates/x"
     assert results["third"] == 13
     assert [results["each", 0], results["each", 1]] == [7, 8]
+    assert results["gathered"] == results["output"] == [17, 18]
     assert [results["lists", 0], results["lists", 1]] == [[11, 12], [13]]
 
 

@@ -288,7 +288,8 @@ class _Mapping(LithopsOperator):
         _check_callable(self, "map_function", map_function)
         if map_iterdata is None and iterdata_from_task is None:
             raise AirflowException(f"{name}: map_iterdata or iterdata_from_task must be given")
-        if map_iterdata not in (None, []) and iterdata_from_task is not None:
+        is_given = map_iterdata is not None and not _is_empty_list(map_iterdata)
+        if is_given and iterdata_from_task is not None:
             raise ValueError(f"{name}: map_iterdata and iterdata_from_task exclude each other")
         _check_chunks(name, map_function, chunk_size, chunk_n, chunksize)
         self.map_function = map_function
@@ -346,7 +347,7 @@ class _Mapping(LithopsOperator):
             return [items]  # a bucket, or an object
         if isinstance(items, bytes | Mapping) or not isinstance(items, Iterable):
             raise ValueError(f"{name}: {source} must give a list, not a {type(items).__name__}")
-        return list(items)
+        return items if isinstance(items, list | range) else list(items)
 
 
 class LithopsMapOperator(_Mapping):
@@ -442,6 +443,10 @@ def _remember(operator: LithopsOperator, job: LithopsJob) -> None:
     if key not in _jobs:
         weakref.finalize(operator, _jobs.pop, key, None)
     _jobs[key] = job
+
+
+def _is_empty_list(value: Any) -> bool:
+    return isinstance(value, list) and not value
 
 
 def _check_callable(operator: LithopsOperator, name: str, value: Any) -> None:

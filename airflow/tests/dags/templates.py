@@ -26,9 +26,14 @@ with DAG("templates", schedule=None, render_template_as_native_obj=True):
         task_id="second", func=os.path.join, data=("{{ dag.dag_id }}", "x"), runtime_memory=None
     )
     LithopsCallAsyncOperator(task_id="third", func=sum, data=(first.output,))
-    LithopsCallAsyncOperator.partial(task_id="each", func=add).expand(
+    each = LithopsCallAsyncOperator.partial(task_id="each", func=add).expand(
         data=first.output.map(lambda x: {"x": x, "y": 1})
     )
+    gathered = LithopsMapOperator(
+        task_id="gathered", map_function=shifted, iterdata_from_task="each"
+    )
+    each >> gathered
+    LithopsMapOperator(task_id="output", map_function=shifted, map_iterdata=each.output)
     LithopsMapOperator.partial(task_id="lists", map_function=shifted).expand(
         map_iterdata=[[1, 2], [3]]
     )
