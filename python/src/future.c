@@ -5,8 +5,6 @@
  * asked is the engine's to answer, of the job's sequence. */
 #include "client.h"
 
-#include <pthread.h>
-
 PyDoc_STRVAR(future_doc, "One call. Made by the methods of Executor.");
 
 PyObject *future_new(struct job *job, size_t index)
@@ -287,13 +285,6 @@ struct callback {
     PyObject *future, *callable;
 };
 
-static _Thread_local bool in_callback;
-
-bool is_callback_thread(void)
-{
-    return in_callback;
-}
-
 static void run_callback(struct callback *callback)
 {
     PyObject *result = PyObject_CallOneArg(callback->callable, callback->future);
@@ -305,25 +296,14 @@ static void run_callback(struct callback *callback)
     PyMem_RawFree(callback);
 }
 
-static bool python_is_gone(void)
-{
-#if PY_VERSION_HEX >= 0x030d0000
-    return !Py_IsInitialized() || Py_IsFinalizing();
-#else
-    return !Py_IsInitialized() || _Py_IsFinalizing();
-#endif
-}
-
 /* On the engine's thread. */
 static void call_back(lithops_future *Py_UNUSED(future), void *user)
 {
-    if (python_is_gone())
+    PyGILState_STATE before;
+    if (!callback_thread_enter(&before))
         return;
-    PyGILState_STATE state = PyGILState_Ensure();
-    in_callback = true;
     run_callback(user);
-    in_callback = false;
-    PyGILState_Release(state);
+    callback_thread_leave(before);
 }
 
 PyDoc_STRVAR(
@@ -348,8 +328,13 @@ static PyObject *future_on_done(struct future *self, PyObject *callable)
     *callback = (struct callback){(PyObject *)self, callable};
     lithops_error err = LITHOPS_ERROR_INIT;
     int rc = lithops_future_on_done(handle, call_back, callback, &err);
+    if (rc == LITHOPS_ECLOSED) { /* then every call is done, or ends in a moment */
+        Py_BEGIN_ALLOW_THREADS
+        lithops_future_wait(handle, LITHOPS_FOREVER, &err);
+        Py_END_ALLOW_THREADS
+    }
     lithops_future_unref(handle);
-    if (rc == LITHOPS_ECLOSED) { /* then every call is done */
+    if (rc == LITHOPS_ECLOSED) {
         run_callback(callback);
     } else if (rc != 0) {
         Py_DECREF(callable);

@@ -518,6 +518,22 @@ def test_many_done_callbacks(executor, native):
     assert sorted(seen) == list(range(3000))
 
 
+def test_callbacks_run_on_one_thread():
+    executor = new_executor(1)
+    threads, local, event = [], threading.local(), threading.Event()
+
+    def note(future):
+        threads.append(threading.current_thread())
+        local.count = getattr(local, 'count', 0) + 1
+        if local.count == 20:
+            event.set()
+    for i in range(20):
+        executor.call_async(same, i).on_done(note)
+    assert event.wait(LIMIT)
+    assert len(set(threads)) == 1 and threads[0] is not threading.main_thread()
+    executor.close()
+
+
 def test_a_callback_that_raises(executor, monkeypatch):
     event, caught = threading.Event(), []
 
@@ -541,6 +557,27 @@ def test_a_callback_after_close():
     seen = []
     future.on_done(seen.append)
     assert seen == [future]
+
+
+def test_a_callback_while_it_closes(tmp_path):
+    seen = []
+
+    def add(future, end):
+        while not end.is_set():
+            future.on_done(lambda future: seen.append(future.done))
+            time.sleep(0.0001)
+    for _ in range(5):
+        executor = new_executor(1)
+        end = threading.Event()
+        future = executor.call_async(wait_for_file, str(tmp_path / 'never'))
+        while not future.running:
+            time.sleep(0.001)
+        thread = threading.Thread(target=add, args=(future, end))
+        thread.start()
+        executor.close()
+        end.set()
+        thread.join()
+    assert seen and all(seen)
 
 
 def test_close_calls_back_for_what_it_cancels(tmp_path):
@@ -840,7 +877,10 @@ def test_no_references_leak(executor):
 def test_closed_executors_leave_nothing():
     def step():
         executor = new_executor(1)
-        assert executor.call_async(same, 1).result_value(LIMIT) == 1
+        event = threading.Event()
+        future = executor.call_async(same, 1)
+        future.on_done(lambda future: event.set())
+        assert future.result_value(LIMIT) == 1 and event.wait(LIMIT)
         executor.close()
     for _ in range(3):
         step()
