@@ -178,6 +178,13 @@ struct future {
 PyObject *future_new(struct job *job, size_t index);
 /* A list of the Futures of all calls. */
 PyObject *futures_of_job(struct job *job);
+
+/* ---- callback_thread.c ----------------------------------------------------------------------- */
+
+/* Take the GIL on a thread of the engine that runs a done-callback. False: Python is gone. */
+bool callback_thread_enter(PyGILState_STATE *ret_before);
+void callback_thread_leave(PyGILState_STATE before);
+/* This thread is in a done-callback. */
 bool is_callback_thread(void);
 
 /* ---- selection.c: a sequence of Futures, as the engine wants it ------------------------------ */
