@@ -368,7 +368,7 @@ FAULT_CASE(children_left_are_ended)
     check_undisturbed(fexec);
     lithops_executor_close(fexec);
     for (int i = 0; i < CALLS; i++)
-        CHECK(fault_is_gone((pid_t)pids[i], 1000));
+        CHECK(fault_is_gone((pid_t)pids[i], 5000));
 }
 
 FAULT_CASE(function_that_returns_twice)
