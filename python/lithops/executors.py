@@ -7,7 +7,7 @@ results nobody has taken yet. Everything that lasts is in the engine.
 
 from __future__ import annotations
 
-from _thread import allocate_lock
+from _thread import RLock
 
 from lithops import _lithops, _logging, _progress
 from lithops._adapters import spread
@@ -75,7 +75,7 @@ class FunctionExecutor:
         self._modules: tuple | None = None
         self._internal_storage: InternalStorage | None = None
         self._is_closed = False
-        self._lock = allocate_lock()
+        self._lock = RLock()  # signal handlers and __del__ may come back in
         self._unread: list[ResponseFuture] = []
         self._given_up: set[ResponseFuture] = set()
         self.executor_id = last_executor_id = self._engine.id
