@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Install the Debian packages that a make target needs: setup-debian.sh [build|python|test|bench|check]
+# Install the Debian packages that a make target needs:
+# setup-debian.sh [build|python|test|bench|check]
 #
 # Instant when everything is there: dpkg is asked first, and apt runs only for what is missing.
 # Works as root, or with sudo. Where there is no apt, it says what the build needs and goes on, so
@@ -12,7 +13,8 @@ build='gcc libc6-dev cmake ninja-build pkg-config libcairo2-dev libyaml-dev libf
 python="$build python3 python3-dev python3-venv"
 tests="$python g++ libcmocka-dev libjansson-dev locales mandoc"
 bench="$python g++ libtbb-dev mawk parallel"
-check="$tests python3-dbg clang clang-tidy clang-format libclang-rt-14-dev llvm cppcheck man-db zsh fish"
+check="$tests python3-dbg clang clang-tidy clang-format libclang-rt-14-dev llvm cppcheck man-db
+       zsh fish"
 
 case "${1:-build}" in
 build) packages=$build ;;
