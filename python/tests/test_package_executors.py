@@ -316,7 +316,8 @@ def test_logging_of_the_configuration(run_script, tmp_path):
     done = run_script(f'''
         import lithops, time
         config = {{'lithops': {{'backend': 'localhost', 'workers': 1, 'log_level': 'debug',
-                              'log_filename': {str(log)!r}, 'log_format': '%(name)s %(message)s'}}}}
+                              'log_filename': {str(log)!r},
+                              'log_format': '%(name)s %(message)s'}}}}
         for _ in range(2):
             with lithops.FunctionExecutor(config=config) as fexec:
                 fexec.get_result(fexec.map(abs, [1, 2]))

@@ -270,7 +270,8 @@ def children_of(pid):
 
 @pytest.mark.parametrize('statement', [
     'fexec.get_result()', 'fexec.wait()', 'fexec.futures[0].result(); ',
-    'lithops.wait(fexec.futures)', 'lithops.get_result(fexec.futures)', 'next(lithops.as_completed(fexec.futures))'])
+    'lithops.wait(fexec.futures)', 'lithops.get_result(fexec.futures)',
+    'next(lithops.as_completed(fexec.futures))'])
 def test_ctrl_c(tmp_path, statement):
     script = tmp_path / 'script.py'
     script.write_text(f'''
