@@ -136,6 +136,18 @@ static void link_open(struct module_state *state, struct executor *executor)
     state->open_executors = executor;
 }
 
+/* Where an executor was given less than 1 GiB of shared memory, see tidy() in wait.c. */
+static void note_memory(struct module_state *state, const lithops_executor *fexec)
+{
+    lithops_value *config = lithops_executor_config(fexec);
+    const lithops_value *section = lithops_value_get(config, "localhost");
+    int64_t mib = lithops_value_get_int(lithops_value_get(section, "shared_memory"));
+    lithops_value_free(config);
+    if (mib > 0 && mib < 1024 &&
+        (!state->little_memory || (size_t)mib << 20 < state->little_memory))
+        state->little_memory = (size_t)mib << 20;
+}
+
 static PyObject *open_with(PyTypeObject *type, const lithops_executor_options *options)
 {
     struct module_state *state = PyType_GetModuleState(type);
@@ -154,8 +166,10 @@ static PyObject *open_with(PyTypeObject *type, const lithops_executor_options *o
     self->id = fexec ? PyUnicode_FromString(lithops_executor_id(fexec)) : NULL;
     if (!fexec)
         raise_error(state, &err);
-    if (fexec)
+    if (fexec) {
         link_open(state, self);
+        note_memory(state, fexec);
+    }
     if (!self->id)
         Py_CLEAR(self);
     return (PyObject *)self;

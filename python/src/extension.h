@@ -55,6 +55,7 @@ struct module_state {
     PyObject *errors[LITHOPS_CODE_COUNT]; /* exception class by -code; NULL: errors.c has one */
     struct executor *open_executors;      /* a list, to close what is open when Python exits */
     size_t big_bytes;                     /* of big results, decoded since tidy() has looked last */
+    size_t little_memory;                 /* the least that an executor may use; 0: all have much */
     bool is_exiting;                      /* nothing is opened any more */
 };
 

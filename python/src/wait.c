@@ -268,16 +268,17 @@ static PyObject *release(PyObject *module, PyObject *futures)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(tidy_doc,
-             "tidy($module, futures, unread, /)\n--\n\n"
-             "Release big results that were taken and whose futures nobody holds but these two\n"
-             "lists, whenever 256 MiB of big results were decoded since the last time. `unread` has\n"
-             "some of `futures`, in the same order.");
+PyDoc_STRVAR(
+    tidy_doc,
+    "tidy($module, futures, unread, /)\n--\n\n"
+    "Release big results that were taken and whose futures nobody holds but these two\n"
+    "lists, whenever 256 MiB of big results were decoded since the last time, or a quarter\n"
+    "of the shared memory. `unread` has some of `futures`, in the same order.");
 
 static PyObject *tidy(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
-    static const size_t tidy_bytes = (size_t)256 << 20;
     struct module_state *state = state_of_module(module);
+    size_t tidy_bytes = state->little_memory ? state->little_memory / 4 : (size_t)256 << 20;
     if (state->big_bytes < tidy_bytes || nargs != 2 || !PyList_CheckExact(args[0]) ||
         !PyList_CheckExact(args[1]))
         Py_RETURN_NONE;

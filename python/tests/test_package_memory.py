@@ -78,3 +78,9 @@ def test_what_was_released_says_so(fexec):
     with pytest.raises(Exception, match='hold futures whose results are to be read twice'):
         fexec.futures[0].result()
     assert fexec.futures[0].stats['worker_func_exec_time'] >= 0
+
+
+def test_little_shared_memory_is_enough():
+    with lithops.FunctionExecutor(worker_processes=1, shared_memory=64) as fexec:
+        for x in range(40):
+            assert fexec.call_async(array, x).result()[-1] == x
