@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One job of Lithops, as an Airflow task sees it: submit, poll, fetch, cancel, close.
 
-All that the operators do with a running job is here, and nothing of Airflow but its exceptions: what
+All that the operators do with a running job is here, and nothing of Airflow but exceptions: what
 waits elsewhere one day (a trigger, a retried task) needs `identity` and these five.
 
 A job is used by one thread. `cancel()` may come at any time, also from a signal handler that has

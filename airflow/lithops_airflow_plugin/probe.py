@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `LithopsHook.test_connection()` runs in a worker process. Imports nothing, like its package."""
+"""What `LithopsHook.test_connection()` runs in a worker process. It imports nothing."""
 
 
 def successor(x: int) -> int:

@@ -2,7 +2,7 @@
 """Old spellings of the operators' parameters, and what they are called now.
 
 A table per operator maps an old name to the new one and, where the meaning was turned round, to a
-function for the value. `renamed()` is called once per operator, before its `__init__` sees anything.
+function for the value. `renamed()` is called before an operator's `__init__` sees anything.
 """
 
 import warnings

@@ -142,7 +142,9 @@ class LocalAirflow:
         """Start a run of a DAG, once it is known; the run's id."""
         self._until(timeout_s, f"{dag_id} known", lambda: self._known(dag_id))
         self.api("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
-        run = self.api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        run = self.api(
+            "POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}}
+        )
         return run["dag_run_id"]
 
     def wait(self, dag_id: str, run_id: str, timeout_s: float = 120) -> str:

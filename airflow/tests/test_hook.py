@@ -50,7 +50,9 @@ def test_what_wins(connection):
     arguments = hook.executor_arguments()
     assert (arguments["backend"], arguments["storage"], arguments["mode"]) == ("a", "b", "c")
     assert arguments["config"]["localhost"] == {"worker_processes": 1, "spin_us": 0}
-    assert LithopsHook("mine").executor_arguments()["config"]["localhost"] == {"worker_processes": 1}
+    assert LithopsHook("mine").executor_arguments()["config"]["localhost"] == {
+        "worker_processes": 1
+    }
 
 
 def test_get_conn_runs_a_call(connection):

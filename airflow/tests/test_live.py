@@ -90,9 +90,7 @@ def test_functions_of_the_dag_file(airflow, runs):
 
 
 def test_objects_of_a_bucket(airflow, runs):
-    found = results(
-        airflow, runs, "lithops_example_objects", "count_words", "count_words_of_each"
-    )
+    found = results(airflow, runs, "lithops_example_objects", "count_words", "count_words_of_each")
     assert found == [30000, [5000, 10000, 15000]]
 
 

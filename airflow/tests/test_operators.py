@@ -16,6 +16,7 @@ from lithops_airflow_plugin.operators.lithops import (
 )
 from my_functions import add, add_up, count_words, fail_at, mult_array, shifted
 
+
 class Tasks:
     """A task instance, as far as execute() asks one."""
 
@@ -227,9 +228,7 @@ def test_retries_of_calls(tmp_path):
     ],
 )
 def test_a_config_error_is_one_clear_line(config, message):
-    operator = LithopsCallAsyncOperator(
-        task_id="t", func=abs, data=(-1,), lithops_config=config
-    )
+    operator = LithopsCallAsyncOperator(task_id="t", func=abs, data=(-1,), lithops_config=config)
     with pytest.raises(Exception, match=message) as caught:
         run(operator)
     assert not isinstance(caught.value, AttributeError | KeyError | NameError)

@@ -10,8 +10,8 @@ call, `@task.lithops_map` and `@task.lithops_map_reduce` map over the first of t
 
     add([1, 2, 3], y=1)     # [2, 3, 4]
 
-A parameter that is named after a value of Airflow's context (`ds`, `run_id`, ...) and not given gets
-it, where that value is plain: text, a number, a date. Parameters that Lithops fills (`id`,
+A parameter that is named after a value of Airflow's context (`ds`, `run_id`, ...) and not given
+gets it, where that value is plain: text, a number, a date. Parameters that Lithops fills (`id`,
 `storage`, `rabbitmq`, `ibm_cos`) come last and are not given.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators: results of other tasks as data of a call, as items of a map; a map and a reduce."""
+"""The operators: results of other tasks as data of a call and as items of a map; map and reduce."""
 
 import random
 

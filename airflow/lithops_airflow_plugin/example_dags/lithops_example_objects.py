@@ -12,7 +12,7 @@ with DAG("lithops_example_objects", schedule=None, catchup=False, tags=["lithops
 
     @task
     def write_texts() -> str:
-        """Puts three texts of 1,000, 2,000 and 3,000 lines into the bucket; each line has 5 words."""
+        """Puts texts of 1,000, 2,000 and 3,000 lines into the bucket; each line has 5 words."""
         from lithops import Storage
 
         storage = Storage()

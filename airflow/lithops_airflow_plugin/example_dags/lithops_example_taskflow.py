@@ -10,7 +10,9 @@ def shifted(x: int) -> int:
     return x + OFFSET
 
 
-with DAG("lithops_example_taskflow", schedule=None, catchup=False, tags=["lithops"], doc_md=__doc__):
+with DAG(
+    "lithops_example_taskflow", schedule=None, catchup=False, tags=["lithops"], doc_md=__doc__
+):
 
     @task
     def numbers() -> list[int]:

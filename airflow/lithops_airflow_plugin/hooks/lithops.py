@@ -148,7 +148,9 @@ def _split(where: str, mixed: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
         raise ValueError(f"{where}: 'config' must be an object, but is a {type(nested).__name__}")
     sections = {name: dict(value) for name, value in mixed.items() if isinstance(value, Mapping)}
     options = {
-        name: value for name, value in mixed.items() if name not in sections and value not in ("", None)
+        name: value
+        for name, value in mixed.items()
+        if name not in sections and value not in ("", None)
     }
     return {**sections, **nested}, options
 

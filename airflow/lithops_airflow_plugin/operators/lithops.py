@@ -33,7 +33,7 @@ class LithopsOperator(BaseOperator):
     :param extra_env: environment variables for the functions
     :param runtime_memory: limit of each call, in MiB; None: from the configuration
     :param timeout: seconds that a call may run; None: from the configuration
-    :param include_modules: modules that travel with the functions; empty: what they need; None: none
+    :param include_modules: modules that travel with a function; empty: what it needs; None: none
     :param exclude_modules: modules that do not
     :param mode, backend, storage, monitoring, runtime, log_level: options of the executor
     :param activation_retries: how often a failed call runs again before the task fails
@@ -304,8 +304,8 @@ class _Mapping(LithopsOperator):
         self.invoke_pool_threads = invoke_pool_threads
 
     def _known_inputs(self) -> list[str]:
-        items = self.map_iterdata
-        return lineage.objects(self.map_function, [items] if isinstance(items, str) else items or [])
+        items = [] if self.map_iterdata is None else self.map_iterdata
+        return lineage.objects(self.map_function, [items] if isinstance(items, str) else items)
 
     def _map_arguments(self, context: Any) -> dict[str, Any]:
         return {

@@ -24,9 +24,7 @@ with DAG("operators", schedule=None, catchup=False):
         map_iterdata=[1, 2, 3],
         extra_params={"y": 1},
     )
-    LithopsCallAsyncOperator(
-        task_id="identity", func=add, data={"x": 1, "y": 3}, get_result=False
-    )
+    LithopsCallAsyncOperator(task_id="identity", func=add, data={"x": 1, "y": 3}, get_result=False)
     LithopsMapOperator(
         task_id="thousand", map_function=add, map_iterdata=range(1000), extra_params={"y": 1}
     )
