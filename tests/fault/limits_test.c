@@ -214,7 +214,7 @@ FAULT_CASE(inputs_too_large_for_shared_memory)
     lithops_executor *fexec = fault_open(2, lithops_pack("{s:i}", "shared_memory", 64));
     lithops_wait_options wait = LITHOPS_WAIT_OPTIONS_INIT;
     wait.timeout_ms = FAULT_WAIT_MS;
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 4; round++) {
         CHECK(lithops_map(fexec, length_of, large_inputs(10, 10 << 20), NULL, &err) == NULL);
         CHECK_INT(err.code, LITHOPS_ENOSPACE);
         CHECK(strstr(err.message, "localhost.shared_memory") != NULL);

@@ -211,9 +211,9 @@ FAULT_CASE(calls_just_under_the_limit_succeed)
 {
     lithops_error err;
     lithops_executor *fexec = fault_open(1, NULL);
-    for (int i = 0; i < 10; i++)
-        CHECK_INT(fault_call_limited(fexec, fault_nap, lithops_value_int(TIMEOUT_MS * 3 / 4),
-                                     TIMEOUT_MS, LITHOPS_DEFAULT, &err),
+    for (int i = 0; i < 4; i++) /* on a loaded machine a nap can be 100 ms longer */
+        CHECK_INT(fault_call_limited(fexec, fault_nap, lithops_value_int(750), 1000,
+                                     LITHOPS_DEFAULT, &err),
                   0);
     lithops_executor_close(fexec);
 }
