@@ -354,7 +354,7 @@ def _inject(name: str, call: Any) -> Any:
     if name == "rabbitmq":
         url = call.rabbitmq
         if not url:
-            raise RuntimeError("the parameter rabbitmq needs rabbitmq.amqp_url in the configuration")
+            raise RuntimeError("the parameter rabbitmq needs rabbitmq.amqp_url to be configured")
         import pika
         return pika.BlockingConnection(pika.URLParameters(url))
     raise RuntimeError(f"the parameter {name} cannot be given here: the storage backend {name} is "

@@ -131,7 +131,7 @@ static PyObject *call_file(PyObject *self, PyObject *name)
 
 /* ---- reducers -------------------------------------------------------------------------------- */
 
-static PyObject *next_result(PyObject *self, int *ret_more)
+static PyObject *next_result(PyObject *self, bool *ret_more)
 {
     lithops_call *call = call_of(self)->call;
     lithops_payload payload;
@@ -154,7 +154,7 @@ static PyObject *call_results(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (!check_running(self))
         return NULL;
     PyObject *list = PyList_New(0), *item;
-    int more = 1;
+    bool more = true;
     while (list && (item = next_result(self, &more)) != NULL) {
         if (PyList_Append(list, item) != 0)
             Py_CLEAR(list);

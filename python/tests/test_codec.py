@@ -205,8 +205,8 @@ def test_too_deep():
         deep = deep.pop()
 
 
-@pytest.mark.parametrize("data", [b"", b"\x80", b"x", b"BL", b"BL\0\0" + b"\xff" * 12, b"\x80\x05."],
-                         ids=repr)
+@pytest.mark.parametrize("data", [
+    b"", b"\x80", b"x", b"BL", b"BL\0\0" + b"\xff" * 12, b"\x80\x05."], ids=repr)
 def test_damaged(data):
     with pytest.raises((pickle.UnpicklingError, ValueError, EOFError, IndexError)):
         _lithops.loads(data)

@@ -665,7 +665,8 @@ def compare_with_a_file(obj, seed):
             expected = model.readinto(buffers[1]), buffers[1]
         elif name == "seek":
             end = len(model.getvalue())
-            position, whence = rng.choice([(rng.randrange(end), 0), (0, 1), (-rng.randrange(end), 2)])
+            position, whence = rng.choice(
+                [(rng.randrange(end), 0), (0, 1), (-rng.randrange(end), 2)])
             got, expected = stream.seek(position, whence), model.seek(position, whence)
         else:
             got, expected = getattr(stream, name)(size), getattr(model, name)(size)
@@ -677,8 +678,9 @@ def test_a_stream_is_like_a_file(client, tmp_path):
     import random
     rng = random.Random(1)
     path = tmp_path / "odd lines"
-    path.write_bytes(b"".join(rng.choice([b"", b"x" * rng.randrange(100), b"y" * rng.randrange(9000),
-                                          b"\0\xff\r"]) + b"\n" for _ in range(600)) + b"end")
+    lines = [rng.choice([b"", b"x" * rng.randrange(100), b"y" * rng.randrange(9000), b"\0\xff\r"])
+             for _ in range(600)]
+    path.write_bytes(b"\n".join(lines) + b"\nend")
     for seed in range(24):
         for newline in ("\n", None):
             assert over(client, compare_with_a_file, str(path), extra_args={"seed": seed},

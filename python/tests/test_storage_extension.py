@@ -152,7 +152,8 @@ DATA = bytes(range(256)) * 1000
 
 
 @pytest.mark.parametrize("offset, length", [
-    (0, None), (0, 10), (5, 0), (255_990, 100), (256_000, 1), (10**12, 5), (3, 200_000), (None, None),
+    (0, None), (0, 10), (5, 0), (255_990, 100), (256_000, 1), (10**12, 5), (3, 200_000),
+    (None, None),
 ])
 def test_ranges(storage, offset, length):
     storage.put("b", "k", DATA)
@@ -301,7 +302,8 @@ def test_cloudobjects(storage):
         storage.cloudobject_get(one)
 
 
-@pytest.mark.parametrize("thing", [None, {}, {"$cloudobject": True}, [1], "text", object()], ids=str)
+@pytest.mark.parametrize("thing", [None, {}, {"$cloudobject": True}, [1], "text", object()],
+                         ids=str)
 def test_no_cloudobjects(storage, thing):
     with pytest.raises((TypeError, ValueError)):
         storage.cloudobject_get(thing)
