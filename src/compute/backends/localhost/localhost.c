@@ -80,8 +80,8 @@ static int start_process(struct lithops__pool *pool, uint32_t slot, lithops_erro
     int rc = lithops__spawn_worker(&pool->table->area, slot, process->log_fd, pool->command, &pid,
                                    &pidfd, err);
     pthread_mutex_lock(&pool->table->lock);
-    if (rc != 0) {
-        atomic_store(&line->state, LITHOPS__WORKER_NONE);
+    if (rc != 0) { /* one that could not be watched was killed; it may have taken a call by then */
+        lithops__pool_bury(pool, slot, &(siginfo_t){.si_pid = 0});
         return rc;
     }
     process->pid = pid;
