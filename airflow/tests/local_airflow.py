@@ -138,7 +138,7 @@ class LocalAirflow:
         with opener.open(request, timeout=30) as response:
             return response.read()
 
-    def trigger(self, dag_id: str, conf: Any = None, timeout_s: float = 60) -> str:
+    def trigger(self, dag_id: str, conf: Any = None, timeout_s: float = 120) -> str:
         """Start a run of a DAG, once it is known; the run's id."""
         self._until(timeout_s, f"{dag_id} known", lambda: self._known(dag_id))
         self.api("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
@@ -168,7 +168,7 @@ class LocalAirflow:
             state = self.task(dag_id, run_id, task_id)["state"]
             return state if state in states else None
 
-        return self._until(60, f"{task_id} {' or '.join(states)}", there)
+        return self._until(120, f"{task_id} {' or '.join(states)}", there)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """What a task has returned, or left under another key."""

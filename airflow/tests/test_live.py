@@ -155,7 +155,7 @@ def test_an_execution_timeout_leaves_no_process(airflow, runs):
 def test_clear_and_mark_failed_leave_no_process(airflow, runs):
     airflow.wait("faults", runs["faults"])
     run_id = airflow.trigger("slow")
-    until(lambda: worker_processes(airflow, "sleeping"))
+    until(lambda: len(worker_processes(airflow, "sleeping")) == 2, 60)
     first = worker_processes(airflow, "sleeping")
     cleared = {
         "dry_run": False,
@@ -176,7 +176,7 @@ def test_clear_and_mark_failed_leave_no_process(airflow, runs):
 def test_a_killed_task_leaves_no_process(airflow):
     """The process of the task is killed, which can do nothing any more: Lithops notices."""
     run_id = airflow.trigger("slow")
-    until(lambda: worker_processes(airflow, "sleeping"), 60)
+    until(lambda: len(worker_processes(airflow, "sleeping")) == 2, 60)
     status = Path("/proc", worker_processes(airflow, "sleeping")[0], "status").read_text()
     task = int(re.search(r"^PPid:\s+(\d+)", status, re.MULTILINE)[1])
     assert task in airflow.processes()

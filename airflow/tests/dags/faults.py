@@ -78,4 +78,5 @@ with DAG("slow", schedule=None, catchup=False):
         map_function=sleep,
         map_iterdata=[0, 1, 2, 3],
         extra_params={"name": "sleeping"},
+        lithops_config={"localhost": {"worker_processes": 2}},
     )
