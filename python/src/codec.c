@@ -453,7 +453,7 @@ PyObject *codec_decode(struct module_state *state, const lithops_payload *payloa
     case LITHOPS_CONTENT_STRING:
         return PyUnicode_DecodeUTF8(bytes.ptr, (Py_ssize_t)bytes.len, NULL);
     case LITHOPS_CONTENT_BYTES:
-        return PyBytes_FromStringAndSize(bytes.ptr, (Py_ssize_t)bytes.len);
+        return warm_bytes(state, bytes);
     case LITHOPS_CONTENT_PACKED:
         return decode_packed(bytes);
     case LITHOPS_CONTENT_PICKLE:

@@ -17,6 +17,7 @@
 #include <lithops/plugin/runtime.h>
 
 enum { LITHOPS_CODE_COUNT = 23 }; /* codes are 0 .. -22 */
+enum { WARM_BYTES = 64 };
 
 /* References that the module holds: each is visited, cleared and declared from here. A file that
  * needs another one adds a line. */
@@ -56,8 +57,15 @@ struct module_state {
     struct executor *open_executors;      /* a list, to close what is open when Python exits */
     size_t big_bytes;                     /* of big results, decoded since tidy() has looked last */
     size_t little_memory;                 /* the least that an executor may use; 0: all have much */
-    bool is_exiting;                      /* nothing is opened any more */
+    PyObject *warm[WARM_BYTES];           /* big bytes objects, see warm_bytes.c; or NULL */
+    size_t warm_bytes, warm_next;
+    bool is_worker;  /* in a worker process, whose memory may be limited: nothing is kept warm */
+    bool is_exiting; /* nothing is opened any more */
 };
+
+/* warm_bytes.c: a bytes object with this content. */
+PyObject *warm_bytes(struct module_state *state, lithops_bytes content);
+void warm_bytes_forget(struct module_state *state);
 
 extern PyModuleDef lithops_module; /* module.c */
 

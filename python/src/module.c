@@ -94,6 +94,7 @@ static int module_traverse(PyObject *module, visitproc visit, void *arg)
 static int module_clear(PyObject *module)
 {
     struct module_state *state = state_of_module(module);
+    warm_bytes_forget(state);
 #define MODULE_CLEAR(name) Py_CLEAR(state->name);
     MODULE_OBJECTS(MODULE_CLEAR)
 #undef MODULE_CLEAR

@@ -272,13 +272,13 @@ PyDoc_STRVAR(
     tidy_doc,
     "tidy($module, futures, unread, /)\n--\n\n"
     "Release big results that were taken and whose futures nobody holds but these two\n"
-    "lists, whenever 64 MiB of big results were decoded since the last time, or a quarter\n"
+    "lists, whenever 32 MiB of big results were decoded since the last time, or a quarter\n"
     "of the shared memory. `unread` has some of `futures`, in the same order.");
 
 static PyObject *tidy(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     struct module_state *state = state_of_module(module);
-    size_t tidy_bytes = state->little_memory ? state->little_memory / 4 : (size_t)64 << 20;
+    size_t tidy_bytes = state->little_memory ? state->little_memory / 4 : (size_t)32 << 20;
     if (state->big_bytes < tidy_bytes || nargs != 2 || !PyList_CheckExact(args[0]) ||
         !PyList_CheckExact(args[1]))
         Py_RETURN_NONE;

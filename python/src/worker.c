@@ -295,6 +295,7 @@ static PyObject *worker_main(PyObject *module, PyObject *args)
         open_streams() != 0)
         return NULL;
     worker.state = state_of_module(module);
+    worker.state->is_worker = true;
     output_watch_crashes();
     lithops_function_register(&python_function);
     worker.thread = PyEval_SaveThread();

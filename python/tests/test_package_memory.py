@@ -84,3 +84,17 @@ def test_little_shared_memory_is_enough():
     with lithops.FunctionExecutor(worker_processes=1, shared_memory=64) as fexec:
         for x in range(40):
             assert fexec.call_async(array, x).result()[-1] == x
+
+
+def test_bytes_in_warm_memory_are_like_others(fexec):
+    """Results that are dropped lend their memory to new ones; those that are held never change."""
+    held = {}
+    for turn in range(6):
+        results = fexec.map(megabyte, range(turn * 40, turn * 40 + 40)).get_result()
+        assert results == [megabyte(x) for x in range(turn * 40, turn * 40 + 40)]
+        assert len({hash(result) for result in results}) == 40
+        held[turn] = results[turn], hash(results[turn]), memoryview(results[turn + 1])
+        del results
+    for turn, (result, hashed, view) in held.items():
+        assert result == megabyte(turn * 41) and hash(result) == hashed == hash(bytes(result))
+        assert bytes(view) == megabyte(turn * 41 + 1)
