@@ -170,10 +170,7 @@ static void a_job_in_the_same_place_is_another_one(void **state)
 static void damaged_jobs_fail_their_calls(void **state)
 {
     (void)state;
-    static const char *const specs[] = {"\xc1",
-                                        "\x81\xa3"
-                                        "env",
-                                        "\xdf\xff\xff\xff\xff"};
+    static const char *const specs[] = {"\xc1", "\x81\xa3\x65nv", "\xdf\xff\xff\xff\xff"};
     for (int i = 0; i < 3; i++) {
         const struct lithops__job_context *job =
             lithops__job_enter(&process, make_range(specs[i], strlen(specs[i])));
