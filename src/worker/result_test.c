@@ -140,7 +140,7 @@ static void room_is_used_in_place(void **state)
     (void)state;
     char *room = lithops_call_alloc(&call, 100);
     assert_non_null(room);
-    memcpy(room, "in place", 8); /* NOLINT: not to be a string */
+    memcpy(room, "in place", 8);                               /* NOLINT: not to be a string */
     assert_int_equal(lithops_return_bytes(&call, room, 8), 0); /* shorter than asked for */
     lithops_value *value = result();
     assert_ptr_equal(lithops_value_get_bytes(value).ptr, room);
