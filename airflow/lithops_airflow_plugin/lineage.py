@@ -12,9 +12,11 @@ _SCHEMES = {"aws_s3": "s3", "gcp_storage": "gs", "azure_storage": "wasbs"}
 def takes_objects(function: Callable) -> bool:
     """Whether the function reads objects, that is, has a parameter `obj`."""
     try:
-        return "obj" in inspect.signature(function).parameters
+        parameter = inspect.signature(function).parameters.get("obj")
     except (TypeError, ValueError):  # builtins without a signature
         return False
+    # len(obj, /) is no function over objects
+    return parameter is not None and parameter.kind is not parameter.POSITIONAL_ONLY
 
 
 def objects(function: Callable, items: Iterable[Any]) -> list[str]:

@@ -37,14 +37,16 @@ class Parameters:
     def __init__(self, names: tuple, posonly: Iterable, kwonly: tuple, defaults: frozenset,
                  varargs: str | None, varkw: str | None):
         self.names = names
-        self.inject = tuple(name for name in RESERVED if name in names or name in kwonly)
-        self.user_names = tuple(name for name in names if name not in self.inject)
         self.posonly = frozenset(posonly)
+        self.inject = tuple(name for name in RESERVED
+                            if (name in names and name not in self.posonly) or name in kwonly)
+        self.user_names = tuple(name for name in names if name not in self.inject)
         self.kwonly = tuple(name for name in kwonly if name not in self.inject)
         self.defaults = defaults
         self.varargs = varargs
         self.varkw = varkw
-        self.takes_obj = 'obj' in names or 'obj' in kwonly
+        # positional-only ones are names for people: len(obj, /) is no function over objects
+        self.takes_obj = ('obj' in names and 'obj' not in self.posonly) or 'obj' in kwonly
         self.shuffled = self.user_names != names[:len(self.user_names)]
         self.takes_one = self.problem(1) is None
         self.is_plain = self.takes_one and not self.takes_obj

@@ -211,3 +211,9 @@ def test_many(fexec):
     assert run(fexec, f.one, range(count)) == list(range(count))
     assert run(fexec, f.add, [(i, i) for i in range(count)]) == list(range(0, 2 * count, 2))
     assert run(fexec, f.one, [{'x': str(i)} for i in range(count)])[-1] == str(count - 1)
+
+
+def test_builtins_whose_parameter_is_called_obj(fexec):
+    """Positional-only parameters have names for people: they are not filled in."""
+    assert fexec.map(len, ['a', 'bc']).get_result() == [1, 2]
+    assert fexec.map_reduce(len, ['a', 'bc'], sum).get_result() == 3
