@@ -296,6 +296,7 @@ static PyObject *worker_main(PyObject *module, PyObject *args)
         return NULL;
     worker.state = state_of_module(module);
     worker.state->is_worker = true;
+    keep_arenas_warm();
     output_watch_crashes();
     lithops_function_register(&python_function);
     worker.thread = PyEval_SaveThread();

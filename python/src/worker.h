@@ -46,4 +46,7 @@ bool output_end_call(lithops_call *call);
 /* From now on a crash does not lose what is held. */
 void output_watch_crashes(void);
 
+/* arenas.c: once, in a worker process. */
+void keep_arenas_warm(void);
+
 #endif
