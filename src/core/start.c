@@ -73,41 +73,6 @@ static int fill_bytes(struct lithops__table *table, struct lithops__slot *slot,
     return 0;
 }
 
-int lithops__slot_fill(struct lithops__table *table, struct lithops__slot *slot,
-                       const lithops_value *value, lithops_error *err)
-{
-    double d;
-    slot->content = LITHOPS__CONTENT_NULL;
-    slot->payload = 0;
-    if (!value)
-        return lithops__fail(err, LITHOPS_EUSAGE,
-                             "an input is NULL: a wrong format, a string that is not UTF-8, or no "
-                             "memory; for a null input use lithops_value_null()");
-    switch (lithops_value_type(value)) {
-    case LITHOPS_NULL:
-        return 0;
-    case LITHOPS_BOOL:
-        slot->content = LITHOPS__CONTENT_BOOL;
-        slot->payload = lithops_value_get_bool(value);
-        return 0;
-    case LITHOPS_INT:
-        slot->content = LITHOPS__CONTENT_INT;
-        slot->payload = (uint64_t)lithops_value_get_int(value);
-        return 0;
-    case LITHOPS_DOUBLE:
-        d = lithops_value_get_double(value);
-        slot->content = LITHOPS__CONTENT_DOUBLE;
-        memcpy(&slot->payload, &d, sizeof d);
-        return 0;
-    case LITHOPS_STRING:
-    case LITHOPS_BYTES:
-        return fill_bytes(table, slot, lithops__value_content(value),
-                          lithops_value_get_bytes(value), err);
-    default:
-        return fill_packed(table, slot, value, err);
-    }
-}
-
 static int fill_payload(struct lithops__table *table, struct lithops__slot *slot,
                         const lithops_payload *payload, lithops_error *err)
 {
@@ -123,6 +88,20 @@ static int fill_payload(struct lithops__table *table, struct lithops__slot *slot
     else if (payload->content > LITHOPS_CONTENT_DOUBLE)
         return fill_bytes(table, slot, payload->content, payload->bytes, err);
     return 0;
+}
+
+int lithops__slot_fill(struct lithops__table *table, struct lithops__slot *slot,
+                       const lithops_value *value, lithops_error *err)
+{
+    lithops_payload payload;
+    slot->content = LITHOPS__CONTENT_NULL;
+    slot->payload = 0;
+    if (!value)
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "an input is NULL: a wrong format, a string that is not UTF-8, or no "
+                             "memory; for a null input use lithops_value_null()");
+    return lithops__value_payload(value, &payload) ? fill_payload(table, slot, &payload, err)
+                                                   : fill_packed(table, slot, value, err);
 }
 
 /* An array that is taken over as it is. */

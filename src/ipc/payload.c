@@ -3,47 +3,8 @@
 #include "ipc/payload.h"
 
 #include "base/error.h"
-#include "value/value.h"
 
 #include <assert.h>
-#include <string.h>
-
-lithops_value *lithops__payload_value(const struct lithops__area *area,
-                                      enum lithops__content content, uint64_t payload,
-                                      lithops_error *err)
-{
-    double d;
-    lithops_bytes bytes = {NULL, 0};
-    if (content > LITHOPS__CONTENT_INLINE && payload == 0)
-        content = LITHOPS__CONTENT_GONE; /* released while the worker still wrote its times */
-    if (content > LITHOPS__CONTENT_INLINE && content != LITHOPS__CONTENT_GONE)
-        bytes = lithops__payload_bytes(area, payload);
-    switch (content) {
-    case LITHOPS__CONTENT_NULL:
-        return lithops_value_null();
-    case LITHOPS__CONTENT_BOOL:
-        return lithops_value_bool(payload != 0);
-    case LITHOPS__CONTENT_INT:
-        return lithops_value_int((int64_t)payload);
-    case LITHOPS__CONTENT_DOUBLE:
-        memcpy(&d, &payload, sizeof d);
-        return lithops_value_double(d);
-    case LITHOPS__CONTENT_STRING:
-        return lithops__value_view(LITHOPS_STRING, bytes);
-    case LITHOPS__CONTENT_BYTES:
-        return lithops__value_view(LITHOPS_BYTES, bytes);
-    case LITHOPS__CONTENT_PACKED:
-        return lithops__value_decode(bytes.ptr, bytes.len, err);
-    case LITHOPS__CONTENT_PICKLE:
-        return lithops__value_opaque(LITHOPS_CONTENT_PICKLE, bytes);
-    case LITHOPS__CONTENT_GONE:
-        lithops__fail(err, LITHOPS_ECLOSED, "the result was released before");
-        return NULL;
-    default:
-        lithops__fail(err, LITHOPS_ETYPE, "this is a value of unknown kind");
-        return NULL;
-    }
-}
 
 int lithops__payload_read(const struct lithops__area *area, enum lithops__content content,
                           uint64_t payload, lithops_payload *ret_payload, lithops_error *err)
@@ -51,6 +12,7 @@ int lithops__payload_read(const struct lithops__area *area, enum lithops__conten
     static_assert((int)LITHOPS_CONTENT_PICKLE == (int)LITHOPS__CONTENT_PICKLE &&
                       (int)LITHOPS_CONTENT_STRING == (int)LITHOPS__CONTENT_STRING,
                   "the public enum is the first part of this one");
+    /* without a payload: released while the worker still wrote its times */
     if (content == LITHOPS__CONTENT_GONE || (content > LITHOPS__CONTENT_INLINE && payload == 0))
         return lithops__fail(err, LITHOPS_ECLOSED, "the result was released before");
     if (content > LITHOPS__CONTENT_PICKLE)
@@ -63,4 +25,15 @@ int lithops__payload_read(const struct lithops__area *area, enum lithops__conten
     else
         ret_payload->bytes = lithops__payload_bytes(area, payload);
     return 0;
+}
+
+lithops_value *lithops__payload_value(const struct lithops__area *area,
+                                      enum lithops__content content, uint64_t payload,
+                                      lithops_error *err)
+{
+    lithops_payload read;
+    if (lithops__payload_read(area, content, payload, &read, err) != 0)
+        return NULL;
+    return content == LITHOPS__CONTENT_PACKED ? lithops_value_from_packed(read.bytes, err)
+                                              : lithops_payload_value(&read);
 }

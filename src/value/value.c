@@ -112,11 +112,28 @@ lithops_value *lithops__value_opaque(lithops_content content, lithops_bytes byte
     return value;
 }
 
-lithops_content lithops__value_content(const lithops_value *value)
+bool lithops__value_payload(const lithops_value *value, lithops_payload *ret_payload)
 {
-    if (value->opaque)
-        return (lithops_content)value->opaque;
-    return value->type == LITHOPS_STRING ? LITHOPS_CONTENT_STRING : LITHOPS_CONTENT_BYTES;
+    static const lithops_content contents[] = {
+        [LITHOPS_NULL] = LITHOPS_CONTENT_NULL,     [LITHOPS_BOOL] = LITHOPS_CONTENT_BOOL,
+        [LITHOPS_INT] = LITHOPS_CONTENT_INT,       [LITHOPS_DOUBLE] = LITHOPS_CONTENT_DOUBLE,
+        [LITHOPS_STRING] = LITHOPS_CONTENT_STRING, [LITHOPS_BYTES] = LITHOPS_CONTENT_BYTES,
+    };
+    const lithops_type type = lithops_value_type(value);
+    if (type > LITHOPS_BYTES)
+        return false;
+    *ret_payload = (lithops_payload){.content = contents[type]};
+    if (type == LITHOPS_BOOL)
+        ret_payload->b = lithops_value_get_bool(value);
+    else if (type == LITHOPS_INT)
+        ret_payload->i = lithops_value_get_int(value);
+    else if (type == LITHOPS_DOUBLE)
+        ret_payload->d = lithops_value_get_double(value);
+    else if (type >= LITHOPS_STRING)
+        ret_payload->bytes = lithops_value_get_bytes(value);
+    if (type == LITHOPS_BYTES && value->opaque)
+        ret_payload->content = (lithops_content)value->opaque;
+    return true;
 }
 
 lithops_value *lithops_value_from_packed(lithops_bytes packed, lithops_error *err)

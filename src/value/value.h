@@ -28,8 +28,9 @@ lithops_value *lithops__value_view(lithops_type type, lithops_bytes content);
  * (see <lithops/plugin/runtime.h>). To everybody who does not ask they are of type LITHOPS_BYTES.
  */
 lithops_value *lithops__value_opaque(lithops_content content, lithops_bytes bytes);
-/* What a value of type LITHOPS_STRING or LITHOPS_BYTES is. */
-lithops_content lithops__value_content(const lithops_value *value);
+/* The inverse of lithops_payload_value(), for all values but lists and maps: false. Bytes are
+ * borrowed from the value. */
+bool lithops__value_payload(const lithops_value *value, lithops_payload *ret_payload);
 
 /* How a list stores its items: the engine passes arrays on without making items. */
 enum lithops__list_kind {

@@ -149,26 +149,9 @@ static int return_borrowed(lithops_call *call, const lithops_value *value)
         return fail(call, LITHOPS_EUSAGE,
                     "the result could not be built: a wrong format, a string that is not UTF-8, "
                     "or no memory");
-    lithops_bytes bytes;
-    switch (lithops_value_type(value)) {
-    case LITHOPS_NULL:
-        return set_inline(call, LITHOPS__CONTENT_NULL, 0);
-    case LITHOPS_BOOL:
-        return set_inline(call, LITHOPS__CONTENT_BOOL, lithops_value_get_bool(value));
-    case LITHOPS_INT:
-        return lithops_return_int(call, lithops_value_get_int(value));
-    case LITHOPS_DOUBLE:
-        return lithops_return_double(call, lithops_value_get_double(value));
-    case LITHOPS_STRING:
-        bytes = lithops_value_get_bytes(value);
-        return return_copy(call, LITHOPS__CONTENT_STRING, bytes.ptr, bytes.len);
-    case LITHOPS_BYTES:
-        bytes = lithops_value_get_bytes(value);
-        return return_copy(call, (enum lithops__content)lithops__value_content(value), bytes.ptr,
-                           bytes.len);
-    default:
-        return return_packed(call, value);
-    }
+    lithops_payload payload;
+    return lithops__value_payload(value, &payload) ? lithops_return_payload(call, &payload)
+                                                   : return_packed(call, value);
 }
 
 int lithops_return_value(lithops_call *call, lithops_value *value)
