@@ -80,6 +80,31 @@ class _Decorated(LithopsOperator, DecoratedOperator):
                 named[name] = context[name]
         return named
 
+
+class _LithopsDecorated(_Decorated, LithopsCallAsyncOperator):
+    custom_operator_name = "@task.lithops"
+    shallow_copy_attrs = ("python_callable", "func")
+
+    def __init__(self, *, python_callable: Callable, **kwargs: Any) -> None:
+        super().__init__(python_callable=python_callable, func=python_callable, **kwargs)
+
+    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
+        method, arguments = super()._arguments(context)
+        return method, arguments | {"data": self._bound(context)}
+
+
+class _MappedDecorated(_Decorated):
+    """A decorated function that is mapped over its first argument."""
+
+    def __init__(self, *, python_callable: Callable, **kwargs: Any) -> None:
+        super().__init__(
+            python_callable=python_callable, map_function=python_callable, map_iterdata=[], **kwargs
+        )
+
+    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
+        method, arguments = super()._arguments(context)
+        return method, arguments | self._mapped(context)
+
     def _mapped(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments as parameters of a map: items of the first one, and all others."""
         named = self._bound(context)
@@ -92,50 +117,14 @@ class _Decorated(LithopsOperator, DecoratedOperator):
         return {"map_iterdata": items, "extra_args": named or None}
 
 
-class _LithopsDecorated(_Decorated, LithopsCallAsyncOperator):
-    custom_operator_name = "@task.lithops"
-    template_fields = _Decorated.template_fields
-    template_fields_renderers = _Decorated.template_fields_renderers
-    shallow_copy_attrs = ("python_callable", "func")
-
-    def __init__(self, *, python_callable: Callable, **kwargs: Any) -> None:
-        super().__init__(python_callable=python_callable, func=python_callable, **kwargs)
-
-    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
-        method, arguments = super()._arguments(context)
-        return method, arguments | {"data": self._bound(context)}
-
-
-class _LithopsMapDecorated(_Decorated, LithopsMapOperator):
+class _LithopsMapDecorated(_MappedDecorated, LithopsMapOperator):
     custom_operator_name = "@task.lithops_map"
-    template_fields = _Decorated.template_fields
-    template_fields_renderers = _Decorated.template_fields_renderers
     shallow_copy_attrs = ("python_callable", "map_function")
 
-    def __init__(self, *, python_callable: Callable, **kwargs: Any) -> None:
-        super().__init__(
-            python_callable=python_callable, map_function=python_callable, map_iterdata=[], **kwargs
-        )
 
-    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
-        method, arguments = super()._arguments(context)
-        return method, arguments | self._mapped(context)
-
-
-class _LithopsMapReduceDecorated(_Decorated, LithopsMapReduceOperator):
+class _LithopsMapReduceDecorated(_MappedDecorated, LithopsMapReduceOperator):
     custom_operator_name = "@task.lithops_map_reduce"
-    template_fields = _Decorated.template_fields
-    template_fields_renderers = _Decorated.template_fields_renderers
     shallow_copy_attrs = ("python_callable", "map_function", "reduce_function")
-
-    def __init__(self, *, python_callable: Callable, **kwargs: Any) -> None:
-        super().__init__(
-            python_callable=python_callable, map_function=python_callable, map_iterdata=[], **kwargs
-        )
-
-    def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
-        method, arguments = super()._arguments(context)
-        return method, arguments | self._mapped(context)
 
 
 def lithops_task(
