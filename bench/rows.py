@@ -51,6 +51,7 @@ class Row:
     expected: Optional[Callable] = None  # sizes -> what it must be
     same_words: bool = False  # the word counts in {out} must agree
     notes: list = field(default_factory=list)
+    rounds: Optional[int] = None  # at most: the peer is slow
 
 
 def reported(key, scale=1.0):
@@ -73,13 +74,13 @@ def times(seconds_to):
 # In the full run and with --quick. Counts are chosen so that a round of a row takes a second or two.
 SIZES = {
     'full': dict(calls=1000000, text_mib=1024, text_small_mib=512, hot=100000, parked=200,
-                 results=4000, spawns=60, text_python_mib=512, text_upstream_mib=64, py_calls=100000, py_calls_few=10000,
-                 py_pings=20000, py_bytes=2000, py_arrays=400, py_futures=1000000, py_chunk_mib=8,
-                 py_reduces=200),
+                 results=4000, spawns=60, text_python_mib=512, text_upstream_mib=64,
+                 py_calls=100000, py_calls_few=10000, py_pings=20000, py_bytes=2000, py_arrays=400,
+                 py_futures=1000000, py_chunk_kib=8192, py_reduces=200),
     'quick': dict(calls=1000000, text_mib=256, text_small_mib=128, hot=20000, parked=50,
-                  results=1000, spawns=20, text_python_mib=64, text_upstream_mib=16, py_calls=100000, py_calls_few=5000,
-                  py_pings=5000, py_bytes=500, py_arrays=100, py_futures=1000000, py_chunk_mib=4,
-                  py_reduces=100),
+                  results=1000, spawns=20, text_python_mib=64, text_upstream_mib=16,
+                  py_calls=100000, py_calls_few=5000, py_pings=5000, py_bytes=500, py_arrays=100,
+                  py_futures=1000000, py_chunk_kib=4096, py_reduces=100),
 }
 
 

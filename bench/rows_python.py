@@ -3,7 +3,6 @@
 (see pythons.py), {here} the folder of its programs."""
 from rows import Goal, Row, Side, reported, wall_rate
 
-ROW_NOTE_LESS = 'whole programs, from start to exit; less text: upstream takes minutes for 512 MiB'
 ROW_NOTE_FEWER = 'upstream with fewer calls: it starts a process for each'
 
 
@@ -42,6 +41,16 @@ def results_row(kind, title, count):
                            reported('bytes_per_s', 1e-9)))
 
 
+def text_row(name, title, same, program, chunk_kib, goal, notes=()):
+    def side(name):
+        command = program.replace('{side}', name) + ' {text_upstream} ' + str(chunk_kib)
+        return python(name, command, wall_rate('text_upstream_mib'), name)
+    return Row(f'py_{name}', f'Python: {title} / upstream', 'GB/s', side('lithops'), goal,
+               peer=side('upstream'), same=same, rounds=3,
+               notes=['whole programs, from start to exit; less text, and 3 rounds: upstream '
+                      'starts a process for each chunk', *notes])
+
+
 ROWS = [
     Row('py_import', 'Python: import lithops', 'ms',
         started('lithops', "-c 'import lithops; print(49)'"),
@@ -75,25 +84,18 @@ ROWS = [
         python('lithops', 'futures.py {py_futures}', reported('bytes')),
         Goal('value', None, '<=', 150), Goal('value', None, '<=', 64)),
     Row('py_words', 'Python: word count, map_reduce', 'GB/s',
-        python('lithops', 'words.py lithops {text_python} {py_chunk_mib}',
+        python('lithops', 'words.py lithops {text_python} {py_chunk_kib}',
                wall_rate('text_python_mib')),
         Goal('ratio', 'peer', '>=', 1.1),
-        peer=python('Pool.imap', 'words.py pool {text_python} {py_chunk_mib}',
+        peer=python('Pool.imap', 'words.py pool {text_python} {py_chunk_kib}',
                     wall_rate('text_python_mib')),
         same='words', notes=['whole programs, from start to exit']),
-    Row('py_words_upstream', 'Python: the same / upstream', 'GB/s',
-        python('lithops', 'words.py lithops {text_upstream} {py_chunk_mib}',
-               wall_rate('text_upstream_mib')),
-        Goal('ratio', 'peer', '>=', 20),
-        peer=python('upstream', 'words.py upstream {text_upstream} {py_chunk_mib}',
-                    wall_rate('text_upstream_mib'), 'upstream'),
-        same='words', notes=[ROW_NOTE_LESS]),
-    Row('py_lines', 'Python: line count through data_stream / upstream', 'GB/s',
-        python('lithops', 'lines.py {text_upstream} {py_chunk_mib}', wall_rate('text_upstream_mib')),
-        Goal('ratio', 'peer', '>=', 20),
-        peer=python('upstream', 'lines.py {text_upstream} {py_chunk_mib}',
-                    wall_rate('text_upstream_mib'), 'upstream'),
-        same='lines', notes=[ROW_NOTE_LESS]),
+    text_row('words_upstream', 'the same, chunks of 256 KiB', 'words', 'words.py {side}', 256,
+             Goal('ratio', 'peer', '>=', 20)),
+    text_row('words_upstream_4m', 'the same, chunks of 4 MiB', 'words', 'words.py {side}', 4096,
+             None, ['counting itself takes most of the time, on both sides']),
+    text_row('lines', 'line count through data_stream', 'lines', 'lines.py', 4096,
+             Goal('ratio', 'peer', '>=', 20)),
     Row('py_map_reduce', 'Python: map_reduce of 100, warm', 'ms',
         python('lithops', 'reduce.py 100 {py_reduces}', reported('seconds', 1e3)),
         Goal('value', None, '<=', 5), Goal('value', None, '<=', 1)),

@@ -3,7 +3,7 @@
  * to 10 letters (and some longer ones), the k-th about k times rarer than the first, as in real
  * texts.
  *
- *     text FILE MEBIBYTES
+ *     text FILE MEBIBYTES     (a multiple of 16)
  *
  * A block of 16 MiB is made once and written again and again, with fsync() at the end, so that no
  * write-back disturbs what is measured next. The same text on every machine. */
@@ -81,12 +81,13 @@ static char *make_block(void)
 
 int main(int argc, char **argv)
 {
-    if (argc < 3)
-        bench_die("usage: text FILE MEBIBYTES");
+    long mebibytes = bench_argument(argc, argv, 2, 0);
+    if (mebibytes < 16 || mebibytes % 16 != 0)
+        bench_die("usage: text FILE MEBIBYTES, a multiple of 16");
     make_words();
     char *block = make_block();
     int fd = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    for (long i = 0; i < bench_argument(argc, argv, 2, 0) / 16; i++)
+    for (long i = 0; i < mebibytes / 16; i++)
         for (size_t done = 0; done < BLOCK;) {
             ssize_t n = write(fd, block + done, BLOCK - done);
             if (n < 0) {

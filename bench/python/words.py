@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Count the words of a file in chunks, with a function in Python: words.py lithops|pool FILE MIB.
+"""Count the words of a file in chunks, with a function in Python: words.py lithops|pool FILE KIB.
 Reports how many there are, and how many different ones."""
 import collections
 import os
@@ -53,7 +53,7 @@ def with_pool(path, size):
 
 
 if __name__ == '__main__':
-    side, path, size = sys.argv[1], sys.argv[2], int(sys.argv[3]) << 20
+    side, path, size = sys.argv[1], sys.argv[2], int(sys.argv[3]) << 10
     total = (with_pool if side == 'pool' else with_lithops)(path, size)
     print('words', sum(total.values()))
     print('different', len(total))
