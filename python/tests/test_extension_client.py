@@ -1041,7 +1041,8 @@ def test_map_reduce(executor):
     assert all(f.feeds_reducer and not f.is_reduce and f.gives_list for f in maps)
     assert reduces[0].is_reduce and not reduces[0].feeds_reducer and not reduces[0].gives_list
     assert maps[0].function_name == 'negate' and reduces[0].function_name == 'total'
-    assert reduces[0].job_id[0] == 'R' and maps[0].job_id[0] == 'M'
+    assert maps[0].job_id[0] == 'M'
+    assert reduces[0].job_id == 'R' + maps[0].job_id[1:]
     maps, reduces = executor.map_reduce(negate, [5], reduce, spawn_reducer=100,
                                         reduce_runtime_memory=512, extra_args_reduce=None)
     assert reduces[0].result_value(LIMIT) == -5

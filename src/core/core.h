@@ -180,8 +180,9 @@ struct lithops__job_plan {
     const lithops_value *extra_env;
     int64_t runtime_memory_mb, timeout_ms, chunksize;
     const char *const *include_modules, *const *exclude_modules;
-    uint64_t created, partitioned; /* ticks */
-    uint64_t count;                /* of a job without `inputs`: slots are filled later */
+    const struct lithops__job *maps; /* of a reduce job: whose number it takes */
+    uint64_t created, partitioned;   /* ticks */
+    uint64_t count;                  /* of a job without `inputs`: slots are filled later */
     unsigned first_state;
 };
 /* Check options, encode inputs, make the range and the job; it is not offered yet. [L] is taken

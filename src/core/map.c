@@ -163,6 +163,7 @@ static int start_reduce(struct lithops__job *maps, const lithops_function *func,
                                      .chunksize = LITHOPS_DEFAULT,
                                      .include_modules = options->include_modules,
                                      .exclude_modules = options->exclude_modules,
+                                     .maps = maps,
                                      .created = lithops__ticks(),
                                      .count = chunks->object_count ? chunks->object_count : 1};
     struct lithops__job *job;

@@ -117,12 +117,13 @@ static void fill_row(struct lithops__job *job, uint64_t begin, uint64_t end,
             row->total_runtime_s += times.end - times.start;
 }
 
-/* "A007" before "M010": in the order in which the jobs were started. */
+/* "A007" before "M010" before its "R010": in the order in which the jobs were started. */
 static int compare_rows(const void *left, const void *right)
 {
-    unsigned long a = strtoul(((const struct lithops__summary_row *)left)->job_id + 1, NULL, 10);
-    unsigned long b = strtoul(((const struct lithops__summary_row *)right)->job_id + 1, NULL, 10);
-    return a < b ? -1 : a > b;
+    const char *a = ((const struct lithops__summary_row *)left)->job_id;
+    const char *b = ((const struct lithops__summary_row *)right)->job_id;
+    unsigned long number_a = strtoul(a + 1, NULL, 10), number_b = strtoul(b + 1, NULL, 10);
+    return number_a != number_b ? number_a < number_b ? -1 : 1 : a[0] - b[0];
 }
 
 /* A row for each job; single calls share a page, but each of them is a job to the user. */

@@ -333,7 +333,7 @@ static int build(lithops_executor *fexec, struct lithops__job_plan *plan, struct
     if (rc != 0)
         return rc;
     struct lithops__range *range = lithops__job_range(job);
-    job->number = fexec->next_number++;
+    job->number = plan->maps ? plan->maps->number : fexec->next_number++;
     set_limits(fexec, job, range, plan);
     rc = plan->inputs ? store_inputs(table, range, plan->inputs, err)
                       : make_slots(table, range, count ? count : 1, err);

@@ -303,7 +303,7 @@ static void test_job_summary(void **state)
         "A002,increment,1,",
         "M003,increment,3,",
         "M004,increment,3,",
-        "R005,sum,1,",
+        "R004,sum,1,",
         "Summary,"};
     char *line = csv;
     for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
