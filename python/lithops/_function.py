@@ -149,10 +149,11 @@ class Job:
 
     def _keeps_state(self, function: Callable) -> bool:
         """May a call change the function for the next one in the same process? A bound method may,
-        or a function with a list among its globals, if they are pickled by value."""
+        or a function with a list among its globals, if they are pickled by value. Those of a pool
+        with an initializer live from what it has left there (`_pooled.py`)."""
         if self._watch is not None:
             return self._watch.keeps_state
-        return not is_found_by_name(function)
+        return not getattr(function, 'stays_loaded', False) and not is_found_by_name(function)
 
 
 def _forget(key: int) -> Callable:

@@ -80,6 +80,16 @@ def sleep(seconds):
     return seconds
 
 
+def wait_for_file(path):
+    """A straggler: the caller says when it ends. With None it ends at once."""
+    limit = time.monotonic() + 30
+    while path and not os.path.exists(path):
+        if time.monotonic() > limit:
+            raise TimeoutError(f'nobody made {path}')
+        time.sleep(0.001)
+    return path
+
+
 def sleep_with_mark(path, seconds):
     with open(path, 'w') as file:
         file.write(str(os.getpid()))

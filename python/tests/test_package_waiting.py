@@ -162,9 +162,14 @@ def test_return_exceptions(fexec):
     assert isinstance(fexec.get_result(single, return_exceptions=True), ValueError)
 
 
-def test_as_completed(fexec):
-    futures = fexec.map(f.sleep, [0.6, 0.0])
-    assert [future.result() for future in lithops.as_completed(futures)] == [0.0, 0.6]
+def test_as_completed(fexec, tmp_path):
+    end = tmp_path / 'end'
+    futures = fexec.map(f.wait_for_file, [str(end), None])
+    completed = lithops.as_completed(futures)
+    assert next(completed) is futures[1]
+    end.touch()
+    assert next(completed) is futures[0]
+    assert next(completed, None) is None
     failing = fexec.map(f.fail_on_two, [1, 2])
     assert {future.error for future in failing.as_completed()} == {False, True}
     assert list(lithops.as_completed([])) == []
@@ -176,13 +181,17 @@ def test_as_completed(fexec):
     assert {future.result() for future in lithops.as_completed(both)} == {1, 2}
 
 
-def test_unordered_map_with_stragglers(fexec):
-    pending = fexec.map(f.sleep, [0.9, 0, 0.1, 0.2])
+def test_unordered_map_with_stragglers(fexec, tmp_path):
+    """The first call ends when the others were seen: one process has to run them meanwhile."""
+    end = tmp_path / 'end'
+    pending = fexec.map(f.wait_for_file, [str(end), None, None, None])
     seen = []
     while pending:
         done, pending = fexec.wait(pending, return_when=ANY_COMPLETED)
         seen += [future.result() for future in done]
-    assert seen == [0, 0.1, 0.2, 0.9]
+        if len(seen) == 3:
+            end.touch()
+    assert seen == [None, None, None, str(end)]
 
 
 def test_futures_of_several_executors(fexec):

@@ -532,7 +532,7 @@ static void test_library_functions(void **state)
     call_fails(lithops_call_async(fexec, power, lithops_pack("[i]", 2), NULL, &err), LITHOPS_EARG,
                "");
     lithops_function_free(power);
-    is_refused(lithops_function_open("libm.so.6:powr:double(double,double)", &err),
+    is_refused(lithops_function_open("libm.so.6:powx:double(double,double)", &err),
                LITHOPS_ENOTFOUND, "pow");
     is_refused(lithops_function_open("libnosuch.so:f", &err), LITHOPS_ENOTFOUND, "libnosuch.so");
     is_refused(lithops_function_open("nothing", &err), LITHOPS_EUSAGE, "");

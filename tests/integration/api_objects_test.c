@@ -336,8 +336,8 @@ static void check_changed_meanwhile(const lithops_function *function)
     const char *shorter = api_write_file("shorter.txt", text, 100000);
     lithops_futures *of_shorter = map_objects(function, lithops_pack("[s]", shorter), 2);
     api_write_file("shorter.txt", text, 90000);
-    api_write_file("go", "", 0);
     assert_int_equal(unlink(gone), 0);
+    api_write_file("go", "", 0);
     result_is(gate, "null");
     lithops_future *whole = lithops_futures_get(of_shorter, 0);
     succeeds(lithops_future_wait(whole, LIMIT_MS, &err));

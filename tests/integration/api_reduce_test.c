@@ -133,7 +133,7 @@ static void test_parts(void **state)
     }
     lithops_future *reducer = lithops_futures_get(futures, 10);
     char key[64];
-    not_null(strstr(lithops_future_key(reducer, key, sizeof key), "-R"));
+    assert_non_null(strstr(lithops_future_key(reducer, key, sizeof key), "-R"));
     result_is(reducer, "285");
     succeeds(lithops_get_result(NULL, futures, &within_limit, &err, "I", &one));
     assert_int_equal(one, 285);

@@ -125,8 +125,7 @@ class FunctionExecutor(Executor):
         self._is_owner = executor is None
         self._inner = self._executor_cls(**kwargs) if executor is None else executor
         self._pooled = PooledFunction.factory(initializer, initargs)
-        # by its name where that will do: then it is pickled once
-        self._call_later = call_later if initializer is None else self._pooled(call_later)
+        self._has_initializer = initializer is not None
         options = {'runtime_memory': runtime_memory, 'extra_env': extra_env,
                    'timeout': execution_timeout, 'include_modules': include_modules,
                    'exclude_modules': exclude_modules}
@@ -141,8 +140,11 @@ class FunctionExecutor(Executor):
         return self._inner
 
     def submit(self, fn: Callable, /, *args, **kwargs) -> Future:
+        # by its name where that will do: then it is pickled once
+        function, call = ((self._pooled(fn, 'call'), (args, kwargs)) if self._has_initializer
+                          else (call_later, (fn, args, kwargs)))
         return self._start(lambda: [self._inner.call_async(
-            self._call_later, ((fn, args, kwargs),), **self._options)])[0]
+            function, (call,), **self._options)])[0]
 
     def map(self, fn: Callable, *iterables: Iterable, timeout: float | None = None,
             chunksize: int | None = None, buffersize: int | None = None) -> Iterator:
@@ -161,7 +163,7 @@ class FunctionExecutor(Executor):
         if buffersize is None:
             args = [(item,) for item in items]
             ahead = self._start(lambda: self._inner.map(
-                self._pooled(fn, spread=True), args, chunksize=chunksize, **self._options)
+                self._pooled(fn, 'spread'), args, chunksize=chunksize, **self._options)
                 if args else [])
         else:
             ahead = [self.submit(fn, *item) for _, item in zip(range(buffersize), items)]

@@ -445,10 +445,10 @@ class Server:
         try:
             deliver_challenge(connection, authkey)
             answer_challenge(connection, authkey)
+            process = connection.recv()
         except (AuthenticationError, EOFError, OSError):
             connection.close()
             return
-        process = connection.recv()
         with self.lock:
             self.connections[process] += 1
         try:

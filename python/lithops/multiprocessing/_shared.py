@@ -108,12 +108,12 @@ def _end_server(process: subprocess.Popen, folder: str, pid: int) -> None:
 def _connect(server: Where):
     try:
         connection = Client(server.address, 'AF_UNIX')
-    except OSError as exc:
+        answer_challenge(connection, server.authkey)
+        deliver_challenge(connection, server.authkey)
+        connection.send(_state.name)
+    except (EOFError, OSError) as exc:  # one that is ending still accepts, and then hangs up
         raise RuntimeError('the process that holds the shared objects has ended, and with it '
                            'the program that started it') from exc
-    answer_challenge(connection, server.authkey)
-    deliver_challenge(connection, server.authkey)
-    connection.send(_state.name)
     return connection
 
 

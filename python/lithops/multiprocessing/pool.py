@@ -46,7 +46,7 @@ class Pool:
         self._executor = lithops.FunctionExecutor(
             **{**config.get_parameter(config.LITHOPS_CONFIG), 'worker_processes': self._processes})
         self._pooled = PooledFunction.factory(initializer, initargs or ())
-        self._call_later = call_later if initializer is None else self._pooled(call_later)
+        self._has_initializer = initializer is not None
         self._state = RUN
         self._lock = threading.Lock()
         self._unfinished: set[ApplyResult] = set()
@@ -61,9 +61,12 @@ class Pool:
                     callback: Callable | None = None,
                     error_callback: Callable | None = None) -> ApplyResult:
         """apply() that does not wait."""
-        call = func, tuple(args), dict(kwds or {})
+        args, kwds = tuple(args), dict(kwds or {})
+        # by its name where that will do: then it is pickled once
+        function, call = ((self._pooled(func, 'call'), (args, kwds)) if self._has_initializer
+                          else (call_later, (func, args, kwds)))
         return self._start(ApplyResult, lambda options: [self._executor.call_async(
-            self._call_later, (call,), **options)], call, callback, error_callback)
+            function, (call,), **options)], (func, args, kwds), callback, error_callback)
 
     def map(self, func: Callable, iterable: Iterable, chunksize: int | None = None) -> list:
         """``[func(x) for x in iterable]``, in worker processes.
@@ -87,7 +90,7 @@ class Pool:
                       chunksize: int | None = None, callback: Callable | None = None,
                       error_callback: Callable | None = None) -> MapResult:
         """starmap() that does not wait."""
-        return self._map_async(func, iterable, chunksize, callback, error_callback, spread=True)
+        return self._map_async(func, iterable, chunksize, callback, error_callback, 'spread')
 
     def imap(self, func: Callable, iterable: Iterable, chunksize: int | None = None
              ) -> IMapIterator:
@@ -103,14 +106,14 @@ class Pool:
         return IMapIterator(_as_they_end(futures))
 
     def _map_async(self, func, iterable, chunksize, callback=None, error_callback=None,
-                   spread=False):
+                   how='item'):
         if chunksize is not None and chunksize < 1:
             raise ValueError('Chunksize must be 1+, not {}'.format(chunksize))
         if not callable(func):
             raise TypeError(f'{func!r} is not callable')
         items = [(item,) for item in iterable]  # one argument each, whatever it is
         return self._start(MapResult, lambda options: self._executor.map(
-            self._pooled(func, spread), items, chunksize=chunksize, **options) if items else [],
+            self._pooled(func, how), items, chunksize=chunksize, **options) if items else [],
             (func, items), callback, error_callback)
 
     def _start(self, result_type, start_job, kept, callback, error_callback):

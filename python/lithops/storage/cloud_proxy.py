@@ -7,9 +7,9 @@
         file.write('begun')
     os.listdir('runs')                       # ['1']
 
-A path is a key of the configured bucket; a leading slash does not count. There are no folders:
-what lies before a slash in a key looks like one. What Lithops itself keeps in the bucket is not
-shown.
+A path is a key of the configured bucket; a leading slash or './' does not count. There are no
+folders: what lies before a slash in a key looks like one. What Lithops itself keeps in the bucket is
+not shown.
 """
 
 from __future__ import annotations
@@ -68,7 +68,10 @@ class CloudStorage(Storage):
 
 
 def _key(path: str | _os.PathLike) -> str:
-    return _os.fspath(path).lstrip('/')
+    key = _os.fspath(path).lstrip('/')
+    while key.startswith('./'):
+        key = key[2:].lstrip('/')
+    return '' if key == '.' else key
 
 
 class CloudFileProxy:
@@ -111,9 +114,7 @@ class CloudFileProxy:
             yield top, dirs, files
 
     def remove(self, path: str) -> None:
-        """Delete an object; FileNotFoundError if there is none."""
-        if not self.path.isfile(path):
-            raise FileNotFoundError(2, 'there is no such object', path)
+        """Delete an object. As in the storage, and as upstream: that there is none is no error."""
         self._storage.delete_data(_key(path))
 
     unlink = remove
@@ -190,9 +191,11 @@ def cloud_open(filename: str, mode: str = 'r', cloud_storage: CloudStorage | Non
     """Open an object: 'r' and 'w', text in UTF-8 or with 'b' bytes.
 
     Reading takes the whole object into memory; writing makes the object when the file is closed.
-    FileNotFoundError if it is to be read and is not there; ValueError for other modes.
+    'w+' is 'w'. StorageNoSuchKeyError, a FileNotFoundError, if it is to be read and is not there;
+    ValueError for other modes.
     """
     kind = mode.replace('t', '').replace('b', '')
+    kind = 'w' if kind == 'w+' else kind
     if kind not in ('r', 'w') or ('t' in mode and 'b' in mode):
         raise ValueError(f"mode '{mode}' is not offered for objects: only 'r' and 'w', with 'b' "
                          "for bytes")
@@ -201,10 +204,7 @@ def cloud_open(filename: str, mode: str = 'r', cloud_storage: CloudStorage | Non
         file = _BytesUpload() if 'b' in mode else _TextUpload()
         file._upload = partial(storage.put_data, _key(filename))
         return file
-    try:
-        data = storage.get_data(_key(filename))
-    except StorageNoSuchKeyError:
-        raise FileNotFoundError(2, 'there is no such object', filename) from None
+    data = storage.get_data(_key(filename))
     return io.BytesIO(data) if 'b' in mode else io.StringIO(data.decode())
 
 

@@ -7,6 +7,7 @@ import lithops
 import pytest
 from lithops.storage import cloud_proxy
 from lithops.storage.cloud_proxy import CloudStorage, open, os, remove_lithops_keys
+from lithops.storage.utils import StorageNoSuchKeyError
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +27,9 @@ def test_reading():
         assert file.readline() == '1\n' and list(file) == ['2\n']
     with open('/proxy/sub/two.txt', 'rb') as file:
         assert file.read() == b'two' and file.seek(0) == 0
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(StorageNoSuchKeyError) as raised:
         open('proxy/none')
+    assert isinstance(raised.value, FileNotFoundError)
 
 
 def test_writing():
@@ -43,7 +45,11 @@ def test_writing():
             file.write('half')
             1 / 0
     assert not os.path.exists('proxy/half')
-    for mode in ('a', 'r+', 'x', 'tb', '', 'w+', 'rw'):
+    with open('proxy/text', 'w+') as file:
+        file.write('again')
+        assert file.seek(0) == 0 and file.read() == 'again'
+    assert open('proxy/text').read() == 'again'
+    for mode in ('a', 'r+', 'x', 'tb', '', 'w++', 'rw'):
         with pytest.raises(ValueError):
             open('proxy/text', mode)
 
@@ -67,9 +73,12 @@ def test_paths():
     assert os.path.exists('proxy/sub') and not os.path.exists('proxy/on')
     assert os.path.getsize('proxy/one.txt') == 4
     assert os.path.basename('proxy/one.txt') == 'one.txt' and os.getpid() == real_os.getpid()
-    for missing in (os.remove, os.path.getsize):
-        with pytest.raises(FileNotFoundError):
-            missing('proxy/none')
+    with pytest.raises(FileNotFoundError):
+        os.path.getsize('proxy/none')
+    os.remove('proxy/none')  # like upstream's
+    assert open('./proxy/one.txt').read() == open('/./proxy/one.txt').read() == '1\n2\n'
+    assert os.listdir('./proxy/sub') == os.listdir('proxy/sub')
+    assert 'proxy' in os.listdir('.') and 'proxy' in os.listdir('./')
 
 
 def test_what_lithops_keeps_is_not_shown():

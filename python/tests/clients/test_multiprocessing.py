@@ -736,6 +736,38 @@ def test_the_end_of_the_server_is_an_error_that_says_so():
     assert done.stdout.count('has ended') == 2
 
 
+def test_the_end_of_the_server_while_a_thread_connects():
+    done = run_script('''
+        import os, signal, threading
+        import lithops.multiprocessing as mp
+
+        def sockets():
+            return len([fd for fd in os.scandir('/proc/self/fd')
+                        if os.path.exists(fd) and os.readlink(fd).startswith('socket:')])
+
+        def acquire():
+            try:
+                lock.acquire()
+            except RuntimeError as exc:
+                print(exc)
+
+        lock = mp.Lock()
+        for child in open(f'/proc/self/task/{os.getpid()}/children').read().split():
+            if '_server.py' in open(f'/proc/{child}/cmdline').read():
+                server = int(child)
+        os.kill(server, signal.SIGSTOP)  # it accepts nobody, but the kernel does
+        before = sockets()
+        thread = threading.Thread(target=acquire)
+        thread.start()
+        while sockets() == before:
+            pass
+        os.kill(server, signal.SIGKILL)
+        thread.join()
+        ''')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.count('has ended') == 1
+
+
 def test_a_strangers_connection_is_refused():
     import socket
     import lithops.multiprocessing._shared as shared

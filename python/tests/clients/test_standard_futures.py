@@ -110,6 +110,15 @@ def test_initializer():
         assert list(pool.map(lambda _: greet(), range(3))) == ['hello'] * 3
 
 
+def test_an_initializer_and_functions_that_travel_by_value():
+    space = {'__name__': '__main__', 'word': 'none'}
+    exec('def prepare(text):\n    global word\n    word = text\ndef say(n):\n    return n, word\n', space)
+    with ProcessPoolExecutor(1, initializer=space['prepare'], initargs=('hi',)) as pool:
+        assert list(pool.map(space['say'], range(4))) == [(n, 'hi') for n in range(4)]
+        assert [pool.submit(space['say'], n).result() for n in range(3)] == [
+            (n, 'hi') for n in range(3)]
+
+
 def test_names_of_parameters_mean_nothing(pool):
     assert pool.submit(lambda id, storage=2: (id, storage), 'mine').result() == ('mine', 2)
     assert pool.submit(lambda **named: named, obj=1, id=2).result() == {'obj': 1, 'id': 2}
