@@ -517,7 +517,7 @@ class FunctionExecutor:
         from os import fspath
         from os.path import expanduser
         dst = None if dst is None else expanduser(fspath(dst))
-        self._engine.plot(futures, dst, float(figsize[0]), float(figsize[1]))
+        _lithops.plot(futures, dst, float(figsize[0]), float(figsize[1]))
 
     def job_summary(self, cloud_objects_n: int = 0) -> None:
         """Write what the jobs took as a CSV file in the folder for logs, whose path is `log_path`
@@ -533,7 +533,8 @@ class FunctionExecutor:
             os.makedirs(LOGS_DIR, exist_ok=True)
             self.log_path = os.path.join(LOGS_DIR, time.strftime('%Y-%m-%d_%H-%M-%S.csv'))
         self._cloud_objects_n += cloud_objects_n
-        self._engine.job_summary(int(self._cloud_objects_n), self.log_path)
+        futures = [future for future in list(self.futures) if type(future) is ResponseFuture]
+        _lithops.job_summary(futures, int(self._cloud_objects_n), self.log_path)
         _logging.log(_logging.INFO, 'View log file logs at %s', self.log_path)
 
     def clean(self, fs: Any = None, cs: list[CloudObject] | None = None,

@@ -300,65 +300,6 @@ static int select_some(struct executor *self, PyObject *futures, struct selectio
                               : selection_open(state_of((PyObject *)self), futures, ret_selection);
 }
 
-PyDoc_STRVAR(plot_doc, "plot($self, futures, dst, width, height, /)\n--\n\n"
-                       "Draw the time line and histogram of the futures that are done (None: all)\n"
-                       "into '<dst>_timeline.png' and '<dst>_histogram.png'; sizes in inches.");
-
-static PyObject *executor_plot(struct executor *self, PyObject *args)
-{
-    PyObject *futures, *folder;
-    lithops_plot_options options = LITHOPS_PLOT_OPTIONS_INIT;
-    const char *dst;
-    struct selection selection;
-    if (!PyArg_ParseTuple(args, "OOdd:plot", &futures, &folder, &options.width_in,
-                          &options.height_in) ||
-        take_text(folder, "dst", &dst) != 0 || select_some(self, futures, &selection) != 0)
-        return NULL;
-    lithops_error err = LITHOPS_ERROR_INIT;
-    lithops_executor *fexec = executor_enter(self);
-    int rc = -1;
-    if (fexec) {
-        Py_BEGIN_ALLOW_THREADS
-        rc = lithops_plot(fexec, selection.futures, dst, &options, &err);
-        Py_END_ALLOW_THREADS
-        executor_leave(self);
-    }
-    selection_close(&selection);
-    if (rc != 0)
-        return fexec ? raise_error(state_of((PyObject *)self), &err) : NULL;
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(job_summary_doc, "job_summary($self, cloud_objects_n, path, /)\n--\n\n"
-                              "The table of jobs as CSV; written to `path` if there is one.");
-
-static PyObject *executor_job_summary(struct executor *self, PyObject *args)
-{
-    PyObject *number, *file;
-    int64_t count;
-    const char *path;
-    if (!PyArg_ParseTuple(args, "OO:job_summary", &number, &file) ||
-        take_int(number, "cloud_objects_n", &count) != 0 || take_text(file, "path", &path) != 0)
-        return NULL;
-    if (count == LITHOPS_DEFAULT)
-        count = 0;
-    lithops_error err = LITHOPS_ERROR_INIT;
-    lithops_executor *fexec = executor_enter(self);
-    if (!fexec)
-        return NULL;
-    char *csv = NULL;
-    int rc;
-    Py_BEGIN_ALLOW_THREADS
-    rc = lithops_job_summary(fexec, count, path, &csv, &err);
-    Py_END_ALLOW_THREADS
-    executor_leave(self);
-    if (rc != 0)
-        return raise_error(state_of((PyObject *)self), &err);
-    PyObject *text = PyUnicode_DecodeUTF8(csv, (Py_ssize_t)strlen(csv), "replace");
-    free(csv);
-    return text;
-}
-
 PyDoc_STRVAR(clean_doc,
              "clean($self, futures, cloudobjects, clean_cloudobjects, clean_fn, force, on_exit,\n"
              "      /)\n--\n\n"
@@ -453,8 +394,6 @@ static PyMethodDef methods[] = {
      executor_map_futures_doc},
     {"map_reduce", FAST(executor_map_reduce), METH_FASTCALL | METH_KEYWORDS,
      executor_map_reduce_doc},
-    {"plot", (PyCFunction)executor_plot, METH_VARARGS, plot_doc},
-    {"job_summary", (PyCFunction)executor_job_summary, METH_VARARGS, job_summary_doc},
     {"clean", (PyCFunction)executor_clean, METH_VARARGS, clean_doc},
     {"close", (PyCFunction)executor_close_method, METH_NOARGS, close_doc},
     {NULL, NULL, 0, NULL},

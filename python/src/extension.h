@@ -90,6 +90,7 @@ int lithops_add_job(PyObject *module);
 int lithops_add_future(PyObject *module);
 int lithops_add_wait(PyObject *module);
 int lithops_add_completed(PyObject *module);
+int lithops_add_report(PyObject *module);
 int lithops_add_codec(PyObject *module); /* dumps, loads, the buffer type */
 int lithops_add_storage(PyObject *module);
 int lithops_add_stream(PyObject *module);

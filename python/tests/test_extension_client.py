@@ -940,7 +940,6 @@ def test_closing():
     for use in (lambda: executor.call_async(same, 1), lambda: executor.map(same, [1]),
                 lambda: executor.map_futures(same, futures), lambda: executor.config,
                 lambda: executor.map_reduce(same, [1], same),
-                lambda: executor.plot(None, None, 10, 6), lambda: executor.job_summary(0, None),
                 lambda: executor.clean(None, None, True, True, True, True)):
         with pytest.raises(Closed, match='closed'):
             use()
@@ -1073,17 +1072,17 @@ def test_objects(executor, tmp_path):
 
 def test_afterwards(executor, tmp_path):
     futures = _wait(executor.map(negate, range(5)))
-    executor.plot(futures, str(tmp_path / 'run'), 10, 6)
+    _lithops.plot(futures, str(tmp_path / 'run'), 10, 6)
     assert (tmp_path / 'run_timeline.png').exists() and (tmp_path / 'run_histogram.png').exists()
-    text = executor.job_summary(0, str(tmp_path / 'jobs.csv'))
+    text = _lithops.job_summary(futures, 0, str(tmp_path / 'jobs.csv'))
     assert text.startswith('Job_ID') and (tmp_path / 'jobs.csv').read_text() == text
-    assert executor.job_summary(3, None).startswith('Job_ID')
+    assert _lithops.job_summary([], 3, None).startswith('Job_ID')
     executor.clean(futures, [], True, False, False, False)
     for bad in ((1, 'x', 10, 6), (futures, 5, 10, 6), (futures, 'x', 'wide', 6), (futures,)):
         with pytest.raises(TypeError):
-            executor.plot(*bad)
+            _lithops.plot(*bad)
     with pytest.raises(TypeError):
-        executor.job_summary('x', None)
+        _lithops.job_summary(futures, 'x', None)
     with pytest.raises(TypeError):
         executor.clean(futures, [object()], True, False, False, False)
 

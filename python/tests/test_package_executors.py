@@ -267,6 +267,18 @@ def test_plot(fexec, tmp_path):
     assert not list(tmp_path.glob('nothing*'))
 
 
+def test_reports_of_a_closed_executor(tmp_path):
+    with lithops.FunctionExecutor(worker_processes=1) as fexec:
+        fexec.get_result(fexec.map_reduce(f.double, [1, 2], f.total))
+    fexec.plot(dst=str(tmp_path / 'run'))
+    assert len(list(tmp_path.glob('run_*.png'))) == 2
+    fexec.job_summary()
+    with open(fexec.log_path) as file:
+        rows = list(csv.DictReader(file))
+    assert [row['Job_ID'] for row in rows] == ['M000', 'R000', 'Summary']
+    assert float(rows[0]['AvgRuntime']) > 0
+
+
 def test_job_summary():
     with lithops.FunctionExecutor(worker_processes=1) as fexec:
         fexec.get_result(fexec.map(f.one, [1, 2, 3]))

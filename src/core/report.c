@@ -7,6 +7,7 @@
 #include "plot/plot.h"
 
 #include <errno.h>
+#include <lithops/plugin/runtime.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -151,22 +152,22 @@ static struct lithops__summary_row *make_rows(const lithops_futures *futures, si
     return rows;
 }
 
-int lithops_job_summary(lithops_executor *fexec, int64_t cloud_objects_n, const char *path,
-                        char **ret_csv, lithops_error *err)
+int lithops_futures_summary(const lithops_futures *futures, int64_t cloud_objects_n,
+                            const char *path, char **ret_csv, lithops_error *err)
 {
-    int rc = lithops__executor_check(fexec, err);
-    if (rc != 0)
-        return rc;
-    lithops_futures *futures = lithops__futures_of_executor(fexec, false);
+    int rc = 0;
     size_t count = 0;
     struct lithops__summary_row *rows = futures ? make_rows(futures, &count) : NULL;
-    if (!rows) {
-        lithops_futures_unref(futures);
+    if (!rows)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    struct lithops__summary_costs costs = {0};
+    if (count) {
+        const lithops_executor *fexec = futures->segments[0].job->fexec;
+        costs.per_gb_s =
+            lithops__config_double(fexec->config, fexec->driver->name, "cost_per_gb_s");
+        costs.per_request =
+            lithops__config_double(fexec->config, fexec->driver->name, "cost_per_request");
     }
-    struct lithops__summary_costs costs = {
-        lithops__config_double(fexec->config, fexec->driver->name, "cost_per_gb_s"),
-        lithops__config_double(fexec->config, fexec->driver->name, "cost_per_request")};
     char *csv = lithops__summary_csv(rows, count, &costs, cloud_objects_n);
     FILE *file = NULL;
     if (!csv)
@@ -183,6 +184,17 @@ int lithops_job_summary(lithops_executor *fexec, int64_t cloud_objects_n, const 
     }
     free(csv);
     free(rows);
+    return rc;
+}
+
+int lithops_job_summary(lithops_executor *fexec, int64_t cloud_objects_n, const char *path,
+                        char **ret_csv, lithops_error *err)
+{
+    int rc = lithops__executor_check(fexec, err);
+    if (rc != 0)
+        return rc;
+    lithops_futures *futures = lithops__futures_of_executor(fexec, false);
+    rc = lithops_futures_summary(futures, cloud_objects_n, path, ret_csv, err);
     lithops_futures_unref(futures);
     return rc;
 }

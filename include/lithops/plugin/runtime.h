@@ -120,6 +120,10 @@ LITHOPS_PUBLIC int lithops_futures_next(lithops_futures *futures,
                                         const lithops_wait_options *options, size_t *ret_index,
                                         lithops_error *err);
 
+/** lithops_job_summary() of these futures; their executor may be closed by now. */
+LITHOPS_PUBLIC int lithops_futures_summary(const lithops_futures *futures, int64_t cloud_objects_n,
+                                           const char *path, char **ret_csv, lithops_error *err);
+
 /* ---- the worker's side ----------------------------------------------------------------------- */
 
 /** Be a worker process: run calls until the client is done with this process. Handlers of SIGSEGV
