@@ -8,8 +8,8 @@
     os.listdir('runs')                       # ['1']
 
 A path is a key of the configured bucket; a leading slash or './' does not count. There are no
-folders: what lies before a slash in a key looks like one. What Lithops itself keeps in the bucket is
-not shown.
+folders: what lies before a slash in a key looks like one. What Lithops itself keeps in the bucket
+is not shown.
 """
 
 from __future__ import annotations

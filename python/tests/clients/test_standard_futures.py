@@ -112,7 +112,8 @@ def test_initializer():
 
 def test_an_initializer_and_functions_that_travel_by_value():
     space = {'__name__': '__main__', 'word': 'none'}
-    exec('def prepare(text):\n    global word\n    word = text\ndef say(n):\n    return n, word\n', space)
+    exec('def prepare(text):\n    global word\n    word = text\n'
+         'def say(n):\n    return n, word\n', space)
     with ProcessPoolExecutor(1, initializer=space['prepare'], initargs=('hi',)) as pool:
         assert list(pool.map(space['say'], range(4))) == [(n, 'hi') for n in range(4)]
         assert [pool.submit(space['say'], n).result() for n in range(3)] == [
