@@ -11,9 +11,9 @@ set -eu
 build='gcc libc6-dev cmake ninja-build pkg-config libcairo2-dev libyaml-dev libffi-dev
        libcurl4-openssl-dev libssl-dev'
 python="$build python3 python3-dev python3-venv"
-tests="$python g++ libcmocka-dev libjansson-dev locales mandoc"
+tests="$python g++ libcmocka-dev libjansson-dev locales mandoc python3-dbg"
 bench="$python g++ libtbb-dev mawk parallel"
-check="$tests python3-dbg clang clang-tidy clang-format libclang-rt-14-dev llvm cppcheck man-db
+check="$tests clang clang-tidy clang-format libclang-rt-14-dev llvm cppcheck man-db
        zsh fish"
 
 case "${1:-build}" in
