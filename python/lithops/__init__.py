@@ -14,6 +14,9 @@ import sys as _sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lithops import (
+        concurrent, config, constants, executors, future, multiprocessing, retries, storage, util,
+        utils, version)
     from lithops._function import native
     from lithops.executors import (
         FunctionExecutor, LocalhostExecutor, ServerlessExecutor, StandaloneExecutor)
@@ -38,7 +41,9 @@ _MODULES = frozenset((
     'concurrent', 'config', 'constants', 'executors', 'future', 'multiprocessing', 'retries',
     'storage', 'util', 'utils', 'version'))
 
-__all__ = sorted([*_HOMES, 'wait'])
+__all__ = [
+    'FunctionExecutor', 'LocalhostExecutor', 'RetryingFunctionExecutor', 'ServerlessExecutor',
+    'StandaloneExecutor', 'Storage', '__version__', 'as_completed', 'get_result', 'native', 'wait']
 
 
 class _Package(type(_sys)):
@@ -61,15 +66,16 @@ class _Package(type(_sys)):
 _sys.modules[__name__].__class__ = _Package
 
 
-def __getattr__(name: str):
-    home = _HOMES.get(name)
-    if home is None and name not in _MODULES:
-        raise AttributeError(f"module 'lithops' has no attribute {name!r}")
-    from importlib import import_module
-    if home is None:
-        return import_module('lithops.' + name)
-    value = globals()[name] = getattr(import_module('lithops.' + home), name)
-    return value
+if not TYPE_CHECKING:  # a checker knows all names: from above
+    def __getattr__(name: str):
+        home = _HOMES.get(name)
+        if home is None and name not in _MODULES:
+            raise AttributeError(f"module 'lithops' has no attribute {name!r}")
+        from importlib import import_module
+        if home is None:
+            return import_module('lithops.' + name)
+        value = globals()[name] = getattr(import_module('lithops.' + home), name)
+        return value
 
 
 def __dir__() -> list[str]:

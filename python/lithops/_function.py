@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    AnyFunction = Callable[..., Any] | _lithops.Function
+
 VERSION = 1
 FRESH = 1  # a flag of code, see _worker.py
 NativeFunction = _lithops.Function

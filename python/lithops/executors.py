@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from lithops._function import AnyFunction
     from lithops.storage import InternalStorage, Storage
     from lithops.storage.utils import CloudObject
 
@@ -156,7 +157,7 @@ class FunctionExecutor:
 
     # ---- starting jobs ---------------------------------------------------------------------------
 
-    def call_async(self, func: Callable, data: Any, extra_env: dict | None = None,
+    def call_async(self, func: AnyFunction, data: Any, extra_env: dict | None = None,
                    runtime_memory: int | None = None, timeout: float | None = None,
                    include_modules: list | None = _NOTHING, exclude_modules: list = _NOTHING
                    ) -> ResponseFuture:
@@ -208,7 +209,7 @@ class FunctionExecutor:
             self._unread.append(future)
         return future
 
-    def map(self, map_function: Callable, map_iterdata: Iterable, chunksize: int | None = None,
+    def map(self, map_function: AnyFunction, map_iterdata: Iterable, chunksize: int | None = None,
             extra_args: Any = None, extra_env: dict | None = None,
             runtime_memory: int | None = None, obj_chunk_size: int | None = None,
             obj_chunk_number: int | None = None, obj_newline: str | None = '\n',
@@ -248,8 +249,8 @@ class FunctionExecutor:
         self._add(futures, futures)
         return create_futures_list(futures, self)
 
-    def map_reduce(self, map_function: Callable, map_iterdata: Iterable, reduce_function: Callable,
-                   chunksize: int | None = None, extra_args: Any = None,
+    def map_reduce(self, map_function: AnyFunction, map_iterdata: Iterable,
+                   reduce_function: AnyFunction, chunksize: int | None = None, extra_args: Any = None,
                    extra_args_reduce: Any = None, extra_env: dict | None = None,
                    map_runtime_memory: int | None = None,
                    reduce_runtime_memory: int | None = None, timeout: float | None = None,

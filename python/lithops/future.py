@@ -112,7 +112,7 @@ class _Methods:
         """Call ``callback(future)`` once when the call is done, on a thread of the engine."""
         self.on_done(callback)
 
-    def __await__(self) -> Generator:
+    def __await__(self) -> Generator[Any, None, Any]:
         import asyncio
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from lithops._function import AnyFunction
     from lithops.future import ResponseFuture
 
 __all__ = ['CURRENT_PY_VERSION', 'FuturesList', '__version__', 'create_futures_list',
@@ -47,7 +48,7 @@ class FuturesList(list):
         self[:] = futures
         return self
 
-    def map(self, map_function: Callable, sync: bool = False, **kwargs: Any) -> FuturesList:
+    def map(self, map_function: AnyFunction, sync: bool = False, **kwargs: Any) -> FuturesList:
         """Start a call of `map_function` over each result, when it is there.
 
         sync: wait for all results first. kwargs: as of `FunctionExecutor.map`. Returns this list.
@@ -57,8 +58,8 @@ class FuturesList(list):
             executor.wait(self)
         return self._follow(executor.map(map_function, self, **kwargs))
 
-    def map_reduce(self, map_function: Callable, reduce_function: Callable, sync: bool = False,
-                   **kwargs: Any) -> FuturesList:
+    def map_reduce(self, map_function: AnyFunction, reduce_function: AnyFunction,
+                   sync: bool = False, **kwargs: Any) -> FuturesList:
         """The same with a reducer over the new results: see `FunctionExecutor.map_reduce`."""
         executor = self._executor()
         if sync:
