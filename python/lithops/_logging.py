@@ -14,7 +14,7 @@ import sys
 DEBUG, INFO, WARNING = 10, 20, 30
 
 _logger = None
-_pipe_end: int | None = None  # where the engine writes
+_followed: int | None = None  # the pipe that is read; -1: none any more
 
 
 def is_enabled(level: int) -> bool:
@@ -69,35 +69,40 @@ def setup(level: str | int | None, log_format: str | None = None, stream: object
 
 
 def follow_engine() -> None:
-    """Pass on the engine's records, if `logging` is set up to show any."""
+    """Pass on the engine's records that `logging` is set up to show.
+
+    If it shows none, what LITHOPS_LOG_LEVEL says is left to the engine, and in a worker process
+    what the configuration says.
+    """
     logging = sys.modules.get('logging')
-    if logging is None or not is_enabled(logging.ERROR) or not _logger.hasHandlers():
+    if logging is not None and is_enabled(logging.ERROR) and _logger.hasHandlers():
+        levels = {'debug': logging.DEBUG, 'info': logging.INFO, 'warning': logging.WARNING}
+        wanted = next((word for word, level in levels.items() if is_enabled(level)), 'error')
+    elif 'LITHOPS_LOG_LEVEL' in os.environ or 'LITHOPS_WORKER' in os.environ:
         return
+    else:
+        wanted = 'none'
     from lithops import _lithops
-    levels = {'debug': logging.DEBUG, 'info': logging.INFO, 'warning': logging.WARNING}
-    wanted = next((word for word, level in levels.items() if is_enabled(level)), 'error')
-    _lithops.log_to(wanted, _open_pipe())
+    _read(_lithops.log_to_pipe(wanted))
 
 
-def _open_pipe() -> int:
-    global _pipe_end
-    if _pipe_end is None:
-        from threading import Thread
-        reading, _pipe_end = os.pipe()
-        os.set_blocking(_pipe_end, False)
-        Thread(target=_pass_on, args=(reading,), name='lithops-log', daemon=True).start()
-        os.register_at_fork(after_in_child=_stop_following)
-    return _pipe_end
+def _read(descriptor: int) -> None:
+    global _followed
+    if descriptor in (-1, _followed):
+        return
+    if _followed is None:
+        os.register_at_fork(after_in_child=_forget_pipe)
+    from threading import Thread
+    _followed = descriptor
+    Thread(target=_pass_on, args=(descriptor,), name='lithops-log', daemon=True).start()
 
 
-def _stop_following() -> None:
-    """The thread is the parent's."""
-    global _pipe_end
-    if _pipe_end is not None:
-        from lithops import _lithops
-        _lithops.log_to('none', -1)
-        os.close(_pipe_end)
-        _pipe_end = None
+def _forget_pipe() -> None:
+    """It is the parent's, and so is the thread that reads from it."""
+    global _followed
+    from lithops import _lithops
+    _lithops.log_close()
+    _followed = -1
 
 
 def _pass_on(descriptor: int) -> None:

@@ -19,21 +19,44 @@ __all__ = ['default_config', 'default_storage_config', 'dump_yaml_config',
 
 
 def load_yaml_config(config_filename: str) -> dict:
-    """What a YAML file has; {} if there is no file. Needs PyYAML."""
-    import yaml
+    """What a YAML file has; {} if there is no file. Raises ValueError that names the line."""
     try:
-        with open(config_filename, encoding='utf-8') as file:
-            return yaml.safe_load(file)
+        return _lithops.read_config(config_filename)
     except FileNotFoundError:
         return {}
 
 
 def dump_yaml_config(config_filename: str, data: dict) -> None:
-    """Write a YAML file. Needs PyYAML."""
-    import yaml
+    """Write a YAML file. Raises TypeError for what is no dict, list, text, number, bool or None."""
+    lines = _yaml_lines(data)
     os.makedirs(os.path.dirname(config_filename) or '.', exist_ok=True)
     with open(config_filename, 'w', encoding='utf-8') as file:
-        yaml.dump(data, file, default_flow_style=False)
+        file.writelines(line + '\n' for line in lines)
+
+
+def _yaml_lines(data: Any) -> list[str]:
+    """Block style, with texts and scalars as JSON has them: that is YAML, too."""
+    from json import dumps
+    if not data or not isinstance(data, dict | list | tuple):
+        return [dumps(data, ensure_ascii=False, allow_nan=False)]
+    if isinstance(data, dict):
+        pairs = [(_yaml_key(key) + ':', data[key]) for key in sorted(data)]
+    else:
+        pairs = [('-', item) for item in data]
+    lines = []
+    for head, value in pairs:
+        inner = _yaml_lines(value)
+        if value and isinstance(value, dict | list | tuple):
+            lines += [head, *('  ' + line for line in inner)]
+        else:
+            lines.append(f'{head} {inner[0]}')
+    return lines
+
+
+def _yaml_key(key: Any) -> str:
+    from json import dumps
+    words = ('y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null')
+    return key if key.isidentifier() and key.lower() not in words else dumps(key)
 
 
 def get_default_config_filename() -> str | None:

@@ -73,6 +73,8 @@ class FunctionExecutor:
         self._checked_config = self._engine.config
         if log_level is False:
             self._log_as_configured()
+        else:
+            _logging.follow_engine()  # the configuration's level does not count
         self._modules: tuple | None = None
         self._internal_storage: InternalStorage | None = None
         self._is_closed = False
@@ -250,8 +252,9 @@ class FunctionExecutor:
         return create_futures_list(futures, self)
 
     def map_reduce(self, map_function: AnyFunction, map_iterdata: Iterable,
-                   reduce_function: AnyFunction, chunksize: int | None = None, extra_args: Any = None,
-                   extra_args_reduce: Any = None, extra_env: dict | None = None,
+                   reduce_function: AnyFunction, chunksize: int | None = None,
+                   extra_args: Any = None, extra_args_reduce: Any = None,
+                   extra_env: dict | None = None,
                    map_runtime_memory: int | None = None,
                    reduce_runtime_memory: int | None = None, timeout: float | None = None,
                    obj_chunk_size: int | None = None, obj_chunk_number: int | None = None,

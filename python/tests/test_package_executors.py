@@ -17,7 +17,8 @@ import pytest
 
 import lithops
 from lithops.config import (
-    default_config, extract_localhost_config, extract_storage_config, load_yaml_config)
+    default_config, dump_yaml_config, extract_localhost_config, extract_storage_config,
+    load_yaml_config)
 from lithops.utils import get_executor_id
 
 
@@ -89,10 +90,31 @@ def test_config_functions(tmp_path):
     assert extract_storage_config(config)['localhost']['storage_bucket'] == 'storage'
     with lithops.FunctionExecutor(config=config) as fexec:  # what comes out can go in
         assert fexec.config == config
-    yaml = pytest.importorskip('yaml')
-    (tmp_path / 'c').write_text(yaml.dump({'a': {'b': 1}}))
-    assert load_yaml_config(str(tmp_path / 'c')) == {'a': {'b': 1}}
-    assert load_yaml_config(str(tmp_path / 'missing')) == {}
+
+
+def test_yaml(tmp_path):
+    path = str(tmp_path / 'folder' / 'c')
+    assert load_yaml_config(path) == {}
+    data = {'a': {'b': 1, 'no': [1.5, None, True, 'yes', ['x: y', []], {'k': {}}], 'sp ace': '\u00e9\n"'},
+            'empty': {}, 'text': '~'}
+    dump_yaml_config(path, data)
+    assert load_yaml_config(path) == data
+    (tmp_path / 'c').write_text('# nothing\n')
+    assert load_yaml_config(str(tmp_path / 'c')) is None
+    (tmp_path / 'c').write_text('a: [1, {b: *c}]\n')
+    with pytest.raises(ValueError, match='c:1:'):
+        load_yaml_config(str(tmp_path / 'c'))
+    with pytest.raises(TypeError):
+        dump_yaml_config(path, {'a': object()})
+    assert load_yaml_config(path) == data
+    try:
+        import yaml
+    except ImportError:
+        return
+    with open(path) as file:
+        assert yaml.safe_load(file) == data
+    (tmp_path / 'c').write_text(yaml.dump(data))
+    assert load_yaml_config(str(tmp_path / 'c')) == data
 
 
 def test_the_callers_config_stays_as_it_is():
@@ -339,6 +361,26 @@ def test_logging_of_the_configuration(run_script, tmp_path):
     assert sum('Getting results from 2' in line for line in lines) == 2
     assert any(line.startswith('lithops.config') and 'workers' in line for line in lines)
     assert done.stderr == '' == done.stdout
+
+
+def test_engine_records_go_where_the_configuration_says(run_script):
+    done = run_script("""
+        import lithops, logging, threading
+        seen = threading.Event()
+
+        class Handler(logging.Handler):
+            def emit(self, record):
+                seen.set()
+
+        logging.getLogger('lithops.core').addHandler(Handler())
+        config = {'lithops': {'backend': 'localhost', 'log_level': 'info',
+                              'log_stream': 'ext://sys.stdout', 'log_format': '%(name)s! %(message)s'}}
+        with lithops.FunctionExecutor(config=config, worker_processes=1):
+            assert seen.wait(20)
+        """)
+    lines = [line for line in done.stdout.splitlines() if line.startswith('lithops.core! ')]
+    assert [' open' in line for line in lines].count(True) == 1, done.stdout
+    assert done.stderr == ''
 
 
 def lines_of(run_script, argument):

@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <lithops/plugin/runtime.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -258,4 +259,22 @@ void lithops__config_source_deinit(struct lithops__config_source *source)
     free(source->origin);
     free(source->label);
     *source = (struct lithops__config_source){0};
+}
+
+lithops_value *lithops_config_read(const char *path, lithops_error *err)
+{
+    struct lithops__config_source source = {0};
+    lithops_value *value = NULL;
+    if (!path) {
+        lithops__fail(err, LITHOPS_EUSAGE, "the path of the configuration file is NULL");
+        return NULL;
+    }
+    if (use_named_file(path, NULL, &source, err) == 0) {
+        value = source.owned ? source.owned : lithops_value_null();
+        source.owned = NULL;
+        if (!value)
+            lithops__fail(err, LITHOPS_ENOMEM, "%s: out of memory", source.label);
+    }
+    lithops__config_source_deinit(&source);
+    return value;
 }

@@ -30,7 +30,7 @@ int lithops__settings_log(const struct lithops__config *config, lithops_error *e
     FILE *out = stream && strcmp(stream, "ext://sys.stdout") == 0 ? stdout : stderr;
     if (path && level < LITHOPS_LOG_NONE && !(out = fopen(path, "ae")))
         return lithops__fail_errno(err, errno, "cannot open log_filename '%s'", path);
-    lithops_log_to(level, out == stderr ? NULL : write_record, out);
+    lithops__log_configure(level, out == stderr ? NULL : write_record, out);
     return 0;
 }
 

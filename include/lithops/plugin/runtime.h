@@ -75,6 +75,11 @@ LITHOPS_PUBLIC int lithops_value_to_packed(const lithops_value *value, void **re
 LITHOPS_PUBLIC lithops_storage *
 lithops_storage_open_config(const char *backend, const lithops_value *config, lithops_error *err);
 
+/** What a configuration file has, as it is: nothing is checked, no default added.
+ * @return a value to free, null for an empty file; NULL with LITHOPS_ECONFIG (names the line),
+ *         LITHOPS_ENOTFOUND and others of the file system */
+LITHOPS_PUBLIC lithops_value *lithops_config_read(const char *path, lithops_error *err);
+
 /* ---- the client's side ----------------------------------------------------------------------- */
 
 /** A function that is code of a runtime. The bytes are copied; each executor that it is used with
