@@ -78,6 +78,18 @@ def dumps(thing: Any) -> bytes | None:
     return None if b"__main__" in data or b"__mp_main__" in data else data
 
 
+def annotations_of(function: FunctionType) -> dict:
+    """Its annotations; as text if they cannot be evaluated, as from Python 3.14 on may happen."""
+    try:
+        return function.__annotations__
+    except Exception:
+        from annotationlib import Format, get_annotations
+        try:
+            return get_annotations(function, format=Format.STRING)
+        except Exception:  # "text" | None
+            return {}
+
+
 def _pickler(file: Any) -> Any:
     """The class is made when it is needed: worker processes do not."""
     from _pickle import Pickler
@@ -112,7 +124,7 @@ def _pickler(file: Any) -> Any:
             if id(function) not in self.known:
                 self.collect(function)
             state = (function.__name__, function.__qualname__, function.__defaults__,
-                     function.__kwdefaults__, function.__annotations__, function.__dict__)
+                     function.__kwdefaults__, annotations_of(function), function.__dict__)
             space = self.spaces[id(function.__globals__)]
             return (make_function, (marshal.dumps(function.__code__), space, function.__closure__),
                     state, None, None, fill_function)

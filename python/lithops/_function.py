@@ -220,13 +220,15 @@ def _pickle_by_value(parts: tuple, function: Callable, names: Iterable[str],
     if code is not None:
         return code
     import cloudpickle
+
+    from lithops._cloudpickle import dumps
     with _pickling:
         before = cloudpickle.list_registry_pickle_by_value()
         added = [module for name, module in modules.items() if name not in before]
         for module in added:
             cloudpickle.register_pickle_by_value(module)
         try:
-            return cloudpickle.dumps(parts)
+            return dumps(parts)
         finally:
             for module in added:
                 cloudpickle.unregister_pickle_by_value(module)

@@ -6,6 +6,7 @@ For plain functions this reads their code, as importing `inspect` takes longer t
 
 from __future__ import annotations
 
+import sys
 from types import FunctionType, MethodType
 
 TYPE_CHECKING = False
@@ -108,8 +109,12 @@ def _of_plain(function: FunctionType, skip: int) -> Parameters:
 
 def _of_signature(callable_: Callable) -> Parameters | None:
     import inspect
+    lazily = {}
+    if sys.version_info >= (3, 14):  # to evaluate annotations may fail, and nobody needs them
+        from annotationlib import Format
+        lazily['annotation_format'] = Format.STRING
     try:
-        signature = inspect.signature(callable_)
+        signature = inspect.signature(callable_, **lazily)
     except (ValueError, TypeError):  # of C, and not described
         return None
     by_kind: dict = {}

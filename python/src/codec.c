@@ -130,7 +130,7 @@ static PyObject *call_dumps(struct module_state *state, PyObject *dumps, PyObjec
 static PyObject *dumps_of_cloudpickle(struct module_state *state)
 {
     if (!state->cloudpickle_dumps) {
-        PyObject *module = PyImport_ImportModule("cloudpickle");
+        PyObject *module = PyImport_ImportModule("lithops._cloudpickle");
         state->cloudpickle_dumps = module ? PyObject_GetAttrString(module, "dumps") : NULL;
         Py_XDECREF(module);
     }

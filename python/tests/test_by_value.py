@@ -207,3 +207,85 @@ def test_relative_imports_in_functions(tmp_path):
     done = subprocess.run([sys.executable, '-W', 'error', '-m', 'things.run'], cwd=tmp_path,
                           capture_output=True, text=True, timeout=60)
     assert done.stdout == '101 102\nFalse\n', done.stderr
+
+
+LAZY = '''
+import dataclasses
+import functools
+import threading
+import typing
+
+import lithops
+import lithops.multiprocessing as mp
+
+if typing.TYPE_CHECKING:
+    from nowhere import Missing
+
+def plain(x: Missing, y: int | Missing = 2) -> "Missing":
+    return x + y
+
+def names(x):
+    return sorted(plain.__annotations__.items())
+
+def wrapped(x: Missing) -> Missing:
+    return plain(x)
+wrapped.__wrapped__ = plain
+
+def outer(n: Missing):
+    def inner(x: Missing, *, k: n = 1) -> n:
+        return x + n + k
+    return inner
+
+class Local:
+    def __init__(self, x: Missing):
+        self.x: Missing = x
+    def method(self, x: Missing) -> Missing:
+        return plain(self.x, x)
+
+def makes(x: Missing) -> Local:
+    return Local(x)
+
+def hopeless(x: "Missing" | None):
+    return x, hopeless.__annotations__
+
+@dataclasses.dataclass
+class Node:
+    value: int
+    left: Node | None = None
+    right: Node | None = None
+
+def grow(node: Node) -> Node:
+    return Node(node.value + 1, node)
+
+LOCK = threading.Lock()  # cannot be pickled, and nobody needs it
+
+def call(function: Missing) -> Missing:
+    return function(1)
+
+if __name__ == "__main__":
+    with lithops.FunctionExecutor() as fexec:
+        def value(function, *data):
+            return fexec.get_result(fexec.call_async(function, *data))
+        for function in [plain, wrapped, outer(3), lambda x: plain(x),
+                         functools.partial(plain, y=4), Local(5).method]:
+            assert value(function, 1) == function(1), function
+        assert value(hopeless, 1) == (1, {})
+        assert value(grow, Node(1)) == Node(2, Node(1))
+        assert value(makes, 7).x == 7
+        assert value(call, (plain,)) == 3  # a function as data
+        assert value(call, (Local(5).method,)) == 6
+        assert value(names, 0) == [
+            ("return", "Missing"), ("x", "Missing"), ("y", "int | Missing")]
+    receiver, sender = mp.Pipe(duplex=False)
+    sender.send(Local(5).method)
+    assert receiver.recv()(2) == 7
+    try:
+        plain.__annotations__
+    except NameError:  # nothing has changed here
+        print("all of them")
+'''
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated at once")
+def test_annotations_that_cannot_be_evaluated(tmp_path):
+    assert run(tmp_path, LAZY) == "all of them\n"

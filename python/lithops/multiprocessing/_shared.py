@@ -21,7 +21,7 @@ import weakref
 from multiprocessing.connection import Client, answer_challenge, deliver_challenge
 from typing import Any, NamedTuple
 
-import cloudpickle
+from lithops._cloudpickle import dumps
 
 from ._server import Pickled, Reference
 
@@ -213,7 +213,7 @@ def encode(value: Any) -> Any:
     outer = _values.__dict__.get('idents')
     _values.idents = idents = []
     try:
-        return Pickled(cloudpickle.dumps(value), tuple(idents))
+        return Pickled(dumps(value), tuple(idents))
     finally:
         if outer is None:
             del _values.idents

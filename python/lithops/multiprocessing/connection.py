@@ -9,12 +9,13 @@ process has the other end any more.
 from __future__ import annotations
 
 import io
+import pickle
 import time
 from multiprocessing.connection import Client, Listener
 from multiprocessing.connection import wait as _wait_fds
 from typing import Any
 
-import cloudpickle
+from lithops._cloudpickle import dumps
 
 from ._shared import Shared, call, where
 from .errors import BufferTooShort
@@ -62,7 +63,7 @@ class Connection:
             call(ends[0]._server, 0, 'count')  # takes the news there
 
     def send(self, obj: Any) -> None:
-        self._put(cloudpickle.dumps(obj))
+        self._put(dumps(obj))
 
     def send_bytes(self, buf, offset: int = 0, size: int | None = None) -> None:
         """Send bytes of a buffer as one message; `size` of them from `offset`."""
@@ -75,7 +76,7 @@ class Connection:
 
     def recv(self) -> Any:
         """The next object; waits for it. EOFError if none can come."""
-        return cloudpickle.loads(self._get())
+        return pickle.loads(self._get())
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         """The next message; OSError if it is longer than `maxlength`, which ends the connection."""

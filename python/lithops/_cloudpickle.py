@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cloudpickle, also for annotations that cannot be evaluated.
+
+From Python 3.14 on annotations are evaluated when somebody asks for them, as cloudpickle does.
+
+- Those that only type checkers can make sense of (a name imported under TYPE_CHECKING) travel as
+  text, as all did with ``from __future__ import annotations``.
+- A class that names itself in its fields (a dataclass) keeps a ForwardRef, which holds all globals
+  of the script: it travels without.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from types import FunctionType
+from typing import Any
+
+import cloudpickle
+
+from lithops._by_value import annotations_of
+
+
+def _make_reference(text: str, module: str | None, is_class: bool) -> Any:
+    from annotationlib import ForwardRef
+    return ForwardRef(text, module=module, is_class=is_class)
+
+
+class _Pickler(cloudpickle.Pickler):
+
+    def reducer_override(self, thing):
+        if type(thing).__name__ == 'ForwardRef' and type(thing).__module__ == 'annotationlib':
+            return _make_reference, (thing.__forward_arg__, thing.__forward_module__,
+                                     thing.__forward_is_class__)
+        if type(thing) is FunctionType:
+            try:
+                thing.__annotations__
+            except Exception:
+                return self.reduce_with_text(thing)
+        return super().reducer_override(thing)
+
+    def reduce_with_text(self, function):
+        annotate = function.__annotate__
+        function.__annotations__ = annotations_of(function)
+        try:
+            return super().reducer_override(function)
+        finally:
+            function.__annotate__ = annotate
+
+
+def _dumps(thing: Any, protocol: int | None = None, buffer_callback: Any = None) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file, protocol, buffer_callback).dump(thing)
+    return file.getvalue()
+
+
+dumps = _dumps if sys.version_info >= (3, 14) else cloudpickle.dumps
