@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters of `lithops.multiprocessing`, for the whole program."""
 
-LITHOPS_CONFIG = 'LITHOPS_CONFIG'  #: dict: arguments of the executors that pools and processes open
+#: dict: arguments of the executors that pools and processes open, or a configuration
+LITHOPS_CONFIG = 'LITHOPS_CONFIG'
 STREAM_STDOUT = 'STREAM_STDOUT'  #: bool: print here what calls have printed, as they end
 ENV_VARS = 'ENV_VARS'  #: dict: environment variables of the calls
 EXPORT_EXECUTION_DETAILS = 'EXPORT_EXECUTION_DETAILS'  #: folder for statistics and plots, or False
@@ -41,3 +42,14 @@ def set_parameter(key: str, value) -> None:
 def get_parameter(parameter: str):
     """The value of a parameter; KeyError if there is no such."""
     return _parameters[parameter]
+
+
+def executor_arguments() -> dict:
+    """LITHOPS_CONFIG as arguments of an executor: a configuration is known by its sections."""
+    arguments = get_parameter(LITHOPS_CONFIG)
+    sections = {key: value for key, value in arguments.items()
+                if isinstance(value, dict) and key != 'config'}
+    if not sections:
+        return arguments
+    others = {key: value for key, value in arguments.items() if key not in sections}
+    return {**others, 'config': {**others.get('config', {}), **sections}}

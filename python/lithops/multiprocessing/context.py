@@ -17,7 +17,7 @@ _METHODS = ['cloud', 'spawn', 'fork', 'forkserver']
 
 def cpu_count() -> int:
     """How many calls run at once with the present configuration."""
-    arguments = config.get_parameter(config.LITHOPS_CONFIG)
+    arguments = config.executor_arguments()
     if 'worker_processes' in arguments:
         return arguments['worker_processes']
     settings = lithops.config.default_config(config_data=arguments.get('config'))

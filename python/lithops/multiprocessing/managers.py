@@ -272,13 +272,19 @@ class GenericProxy(BaseProxy):
 
     def __init__(self, obj: Any):
         super().__init__('Box', encode(obj))
+        self._kind = type(obj).__name__
+        self._methods = frozenset(name for name in dir(obj) if not name.startswith('_')
+                                  and callable(getattr(obj, name)))
+
+    def _extra(self) -> dict:
+        return {'_kind': self._kind, '_methods': self._methods}
 
     def _getvalue(self) -> Any:
         return decode(self._call('get'))
 
     def __getattr__(self, name: str):
-        if name.startswith('_'):
-            raise AttributeError(name)
+        if name.startswith('_') or name not in self._methods:
+            raise AttributeError(f"the shared {self.__dict__.get('_kind')} has no method '{name}'")
 
         def method(*args, **kwargs):
             while True:

@@ -44,7 +44,7 @@ class Pool:
             raise TypeError('initializer must be a callable')
         self._processes = processes or cpu_count()
         self._executor = lithops.FunctionExecutor(
-            **{**config.get_parameter(config.LITHOPS_CONFIG), 'worker_processes': self._processes})
+            **{**config.executor_arguments(), 'worker_processes': self._processes})
         self._pooled = PooledFunction.factory(initializer, initargs or ())
         self._has_initializer = initializer is not None
         self._state = RUN

@@ -32,7 +32,7 @@ _current = None  # in a worker process, the `CloudProcess` that runs
 
 def _executor():
     """For processes with the present configuration; it stays, and its worker processes with it."""
-    arguments = config.get_parameter(config.LITHOPS_CONFIG)
+    arguments = config.executor_arguments()
     key = os.getpid(), repr(sorted(arguments.items()))
     with _lock:
         if key not in _executors:

@@ -645,6 +645,9 @@ def test_a_manager_of_a_class_of_ones_own():
         for process in processes:
             process.join()
         assert counter.add(0) == 40
+        assert not hasattr(counter, 'n') and not hasattr(counter, 'subtract')
+        with pytest.raises(AttributeError, match="Counter has no method 'subtract'"):
+            counter.subtract(1)
         with pytest.raises(AttributeError):
             manager.Other
     with pytest.raises(NotImplementedError, match='address'):
@@ -842,6 +845,19 @@ def test_parameters(capsys, tmp_path):
         out = capsys.readouterr().out
         assert 'one\n' in out and 'two\n' in out
         assert [name for name in os.listdir(tmp_path) if name.endswith('_stats.json')]
+        # as arguments of an executor, as sections of a configuration, and both
+        for given in ({'worker_processes': 1}, {'localhost': {'worker_processes': 1}},
+                      {'config': {'localhost': {'worker_processes': 1}}},
+                      {'backend': 'localhost', 'lithops': {'storage': 'localhost'},
+                       'localhost': {'worker_processes': 1}}):
+            mp_config.set_parameter(mp_config.LITHOPS_CONFIG, given)
+            assert mp.cpu_count() == 1
+            with mp.Pool() as pool:
+                assert pool.map(abs, [-1, 2]) == [1, 2]
+            process = mp.Process(target=abs, args=(1,))
+            process.start()
+            process.join()
+            assert process.exitcode == 0
     finally:
         mp_config.reset()
     assert mp_config.get_parameter(mp_config.ENV_VARS) == {}
