@@ -196,14 +196,34 @@ _IDENTITY = ('executor_id', 'job_id', 'call_id', 'key', 'index', 'function_name'
              'logs', 'traceback_text', 'is_reduce', 'feeds_reducer')
 
 
+_attributes: dict[str, dict[str, Any]] = {}  # what programs have noted at futures, by their keys
+
+
 class ResponseFuture(_Methods, _lithops.Future, metaclass=_Kind):
     """One call of a function.
 
     ``result()``, ``status()``, ``exception()``, ``cancel()``, ``add_done_callback()``, ``await``;
     ``done``, ``success``, ``error``, ``running``; ``stats``, ``logs``, ``call_id``, ``job_id``.
+    Programs may give it attributes of their own; they are kept as long as this process.
     """
 
     __slots__ = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(type(self), name):
+            super().__setattr__(name, value)  # says that it cannot be set
+        _attributes.setdefault(self.key, {})[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        if _attributes.get(self.key, {}).pop(name, _attributes) is _attributes:
+            super().__delattr__(name)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return _attributes[self.key][name]
+        except KeyError:
+            raise AttributeError(
+                f"'{type(self).__name__}' object has no attribute '{name}'") from None
 
     def cancel(self) -> bool:
         """Keep the call from running, or end it. False: it is done already."""

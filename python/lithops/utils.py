@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from lithops._function import AnyFunction
     from lithops.future import ResponseFuture
 
-__all__ = ['CURRENT_PY_VERSION', 'FuturesList', '__version__', 'create_futures_list',
-           'get_executor_id', 'get_mode', 'is_lithops_worker', 'is_notebook', 'is_unix_system',
-           'iterchunks', 'setup_lithops_logger', 'sizeof_fmt', 'split_object_url', 'split_path',
-           'uuid_str', 'version_str']
+__all__ = ['CURRENT_PY_VERSION', 'FuturesList', '__version__', 'create_executor_id',
+           'create_futures_list', 'get_executor_id', 'get_mode', 'is_lithops_worker', 'is_notebook',
+           'is_unix_system', 'iterchunks', 'setup_lithops_logger', 'sizeof_fmt', 'split_object_url',
+           'split_path', 'uuid_str', 'version_str']
 
 
 class FuturesList(list):
@@ -127,6 +127,12 @@ def get_mode(backend: str | None) -> str:
     if backend in constants.STANDALONE_BACKENDS:
         return constants.STANDALONE
     raise ValueError(f'there is no compute backend {backend!r}')
+
+
+def create_executor_id(lenght: int = 6) -> str:
+    """A random name, as executors have: `lenght` hexadecimal digits and a number."""
+    from uuid import uuid4
+    return f'{uuid4().hex[:lenght]}-0'
 
 
 def uuid_str() -> str:

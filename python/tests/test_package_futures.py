@@ -28,8 +28,21 @@ def test_identity(fexec):
     assert len({first, second, first}) == 2 and first != second
     assert fexec.call_async(f.one, 1).job_id.startswith('A')
     assert not hasattr(first, '__dict__')
-    with pytest.raises(AttributeError):
-        first.anything = 1
+
+
+def test_attributes_of_programs(fexec):
+    first, second = fexec.map(f.one, [1, 2])
+    first.note = 'mine'
+    assert fexec.futures[-2].note == first.note == 'mine' and not hasattr(second, 'note')
+    second.note = [first.note]
+    del first.note
+    with pytest.raises(AttributeError, match="no attribute 'note'"):
+        first.note
+    for wrong in (lambda: delattr(first, 'note'), lambda: setattr(first, 'call_id', 'x'),
+                  lambda: setattr(first, 'result', None), lambda: delattr(first, 'done')):
+        with pytest.raises(AttributeError):
+            wrong()
+    assert second.note == ['mine'] and fexec.get_result([first, second]) == [1, 2]
 
 
 def test_states(fexec):
