@@ -37,6 +37,23 @@ _SIMPLE = frozenset((int, float, complex, str, bytes, bool, type(None)))
 last_executor_id: str | None = None
 
 
+def _open(settings: dict, **options: Any) -> _lithops.Executor:
+    """The engine's executor. Programs pass arguments through that are meant for somebody else:
+    these are left out, with a warning. What looks like a slip of the pen is an error."""
+    while True:
+        try:
+            return _lithops.Executor(settings=settings or None, **options)
+        except ValueError as error:
+            import re
+            unknown = re.match("settings: unknown key '(.+)' in section '.*'; see ", str(error))
+            if not unknown or unknown[1] not in settings:
+                raise
+            import warnings
+            warnings.warn(f"{unknown[1]} is no argument of executors; it has no effect",
+                          stacklevel=3)
+            del settings[unknown[1]]
+
+
 class FunctionExecutor:
     """Runs functions: in processes of this machine, or where the configuration says.
 
@@ -48,7 +65,8 @@ class FunctionExecutor:
         storage: storage backend
         monitoring: how outcomes come back
         log_level: show log records of this level and above, as 'INFO' or 'DEBUG'
-        kwargs: keys of the compute backend's section, as ``worker_processes=4``
+        kwargs: keys of the compute backend's section, as ``worker_processes=4``; a warning if there
+            is no such key
 
     It is a context manager; at the end, what still runs is cancelled. It may be used by many
     threads, but after a fork only by the process that made it.
@@ -64,11 +82,10 @@ class FunctionExecutor:
         if log_level and log_level is not True:
             _logging.setup(log_level)
         _logging.follow_engine()
-        self._engine = _lithops.Executor(
+        self._engine = _open(
+            {key: value for key, value in kwargs.items() if value is not None},
             mode=mode, backend=backend, storage=storage, monitoring=monitoring,
-            config=config or None, config_file=config_file,
-            settings={key: value for key, value in kwargs.items() if value is not None} or None,
-            worker_command=worker_command())
+            config=config or None, config_file=config_file, worker_command=worker_command())
         self._config = config
         self._checked_config = self._engine.config
         if log_level is False:

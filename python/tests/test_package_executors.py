@@ -33,6 +33,19 @@ def test_context_manager():
     fexec.close()
 
 
+def test_arguments_that_are_for_somebody_else():
+    with pytest.warns(UserWarning, match='is no argument of executors') as warned:
+        with lithops.FunctionExecutor(worker_processes=1, retries=3, batch={}) as fexec:
+            assert fexec.config['localhost']['worker_processes'] == 1
+            assert fexec.call_async(f.one, 1).result() == 1
+    assert sorted(str(each.message).split()[0] for each in warned) == ['batch', 'retries']
+    assert {each.filename for each in warned} == {__file__}
+    with pytest.raises(ValueError, match="did you mean 'worker_processes'"):
+        lithops.FunctionExecutor(worker_proceses=1)
+    with pytest.raises(ValueError, match='worker_processes'):
+        lithops.FunctionExecutor(worker_processes='many', retries=3)
+
+
 def test_closing_cancels(tmp_path):
     start = time.time()
     with lithops.FunctionExecutor(worker_processes=1) as fexec:
