@@ -98,3 +98,20 @@ def test_bytes_in_warm_memory_are_like_others(fexec):
     for turn, (result, hashed, view) in held.items():
         assert result == megabyte(turn * 41) and hash(result) == hashed == hash(bytes(result))
         assert bytes(view) == megabyte(turn * 41 + 1)
+
+
+def first_and_size(data):
+    return data[0], len(data)
+
+
+def test_inputs_of_calls_that_are_done_make_room():
+    """320 MiB of them go through 64 MiB of shared memory, though all futures are held."""
+    with lithops.FunctionExecutor(worker_processes=2, shared_memory=64) as fexec:
+        futures = []
+        for i in range(40):
+            futures.append(fexec.call_async(first_and_size, bytes([i]) * (8 * MIB)))
+            futures[max(0, i - 2)].result()
+        assert [future.result() for future in futures] == [(i, 8 * MIB) for i in range(40)]
+        for i in range(10):
+            futures = fexec.map(first_and_size, [numpy.full(8 * MIB, i, 'u1')] * 4)
+            assert fexec.get_result(futures) == [(i, 8 * MIB)] * 4

@@ -181,6 +181,9 @@ int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
         lithops__job_unref(jobs[j]);
     }
     free(jobs);
+    pthread_mutex_lock(&fexec->table.lock);
+    lithops__table_sweep_inputs(&fexec->table); /* of jobs whose futures somebody holds */
+    pthread_mutex_unlock(&fexec->table.lock);
     if (count > 0)
         await_memory(fexec);
     return rc;

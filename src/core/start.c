@@ -28,28 +28,13 @@ static int fail_space(lithops_error *err)
                          "localhost.shared_memory");
 }
 
-static int fill_packed(struct lithops__table *table, struct lithops__slot *slot,
-                       const lithops_value *value, lithops_error *err)
-{
-    struct lithops__buffer buffer = LITHOPS__BUFFER_INIT;
-    int rc = lithops__value_encode(value, &buffer, err);
-    if (rc == 0) {
-        slot->content = LITHOPS__CONTENT_PACKED;
-        slot->payload = lithops__table_store(table, buffer.data, buffer.len);
-        if (!slot->payload)
-            rc = fail_space(err);
-    }
-    lithops__buffer_deinit(&buffer);
-    return rc;
-}
-
 static lithops__offset store_pieces(struct lithops__table *table, const lithops_bytes *pieces,
                                     size_t count)
 {
     size_t len = 0;
     for (size_t i = 0; i < count; i++)
         len += pieces[i].len;
-    lithops__offset offset = lithops__heap_alloc(&table->heap, len);
+    lithops__offset offset = lithops__table_alloc_input(table, len);
     char *to = offset ? lithops__at(&table->area, offset) : NULL;
     for (size_t i = 0; to && i < count; i++) {
         if (pieces[i].len)
@@ -59,12 +44,28 @@ static lithops__offset store_pieces(struct lithops__table *table, const lithops_
     return offset;
 }
 
+static int fill_packed(struct lithops__table *table, struct lithops__slot *slot,
+                       const lithops_value *value, lithops_error *err)
+{
+    struct lithops__buffer buffer = LITHOPS__BUFFER_INIT;
+    int rc = lithops__value_encode(value, &buffer, err);
+    if (rc == 0) {
+        slot->content = LITHOPS__CONTENT_PACKED;
+        slot->payload =
+            store_pieces(table, &(lithops_bytes){(const char *)buffer.data, buffer.len}, 1);
+        if (!slot->payload)
+            rc = fail_space(err);
+    }
+    lithops__buffer_deinit(&buffer);
+    return rc;
+}
+
 static int fill_bytes(struct lithops__table *table, struct lithops__slot *slot,
                       lithops_content content, lithops_bytes bytes, lithops_error *err)
 {
     bool in_pieces = content == LITHOPS_CONTENT_PIECES;
-    slot->payload = in_pieces ? store_pieces(table, bytes.ptr, bytes.len)
-                              : lithops__table_store(table, bytes.ptr, bytes.len);
+    slot->payload =
+        in_pieces ? store_pieces(table, bytes.ptr, bytes.len) : store_pieces(table, &bytes, 1);
     if (!slot->payload) {
         slot->content = LITHOPS__CONTENT_NULL;
         return fail_space(err);

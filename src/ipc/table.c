@@ -17,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECLAIM_AT_MOST = 64 }; /* ranges that are looked at again whenever one is made */
+enum {
+    RECLAIM_AT_MOST = 64,   /* ranges that are looked at again whenever one is made */
+    SWEEP_BYTES = 32 << 20, /* of new inputs are worth a look at all ranges */
+};
 
 int lithops__table_open(struct lithops__table *table, const char *executor_id, uint32_t max_workers,
                         uint64_t memory_limit, lithops_error *err)
@@ -112,7 +115,7 @@ static void free_calls(struct lithops__table *table, struct lithops__range *rang
         const struct lithops__slot *slots = lithops__at(area, range->inputs);
         for (uint64_t i = 0; i < count; i++)
             if (slots[i].content > LITHOPS__CONTENT_INLINE)
-                lithops__heap_free(&table->heap, slots[i].payload);
+                lithops__heap_free(&table->heap, slots[i].payload); /* of a GONE one: 0 */
     }
     lithops__heap_free(&table->heap, range->records);
     lithops__heap_free(&table->heap, range->inputs);
@@ -242,7 +245,7 @@ int lithops__table_new_range(struct lithops__table *table, uint32_t function, ui
     else
         for (uint64_t i = 0; i < capacity; i++)
             atomic_init(&lithops__range_states(&table->area, range)[i], first);
-    table->ranges[id] = (struct lithops__table_range){UINT64_MAX, UINT64_MAX};
+    table->ranges[id] = (struct lithops__table_range){UINT64_MAX, UINT64_MAX, 0};
     *ret_range = id;
     return 0;
 }
@@ -282,6 +285,49 @@ void lithops__table_close_open(struct lithops__table *table, uint32_t range)
     if (table->ranges[range].open_position != UINT64_MAX)
         lithops__queue_close_span(&table->area, table->ranges[range].open_position);
     table->ranges[range].open_position = UINT64_MAX;
+}
+
+/* The gates of reducers are looked at as long as the range is there. */
+static bool is_sweepable(const struct lithops__range *range)
+{
+    return (atomic_load(&range->generation) & 1) == 0 && range->job_kind != 'R' &&
+           range->input_kind == LITHOPS__INPUT_SLOTS && range->inputs;
+}
+
+void lithops__table_sweep_inputs(struct lithops__table *table)
+{
+    const struct lithops__area *area = &table->area;
+    uint64_t high = atomic_load(&area->control->ranges_high);
+    table->unswept_bytes = 0;
+    for (uint64_t id = 0; id < high; id++) {
+        const struct lithops__range *range = &area->ranges[id];
+        if (!is_sweepable(range))
+            continue;
+        const lithops__state *states = lithops__range_states(area, range);
+        struct lithops__slot *slots = lithops__at(area, range->inputs);
+        uint64_t count = atomic_load(&range->count), *swept = &table->ranges[id].swept;
+        for (uint64_t i = *swept; i < count; i++) {
+            if (!lithops__state_is_done(atomic_load_explicit(&states[i], memory_order_acquire)))
+                continue;
+            if (slots[i].content > LITHOPS__CONTENT_INLINE)
+                lithops__heap_free(&table->heap, slots[i].payload);
+            slots[i] = (struct lithops__slot){.content = LITHOPS__CONTENT_GONE};
+            *swept += *swept == i;
+        }
+    }
+}
+
+lithops__offset lithops__table_alloc_input(struct lithops__table *table, size_t len)
+{
+    table->unswept_bytes += len;
+    if (table->unswept_bytes >= SWEEP_BYTES)
+        lithops__table_sweep_inputs(table);
+    lithops__offset offset = lithops__heap_alloc(&table->heap, len);
+    if (!offset) {
+        lithops__table_sweep_inputs(table);
+        offset = lithops__heap_alloc(&table->heap, len);
+    }
+    return offset;
 }
 
 lithops__offset lithops__table_store(struct lithops__table *table, const void *ptr, size_t len)

@@ -14,6 +14,7 @@
 struct lithops__table_range {
     uint64_t last_position; /* of the spans that offered it; UINT64_MAX: none yet */
     uint64_t open_position; /* of its open span; UINT64_MAX: none */
+    uint64_t swept;         /* calls below have no input any more */
 };
 
 struct lithops__table {
@@ -22,6 +23,7 @@ struct lithops__table {
     struct lithops__heap heap;           /* under lock, like all below */
     struct lithops__table_range *ranges; /* of the ids below control->ranges_high */
     size_t ranges_capacity;
+    uint64_t unswept_bytes; /* of inputs that came since the last sweep */
     uint32_t *free_ids;
     size_t free_count, free_capacity;
     uint32_t *retired; /* free as soon as no worker looks at them */
@@ -74,6 +76,11 @@ void lithops__table_kick_dependents(struct lithops__table *table, uint32_t range
 
 /* [L] Bytes into shared memory, for lithops__heap_free(). 0 when memory is out. */
 lithops__offset lithops__table_store(struct lithops__table *table, const void *ptr, size_t len);
+
+/* [L] Room for an input. From time to time, and when memory is out, it sweeps. 0: there is none. */
+lithops__offset lithops__table_alloc_input(struct lithops__table *table, size_t len);
+/* [L] Give the inputs of calls that are done back: no worker reads them again. */
+void lithops__table_sweep_inputs(struct lithops__table *table);
 
 /* Give one result back (of a record that no other thread reads). [L] */
 void lithops__table_release_result(struct lithops__table *table, struct lithops__record *record);

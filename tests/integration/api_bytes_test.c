@@ -45,6 +45,17 @@ LITHOPS_FUNCTION(make)
     return rc;
 }
 
+/* The byte that the whole input is made of. */
+LITHOPS_FUNCTION(only_byte)
+{
+    lithops_bytes in = lithops_call_bytes(call);
+    const unsigned char *from = in.ptr;
+    for (size_t i = 1; i < in.len; i++)
+        if (from[i] != from[0])
+            return lithops_fail(call, "byte %zu of %zu is another one", i, in.len);
+    return lithops_return(call, "i", from[0]);
+}
+
 /* Ways to use lithops_call_alloc() that are not the usual one. */
 LITHOPS_FUNCTION(odd_alloc)
 {
@@ -183,6 +194,36 @@ static void test_memory_is_used_again(void **state)
     lithops_executor_close(small);
 }
 
+/* So is that of inputs, though their futures are held: 400 MiB pass through 64 MiB, three calls at
+ * a time; a failed one gives its input back, too. */
+static void test_inputs_are_given_back(void **state)
+{
+    (void)state;
+    enum { COUNT = 100, AT_A_TIME = 3, LEN = 4 << 20 };
+    lithops_executor *small = api_open("{\"worker_processes\":2,\"shared_memory\":64}");
+    unsigned char *input = not_null(malloc(LEN));
+    lithops_future *futures[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        memset(input, i, LEN);
+        if (i % 10 == 9)
+            input[LEN - 1] = 255;
+        futures[i] = not_null(
+            lithops_call_async(small, only_byte, lithops_value_bytes(input, LEN), NULL, &err));
+        if (i >= AT_A_TIME)
+            (void)lithops_future_wait(futures[i - AT_A_TIME], LIMIT_MS, &err);
+    }
+    free(input);
+    for (int i = 0; i < COUNT; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", i);
+        if (i % 10 == 9)
+            call_fails(futures[i], LITHOPS_ECALL, "is another one");
+        else
+            result_is(futures[i], text);
+    }
+    lithops_executor_close(small);
+}
+
 static lithops_future *odd(int way, size_t len)
 {
     return not_null(
@@ -255,9 +296,13 @@ int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_100_mib),
-        cmocka_unit_test(test_results_stay), cmocka_unit_test(test_memory_is_used_again),
-        cmocka_unit_test(test_odd_uses),     cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_100_mib),
+        cmocka_unit_test(test_results_stay),
+        cmocka_unit_test(test_memory_is_used_again),
+        cmocka_unit_test(test_inputs_are_given_back),
+        cmocka_unit_test(test_odd_uses),
+        cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_other_types),
     };
     return api_finish(cmocka_run_group_tests(tests, api_open_group, api_close_group));
