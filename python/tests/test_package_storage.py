@@ -11,7 +11,7 @@ import pytest
 import lithops
 from lithops.storage import InternalStorage, Storage
 from lithops.storage.utils import (
-    CloudObject, CloudObjectLocal, CloudObjectUrl, StorageNoSuchKeyError)
+    CloudObject, CloudObjectLocal, CloudObjectUrl, StorageNoSuchKeyError, key_of)
 
 
 @pytest.fixture(scope='module')
@@ -166,6 +166,30 @@ def test_references():
     local = CloudObjectLocal('/data/file.csv')
     assert (local.path, local.bucket, local.key) == ('/data/file.csv', '/data', 'file.csv')
     assert str(CloudObject('b', 'c', 'k')) == '<CloudObject at b://c/k>'
+
+
+def test_keys_as_programs_put_them_together(storage, prefix):
+    bucket, key = storage.bucket, prefix + 'a/b'
+    for spelt in ('/' + key, './' + key, prefix + '/a//b', prefix + './a/./b', '//' + key):
+        storage.put_object(bucket, spelt, spelt)
+        assert storage.get_object(bucket, key) == spelt.encode()
+        assert storage.get_object(bucket, spelt, stream=True).read() == spelt.encode()
+        assert storage.head_object(bucket, spelt) == storage.head_object(bucket, key)
+        assert storage.list_keys(bucket, '/' + prefix) == [key]
+        assert storage.list_keys(bucket, prefix + '/') == [key]
+        storage.delete_object(bucket, spelt)
+        assert storage.list_keys(bucket, prefix) == []
+    made = storage.put_cloudobject(b'x', key='/' + key)
+    assert storage.list_objects(bucket, './' + prefix)[0]['Key'] == key
+    storage.delete_cloudobject(made)
+    storage.put_object(bucket, key, b'')
+    storage.delete_objects(bucket, ['/' + key])
+    assert storage.list_keys(bucket, prefix) == []
+    assert (key_of('.'), key_of('/'), key_of('a//'), key_of('./a.b/..c/')) == (
+        '', '', 'a/', 'a.b/..c/')
+    for wrong in (prefix + '../x', '..', '/', '', prefix):
+        with pytest.raises(ValueError):
+            storage.put_object(bucket, wrong, b'')
 
 
 def test_configurations(tmp_path):

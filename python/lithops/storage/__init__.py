@@ -9,7 +9,7 @@ import os
 from typing import Any, BinaryIO
 
 from lithops import _lithops
-from lithops.storage.utils import CloudObject, StorageNoSuchKeyError
+from lithops.storage.utils import CloudObject, StorageNoSuchKeyError, key_of
 
 __all__ = ['Storage', 'InternalStorage']
 
@@ -86,7 +86,7 @@ class Storage:
     def put_object(self, bucket: str, key: str, body: Any) -> None:
         """Store bytes, a str, or what can be read from a file; an object of this key is replaced,
         and nobody ever sees a part."""
-        self._native.put(bucket, key, body)
+        self._native.put(bucket, key_of(key), body)
 
     def get_object(self, bucket: str, key: str, stream: bool = False,
                    extra_get_args: dict | None = None) -> bytes | BinaryIO:
@@ -97,8 +97,8 @@ class Storage:
         try:
             offset, length = self._range(bucket, key, (extra_get_args or {}).get('Range'))
             if not stream:
-                return self._native.get(bucket, key, offset, length)
-            reader = self._native.reader(bucket, key, offset, length)
+                return self._native.get(bucket, key_of(key), offset, length)
+            reader = self._native.reader(bucket, key_of(key), offset, length)
         except FileNotFoundError as exc:
             raise StorageNoSuchKeyError(bucket, key) from exc
         return io.BufferedReader(reader, _READ_BYTES)
@@ -112,7 +112,7 @@ class Storage:
             if not text.startswith('bytes=') or not dash:
                 raise ValueError
             if not first:
-                size = self._native.head(bucket, key)['size']
+                size = self._native.head(bucket, key_of(key))['size']
                 return max(0, size - int(last)), None
             if last and int(last) < int(first):
                 raise ValueError
@@ -123,7 +123,7 @@ class Storage:
     def head_object(self, bucket: str, key: str) -> dict:
         """What is known of an object: 'content-length' (str), 'last-modified', 'etag'."""
         try:
-            info = self._native.head(bucket, key)
+            info = self._native.head(bucket, key_of(key))
         except FileNotFoundError as exc:
             raise StorageNoSuchKeyError(bucket, key) from exc
         return {'content-length': str(info['size']), 'last-modified': info['last_modified'],
@@ -139,18 +139,18 @@ class Storage:
 
     def delete_object(self, bucket: str, key: str) -> None:
         """Delete an object; nothing if there is none."""
-        self._native.delete(bucket, key)
+        self._native.delete(bucket, key_of(key))
 
     def delete_objects(self, bucket: str, key_list: list[str]) -> None:
         """Delete many objects."""
-        self._native.delete_many(bucket, list(key_list))
+        self._native.delete_many(bucket, list(map(key_of, key_list)))
 
     def list_objects(self, bucket: str, prefix: str | None = None,
                      match_pattern: str | None = None) -> list[dict]:
         """The objects of a bucket, by key: dicts with 'Key', 'Size' (bytes), 'LastModified'
         (seconds since 1970), 'ETag'. `match_pattern`: as in shells, over whole keys."""
         try:
-            found = self._native.list(bucket, prefix)
+            found = self._native.list(bucket, key_of(prefix))
         except FileNotFoundError:
             found = []
         return [{'Key': info['key'], 'Size': info['size'], 'LastModified': info['last_modified'],
@@ -160,7 +160,7 @@ class Storage:
     def list_keys(self, bucket: str, prefix: str | None = None) -> list[str]:
         """The keys of `list_objects`."""
         try:
-            return [info['key'] for info in self._native.list(bucket, prefix)]
+            return [info['key'] for info in self._native.list(bucket, key_of(prefix))]
         except FileNotFoundError:
             return []
 
@@ -195,7 +195,7 @@ class Storage:
     def put_cloudobject(self, body: Any, bucket: str | None = None,
                         key: str | None = None) -> CloudObject:
         """Store something under a name of its own, to pass it on by reference."""
-        made = self._native.cloudobject_put(body, bucket, key)
+        made = self._native.cloudobject_put(body, bucket, key_of(key))
         return CloudObject(made['backend'], made['bucket'], made['key'])
 
     def get_cloudobject(self, cloudobject: CloudObject, stream: bool = False) -> bytes | BinaryIO:

@@ -23,7 +23,7 @@ from typing import Any
 from lithops.config import default_storage_config, extract_storage_config, load_yaml_config
 from lithops.constants import JOBS_PREFIX, LOGS_PREFIX, RUNTIMES_PREFIX, TEMP_PREFIX
 from lithops.storage import Storage
-from lithops.storage.utils import StorageNoSuchKeyError
+from lithops.storage.utils import StorageNoSuchKeyError, key_of
 
 __all__ = ['CloudStorage', 'CloudFileProxy', 'cloud_open', 'remove_lithops_keys', 'os', 'open']
 
@@ -68,10 +68,7 @@ class CloudStorage(Storage):
 
 
 def _key(path: str | _os.PathLike) -> str:
-    key = _os.fspath(path).lstrip('/')
-    while key.startswith('./'):
-        key = key[2:].lstrip('/')
-    return '' if key == '.' else key
+    return key_of(_os.fspath(path))
 
 
 class CloudFileProxy:

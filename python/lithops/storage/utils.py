@@ -6,6 +6,16 @@ from __future__ import annotations
 import os
 
 
+def key_of(path: str) -> str:
+    """The key of what programs make of a prefix, a slash and a name: as with files, slashes at the
+    beginning and parts that are '.' or empty do not count."""
+    if not isinstance(path, str) or not ('//' in path or path.startswith(('/', './'))
+                                         or '/./' in path or path == '.'):
+        return path
+    parts = [part for part in path.split('/') if part not in ('', '.')]
+    return '/'.join(parts) + '/' * (path.endswith('/') and parts != [])
+
+
 class StorageNoSuchKeyError(FileNotFoundError):
     """There is no object of this key in the bucket."""
 
