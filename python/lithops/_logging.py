@@ -57,13 +57,14 @@ def setup(level: str | int | None, log_format: str | None = None, stream: object
     elif stream == 'ext://sys.stdout':
         stream = sys.stdout
     logger = logging.getLogger('lithops')
-    for handler in [handler for handler in logger.handlers if getattr(handler, 'is_lithops', 0)]:
-        logger.removeHandler(handler)
-        handler.close()
     handler = logging.FileHandler(filename) if filename else logging.StreamHandler(stream)
     handler.is_lithops = True
     handler.setFormatter(logging.Formatter(log_format))
-    logger.addHandler(handler)
+    old = [handler for handler in logger.handlers if getattr(handler, 'is_lithops', 0)]
+    # At once: a record that comes meanwhile is neither lost nor written twice.
+    logger.handlers = [other for other in logger.handlers if other not in old] + [handler]
+    for handler in old:
+        handler.close()
     logger.setLevel(level)
     logger.propagate = False
 

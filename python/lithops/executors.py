@@ -98,6 +98,7 @@ class FunctionExecutor:
         self._lock = RLock()  # signal handlers and __del__ may come back in
         self._unread: list[ResponseFuture] = []
         self._given_up: set[ResponseFuture] = set()
+        self._single_maps: set[ResponseFuture] = set()  # of call_async
         self.executor_id = last_executor_id = self._engine.id
         self.futures: list[ResponseFuture] = []
         self.last_call: str | None = None
@@ -317,6 +318,7 @@ class FunctionExecutor:
         futures = self.map(func, [data], extra_env=extra_env, runtime_memory=runtime_memory,
                            timeout=timeout, include_modules=include, exclude_modules=exclude)
         self.last_call = 'call_async'
+        self._single_maps.add(futures[0])
         return futures[0]
 
     _NO_MODULES = ((), ())
@@ -449,8 +451,8 @@ class FunctionExecutor:
 
         Parameters:
             fs: a future: its result is returned. A list of futures: the list of their results, in
-                order (of a map_reduce the reducers'), or the result alone if there is one and the
-                last job was no map. None: the same of all futures whose results were not taken yet
+                order (of a map_reduce the reducers'), or the result alone if there is one and it is
+                not of a map. None: the same of all futures whose results were not taken yet
             throw_except: if false, None stands for the result of a call that failed
             return_exceptions: exceptions stand among the results
 
@@ -482,9 +484,12 @@ class FunctionExecutor:
                 with self._lock:  # a timeout, as a rule: the results can still be had
                     self._unread[:0] = [future for future in futures if not future.canceled]
             raise
-        if len(results) == 1 and (self.last_call != 'map' or (fs is not None and fs is futures[0])):
+        if len(results) == 1 and (fs is futures[0] or not self._gives_list(futures[0])):
             return results[0]
         return results
+
+    def _gives_list(self, future: ResponseFuture) -> bool:
+        return future.gives_list and not future.is_reduce and future not in self._single_maps
 
     def _result_of(self, future: ResponseFuture, timeout: float | None) -> Any:
         try:

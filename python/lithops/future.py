@@ -226,9 +226,15 @@ class ResponseFuture(_Methods, _lithops.Future, metaclass=_Kind):
                 f"'{type(self).__name__}' object has no attribute '{name}'") from None
 
     def cancel(self) -> bool:
-        """Keep the call from running, or end it. False: it is done already."""
+        """Keep the call from running, or end it, and wait until it has ended, which takes a moment.
+
+        False: it was done already, or came to its own end first.
+        """
         use_cancelled_error()
-        return _lithops.Future.cancel(self)
+        if not _lithops.Future.cancel(self):
+            return False
+        _lithops.Future.wait(self)
+        return self.canceled
 
 
 class SettledFuture(_Methods):

@@ -170,7 +170,8 @@ def test_cancel(tmp_path):
         end = time.time() + 20
         while not mark.exists() and time.time() < end:
             time.sleep(0.01)
-        assert waiting.cancel() and running.cancel()
+        assert waiting.cancel() and waiting.cancelled()
+        assert running.cancel() and running.cancelled() and running.done and not running.cancel()
         for future in (waiting, running):
             with pytest.raises(concurrent.futures.CancelledError):
                 future.result()

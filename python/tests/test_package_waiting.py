@@ -43,6 +43,17 @@ def test_get_result_of_one_future(fexec):
     assert lithops.get_result([single]) == [3]
 
 
+def test_the_shape_of_results_is_that_of_their_job(fexec):
+    """Whatever job was started last, by whatever thread."""
+    mapped, called = fexec.map(f.one, [7]), fexec.call_async(f.one, 8)
+    assert fexec.get_result(mapped) == [7]
+    reduced = fexec.map_reduce(f.one, [1, 2], f.total)
+    assert fexec.get_result(mapped) == [7]
+    fexec.get_result(fexec.map(f.one, [1]))
+    assert fexec.get_result([called]) == 8
+    assert fexec.get_result(reduced) == 3
+
+
 def test_none_is_a_result(fexec):
     assert fexec.get_result(fexec.map(lambda x: None if x % 2 else x, [1, 2, 3])) == [None, 2, None]
     assert fexec.get_result(fexec.call_async(f.none, 1)) is None
