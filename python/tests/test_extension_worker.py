@@ -55,8 +55,8 @@ def test_binding(client, item, parts, expected):
 
 
 def test_a_named_tuple_is_positional(client):
-    from urllib.parse import DefragResult
-    assert client.run(lambda a, b: a + b, DefragResult("one", "two")) == "onetwo"
+    from urllib.robotparser import RequestRate
+    assert client.run(lambda a, b: a + b, RequestRate("one", "two")) == "onetwo"
 
 
 def test_a_wrong_item_is_a_type_error(client):
