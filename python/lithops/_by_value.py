@@ -17,7 +17,7 @@ from __future__ import annotations
 import builtins
 import marshal
 import sys
-from types import CellType, FunctionType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 
 from _pickle import PicklingError
 
@@ -109,6 +109,8 @@ def _pickler(file: Any) -> Any:
             kind = type(thing)
             if kind is FunctionType and not is_found_by_name(thing):
                 return self.reduce_function(thing)
+            if kind is MethodType and getattr(thing.__self__, thing.__name__, None) != thing:
+                return MethodType, (thing.__func__, thing.__self__)  # private, or decorated
             if kind is CellType:
                 return self.reduce_cell(thing)
             if kind is _lru_cache_wrapper and not is_found_by_name(thing):

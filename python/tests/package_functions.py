@@ -235,3 +235,24 @@ def fail_until(path, attempts):
     if count < attempts:
         raise RuntimeError(f'attempt {count}')
     return count
+
+
+def shouting(function):
+    def inner(self, x):
+        return function(self, x).upper()
+    return inner
+
+
+class Greeter:
+    """Its methods have other names than their functions."""
+    word = 'hello'
+
+    def __private(self, x):
+        return f'{self.word} {x}'
+
+    @shouting
+    def decorated(self, x):
+        return self.__private(x)
+
+    def methods(self):
+        return self.__private, self.decorated

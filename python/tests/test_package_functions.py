@@ -13,6 +13,7 @@ import pytest
 import lithops
 from lithops._function import Job
 from lithops._watch import Watch
+from lithops.concurrent.futures import ProcessPoolExecutor
 
 factor = 10
 table = [1]
@@ -495,3 +496,16 @@ def test_calls_start_from_what_the_client_has(run_script):
                     print(fexec.map(function, [1] * 4).get_result())
     ''')
     assert done.stdout.splitlines() == ['[1, 1, 1, 1]'] * 8
+
+
+def test_methods_that_are_not_found_by_their_names(fexec):
+    greeter = f.Greeter()
+    greeter.word = 'hi'
+    private, decorated = greeter.methods()
+    outside = types.MethodType(f.one, 'five')  # str has no method of that name
+    assert fexec.get_result(fexec.map(private, [1, 2])) == ['hi 1', 'hi 2']
+    assert fexec.get_result(fexec.map(decorated, [1, 2])) == ['HI 1', 'HI 2']
+    assert fexec.call_async(outside, ()).result() == 'five'
+    with ProcessPoolExecutor(1) as pool:
+        assert list(pool.map(private, [1])) == ['hi 1']
+        assert list(pool.map(decorated, [1])) == ['HI 1']
