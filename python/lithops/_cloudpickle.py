@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cloudpickle, also for annotations that cannot be evaluated.
+"""cloudpickle, also for annotations that cannot be evaluated, and for slots.
+
+A class with ``__slots__`` becomes one again: without, its objects have a ``__dict__`` where they
+are made, which the client's class has no place for.
 
 From Python 3.14 on annotations are evaluated when somebody asks for them, as cloudpickle does.
 
@@ -20,6 +23,8 @@ import cloudpickle
 
 from lithops._by_value import annotations_of
 
+_make_class = cloudpickle.cloudpickle._make_skeleton_class
+
 
 def _make_reference(text: str, module: str | None, is_class: bool) -> Any:
     from annotationlib import ForwardRef
@@ -32,12 +37,22 @@ class _Pickler(cloudpickle.Pickler):
         if type(thing).__name__ == 'ForwardRef' and type(thing).__module__ == 'annotationlib':
             return _make_reference, (thing.__forward_arg__, thing.__forward_module__,
                                      thing.__forward_is_class__)
-        if type(thing) is FunctionType:
+        if isinstance(thing, type) and vars(thing).get('__slots__'):
+            return self.reduce_with_slots(thing)
+        if type(thing) is FunctionType and sys.version_info >= (3, 14):
             try:
                 thing.__annotations__
             except Exception:
                 return self.reduce_with_text(thing)
         return super().reducer_override(thing)
+
+    def reduce_with_slots(self, cls):
+        reduced = super().reducer_override(cls)
+        if not isinstance(reduced, tuple) or reduced[0] is not _make_class:
+            return reduced
+        constructor, name, bases, namespace, *rest = reduced[1]
+        namespace = {**namespace, '__slots__': cls.__slots__}
+        return reduced[0], (constructor, name, bases, namespace, *rest), *reduced[2:]
 
     def reduce_with_text(self, function):
         annotate = function.__annotate__
@@ -48,10 +63,8 @@ class _Pickler(cloudpickle.Pickler):
             function.__annotate__ = annotate
 
 
-def _dumps(thing: Any, protocol: int | None = None, buffer_callback: Any = None) -> bytes:
+def dumps(thing: Any, protocol: int | None = None, buffer_callback: Any = None) -> bytes:
     file = io.BytesIO()
     _Pickler(file, protocol, buffer_callback).dump(thing)
     return file.getvalue()
 
-
-dumps = _dumps if sys.version_info >= (3, 14) else cloudpickle.dumps

@@ -289,3 +289,70 @@ if __name__ == "__main__":
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated at once")
 def test_annotations_that_cannot_be_evaluated(tmp_path):
     assert run(tmp_path, LAZY) == "all of them\n"
+
+
+SLOTS = '''
+import abc, collections, dataclasses, enum, typing
+import lithops
+
+class Point:
+    __slots__ = ("x", "__hidden")
+
+    def __init__(self, x):
+        self.x, self.__hidden = x, -x
+
+    def both(self):
+        return self.x, self.__hidden
+
+class Inner(Point):
+    __slots__ = ("y",)
+
+class WithDict(Point):
+    pass
+
+class Single:
+    __slots__ = "value"
+
+class Open:
+    __slots__ = ("value", "__dict__", "__weakref__")
+
+class Abstract(abc.ABC):
+    __slots__ = ("value",)
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class Record:
+    value: int
+
+class Named(typing.NamedTuple):
+    value: int
+
+Pair = collections.namedtuple("Pair", "value other")
+Color = enum.Enum("Color", "RED BLUE")
+
+def make(x):
+    inner, outer = Inner(x), WithDict(x)
+    inner.y, outer.z = 5, 6
+    rest = [Single(), Open(), Abstract()]
+    for thing in rest:
+        thing.value = x
+    rest[1].more = 7
+    return [Point(x), inner, outer, *rest, Record(x), Named(x), Pair(x, 1), Color.RED]
+
+def show(things):
+    point, inner, outer, single, open_, abstract, *rest = things
+    return (point.both(), inner.both(), inner.y, outer.both(), outer.z, single.value, open_.value,
+            open_.more, abstract.value, hasattr(point, "__dict__"), hasattr(outer, "__dict__"),
+            [str(thing) for thing in rest])
+
+if __name__ == "__main__":
+    with lithops.FunctionExecutor(worker_processes=1) as fexec:
+        made = fexec.call_async(make, 3).result()
+        assert [type(a) for a in made] == [type(a) for a in make(3)]
+        assert show(made) == show(make(3)), show(made)
+        assert fexec.call_async(show, (made,)).result() == show(made)
+    print("all of them")
+'''
+
+
+def test_slots(tmp_path):
+    assert run(tmp_path, SLOTS) == "all of them\n"
