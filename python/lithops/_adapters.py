@@ -72,13 +72,25 @@ class ByName:
 _reloaded: dict[str, int] = {}  # modules that this process has loaded again: how often
 
 
-def load_with_path(folders: tuple, reloads: tuple, pickled: bytes) -> Any:
-    """Unpickle what needs modules of `folders`, which from now on are looked at for modules, and
-    those that the client has reloaded as they are now: `reloads` is pairs of name and number."""
+def load_in_place(folders: tuple, reloads: tuple, environment: dict | None, folder: str | None,
+                  pickled: bytes) -> tuple:
+    """Unpickle what needs modules of `folders`, which from now on are looked at for modules, those
+    that the client has reloaded as they are now (`reloads`: pairs of name and number), and an
+    environment and working directory: a tuple, to which the last two are added."""
     from lithops import _lithops
-    for folder in folders:
-        if folder not in sys.path:
-            sys.path.append(folder)
+    for path in folders:
+        if path not in sys.path:
+            sys.path.append(path)
+    if not environment and folder is None:
+        _reload(reloads)
+        return _lithops.loads(pickled)
+    from lithops._surroundings import InPlace
+    with InPlace(environment, folder):
+        _reload(reloads)
+        return (*_lithops.loads(pickled), environment, folder)
+
+
+def _reload(reloads: tuple) -> None:
     for name, number in reloads:
         if _reloaded.get(name, 0) < number:
             _reloaded[name] = number
@@ -86,14 +98,13 @@ def load_with_path(folders: tuple, reloads: tuple, pickled: bytes) -> Any:
                 from importlib import invalidate_caches, reload
                 invalidate_caches()
                 reload(sys.modules[name])
-    return _lithops.loads(pickled)
 
 
-class WithPath:
-    """Pickled in place of a function: it is loaded by `load_with_path`."""
+class InPlaceCode:
+    """Pickled in place of code: it is loaded by `load_in_place`."""
 
-    def __init__(self, folders: tuple, reloads: tuple, pickled: bytes):
-        self.state = folders, reloads, pickled
+    def __init__(self, *state: Any):
+        self.state = state
 
     def __reduce__(self):
-        return load_with_path, self.state
+        return load_in_place, self.state

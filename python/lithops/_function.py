@@ -16,8 +16,8 @@ from _thread import RLock
 from _weakref import ref
 from types import FunctionType, MethodType, ModuleType
 
-from lithops import _by_value, _lithops
-from lithops._adapters import ByName, WithPath
+from lithops import _by_value, _lithops, _surroundings
+from lithops._adapters import ByName, InPlaceCode
 from lithops._parameters import Parameters, parameters_of
 from lithops._watch import Watch, globals_in, is_found_by_name, is_importable, reloads
 
@@ -38,7 +38,6 @@ _by_code: dict[tuple[str, bytes], NativeFunction] = {}
 _jobs: dict[int, Job] = {}
 _pickling = RLock()  # the list of modules that are pickled by value is cloudpickle's, for all
 os.register_at_fork(after_in_child=_pickling._at_fork_reinit)  # another thread may have held it
-_base_path: list[str] = []  # sys.path when the first worker processes were started
 
 
 def native(spec: str) -> NativeFunction:
@@ -48,20 +47,6 @@ def native(spec: str) -> NativeFunction:
     nothing of Lithops. Raises FileNotFoundError (library or function), ValueError (the spec).
     """
     return NativeFunction.open(spec)
-
-
-def remember_path() -> None:
-    """Note what `sys.path` worker processes start with."""
-    if not _base_path:
-        _base_path.extend(sys.path)
-
-
-def _new_folders() -> tuple:
-    """What came to `sys.path` later."""
-    if sys.path == _base_path or not _base_path:
-        return ()
-    return tuple(folder for folder in sys.path
-                 if folder not in _base_path and isinstance(folder, str))
 
 
 def name_of(function: Callable) -> str:
@@ -77,7 +62,7 @@ def name_of(function: Callable) -> str:
 class Job:
     """A callable with its parameters; gives the engine's function for each way to call it."""
 
-    __slots__ = ('_ref', '_watch', '_folders', '_made', 'function', 'parameters', '__weakref__')
+    __slots__ = ('_ref', '_watch', '_place', '_made', 'function', 'parameters', '__weakref__')
 
     def __init__(self, function: Callable):
         if not callable(function):
@@ -85,7 +70,7 @@ class Job:
         self.function = function
         self.parameters: Parameters | None = parameters_of(function)
         self._watch = Watch.of(function) if type(function) is FunctionType else None
-        self._folders = _new_folders()
+        self._place = _surroundings.current()
         self._made: dict[str, NativeFunction] = {}
         self._ref = None
         if self._watch is not None:
@@ -109,7 +94,7 @@ class Job:
     def plain(self) -> NativeFunction:
         """The function for calls without anything else."""
         made = self._made.get('item')
-        if made is not None and self._folders == _new_folders():
+        if made is not None and self._place == _surroundings.current():
             return made
         return self.make('item')
 
@@ -127,8 +112,8 @@ class Job:
             by_name: some item has a key that is the name of ``*args`` or ``**kwargs``
         """
         is_plain = not (extra_args or env or include or exclude or by_name) and include is not None
-        folders = _new_folders()
-        if is_plain and mode in self._made and folders == self._folders:
+        place = _surroundings.current()
+        if is_plain and mode in self._made and place == self._place:
             return self._made[mode]
         function = self.function if self._ref is None else self._ref()
         parameters, inject, called = self.parameters, (), function
@@ -139,15 +124,14 @@ class Job:
                                 parameters.varargs, parameters.varkw)
         flags = FRESH if self._keeps_state(function) else 0
         code = _code_of(function, (VERSION, called, extra_args, inject, env, mode, flags),
-                        include, exclude, folders)
+                        include, exclude, place)
         made = _function_of(name_of(function), code)
         if is_plain:
-            if folders != self._folders:
+            if place != self._place:
                 self._made.clear()
-                self._folders = folders
+                self._place = place
             self._made[mode] = made
         return made
-
 
     def _keeps_state(self, function: Callable) -> bool:
         """May a call change the function for the next one in the same process? A bound method may,
@@ -190,17 +174,18 @@ def _function_of(name: str, code: bytes) -> NativeFunction:
 
 
 def _code_of(function: Callable, parts: tuple, include: Iterable[str] | None,
-             exclude: Iterable[str], folders: tuple) -> bytes:
+             exclude: Iterable[str], place: tuple) -> bytes:
     include = None if include is None else [name for name in include if name]
     files = [name for name in include or () if name.endswith(('.py', '.so'))]
     names = [name for name in include or () if not name.endswith(('.py', '.so'))]
+    folders, environment, folder = place or ((), None, None)
     folders = (*folders, *_folders_of(files))
     if not names and is_found_by_name(function):
         code = _lithops.dumps(parts)
     else:
         code = _pickle_by_value(parts, function, names, exclude, include is not None)
-    if folders or reloads():
-        code = _lithops.dumps(WithPath(folders, reloads(), code))
+    if folders or environment or folder or reloads():
+        code = _lithops.dumps(InPlaceCode(folders, reloads(), environment, folder, code))
     return code
 
 

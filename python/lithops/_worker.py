@@ -33,6 +33,12 @@ process. It is one of two:
    flags       1: the function is loaded again for each call, since a call may change it: what
                one call leaves behind is not there for the next one
 
+   Where the client's environment or working directory have changed since its first executor
+   (`_surroundings.py`), the tuple has two more items:
+
+   environment dict of str or None (the variable is not there)
+   folder      the working directory, or None: it is as it was
+
 2. b"import package.module:function": from the `lithops` command and the C face. Plain values in
    and out, bound as for C functions: a list by position, a map by name, null is no argument of a
    function that takes none. Reserved parameters are filled in by name, `obj` too.
@@ -185,17 +191,19 @@ def _load(code: bytes) -> tuple[Callable, Callable | None, bool]:
     """What `worker_main` keeps of a code: see its documentation."""
     if code.startswith(b"import "):
         return _entry_by_name(_import(code[7:].decode())), None, True
-    parts = version, function, extra_args, inject, env, mode, flags = _lithops.loads(code)
+    version, function, extra_args, inject, env, mode, flags, *place = parts = _lithops.loads(code)
     if version != _VERSION:
         raise RuntimeError(f"the client's code is of version {version}, this worker's lithops "
                            f"knows {_VERSION}: install the same version on both sides")
     if flags & _FRESH:
         entry = _fresh(code, parts)
-    elif mode in _PLAIN_ENTRIES and not (extra_args or inject or env):
+    elif mode in _PLAIN_ENTRIES and not (extra_args or inject or env or place):
         return _PLAIN_ENTRIES[mode](function), function, False
     else:
         entry = _entry(function, _BINDERS[mode], _copier(extra_args), inject)
-    return (_with_env(entry, env) if env else entry), None, False
+    if env:
+        entry = _in_place(entry, env)
+    return (_in_place(entry, *place) if place else entry), None, False
 
 
 def _fresh(code: bytes, parts: tuple) -> Callable:
@@ -203,7 +211,7 @@ def _fresh(code: bytes, parts: tuple) -> Callable:
     loaded = [parts]
 
     def entry(call, item):
-        _, function, extra_args, inject, _, mode, _ = (
+        _, function, extra_args, inject, _, mode, *_ = (
             loaded.pop() if loaded else _lithops.loads(code))
         return _entry(function, _BINDERS[mode], lambda: extra_args or (), inject)(call, item)
     return entry
@@ -274,19 +282,13 @@ _CONSTANTS = frozenset((int, float, str, bytes, bool, complex, range, type, type
                         type(len)))
 
 
-def _with_env(entry: Callable, env: dict[str, str]) -> Callable:
-    def with_env(call, item):
-        saved = {name: os.environ.get(name) for name in env}
-        try:
-            os.environ.update(env)  # may refuse a name when some are there already
+def _in_place(entry: Callable, environment: dict | None, folder: str | None = None) -> Callable:
+    from lithops._surroundings import InPlace
+
+    def in_place(call, item):
+        with InPlace(environment, folder):
             return entry(call, item)
-        finally:
-            for name, value in saved.items():
-                if value is not None:
-                    os.environ[name] = value
-                else:
-                    os.environ.pop(name, None)
-    return with_env
+    return in_place
 
 
 # ---- code by name --------------------------------------------------------------------------------

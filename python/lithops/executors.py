@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from _thread import RLock
 
-from lithops import _lithops, _logging, _progress
+from lithops import _lithops, _logging, _progress, _surroundings
 from lithops._adapters import spread
-from lithops._function import Job, NativeFunction, remember_path
+from lithops._function import Job, NativeFunction
 from lithops._inputs import (
     bind, bind_one, environment_of, extra_of, futures_in, items_of, notice_no_objects, objects_in)
 from lithops.future import ResponseFuture, SettledFuture, has_settled, use_cancelled_error
@@ -78,7 +78,7 @@ class FunctionExecutor:
                  log_level: str | bool | None = False, **kwargs: Any):
         global last_executor_id
         from lithops._worker import worker_command
-        remember_path()
+        _surroundings.remember()
         if log_level and log_level is not True:
             _logging.setup(log_level)
         _logging.follow_engine()
@@ -496,6 +496,10 @@ class FunctionExecutor:
             return future.result_value(timeout)
         except KeyboardInterrupt:
             self._stop_all([future])
+            raise
+        except Exception:
+            if _has_failed(future):
+                self._cancel([future])
             raise
 
     def _wait(self, futures: list, return_when: Any, timeout: float | None, throw_except: bool,

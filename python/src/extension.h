@@ -85,6 +85,7 @@ int add_type(PyObject *module, PyType_Spec *spec, PyObject **slot, bool is_publi
 int lithops_add_errors(PyObject *module);
 int lithops_add_log(PyObject *module);
 int lithops_add_config(PyObject *module);
+int lithops_add_surroundings(PyObject *module);
 int lithops_add_function(PyObject *module);
 int lithops_add_executor(PyObject *module);
 int lithops_add_job(PyObject *module);

@@ -70,7 +70,7 @@ static int module_exec(PyObject *module)
         lithops_add_errors,  lithops_add_codec,  lithops_add_function,  lithops_add_job,
         lithops_add_future,  lithops_add_wait,   lithops_add_completed, lithops_add_executor,
         lithops_add_storage, lithops_add_stream, lithops_add_call,      lithops_add_worker,
-        lithops_add_report,  lithops_add_config, lithops_add_log,
+        lithops_add_report,  lithops_add_config, lithops_add_log,       lithops_add_surroundings,
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (parts[i](module) != 0)

@@ -9,7 +9,8 @@
  * behind go on. Everything in `worker` but `thread` is used with the GIL held. A process is a
  * worker once and for all, and a native function has no place for a pointer of ours: hence static.
  *
- * What a call does to sys.stdout and sys.stderr ends with it; output.c has the rest of that. */
+ * What a call does to sys.stdout and sys.stderr ends with it; output.c has the rest of that. So do
+ * its alarms. */
 #include "worker.h"
 
 #include "codec.h"
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 enum { CODES = 64, MOST_CODE_BYTES = 64 << 20 };
 
@@ -34,6 +36,8 @@ static struct {
     struct module_state *state; /* NULL: this process is no worker */
     PyObject *run, *describe, *settle, *open_streams;
     PyObject *sys_dict, *stream_names[2], *streams[2];
+    PyObject *modules, *signal_name; /* sys.modules */
+    bool has_signals;                /* some call has imported `signal` */
     PyThreadState *thread; /* while the engine looks for calls */
     lithops_call *call;    /* that runs */
     struct loaded loaded[CODES];
@@ -245,6 +249,23 @@ static void restore_streams(lithops_call *call)
         PyErr_Clear();
 }
 
+/* ---- alarms ---------------------------------------------------------------------------------- */
+
+/* A timer that a call has left running would end a later one. What has arrived is handled now. */
+static void stop_timers(void)
+{
+    static const int timers[] = {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF};
+    static const struct itimerval never;
+    worker.has_signals =
+        worker.has_signals || PyDict_GetItem(worker.modules, worker.signal_name) != NULL;
+    if (!worker.has_signals)
+        return;
+    for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++)
+        (void)setitimer(timers[i], &never, NULL);
+    if (PyErr_CheckSignals() != 0)
+        PyErr_Clear();
+}
+
 /* ---- the native function --------------------------------------------------------------------- */
 
 static int run_python(lithops_call *call)
@@ -254,6 +275,7 @@ static int run_python(lithops_call *call)
     struct loaded *loaded = find_loaded(call);
     int rc = loaded ? run_loaded(call, loaded) : fail_call(call);
     worker.call = NULL;
+    stop_timers();
     restore_streams(call);
     worker.thread = PyEval_SaveThread();
     return rc;
@@ -290,9 +312,11 @@ static PyObject *worker_main(PyObject *module, PyObject *args)
     worker.stream_names[1] = PyUnicode_InternFromString("stderr");
     PyObject *sys = PyImport_ImportModule("sys");
     worker.sys_dict = Py_XNewRef(sys ? PyModule_GetDict(sys) : NULL);
+    worker.modules = Py_NewRef(PyImport_GetModuleDict());
+    worker.signal_name = PyUnicode_InternFromString("signal");
     Py_XDECREF(sys);
     if (!worker.sys_dict || !worker.stream_names[0] || !worker.stream_names[1] ||
-        open_streams() != 0)
+        !worker.signal_name || open_streams() != 0)
         return NULL;
     worker.state = state_of_module(module);
     worker.state->is_worker = true;

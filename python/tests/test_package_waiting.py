@@ -54,6 +54,16 @@ def test_the_shape_of_results_is_that_of_their_job(fexec):
     assert fexec.get_result(reduced) == 3
 
 
+@pytest.mark.parametrize('start', [lambda fexec: fexec.call_async(f.fail_on_two, 2),
+                                   lambda fexec: fexec.map(f.fail_on_two, [2]),
+                                   lambda fexec: fexec.map(f.fail_on_two, [1, 2])])
+def test_an_error_is_raised_once(fexec, start):
+    with pytest.raises(ValueError):
+        fexec.get_result(start(fexec))
+    fexec.call_async(f.one, 5)
+    assert fexec.get_result() == 5
+
+
 def test_none_is_a_result(fexec):
     assert fexec.get_result(fexec.map(lambda x: None if x % 2 else x, [1, 2, 3])) == [None, 2, None]
     assert fexec.get_result(fexec.call_async(f.none, 1)) is None
