@@ -853,6 +853,8 @@ def step_callbacks(executor):
 def test_nothing_leaks(step):
     executor = new_executor(2)
     blocks, memory, references = left_after(lambda: step(executor))
+    if memory >= 6 << 20:  # room that a process makes once; what leaks goes on
+        memory = left_after(lambda: step(executor))[1]
     executor.close()
     assert blocks < 290  # less than one for each step
     assert references < 290 or step is step_arrays  # numpy does not count its own

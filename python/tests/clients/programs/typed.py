@@ -28,7 +28,7 @@ def main() -> None:
         done, pending = fexec.wait(futures, return_when=ANY_COMPLETED)
         for each in lithops.as_completed(futures):
             print(each.stats['worker_exec_time'], each.success, each.result(), each.call_id.upper())
-        future.add_done_callback(lambda ended: print(ended.result()))
+        future.add_done_callback(lambda ended: ended.result())
         print(fexec.get_result(futures), lithops.get_result(futures), len(done), len(pending))
         print(fexec.map(lithops.native('libm.so.6:pow:double(double,double)'), [(1, 2)]))
         storage: Storage = fexec.storage
