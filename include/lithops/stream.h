@@ -49,6 +49,10 @@ LITHOPS_PUBLIC int64_t lithops_stream_skip_lines(lithops_stream *stream, int64_t
  * @return the number of bytes, 0 at the end, -1 on an error */
 LITHOPS_PUBLIC int64_t lithops_stream_read(lithops_stream *stream, void *buf, size_t len);
 
+/** Go back to the beginning of the chunk, whose bytes are read anew.
+ * @return 0, or what ended the stream early */
+LITHOPS_PUBLIC int lithops_stream_rewind(lithops_stream *stream);
+
 /** 0, or what ended the stream early (LITHOPS_EIO, LITHOPS_ENOTFOUND, ...); fills err then. The
  * call then fails with it, also when its function does not ask and returns 0. */
 LITHOPS_PUBLIC int lithops_stream_error(const lithops_stream *stream, lithops_error *err);

@@ -8,8 +8,9 @@
  *     room: [ kept | begin ... end | free ]       position = dropped + begin
  *
  * seek() is there for those who read a whole object through a library that looks around in it (an
- * image, a zip file). Nothing is dropped from the buffer before it is full, so that the usual look
- * at the first bytes can be taken back; from the first seek() on nothing is dropped at all. */
+ * image, an archive). Nothing is dropped from the buffer before it is full, so that the usual look
+ * at the first bytes can be taken back; from the first seek() on nothing is dropped at all. What
+ * was dropped before is read again. */
 #include "worker.h"
 
 #include <stdlib.h>
@@ -400,15 +401,13 @@ static PyObject *stream_tell(PyObject *object, PyObject *Py_UNUSED(ignored))
     return check_open(self) ? PyLong_FromUnsignedLongLong(self->dropped + self->begin) : NULL;
 }
 
-static PyObject *unsupported(const char *text)
+/* From the beginning of the chunk again. */
+static void rewind_all(struct stream *self)
 {
-    PyObject *io = PyImport_ImportModule("io");
-    PyObject *class = io ? PyObject_GetAttrString(io, "UnsupportedOperation") : NULL;
-    if (class)
-        PyErr_SetString(class, text);
-    Py_XDECREF(class);
-    Py_XDECREF(io);
-    return NULL;
+    (void)lithops_stream_rewind(self->stream); /* an error comes with the next read */
+    self->dropped = 0;
+    self->begin = self->end = 0;
+    self->at_end = false;
 }
 
 static PyObject *stream_seek(PyObject *object, PyObject *args)
@@ -432,8 +431,7 @@ static PyObject *stream_seek(PyObject *object, PyObject *args)
     }
     uint64_t target = from + (uint64_t)offset;
     if (target < self->dropped)
-        return unsupported("this part of the chunk was read and dropped: read the whole chunk into "
-                           "io.BytesIO(), or call seek(0) before the first read");
+        rewind_all(self);
     while (self->dropped + self->end < target) {
         int64_t got = fill(self);
         if (got < 0)
@@ -454,12 +452,6 @@ static PyObject *stream_true(PyObject *object, PyObject *Py_UNUSED(ignored))
 static PyObject *stream_false(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     return check_open((struct stream *)object) ? Py_NewRef(Py_False) : NULL;
-}
-
-static PyObject *stream_seekable(PyObject *object, PyObject *Py_UNUSED(ignored))
-{
-    struct stream *self = (struct stream *)object;
-    return check_open(self) ? PyBool_FromLong(self->dropped == 0) : NULL;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -599,11 +591,11 @@ static PyMethodDef stream_methods[] = {
     {"tell", stream_tell, METH_NOARGS, PyDoc_STR("tell() -> int\n\nBytes read from the chunk.")},
     {"seek", stream_seek, METH_VARARGS,
      PyDoc_STR("seek(offset, whence=0, /) -> int\n\nAs of a file. From the first seek on all that "
-               "is read is kept in memory; what was dropped before cannot be sought.")},
+               "is read is kept in memory.")},
     {"readable", stream_true, METH_NOARGS, PyDoc_STR("readable() -> True")},
     {"writable", stream_false, METH_NOARGS, PyDoc_STR("writable() -> False")},
     {"isatty", stream_false, METH_NOARGS, PyDoc_STR("isatty() -> False")},
-    {"seekable", stream_seekable, METH_NOARGS, PyDoc_STR("seekable() -> bool")},
+    {"seekable", stream_true, METH_NOARGS, PyDoc_STR("seekable() -> bool")},
     {"close", stream_close, METH_NOARGS, PyDoc_STR("close() -> None")},
     {"__enter__", stream_enter, METH_NOARGS, NULL},
     {"__exit__", stream_exit, METH_VARARGS, NULL},

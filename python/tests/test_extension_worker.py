@@ -633,12 +633,30 @@ def test_seek(client, file):
     size = len(TEXT)
     assert whole == ([0, size - 4, TEXT[-4:], 5, 7, True, size, b""], TEXT, size)
 
-    def too_late(obj):
-        obj.data_stream.read()
-        obj.data_stream.seek(0)
-    import io
-    with pytest.raises(io.UnsupportedOperation, match="dropped"):
-        over(client, too_late, file)
+
+
+def test_seek_to_what_was_dropped(client, tmp_path):
+    big = tmp_path / "big"
+    big.write_bytes(b"".join(b"%07d\n" % i for i in range(400_000)))
+
+    def jump(obj):
+        stream = obj.data_stream
+        whole = stream.read()
+        steps = [stream.seek(0) == 0, stream.read() == whole, stream.seek(-8, 2) == len(whole) - 8,
+                 stream.read() == whole[-8:]]
+        return all(steps), whole[:7], len(whole)
+
+    def jump_while_reading(obj):
+        stream = obj.data_stream
+        first = next(stream)
+        for line in stream:
+            pass
+        return stream.seek(0) == 0, stream.read(8) == first, stream.readline() > first, line[:7]
+    chunks = over(client, jump, str(big), {"obj_chunk_size": 1_000_001})
+    assert all(chunk[0] for chunk in chunks) and sum(chunk[2] for chunk in chunks) == 3_200_000
+    assert len(chunks) == 4 and chunks[1][1] == b"%07d" % (chunks[0][2] // 8)
+    assert over(client, jump_while_reading, str(big), {"obj_chunk_size": 10**9}) == [
+        (True, True, True, b"0399999")]
 
 
 def compare_with_a_file(obj, seed):

@@ -540,6 +540,14 @@ int64_t lithops_stream_read(lithops_stream *stream, void *buf, size_t len)
     return (int64_t)there;
 }
 
+int lithops_stream_rewind(lithops_stream *stream)
+{
+    stream->aligned = stream->inside = false; /* the next one who reads looks for P(start) */
+    stream->buf = stream->block;
+    stream->len = 0;
+    return stream->error.code;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 const lithops_object *lithops_stream_object(const lithops_stream *stream)

@@ -169,13 +169,19 @@ static void check_chunk(const struct expected *e, int way)
     free(all.data);
 }
 
-/* All methods in random order on one stream, each against a position in the reference. */
+/* All methods in random order on one stream, which is rewound now and then, each against a position
+ * in the reference. */
 static void check_mixed(const struct expected *e)
 {
     lithops_stream *stream = open_chunk(e->size, e->start, e->end, e->newline);
     uint64_t pos = e->from;
     size_t line = e->first; /* the one that pos is in */
-    while (pos < e->to) {
+    while (pos < e->to || (e->from < e->to && random_below(4) == 0)) {
+        if (pos >= e->to || random_below(40) == 0) {
+            assert_int_equal(lithops_stream_rewind(stream), 0);
+            pos = e->from;
+            line = e->first;
+        }
         char buf[64];
         lithops_bytes piece = {NULL, 0};
         bool block = false;
