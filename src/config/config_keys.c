@@ -51,7 +51,7 @@ static const struct lithops__config_key lithops_keys[] = {
              "the backend's own limit; localhost has none."},
     {.name = "execution_timeout",
      .type = LITHOPS__KEY_INT,
-     .fallback = "1800",
+     .fallback = "3600",
      .min = 1,
      .max = 1e9,
      .help = "Seconds a call may run before it is ended with TimeoutError. The timeout of a job "

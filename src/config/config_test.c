@@ -76,7 +76,7 @@ static void defaults_are_those_of_localhost(void **state)
     has_string(config, "lithops", "monitoring", "direct");
     has_string(config, "lithops", "log_level", NULL);
     has_string(config, "localhost", "storage_bucket", "storage");
-    assert_int_equal(lithops__config_int(config, "lithops", "execution_timeout"), 1800);
+    assert_int_equal(lithops__config_int(config, "lithops", "execution_timeout"), 3600);
     assert_int_equal(lithops__config_int(config, "localhost", "spin_us"), 50);
     assert_true(lithops__config_bool(config, "lithops", "data_cleaner"));
     assert_true(lithops__config_double(config, "lithops", "monitoring_interval") == 2);
@@ -167,7 +167,7 @@ static void null_means_the_default(void **state)
     (void)state;
     struct lithops__config *config =
         load_text("lithops:\n  execution_timeout: null\n  backend:\nlocalhost: ~\n");
-    assert_int_equal(lithops__config_int(config, "lithops", "execution_timeout"), 1800);
+    assert_int_equal(lithops__config_int(config, "lithops", "execution_timeout"), 3600);
     has_string(config, "lithops", "backend", "localhost");
     lithops__config_free(config);
 }
