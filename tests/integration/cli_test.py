@@ -510,8 +510,8 @@ class Storage(Case):
     def test_round_trip(self):
         content = os.urandom(3 << 20)
         name = self.path("data.bin", content)
-        self.run_lithops("storage", "put", name, "bucket", "--key", "some/data")
-        self.run_lithops("storage", "get", "bucket", "some/data", "--out", "-")
+        self.run_lithops("storage", "put", name, "bucket", "-k", "some/data")
+        self.run_lithops("storage", "get", "bucket", "some/data", "-o", "-")
         self.assertEqual(self.out, content)
         self.run_lithops("storage", "get", "bucket", "some/data")
         with open(self.path("data"), "rb") as file:
@@ -519,7 +519,7 @@ class Storage(Case):
         objects = self.lines("storage", "list", "bucket", "--json")
         self.assertEqual([(o["key"], o["size"]) for o in objects], [("some/data", len(content))])
         self.assertIn("some/data", self.run_lithops("storage", "list", "bucket", "--prefix", "some/"))
-        self.assertEqual(self.run_lithops("storage", "list", "bucket", "--prefix", "none"), "")
+        self.assertEqual(self.run_lithops("storage", "list", "bucket", "-p", "none"), "")
         self.run_lithops("storage", "delete", "bucket", "some/data")
         self.assertEqual(self.run_lithops("storage", "list", "bucket"), "")
 
