@@ -90,12 +90,38 @@ def _chain_of(exception: BaseException) -> tuple[BaseException, ...]:
     return tuple(chain)
 
 
+class _Bare:
+    """An exception whose pickle would call its class with `args`, which wants others: without."""
+
+    def __init__(self, exception: BaseException):
+        self.exception = exception
+
+    def __reduce__(self):
+        return make_again, (type(self.exception), self.exception.args, vars(self.exception))
+
+
+def make_again(cls: type, args: tuple, attributes: dict) -> BaseException:
+    exception = cls.__new__(cls, *args)
+    exception.args = args
+    vars(exception).update(attributes)
+    return exception
+
+
+def _all_bare(exceptions: tuple[BaseException, ...]) -> tuple[_Bare, ...]:
+    return tuple(map(_Bare, exceptions))
+
+
+def _alone(exception: BaseException) -> tuple[BaseException]:
+    return (exception,)
+
+
 def _pickle_of(exception: BaseException, text: str) -> bytes:
     """With its causes, alone, or only the text: the first that can be pickled and loaded again."""
-    for chain_of in (_chain_of, lambda exception: (exception,)):
+    for chain_of, as_sent in ((_chain_of, tuple), (_chain_of, _all_bare),
+                              (_alone, tuple), (_alone, _all_bare)):
         try:
             exceptions = chain_of(exception)
-            data = _lithops.dumps((exceptions, text))
+            data = _lithops.dumps((as_sent(exceptions), text))
             loaded = _lithops.loads(data)[0]
             if all(type(a).__name__ == type(b).__name__ for a, b in zip(exceptions, loaded)):
                 return data

@@ -7,6 +7,7 @@ results nobody has taken yet. Everything that lasts is in the engine.
 
 from __future__ import annotations
 
+import os
 from _thread import RLock
 
 from lithops import _lithops, _logging, _progress, _surroundings
@@ -73,7 +74,7 @@ class FunctionExecutor:
     """
 
     def __init__(self, mode: str | None = None, config: dict | None = None,
-                 config_file: str | None = None, backend: str | None = None,
+                 config_file: str | os.PathLike | None = None, backend: str | None = None,
                  storage: str | None = None, monitoring: str | None = None,
                  log_level: str | bool | None = False, **kwargs: Any):
         global last_executor_id
@@ -85,7 +86,8 @@ class FunctionExecutor:
         self._engine = _open(
             {key: value for key, value in kwargs.items() if value is not None},
             mode=mode, backend=backend, storage=storage, monitoring=monitoring,
-            config=config or None, config_file=config_file, worker_command=worker_command())
+            config=config or None, config_file=config_file and os.fspath(config_file),
+            worker_command=worker_command())
         self._config = config
         self._checked_config = self._engine.config
         if log_level is False:
@@ -555,7 +557,6 @@ class FunctionExecutor:
 
         cloud_objects_n: number of cloud objects to add to those of earlier calls.
         """
-        import os
         import time
 
         from lithops.constants import LOGS_DIR

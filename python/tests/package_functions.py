@@ -123,6 +123,21 @@ def fail_oddly(x):
     raise OddError(x, hint='look there')
 
 
+class TwoPartError(Exception):
+    """As most are written: its args are not what it is called with."""
+
+    def __init__(self, code, text):
+        super().__init__(f'{code}: {text}')
+        self.code = code
+
+
+def fail_in_two_parts(x):
+    try:
+        raise TwoPartError(x, 'inner')
+    except TwoPartError as exc:
+        raise TwoPartError(x + 1, 'outer') from exc
+
+
 def fail_unpicklably(x):
     error = ValueError('cannot travel')
     error.lock = sys._getframe()

@@ -369,7 +369,7 @@ class NeedsTwo(Exception):
         super().__init__(f"{one} and {two}")
 
 
-def test_an_exception_that_cannot_be_loaded_comes_as_text(client):
+def test_an_exception_whose_class_wants_other_arguments(client):
     class NeedsTwo(Exception):
         def __init__(self, one, two):
             super().__init__(f"{one} and {two}")
@@ -377,7 +377,22 @@ def test_an_exception_that_cannot_be_loaded_comes_as_text(client):
     def fail(_):
         raise NeedsTwo(1, 2)
     error, _ = failure_of(client, fail)
-    assert type(error) is RuntimeError and "NeedsTwo: 1 and 2" in str(error)
+    assert type(error).__name__ == "NeedsTwo" and error.args == ("1 and 2",)
+    assert "in fail" in error.__cause__.text
+
+
+def test_an_exception_that_cannot_be_made_comes_as_text(client):
+    class Refuses(Exception):
+        def __new__(cls, one, *, two):
+            return super().__new__(cls, one, two)
+
+        def __init__(self, one, *, two):
+            super().__init__(one, two)
+
+    def fail(_):
+        raise Refuses(1, two=2)
+    error, _ = failure_of(client, fail)
+    assert type(error) is RuntimeError and "Refuses: " in str(error)
     assert "in fail" in error.__cause__.text
 
 

@@ -129,6 +129,15 @@ def test_the_remote_traceback_is_shown(fexec):
     assert 'fail_on_two' in text and "raise ValueError('two', x)" in text
 
 
+def test_an_exception_that_is_called_otherwise(fexec):
+    with pytest.raises(f.TwoPartError) as caught:
+        fexec.call_async(f.fail_in_two_parts, 1).result()
+    assert caught.value.args == ('2: outer',) and caught.value.code == 2
+    cause = caught.value.__cause__.__cause__
+    assert type(cause) is f.TwoPartError and str(cause) == '1: inner' and cause.code == 1
+    assert 'in fail_in_two_parts' in str(caught.value.__cause__)
+
+
 def test_an_unpicklable_exception(fexec):
     with pytest.raises(Exception, match='cannot travel'):
         fexec.call_async(f.fail_unpicklably, 1).result()
