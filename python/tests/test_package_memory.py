@@ -2,8 +2,11 @@
 """What is remembered of results: all that somebody can still ask for, but not for ever."""
 
 import gc
+import os
 import re
+import subprocess
 import sys
+import time
 
 import numpy
 import pytest
@@ -115,3 +118,61 @@ def test_inputs_of_calls_that_are_done_make_room():
         for i in range(10):
             futures = fexec.map(first_and_size, [numpy.full(8 * MIB, i, 'u1')] * 4)
             assert fexec.get_result(futures) == [(i, 8 * MIB)] * 4
+
+
+def memory_group(limit):
+    """A control group with this limit; skips where none can be made."""
+    for root, name in (('/sys/fs/cgroup/memory', 'memory.limit_in_bytes'),
+                       ('/sys/fs/cgroup', 'memory.max')):
+        folder = f'{root}/lithops-test-{os.getpid()}'
+        try:
+            os.mkdir(folder)
+        except OSError:
+            continue
+        try:
+            with open(f'{folder}/{name}', 'w') as file:
+                file.write(str(limit))
+            return folder
+        except OSError:
+            os.rmdir(folder)
+    pytest.skip('no memory control group can be made here')
+
+
+def test_a_container_that_is_out_of_memory(tmp_path):
+    """The kernel ends the call's process; the call has no limit of its own."""
+    folder = memory_group(300 * MIB)
+    script = tmp_path / 'script.py'
+    script.write_text(f'''if True:
+        with open({folder + '/cgroup.procs'!r}, 'w') as file:
+            file.write('0')
+        import lithops
+
+        def fill(mib):
+            return len(bytearray(mib << 20))
+
+        with lithops.FunctionExecutor(worker_processes=1) as fexec:
+            assert fexec.call_async(fill, 1).result() == 1 << 20
+            try:
+                fexec.call_async(fill, 1000).result()
+            except MemoryError as exc:
+                print(exc)
+            assert fexec.call_async(fill, 2).result() == 2 << 20
+            try:
+                fexec.call_async(lambda x: __import__('os').kill(__import__('os').getpid(), 9),
+                                 1).result()
+            except RuntimeError as exc:
+                print(exc)
+        ''')
+    try:
+        done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True,
+                              timeout=120)
+    finally:
+        for _ in range(100):  # the kernel lets go of the processes a moment after their end
+            try:
+                os.rmdir(folder)
+                break
+            except OSError:
+                time.sleep(0.05)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert 'memory was out' in first and 'signal 9' in second

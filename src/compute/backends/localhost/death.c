@@ -66,6 +66,11 @@ static void describe_death(const struct lithops__pool *pool, uint32_t slot,
         lithops__fail(error, LITHOPS_EMEMORY,
                       "the call used more than its runtime_memory of %llu MB",
                       (unsigned long long)(range->memory_bytes >> 20));
+    else if (status->si_code == CLD_KILLED && status->si_status == SIGKILL &&
+             lithops__own_oom_kills() > process->own_oom_kills)
+        lithops__fail(error, LITHOPS_EMEMORY,
+                      "memory was out, and the kernel ended the call's process: let fewer calls "
+                      "run at a time (worker_processes), or give each a limit (runtime_memory)");
     else if (status->si_pid == 0)
         lithops__fail(error, LITHOPS_ECRASH, "the function ended its worker process");
     else if (status->si_code == CLD_EXITED)

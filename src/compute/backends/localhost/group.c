@@ -63,23 +63,48 @@ static void group_path(const struct lithops__control *control, uint32_t slot, co
              file[0] ? "/" : "", file);
 }
 
-uint64_t lithops__group_oom_kills(const struct lithops__control *control, uint32_t slot)
+/* The number in the line "oom_kill N" of a file. False: there is none. */
+static bool read_oom_kills(const char *path, uint64_t *ret_kills)
 {
-    if (control->cgroup[0] == '\0')
-        return 0;
-    char path[512], line[128];
-    unsigned long long kills = 0;
-    group_path(control, slot, "memory.oom_control", path, sizeof path);
+    char line[128];
+    unsigned long long kills;
+    bool found = false;
     FILE *file = fopen(path, "re");
-    if (!file) {
-        group_path(control, slot, "memory.events", path, sizeof path);
-        file = fopen(path, "re");
-    }
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "oom_kill %llu", &kills) == 1)
-            break;
+    while (file && !found && fgets(line, sizeof line, file))
+        found = sscanf(line, "oom_kill %llu", &kills) == 1;
     if (file)
         fclose(file);
+    if (found)
+        *ret_kills = kills;
+    return found;
+}
+
+uint64_t lithops__group_oom_kills(const struct lithops__control *control, uint32_t slot)
+{
+    char path[512];
+    uint64_t kills = 0;
+    if (control->cgroup[0] == '\0')
+        return 0;
+    group_path(control, slot, "memory.oom_control", path, sizeof path);
+    if (!read_oom_kills(path, &kills)) {
+        group_path(control, slot, "memory.events", path, sizeof path);
+        (void)read_oom_kills(path, &kills);
+    }
+    return kills;
+}
+
+uint64_t lithops__own_oom_kills(void)
+{
+    static const char *const files[] = {"memory.oom_control", "memory.events"};
+    char folder[256], path[300];
+    uint64_t kills = 0;
+    own_group(folder, sizeof folder);
+    for (size_t i = 0; folder[0] && i < sizeof files / sizeof files[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, files[i]);
+        if (read_oom_kills(path, &kills))
+            return kills;
+    }
+    (void)read_oom_kills("/proc/vmstat", &kills);
     return kills;
 }
 

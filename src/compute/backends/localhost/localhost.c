@@ -79,7 +79,9 @@ static int start_process(struct lithops__pool *pool, uint32_t slot, lithops_erro
     pthread_mutex_unlock(&pool->table->lock);
     int rc = lithops__spawn_worker(&pool->table->area, slot, process->log_fd, pool->command, &pid,
                                    &pidfd, err);
+    uint64_t own_oom_kills = lithops__own_oom_kills(); /* not before: it would wait for that */
     pthread_mutex_lock(&pool->table->lock);
+    process->own_oom_kills = own_oom_kills;
     if (rc != 0) { /* one that could not be watched was killed; it may have taken a call by then */
         lithops__pool_bury(pool, slot, &(siginfo_t){.si_pid = 0});
         return rc;

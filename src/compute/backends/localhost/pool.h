@@ -28,7 +28,8 @@ struct lithops__slot_process {
     int pidfd;
     int log_fd; /* memory file; -1 until the first process */
     enum lithops__kill_reason reason;
-    uint64_t oom_kills; /* of its memory group, when last looked */
+    uint64_t oom_kills;     /* of its memory group, when it was started */
+    uint64_t own_oom_kills; /* of the client's */
     uint64_t started_ns, log_start;
     struct lithops__seen_call seen; /* by the supervisor, when it looked last */
 };
@@ -79,6 +80,9 @@ void lithops__pool_fail_all(struct lithops__pool *pool, const lithops_error *err
 void lithops__group_prepare(struct lithops__control *control);
 /* Processes that the slot's group lost to the kernel, in all. */
 uint64_t lithops__group_oom_kills(const struct lithops__control *control, uint32_t slot);
+/* How many processes of the client's own group (a container, most often) the kernel has ended for
+ * want of memory; of the whole machine, where the group does not tell. */
+uint64_t lithops__own_oom_kills(void);
 void lithops__group_remove(const struct lithops__control *control, uint32_t slot);
 /* Remove the groups of executors that are gone; how many there were. */
 uint64_t lithops__group_tidy(bool (*is_alive)(const char *executor_id));
