@@ -38,8 +38,8 @@ static struct {
     PyObject *sys_dict, *stream_names[2], *streams[2];
     PyObject *modules, *signal_name; /* sys.modules */
     bool has_signals;                /* some call has imported `signal` */
-    PyThreadState *thread; /* while the engine looks for calls */
-    lithops_call *call;    /* that runs */
+    PyThreadState *thread;           /* while the engine looks for calls */
+    lithops_call *call;              /* that runs */
     struct loaded loaded[CODES];
     unsigned oldest, last;
     size_t code_bytes; /* of all that are loaded */
