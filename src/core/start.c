@@ -115,7 +115,7 @@ static int copy_array(struct lithops__table *table, struct lithops__range *range
                              (unsigned long long)item_bytes);
     range->input_kind = kind;
     range->input_bytes = (uint32_t)item_bytes;
-    range->inputs = lithops__table_store(table, data, count * item_bytes);
+    range->inputs = store_pieces(table, &(lithops_bytes){data, (size_t)(count * item_bytes)}, 1);
     return range->inputs ? 0 : fail_space(err);
 }
 
@@ -123,7 +123,7 @@ static int make_slots(struct lithops__table *table, struct lithops__range *range
                       lithops_error *err)
 {
     range->input_kind = LITHOPS__INPUT_SLOTS;
-    range->inputs = lithops__heap_alloc(&table->heap, capacity * sizeof(struct lithops__slot));
+    range->inputs = lithops__table_alloc(table, capacity * sizeof(struct lithops__slot));
     if (!range->inputs)
         return fail_space(err);
     memset(lithops__at(&table->area, range->inputs), 0, capacity * sizeof(struct lithops__slot));
@@ -489,7 +489,7 @@ static int open_page(lithops_executor *fexec, struct lithops__page_ref *page, li
     if (rc == 0) {
         struct lithops__range *range = lithops__job_range(job);
         set_limits(fexec, job, range, &plan);
-        range->numbers = lithops__heap_alloc(&table->heap, capacity * sizeof(uint32_t));
+        range->numbers = lithops__table_alloc(table, capacity * sizeof(uint32_t));
         rc = range->numbers ? make_slots(table, range, capacity, err) : fail_space(err);
     }
     job->is_page = true;

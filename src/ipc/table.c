@@ -221,7 +221,7 @@ int lithops__table_new_range(struct lithops__table *table, uint32_t function, ui
     uint64_t per_call = sizeof(struct lithops__record) + sizeof(uint32_t) + sizeof(lithops__state);
     lithops__offset block = 0;
     if (capacity <= table->area.control->heap_bytes / per_call) /* more may overflow */
-        block = lithops__heap_alloc(&table->heap, capacity * per_call);
+        block = lithops__table_alloc(table, capacity * per_call);
     if (!block) {
         (void)push_id(&table->free_ids, &table->free_count, &table->free_capacity, id);
         release_function(table, function);
@@ -290,8 +290,31 @@ void lithops__table_close_open(struct lithops__table *table, uint32_t range)
 /* The gates of reducers are looked at as long as the range is there. */
 static bool is_sweepable(const struct lithops__range *range)
 {
-    return (atomic_load(&range->generation) & 1) == 0 && range->job_kind != 'R' &&
-           range->input_kind == LITHOPS__INPUT_SLOTS && range->inputs;
+    return (atomic_load(&range->generation) & 1) == 0 && range->job_kind != 'R' && range->inputs;
+}
+
+static bool all_done(const lithops__state *states, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        if (!lithops__state_is_done(atomic_load_explicit(&states[i], memory_order_acquire)))
+            return false;
+    return true;
+}
+
+static void sweep_slots(struct lithops__table *table, const struct lithops__range *range,
+                        uint64_t *swept)
+{
+    const lithops__state *states = lithops__range_states(&table->area, range);
+    struct lithops__slot *slots = lithops__at(&table->area, range->inputs);
+    uint64_t count = atomic_load(&range->count);
+    for (uint64_t i = *swept; i < count; i++) {
+        if (!lithops__state_is_done(atomic_load_explicit(&states[i], memory_order_acquire)))
+            continue;
+        if (slots[i].content > LITHOPS__CONTENT_INLINE)
+            lithops__heap_free(&table->heap, slots[i].payload);
+        slots[i] = (struct lithops__slot){.content = LITHOPS__CONTENT_GONE};
+        *swept += *swept == i;
+    }
 }
 
 void lithops__table_sweep_inputs(struct lithops__table *table)
@@ -300,28 +323,20 @@ void lithops__table_sweep_inputs(struct lithops__table *table)
     uint64_t high = atomic_load(&area->control->ranges_high);
     table->unswept_bytes = 0;
     for (uint64_t id = 0; id < high; id++) {
-        const struct lithops__range *range = &area->ranges[id];
-        if (!is_sweepable(range))
+        struct lithops__range *range = &area->ranges[id];
+        if (!is_sweepable(range)) {
             continue;
-        const lithops__state *states = lithops__range_states(area, range);
-        struct lithops__slot *slots = lithops__at(area, range->inputs);
-        uint64_t count = atomic_load(&range->count), *swept = &table->ranges[id].swept;
-        for (uint64_t i = *swept; i < count; i++) {
-            if (!lithops__state_is_done(atomic_load_explicit(&states[i], memory_order_acquire)))
-                continue;
-            if (slots[i].content > LITHOPS__CONTENT_INLINE)
-                lithops__heap_free(&table->heap, slots[i].payload);
-            slots[i] = (struct lithops__slot){.content = LITHOPS__CONTENT_GONE};
-            *swept += *swept == i;
+        } else if (range->input_kind == LITHOPS__INPUT_SLOTS) {
+            sweep_slots(table, range, &table->ranges[id].swept);
+        } else if (all_done(lithops__range_states(area, range), atomic_load(&range->count))) {
+            lithops__heap_free(&table->heap, range->inputs);
+            range->inputs = 0;
         }
     }
 }
 
-lithops__offset lithops__table_alloc_input(struct lithops__table *table, size_t len)
+lithops__offset lithops__table_alloc(struct lithops__table *table, uint64_t len)
 {
-    table->unswept_bytes += len;
-    if (table->unswept_bytes >= SWEEP_BYTES)
-        lithops__table_sweep_inputs(table);
     lithops__offset offset = lithops__heap_alloc(&table->heap, len);
     if (!offset) {
         lithops__table_sweep_inputs(table);
@@ -330,9 +345,17 @@ lithops__offset lithops__table_alloc_input(struct lithops__table *table, size_t 
     return offset;
 }
 
+lithops__offset lithops__table_alloc_input(struct lithops__table *table, uint64_t len)
+{
+    table->unswept_bytes += len;
+    if (table->unswept_bytes >= SWEEP_BYTES)
+        lithops__table_sweep_inputs(table);
+    return lithops__table_alloc(table, len);
+}
+
 lithops__offset lithops__table_store(struct lithops__table *table, const void *ptr, size_t len)
 {
-    lithops__offset offset = lithops__heap_alloc(&table->heap, len);
+    lithops__offset offset = lithops__table_alloc(table, len);
     if (offset && len)
         memcpy(lithops__at(&table->area, offset), ptr, len);
     return offset;

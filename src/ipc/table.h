@@ -77,8 +77,10 @@ void lithops__table_kick_dependents(struct lithops__table *table, uint32_t range
 /* [L] Bytes into shared memory, for lithops__heap_free(). 0 when memory is out. */
 lithops__offset lithops__table_store(struct lithops__table *table, const void *ptr, size_t len);
 
-/* [L] Room for an input. From time to time, and when memory is out, it sweeps. 0: there is none. */
-lithops__offset lithops__table_alloc_input(struct lithops__table *table, size_t len);
+/* [L] Memory for what a job needs; when there is none left, inputs are swept. 0: there is none. */
+lithops__offset lithops__table_alloc(struct lithops__table *table, uint64_t len);
+/* [L] The same for an input; from time to time it sweeps. */
+lithops__offset lithops__table_alloc_input(struct lithops__table *table, uint64_t len);
 /* [L] Give the inputs of calls that are done back: no worker reads them again. */
 void lithops__table_sweep_inputs(struct lithops__table *table);
 
