@@ -65,14 +65,30 @@ static size_t try_map(lithops_executor *fexec, const lithops_function *function,
 /* ---- descriptors
  * ------------------------------------------------------------------------------------ */
 
+/* All descriptors that are free, to be closed one by one: others may have been taken meanwhile. */
+struct taken {
+    int fds[256], count;
+};
+static void take_all(struct taken *taken)
+{
+    set_limit(RLIMIT_NOFILE, 256);
+    taken->count = 0;
+    for (int fd; taken->count < 256 && (fd = open("/dev/null", O_RDONLY)) >= 0;)
+        taken->fds[taken->count++] = fd;
+}
+
+static void give_one(struct taken *taken)
+{
+    close(taken->fds[--taken->count]);
+}
+
 /* So many free descriptors: from too few to open anything to enough. */
 FAULT_CASE(few_descriptors)
 {
     lithops_error err;
-    set_limit(RLIMIT_NOFILE, 256);
-    int last = -1, opened = 0, worked = 0;
-    for (int fd; (fd = open("/dev/null", O_RDONLY)) >= 0;)
-        last = fd;
+    struct taken taken;
+    take_all(&taken);
+    int opened = 0, worked = 0;
     for (int spare = 0; spare < 16; spare++) {
         err = (lithops_error)LITHOPS_ERROR_INIT;
         lithops_executor *fexec = fault_try_open(2, NULL, &err);
@@ -86,7 +102,7 @@ FAULT_CASE(few_descriptors)
         if (err.code)
             CHECK(strstr(err.message, "files") != NULL ||
                   strstr(err.message, "descriptors") != NULL);
-        close(last--);
+        give_one(&taken);
     }
     CHECK(opened > 0 && opened < 16);
     CHECK(worked > 0 && worked <= opened);
@@ -96,15 +112,13 @@ FAULT_CASE(few_descriptors)
 FAULT_CASE(descriptors_run_out_later)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
-    set_limit(RLIMIT_NOFILE, 256);
+    struct taken taken;
     lithops_executor *fexec = fault_open(4, NULL);
-    int last = -1;
-    for (int fd; (fd = open("/dev/null", O_RDONLY)) >= 0;)
-        last = fd;
+    take_all(&taken);
     for (int i = 0; i < 3; i++)
         (void)try_map(fexec, fault_nap, 5, 20, &err);
     for (int i = 0; i < 20; i++)
-        close(last--);
+        give_one(&taken);
     (void)try_map(fexec, fault_nap, 5, 20, &err); /* a start may be failing just now */
     for (int i = 0; i < 3; i++)
         CHECK_INT(try_map(fexec, fault_nap, 5, 20, &err), 20);

@@ -51,7 +51,22 @@ static void describe_signal(const struct lithops__worker *line, int signal, lith
     error->signal = signal;
 }
 
-static void describe_death(const struct lithops__pool *pool, uint32_t slot,
+/* The kernel has ended more processes for want of memory than when this one was started. One of
+ * them is accounted for now: who dies next, by another hand, is not taken for it. */
+static bool was_out_of_memory(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status)
+{
+    if (status->si_code != CLD_KILLED || status->si_status != SIGKILL)
+        return false;
+    uint64_t kills = lithops__own_oom_kills();
+    if (kills == UINT64_MAX || kills <= pool->slots[slot].own_oom_kills)
+        return false;
+    for (uint32_t other = 0; other < pool->count; other++)
+        if (pool->slots[other].own_oom_kills < kills)
+            pool->slots[other].own_oom_kills++;
+    return true;
+}
+
+static void describe_death(struct lithops__pool *pool, uint32_t slot,
                            const struct lithops__range *range, const siginfo_t *status,
                            lithops_error *error)
 {
@@ -66,8 +81,7 @@ static void describe_death(const struct lithops__pool *pool, uint32_t slot,
         lithops__fail(error, LITHOPS_EMEMORY,
                       "the call used more than its runtime_memory of %llu MB",
                       (unsigned long long)(range->memory_bytes >> 20));
-    else if (status->si_code == CLD_KILLED && status->si_status == SIGKILL &&
-             lithops__own_oom_kills() > process->own_oom_kills)
+    else if (was_out_of_memory(pool, slot, status))
         lithops__fail(error, LITHOPS_EMEMORY,
                       "memory was out, and the kernel ended the call's process: let fewer calls "
                       "run at a time (worker_processes), or give each a limit (runtime_memory)");

@@ -97,14 +97,16 @@ uint64_t lithops__own_oom_kills(void)
 {
     static const char *const files[] = {"memory.oom_control", "memory.events"};
     char folder[256], path[300];
-    uint64_t kills = 0;
+    uint64_t kills = UINT64_MAX;
     own_group(folder, sizeof folder);
     for (size_t i = 0; folder[0] && i < sizeof files / sizeof files[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);
         if (read_oom_kills(path, &kills))
             return kills;
     }
-    (void)read_oom_kills("/proc/vmstat", &kills);
+    /* A container may see its own group at the root, whatever its name outside is. */
+    if (!read_oom_kills("/sys/fs/cgroup/memory/memory.oom_control", &kills))
+        (void)read_oom_kills("/proc/vmstat", &kills);
     return kills;
 }
 

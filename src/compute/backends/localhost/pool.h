@@ -81,7 +81,8 @@ void lithops__group_prepare(struct lithops__control *control);
 /* Processes that the slot's group lost to the kernel, in all. */
 uint64_t lithops__group_oom_kills(const struct lithops__control *control, uint32_t slot);
 /* How many processes of the client's own group (a container, most often) the kernel has ended for
- * want of memory; of the whole machine, where the group does not tell. */
+ * want of memory; of the whole machine, where the group does not tell. UINT64_MAX: nothing tells.
+ */
 uint64_t lithops__own_oom_kills(void);
 void lithops__group_remove(const struct lithops__control *control, uint32_t slot);
 /* Remove the groups of executors that are gone; how many there were. */
