@@ -24,7 +24,8 @@ typedef void lithops_log_sink(lithops_log_level level, const char *where, const 
 
 /** Send records of `level` and above to `sink`; NULL: to standard error, one line each. The
  * default is LITHOPS_LOG_NONE, or what LITHOPS_LOG_LEVEL in the environment says. A configuration
- * with log_level changes the level when an executor opens, but never a sink. Thread-safe. */
+ * with log_level changes the level when an executor opens, but never a sink of the program's.
+ * Thread-safe. */
 LITHOPS_PUBLIC void lithops_log_to(lithops_log_level level, lithops_log_sink *sink, void *user);
 
 #ifdef __cplusplus

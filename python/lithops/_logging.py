@@ -14,7 +14,7 @@ import sys
 DEBUG, INFO, WARNING = 10, 20, 30
 
 _logger = None
-_followed: int | None = None  # the pipe that is read; -1: none any more
+_followed: int | None = None  # the pipe that is read; -1: none
 
 
 def is_enabled(level: int) -> bool:
@@ -83,6 +83,10 @@ def follow_engine() -> None:
         return
     else:
         wanted = 'none'
+    global _followed
+    if _followed is None:
+        _followed = -1
+        os.register_at_fork(after_in_child=_forget_pipe)
     from lithops import _lithops
     _read(_lithops.log_to_pipe(wanted))
 
@@ -91,8 +95,6 @@ def _read(descriptor: int) -> None:
     global _followed
     if descriptor in (-1, _followed):
         return
-    if _followed is None:
-        os.register_at_fork(after_in_child=_forget_pipe)
     from threading import Thread
     _followed = descriptor
     Thread(target=_pass_on, args=(descriptor,), name='lithops-log', daemon=True).start()

@@ -14,24 +14,26 @@
 #include <strings.h>
 #include <unistd.h>
 
-/* The two ends, of the process, as the engine's log is. Made with the first record: it may come
- * before Python knows that somebody wants to read. */
-static _Atomic int reading_end = -1, writing_end = -1;
+/* The two ends, of the process, as the engine's log is: reading << 32 | writing, or -1. Made with
+ * the first record: it may come before Python knows that somebody wants to read. */
+static _Atomic int64_t ends = -1;
 
 static const char *const levels[] = {"debug", "info", "warning", "error", "none"};
 
-/* By the sink, so never by two threads at a time, or with the GIL while there is no sink. */
-static bool make_pipe(void)
+/* The ends of the pipe; makes it. By several threads at a time: one of them wins. -1: no pipe. */
+static int64_t open_pipe(void)
 {
-    int ends[2];
-    if (atomic_load(&writing_end) >= 0)
-        return true;
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return false;
-    (void)fcntl(ends[1], F_SETFL, O_NONBLOCK);
-    atomic_store(&reading_end, ends[0]);
-    atomic_store(&writing_end, ends[1]);
-    return true;
+    int fds[2];
+    int64_t made, there = atomic_load(&ends);
+    if (there >= 0 || pipe2(fds, O_CLOEXEC) != 0)
+        return there;
+    (void)fcntl(fds[1], F_SETFL, O_NONBLOCK);
+    made = (int64_t)fds[0] << 32 | fds[1];
+    if (atomic_compare_exchange_strong(&ends, &there, made))
+        return made;
+    close(fds[0]);
+    close(fds[1]);
+    return there;
 }
 
 static void write_record(lithops_log_level level, const char *where, const char *text,
@@ -40,8 +42,9 @@ static void write_record(lithops_log_level level, const char *where, const char 
     char line[1200]; /* less than PIPE_BUF: lines do not mix */
     int len = snprintf(line, sizeof line, "%s %.60s %.1100s\n", levels[level], where, text);
     int kept_errno = errno;
-    if (make_pipe()) {
-        ssize_t written = write(atomic_load(&writing_end), line, (size_t)len);
+    int64_t pipe = open_pipe();
+    if (pipe >= 0) {
+        ssize_t written = write((int)(pipe & INT32_MAX), line, (size_t)len);
         (void)written; /* nobody could be told */
     }
     errno = kept_errno;
@@ -62,11 +65,11 @@ static PyObject *log_to_pipe(PyObject *Py_UNUSED(module), PyObject *args)
     for (int level = 0; level <= LITHOPS_LOG_NONE; level++) {
         if (strcasecmp(word, levels[level]) != 0)
             continue;
-        lithops_log_to(LITHOPS_LOG_NONE, write_record, NULL);
-        if (level < LITHOPS_LOG_NONE && !make_pipe())
+        int64_t pipe = level < LITHOPS_LOG_NONE ? open_pipe() : -1;
+        if (pipe < 0 && level < LITHOPS_LOG_NONE)
             return PyErr_SetFromErrno(PyExc_OSError);
         lithops_log_to(level, write_record, NULL);
-        return PyLong_FromLong(level < LITHOPS_LOG_NONE ? atomic_load(&reading_end) : -1);
+        return PyLong_FromLong(pipe < 0 ? -1 : (long)(pipe >> 32));
     }
     return PyErr_Format(PyExc_ValueError, "there is no log level '%s'", word);
 }
@@ -77,11 +80,11 @@ PyDoc_STRVAR(log_close_doc, "log_close()\n--\n\n"
 static PyObject *log_close(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     lithops_log_to(LITHOPS_LOG_NONE, write_record, NULL);
-    int reading = atomic_exchange(&reading_end, -1), writing = atomic_exchange(&writing_end, -1);
-    if (reading >= 0)
-        close(reading);
-    if (writing >= 0)
-        close(writing);
+    int64_t pipe = atomic_exchange(&ends, -1);
+    if (pipe >= 0) {
+        close((int)(pipe >> 32));
+        close((int)(pipe & INT32_MAX));
+    }
     Py_RETURN_NONE;
 }
 

@@ -88,17 +88,19 @@ void lithops_log_to(lithops_log_level level, lithops_log_sink *sink, void *user)
         leave_sink();
 }
 
-void lithops__log_configure(lithops_log_level level, lithops_log_sink *sink, void *user)
+bool lithops__log_configure(lithops_log_level level, lithops_log_sink *sink, void *user)
 {
     static lithops_log_sink *configured; /* only for the holder */
     bool entered = enter_sink();
-    if (!sink_function || sink_function == configured) {
+    bool is_ours = !sink_function || sink_function == configured;
+    if (is_ours) {
         sink_function = configured = sink;
         sink_user = user;
     }
     atomic_store(&threshold, (int)level);
     if (entered)
         leave_sink();
+    return is_ours;
 }
 
 /* In one write: lines of several threads and processes do not mix. */

@@ -9,8 +9,9 @@
 void lithops__log(lithops_log_level level, const char *where, const char *format, ...)
     LITHOPS_PRINTF(3, 4);
 
-/* Set the level; the sink too, unless the program has set one of its own. NULL: standard error. */
-void lithops__log_configure(lithops_log_level level, lithops_log_sink *sink, void *user);
+/* Set the level; the sink too, unless the program has set one of its own. NULL: standard error.
+ * @return whether the sink was set */
+bool lithops__log_configure(lithops_log_level level, lithops_log_sink *sink, void *user);
 
 /* "debug", "info", "warning" ("warn"), "error", "none" (or NULL); any case.
  * 0, or -1 for another word. */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,7 +31,12 @@ int lithops__settings_log(const struct lithops__config *config, lithops_error *e
     FILE *out = stream && strcmp(stream, "ext://sys.stdout") == 0 ? stdout : stderr;
     if (path && level < LITHOPS_LOG_NONE && !(out = fopen(path, "ae")))
         return lithops__fail_errno(err, errno, "cannot open log_filename '%s'", path);
-    lithops__log_configure(level, out == stderr ? NULL : write_record, out);
+    static FILE *_Atomic configured; /* a file that an earlier executor has opened */
+    FILE *own = out == stderr || out == stdout ? NULL : out;
+    bool is_taken = lithops__log_configure(level, out == stderr ? NULL : write_record, out);
+    FILE *old = is_taken ? atomic_exchange(&configured, own) : own;
+    if (old)
+        fclose(old);
     return 0;
 }
 
