@@ -90,6 +90,14 @@ def annotations_of(function: FunctionType) -> dict:
             return {}
 
 
+def is_found_at_its_object(method: MethodType) -> bool:
+    """Not if it is private or decorated, or was bound by hand."""
+    try:
+        return getattr(method.__self__, method.__name__, None) == method
+    except Exception:  # code of the object's, or of what was bound
+        return False
+
+
 def _pickler(file: Any) -> Any:
     """The class is made when it is needed: worker processes do not."""
     from _pickle import Pickler
@@ -109,7 +117,7 @@ def _pickler(file: Any) -> Any:
             kind = type(thing)
             if kind is FunctionType and not is_found_by_name(thing):
                 return self.reduce_function(thing)
-            if kind is MethodType and getattr(thing.__self__, thing.__name__, None) != thing:
+            if kind is MethodType and not is_found_at_its_object(thing):
                 return MethodType, (thing.__func__, thing.__self__)  # private, or decorated
             if kind is CellType:
                 return self.reduce_cell(thing)

@@ -31,13 +31,18 @@ def _make_reference(text: str, module: str | None, is_class: bool) -> Any:
     return ForwardRef(text, module=module, is_class=is_class)
 
 
+def _has_slots(cls: type) -> bool:
+    slots = vars(cls).get('__slots__')
+    return bool(slots) and isinstance(slots, str | tuple | list | dict)  # an iterator is used up
+
+
 class _Pickler(cloudpickle.Pickler):
 
     def reducer_override(self, thing):
         if type(thing).__name__ == 'ForwardRef' and type(thing).__module__ == 'annotationlib':
             return _make_reference, (thing.__forward_arg__, thing.__forward_module__,
                                      thing.__forward_is_class__)
-        if isinstance(thing, type) and vars(thing).get('__slots__'):
+        if isinstance(thing, type) and _has_slots(thing):
             return self.reduce_with_slots(thing)
         if type(thing) is FunctionType and sys.version_info >= (3, 14):
             try:
@@ -67,4 +72,3 @@ def dumps(thing: Any, protocol: int | None = None, buffer_callback: Any = None) 
     file = io.BytesIO()
     _Pickler(file, protocol, buffer_callback).dump(thing)
     return file.getvalue()
-

@@ -6,6 +6,8 @@ It travels as a pickle (the codec's, `_lithops.dumps`) of `(exceptions, text)`: 
 the exception does not survive pickling. A traceback itself cannot be pickled.
 """
 
+from __future__ import annotations
+
 from lithops import _lithops
 
 _HERE = __file__.rpartition("/")[0] + "/"
@@ -91,24 +93,35 @@ def _chain_of(exception: BaseException) -> tuple[BaseException, ...]:
 
 
 class _Bare:
-    """An exception whose pickle would call its class with `args`, which wants others: without."""
+    """An exception whose pickle would call its class with `args`, which wants others: without any
+    code of the class."""
 
     def __init__(self, exception: BaseException):
         self.exception = exception
 
     def __reduce__(self):
-        return make_again, (type(self.exception), self.exception.args, vars(self.exception))
+        cls = type(self.exception)
+        base = next(kind for kind in cls.__mro__ if not kind.__flags__ & _HEAP_TYPE)
+        _, args, *state = base.__reduce__(self.exception)
+        return make_again, (cls, base, args, *state)
 
 
-def make_again(cls: type, args: tuple, attributes: dict) -> BaseException:
-    exception = cls.__new__(cls, *args)
-    exception.args = args
-    vars(exception).update(attributes)
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
+
+
+def make_again(cls: type, base: type, args: tuple, attributes: dict | None = None) -> BaseException:
+    exception = base.__new__(cls, *args)
+    base.__init__(exception, *args)
+    vars(exception).update(attributes or {})
     return exception
 
 
-def _all_bare(exceptions: tuple[BaseException, ...]) -> tuple[_Bare, ...]:
-    return tuple(map(_Bare, exceptions))
+def _as_sent(exception: BaseException) -> BaseException | _Bare:
+    try:
+        loaded = _lithops.loads(_lithops.dumps(exception))
+        return exception if type(loaded).__name__ == type(exception).__name__ else _Bare(exception)
+    except BaseException:
+        return _Bare(exception)
 
 
 def _alone(exception: BaseException) -> tuple[BaseException]:
@@ -117,11 +130,10 @@ def _alone(exception: BaseException) -> tuple[BaseException]:
 
 def _pickle_of(exception: BaseException, text: str) -> bytes:
     """With its causes, alone, or only the text: the first that can be pickled and loaded again."""
-    for chain_of, as_sent in ((_chain_of, tuple), (_chain_of, _all_bare),
-                              (_alone, tuple), (_alone, _all_bare)):
+    for chain_of in (_chain_of, _alone):
         try:
             exceptions = chain_of(exception)
-            data = _lithops.dumps((as_sent(exceptions), text))
+            data = _lithops.dumps((tuple(map(_as_sent, exceptions)), text))
             loaded = _lithops.loads(data)[0]
             if all(type(a).__name__ == type(b).__name__ for a, b in zip(exceptions, loaded)):
                 return data

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import RLock
 
 from lithops import _lithops
 
@@ -27,6 +28,8 @@ _folder: str | None = None
 _changed: set[str] = set()  # names of variables that had another value at some time
 _has_moved = False
 _place: tuple = ()
+_looking = RLock()
+os.register_at_fork(after_in_child=_looking._at_fork_reinit)  # another thread may have held it
 
 
 def remember() -> None:
@@ -40,13 +43,19 @@ def remember() -> None:
     _folder = _working_directory()
 
 
+def home() -> str | None:
+    """The working directory that all worker processes start in, whenever that is."""
+    return _folder
+
+
 def current() -> tuple:
     """What has changed: (folders that came to sys.path, environment, working directory), or ()."""
     global _place
     if not _path:
         return ()
-    if _lithops.surroundings_changed():
-        _place = _look()
+    with _looking:
+        if _lithops.surroundings_changed():
+            _place = _look()
     if sys.path == _path:
         return ((), *_place) if _place else ()
     folders = tuple(folder for folder in sys.path

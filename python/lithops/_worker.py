@@ -88,6 +88,7 @@ def worker_command() -> list[str]:
 
     RuntimeError where the interpreter is a part of another program that has not named it.
     """
+    from lithops import _surroundings
     if not sys.executable:
         raise RuntimeError("Python does not know its own program, which worker processes run: set "
                            "sys.executable to its path")
@@ -111,7 +112,8 @@ def worker_command() -> list[str]:
     argv = sys.argv if len(ascii(sys.argv)) < _MOST_ARGV_BYTES else sys.argv[:1]
     start = (f"import sys; sys.path[:] = {path!a}; sys.prefix = {sys.prefix!a}; "
              f"sys.exec_prefix = {sys.exec_prefix!a}; "
-             "from lithops._worker import main; main(sys.argv[-1], " + f"{argv!a})")
+             "from lithops._worker import main; main(sys.argv[-1], "
+             f"{argv!a}, {_surroundings.home()!a})")
     return [sys.executable, *flags, "-c", start]
 
 
@@ -122,11 +124,17 @@ def _absolute(folder: str) -> str:
         return folder
 
 
-def main(argument: str, argv: list[str] | None = None) -> None:
+def main(argument: str, argv: list[str] | None = None, folder: str | None = None) -> None:
     """Be a worker process, and end it.
 
     `argument` is what the engine has given; `argv` is the client's, for functions that look at it.
+    `folder` is the working directory: the client may have left it since it started this process.
     """
+    if folder is not None:
+        try:
+            os.chdir(folder)
+        except OSError:
+            pass  # it was removed
     sys.argv[:] = argv or sys.argv[:1]
     space = vars(sys.modules["__main__"])
     for name in [name for name in space if not name.startswith("__")]:

@@ -40,7 +40,7 @@ def _yaml_lines(data: Any) -> list[str]:
     if not data or not isinstance(data, dict | list | tuple):
         return [dumps(data, ensure_ascii=False, allow_nan=False)]
     if isinstance(data, dict):
-        pairs = [(_yaml_key(key) + ':', data[key]) for key in sorted(data)]
+        pairs = [(_yaml_key(key) + ':', data[key]) for key in sorted(data, key=str)]
     else:
         pairs = [('-', item) for item in data]
     lines = []
@@ -56,7 +56,11 @@ def _yaml_lines(data: Any) -> list[str]:
 def _yaml_key(key: Any) -> str:
     from json import dumps
     words = ('y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null')
-    return key if key.isidentifier() and key.lower() not in words else dumps(key)
+    if isinstance(key, str) and key.isidentifier() and key.lower() not in words:
+        return key
+    if isinstance(key, str | int | float | None):
+        return dumps(key, ensure_ascii=False, allow_nan=False)
+    raise TypeError(f'a key is of type {type(key).__name__}')
 
 
 def get_default_config_filename() -> str | None:

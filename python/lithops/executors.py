@@ -100,7 +100,7 @@ class FunctionExecutor:
         self._lock = RLock()  # signal handlers and __del__ may come back in
         self._unread: list[ResponseFuture] = []
         self._given_up: set[ResponseFuture] = set()
-        self._single_maps: set[ResponseFuture] = set()  # of call_async
+        self._single_maps: set[str] = set()  # keys of jobs that call_async has made
         self.executor_id = last_executor_id = self._engine.id
         self.futures: list[ResponseFuture] = []
         self.last_call: str | None = None
@@ -320,7 +320,7 @@ class FunctionExecutor:
         futures = self.map(func, [data], extra_env=extra_env, runtime_memory=runtime_memory,
                            timeout=timeout, include_modules=include, exclude_modules=exclude)
         self.last_call = 'call_async'
-        self._single_maps.add(futures[0])
+        self._single_maps.add(futures[0].job_key)
         return futures[0]
 
     _NO_MODULES = ((), ())
@@ -491,7 +491,8 @@ class FunctionExecutor:
         return results
 
     def _gives_list(self, future: ResponseFuture) -> bool:
-        return future.gives_list and not future.is_reduce and future not in self._single_maps
+        return (future.gives_list and not future.is_reduce
+                and future.job_key not in self._single_maps)
 
     def _result_of(self, future: ResponseFuture, timeout: float | None) -> Any:
         try:
@@ -626,7 +627,7 @@ def _of_storage(section: dict | None) -> dict:
 class LocalhostExecutor(FunctionExecutor):
     """A `FunctionExecutor` on this machine; see there for the parameters."""
 
-    def __init__(self, config: dict | None = None, config_file: str | None = None,
+    def __init__(self, config: dict | None = None, config_file: str | os.PathLike | None = None,
                  storage: str | None = None, monitoring: str | None = None,
                  log_level: str | bool | None = False, **kwargs: Any):
         super().__init__(backend='localhost', config=config, config_file=config_file,
@@ -637,7 +638,7 @@ class LocalhostExecutor(FunctionExecutor):
 class _FixedModeExecutor(FunctionExecutor):
     _mode = ''
 
-    def __init__(self, config: dict | None = None, config_file: str | None = None,
+    def __init__(self, config: dict | None = None, config_file: str | os.PathLike | None = None,
                  backend: str | None = None, storage: str | None = None,
                  monitoring: str | None = None, log_level: str | bool | None = False,
                  **kwargs: Any):

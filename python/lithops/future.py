@@ -131,7 +131,8 @@ class _Methods:
         try:
             yield from waiter
         except asyncio.CancelledError:
-            self.cancel()
+            use_cancelled_error()
+            _lithops.Future.cancel(self)  # without waiting: it would hold up the loop
             raise
         return self.result_value()
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Have the environment or the working directory changed? Asked before each job, so it must cost
- * next to nothing: setenv() makes a new string for what it sets, so equal pointers are an equal
- * environment. Of the process, as both are. */
+ * next to nothing: setenv() of glibc makes a new string for what it sets and keeps the old one, so
+ * equal pointers are an equal environment. Of the process, as both are. */
 #include "extension.h"
 
 #include <limits.h>

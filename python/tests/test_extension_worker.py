@@ -381,7 +381,16 @@ def test_an_exception_whose_class_wants_other_arguments(client):
     assert "in fail" in error.__cause__.text
 
 
-def test_an_exception_that_cannot_be_made_comes_as_text(client):
+def test_exceptions_that_python_knows_more_of(client):
+    class OwnOSError(OSError):
+        def __init__(self, path):
+            super().__init__(2, "not here", path)
+            self.hint = "look"
+
+    class OwnDecodeError(UnicodeDecodeError):
+        def __init__(self, text):
+            super().__init__("utf-8", b"\xff", 0, 1, text)
+
     class Refuses(Exception):
         def __new__(cls, one, *, two):
             return super().__new__(cls, one, two)
@@ -389,11 +398,19 @@ def test_an_exception_that_cannot_be_made_comes_as_text(client):
         def __init__(self, one, *, two):
             super().__init__(one, two)
 
-    def fail(_):
-        raise Refuses(1, two=2)
-    error, _ = failure_of(client, fail)
-    assert type(error) is RuntimeError and "Refuses: " in str(error)
-    assert "in fail" in error.__cause__.text
+    def fail(kind):
+        if kind == 0:
+            raise OwnOSError("a file") from Refuses(1, two=2)
+        if kind == 1:
+            raise FileNotFoundError(2, "no such file", "data.csv") from Refuses(1, two=2)
+        raise OwnDecodeError("odd")
+    error, _ = failure_of(client, fail, 0)
+    assert (error.errno, error.filename, error.hint) == (2, "a file", "look")
+    assert error.__cause__.__cause__.args == (1, 2)
+    error, _ = failure_of(client, fail, 1)
+    assert (error.errno, error.filename) == (2, "data.csv")
+    error, _ = failure_of(client, fail, 2)
+    assert (error.reason, error.object) == ("odd", b"\xff")
 
 
 def test_an_exception_that_cannot_be_pickled_comes_as_text(client):

@@ -103,6 +103,16 @@ def test_bytes_in_warm_memory_are_like_others(fexec):
         assert bytes(view) == megabyte(turn * 41 + 1)
 
 
+def test_results_of_calls_over_futures_make_room():
+    with lithops.FunctionExecutor(worker_processes=1, shared_memory=64) as fexec:
+        for _ in range(30):
+            assert len(fexec.call_async(eight_megabytes, fexec.call_async(small, 1)).result()) > MIB
+
+
+def eight_megabytes(x):
+    return bytes(8 * MIB)
+
+
 def first_and_size(data):
     return data[0], len(data)
 
@@ -132,6 +142,10 @@ def memory_group(limit):
         try:
             with open(f'{folder}/{name}', 'w') as file:
                 file.write(str(limit))
+            swap = f'{folder}/memory.swap.max'
+            if os.path.exists(swap):
+                with open(swap, 'w') as file:
+                    file.write('0')
             return folder
         except OSError:
             os.rmdir(folder)

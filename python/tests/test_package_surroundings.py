@@ -56,6 +56,20 @@ def test_a_process_that_starts_later(fexec, monkeypatch):
     assert {a for _, a, _ in fexec.map(look, [0] * 20).get_result()} == {None}
 
 
+def test_who_moves_on_before_the_processes_have_started(run_script, tmp_path):
+    (tmp_path / 'other').mkdir()
+    run_script('''
+        import lithops, os
+        start = os.getcwd()
+        for _ in range(5):
+            with lithops.FunctionExecutor(worker_processes=2) as fexec:
+                futures = fexec.map(lambda x: os.getcwd(), range(4))
+                os.chdir('other')
+                assert futures.get_result() == [start] * 4, futures.get_result()
+                os.chdir('..')
+        ''')
+
+
 def test_a_folder_that_is_gone(fexec, monkeypatch, tmp_path):
     home = os.getcwd()
     (tmp_path / 'gone').mkdir()
