@@ -116,12 +116,18 @@ def make_again(cls: type, base: type, args: tuple, attributes: dict | None = Non
     return exception
 
 
-def _as_sent(exception: BaseException) -> BaseException | _Bare:
+def _as_sent(exceptions: tuple[BaseException, ...]) -> tuple[BaseException | _Bare, ...]:
+    """Those that do not come through by themselves, bare."""
+    return tuple(exception if _comes_through(exception) else _Bare(exception)
+                 for exception in exceptions)
+
+
+def _comes_through(exception: BaseException) -> bool:
     try:
         loaded = _lithops.loads(_lithops.dumps(exception))
-        return exception if type(loaded).__name__ == type(exception).__name__ else _Bare(exception)
+        return type(loaded).__name__ == type(exception).__name__
     except BaseException:
-        return _Bare(exception)
+        return False
 
 
 def _alone(exception: BaseException) -> tuple[BaseException]:
@@ -130,10 +136,11 @@ def _alone(exception: BaseException) -> tuple[BaseException]:
 
 def _pickle_of(exception: BaseException, text: str) -> bytes:
     """With its causes, alone, or only the text: the first that can be pickled and loaded again."""
-    for chain_of in (_chain_of, _alone):
+    for chain_of, as_sent in ((_chain_of, tuple), (_chain_of, _as_sent),
+                              (_alone, tuple), (_alone, _as_sent)):
         try:
             exceptions = chain_of(exception)
-            data = _lithops.dumps((tuple(map(_as_sent, exceptions)), text))
+            data = _lithops.dumps((as_sent(exceptions), text))
             loaded = _lithops.loads(data)[0]
             if all(type(a).__name__ == type(b).__name__ for a, b in zip(exceptions, loaded)):
                 return data

@@ -56,11 +56,10 @@ void lithops__group_prepare(struct lithops__control *control)
     rmdir(probe);
 }
 
-static void group_path(const struct lithops__control *control, uint32_t slot, const char *file,
-                       char *buf, size_t size)
+static void group_path(const struct lithops__control *control, uint32_t slot, char *buf,
+                       size_t size)
 {
-    snprintf(buf, size, "%s/lithops-%s-%u%s%s", control->cgroup, control->executor_id, slot,
-             file[0] ? "/" : "", file);
+    snprintf(buf, size, "%s/lithops-%s-%u", control->cgroup, control->executor_id, slot);
 }
 
 /* The number in the line "oom_kill N" of a file. False: there is none. */
@@ -79,31 +78,35 @@ static bool read_oom_kills(const char *path, uint64_t *ret_kills)
     return found;
 }
 
+/* The same of a group, of either version. */
+static bool read_group(const char *folder, uint64_t *ret_kills)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/memory.oom_control", folder);
+    if (read_oom_kills(path, ret_kills))
+        return true;
+    snprintf(path, sizeof path, "%s/memory.events", folder);
+    return read_oom_kills(path, ret_kills);
+}
+
 uint64_t lithops__group_oom_kills(const struct lithops__control *control, uint32_t slot)
 {
-    char path[512];
+    char folder[512];
     uint64_t kills = 0;
     if (control->cgroup[0] == '\0')
         return 0;
-    group_path(control, slot, "memory.oom_control", path, sizeof path);
-    if (!read_oom_kills(path, &kills)) {
-        group_path(control, slot, "memory.events", path, sizeof path);
-        (void)read_oom_kills(path, &kills);
-    }
+    group_path(control, slot, folder, sizeof folder);
+    (void)read_group(folder, &kills);
     return kills;
 }
 
 uint64_t lithops__own_oom_kills(void)
 {
-    static const char *const files[] = {"memory.oom_control", "memory.events"};
-    char folder[256], path[300];
+    char folder[256];
     uint64_t kills = UINT64_MAX;
     own_group(folder, sizeof folder);
-    for (size_t i = 0; folder[0] && i < sizeof files / sizeof files[0]; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, files[i]);
-        if (read_oom_kills(path, &kills))
-            return kills;
-    }
+    if (folder[0] && read_group(folder, &kills))
+        return kills;
     /* A container may see its own group at the root, whatever its name outside is. */
     if (!read_oom_kills("/sys/fs/cgroup/memory/memory.oom_control", &kills))
         (void)read_oom_kills("/proc/vmstat", &kills);
@@ -115,7 +118,7 @@ void lithops__group_remove(const struct lithops__control *control, uint32_t slot
     if (control->cgroup[0] == '\0')
         return;
     char path[512];
-    group_path(control, slot, "", path, sizeof path);
+    group_path(control, slot, path, sizeof path);
     /* The kernel lets go of a dead process a moment after it was reaped. */
     for (int i = 0; i < 100 && rmdir(path) != 0 && errno == EBUSY; i++)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
