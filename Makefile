@@ -9,20 +9,30 @@ SETUP = tools/setup-debian.sh
 # FILES may name the text to count in `make demo`.
 FILES ?=
 
-.PHONY: all help demo python test bench check install test-airflow airflow-demo asan tsan fuzz tidy clean
+# `make wheels` builds for these Pythons, `make check-wheels` tries them on these systems; all if empty.
+PYTHONS ?=
+SUITES ?=
+
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans check install test-airflow airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
-	cmake --preset default -DLITHOPS_TESTS=OFF -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
-	ninja -C build
+	cmake --preset install -DCMAKE_INSTALL_PREFIX=$(PREFIX) >/dev/null
+	ninja -C build-install
 
 help:
 	@echo 'make demo     count the words of the text files of this machine, with pictures of the run'
+	@echo 'make demo-hosts   the same on three hosts, which are namespaces of this machine (as root)'
 	@echo 'make python   the Python package, in .venv'
+	@echo 'make wheels   Python wheels for all systems since 2020, in dist/; check-wheels tries them'
+	@echo 'make deb      packages of Debian for C users, in dist/; check-deb tries them'
 	@echo 'make test     build and run all tests'
 	@echo 'make test-airflow   test the Airflow provider on a whole Airflow'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
+	@echo 'make soak     a million calls in Python and in C: memory must not grow'
+	@echo 'make soak-plans PLANS=1000   jobs through an S3 server whose requests are disturbed, by plans that seeds make'
+	@echo 'make docs     the documentation as a site, in build-docs/html'
 	@echo 'make check    everything that CI does (.ci/run)'
 	@echo 'make install  DESTDIR= PREFIX=/usr/local'
 	@echo 'make asan | tsan | fuzz | tidy | clean'
@@ -30,14 +40,39 @@ help:
 demo: all
 	tools/demo $(FILES)
 
+demo-hosts: all
+	$(SETUP) hosts
+	tools/demo-hosts $(FILES)
+
 python:
 	$(SETUP) python
 	tools/python-venv
 
+wheels:
+	$(SETUP) wheels
+	tools/wheels/build $(PYTHONS)
+
+check-wheels: wheels
+	tools/wheels/check $(SUITES)
+
+deb:
+	$(SETUP) deb
+	tools/build-deb
+
+check-deb: deb
+	tools/check-deb $(SUITES)
+
 test:
 	$(SETUP) test
+	tests/servers/setup-azurite
 	tools/run-tests default
 	tools/run-python-tests
+	LITHOPS_TEST_BACKEND=process XDG_CACHE_HOME=$(CURDIR)/build/tests/cache tools/run-python-tests \
+	    $(addprefix python/tests/test_package_,functions.py binding.py futures.py map_reduce.py waiting.py)
+	LITHOPS_TEST_BACKEND=process LITHOPS_TEST_TRANSPORT=storage XDG_CACHE_HOME=$(CURDIR)/build/tests/cache \
+	    tools/run-python-tests \
+	    $(addprefix python/tests/test_package_,functions.py binding.py futures.py map_reduce.py waiting.py)
+	.venv/bin/python bench/soak.py --quick
 	tools/check-refleaks || [ $$? = 77 ] # no debug build of Python: it says so
 	airflow/tests/run quick || [ $$? = 77 ] # Airflow cannot be had: it says so
 
@@ -52,15 +87,35 @@ airflow-demo:
 
 bench:
 	$(SETUP) bench
-	$(MAKE) --no-print-directory all
-	cmake -UCMAKE_CXX_COMPILER build >/dev/null # it may have been missing before
+	cmake --preset default -DLITHOPS_TESTS=OFF -UCMAKE_CXX_COMPILER >/dev/null # it may have been missing
+	ninja -C build
 	bench/run
+
+soak:
+	$(SETUP) bench
+	cmake --preset default -DLITHOPS_TESTS=OFF >/dev/null
+	ninja -C build bench_ours_soak
+	build/bench/soak 1000000
+	tools/python-venv
+	.venv/bin/python bench/soak.py --png build/bench/soak.png
+
+PLANS ?= 100
+FIRST ?= 1
+soak-plans:
+	$(SETUP) test
+	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
+	ninja -C build lithops_command plans_test
+	XDG_CACHE_HOME=$(CURDIR)/build/tests/cache tests/servers/with-s3 build/tests/plans_test $(PLANS) $(FIRST)
+
+docs: all
+	$(SETUP) docs
+	tools/build-docs
 
 check:
 	.ci/run
 
 install: all
-	DESTDIR=$(DESTDIR) cmake --install build
+	DESTDIR=$(DESTDIR) cmake --install build-install
 	[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 asan tsan:
@@ -76,4 +131,4 @@ tidy:
 	tools/lint
 
 clean:
-	rm -rf build build-clang build-asan build-tsan build-fuzz build-ci build-python build-airflow .venv
+	rm -rf build build-install build-clang build-asan build-tsan build-fuzz build-ci build-python build-airflow build-docs build-wheels build-deb .venv dist

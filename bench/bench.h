@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every benchmark program needs: a clock, a median, and a way to tell the runner.
+/* What every benchmark program needs: a clock, a median, and a way to report to the runner.
  *
  * A program measures once, after warming up, and writes lines of the form "name number" to
  * standard output; bench/run reads them. It exits with 1 and a message when a result is wrong. */
@@ -24,9 +24,9 @@
 #include <immintrin.h>
 #endif
 
-#define BENCH_LINE _Alignas(128) /* apart from what another CPU writes */
+#define BENCH_LINE _Alignas(128) /* on a cache line that no other CPU writes to */
 
-enum { BENCH_BATCH = 100 }; /* round trips that are timed together */
+enum { BENCH_BATCH = 100 }; /* round trips timed together */
 
 static inline double bench_now(void)
 {
@@ -77,7 +77,7 @@ static inline long bench_argument(int argc, char **argv, int index, long otherwi
     return index < argc ? strtol(argv[index], NULL, 10) : otherwise;
 }
 
-/* Limits pin their two sides to two CPUs; Lithops does not, it has to live with the scheduler. */
+/* Limits pin their two sides to two CPUs; Lithops leaves that to the scheduler. */
 static inline void bench_pin(int cpu)
 {
     cpu_set_t set;

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python environments that sides run in, made when the first of them is run.
+"""The Python environments of the sides, made when first needed.
 
 lithops   .venv of the project, with the package as it is now (tools/python-venv)
-peers     dask.distributed and Ray, as far as they install here
-upstream  Lithops 3.8 from PyPI
+peers     dask.distributed and Ray, if they install here
+upstream  Lithops 3.8 from PyPI, with boto3
+boto3     AWS's client
 """
 import os
 import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-PACKAGES = {'peers': (('distributed',), ('ray',)), 'upstream': (('lithops==3.8.0',),)}
+PACKAGES = {'peers': (('distributed',), ('ray',)), 'upstream': (('lithops==3.8.0', 'boto3'),),
+            'boto3': (('boto3',),)}
 
 
 class Pythons:
@@ -19,7 +21,7 @@ class Pythons:
         self.found = {}
 
     def interpreter(self, environment):
-        """Its path, or None when it cannot be made."""
+        """Its path, or None if it cannot be made."""
         if environment not in self.found:
             make = self.make_own if environment == 'lithops' else self.make_other
             self.found[environment] = make(environment)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of the Python face. {python} in a command is the interpreter of the side's environment
+"""The rows of the Python API. {python} in a command is the interpreter of the side's environment
 (see pythons.py), {here} the folder of its programs."""
 from rows import Goal, Row, Side, reported, wall_rate
 
@@ -99,4 +99,16 @@ ROWS = [
     Row('py_map_reduce', 'Python: map_reduce of 100, warm', 'ms',
         python('lithops', 'reduce.py 100 {py_reduces}', reported('seconds', 1e3)),
         Goal('value', None, '<=', 5), Goal('value', None, '<=', 1)),
+    Row('py_link_ping', 'Python: over a link, call_async + get_result', 'us',
+        python('lithops', 'ping.py links {links_hot}', reported('seconds', 1e6)),
+        Goal('ratio', 'limit', '<=', 2),
+        limit=Side('the same in C', 'ours_ping links=1 hot {links_hot}', reported('seconds', 1e6))),
+    Row('py_link_map', 'Python: over 2 links, map of no-op calls', 'k/s',
+        python('lithops', 'map.py links {calls} 3', reported('calls_per_s', 1e-3)),
+        Goal('value', None, '>=', 500)),
+    Row('py_map_storage', 'Python: 1,000 no-op calls through a storage', 'k/s',
+        python('lithops', 'map.py storage 1000 5', reported('calls_per_s', 1e-3)),
+        Goal('ratio', 'peer', '>=', 20),
+        peer=python('upstream', 'map.py upstream 20 1', reported('calls_per_s', 1e-3), 'upstream'),
+        notes=['two workers and a folder; upstream on localhost', ROW_NOTE_FEWER]),
 ]

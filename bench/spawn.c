@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Run a program again and again and tell how long it takes from start to exit.
+/* Run a program again and again and report how long it takes from start to exit.
  *
  *     spawn TIMES OUTPUT PROGRAM [ARGUMENT...]
  *
- * Each run must print OUTPUT. Small and without threads, so that starting children is cheap and
- * the same for all of them. */
+ * Each run must print OUTPUT. This program is small and has no threads, so that starting children
+ * is cheap and costs the same for all. */
 #include "bench.h"
 
 #include <fcntl.h>

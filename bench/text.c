@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Make a text to count: lines of 4 to 16 words, separated by one blank, out of 50,000 words of 2
- * to 10 letters (and some longer ones), the k-th about k times rarer than the first, as in real
- * texts.
+/* Make a text to count: lines of 4 to 16 words, separated by one blank, from 50,000 words of 2 to
+ * 10 letters (and some longer ones), the k-th about k times as rare as the first, as in real texts.
  *
  *     text FILE MEBIBYTES     (a multiple of 16)
  *
- * A block of 16 MiB is made once and written again and again, with fsync() at the end, so that no
- * write-back disturbs what is measured next. The same text on every machine. */
+ * A block of 16 MiB is made once and written repeatedly, with fsync() at the end, so that no
+ * write-back disturbs the next measurement. The text is the same on every machine. */
 #include "bench.h"
 
 #include <fcntl.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counting words fast: what a user would write who cares, here shared by the limit and by the
- * function that Lithops runs, so that the two differ in Lithops only.
+/* Counting words fast, as a careful user would. The limit and the function that Lithops runs share
+ * it, so that they differ only in Lithops.
  *
- * A word is what stands between bytes of 32 and below. 64 bytes at a time are compared with the
- * blank, and the bits of the result are the ends of words. Words of up to 16 bytes are one vector:
- * their key in the table, compared and hashed whole. Longer ones live in a table of their own,
- * with their bytes in an arena. A table writes itself as bytes: per word its length (4 bytes),
- * count (8 bytes) and bytes. */
+ * Words are separated by bytes of 32 and below. 64 bytes at a time are compared with the blank, and
+ * the bits of the result mark the ends of words. A word of up to 16 bytes is one vector, which is
+ * its key in the table, compared and hashed whole. Longer ones are in a second table, with their
+ * bytes in an arena. A table is encoded as bytes: per word its length (4 bytes), count (8 bytes)
+ * and bytes. */
 #ifndef LITHOPS_BENCH_WORDS_H
 #define LITHOPS_BENCH_WORDS_H
 
@@ -45,7 +45,7 @@ static inline void *words_zeroed(size_t count, size_t size)
 
 static inline struct short_word *words_slots(size_t count)
 {
-    struct short_word *slots = aligned_alloc(64, count * sizeof *slots); /* two in a cache line */
+    struct short_word *slots = aligned_alloc(64, count * sizeof *slots); /* two per cache line */
     if (!slots)
         bench_die("no memory");
     return memset(slots, 0, count * sizeof *slots);
@@ -182,8 +182,8 @@ static inline void words_add_long(struct word_table *t, const char *word, size_t
     }
 }
 
-/* The bytes of a short word as a key. Reads 16 bytes from `word` where they cannot lie in the next
- * page, so it may look past the end of the text but never outside memory. */
+/* The bytes of a short word as a key. Reads 16 bytes from `word` unless they would reach into the
+ * next page, so it may read past the end of the text but never unmapped memory. */
 static inline word_key words_load(const char *word, size_t len)
 {
     static const uint8_t masks[2 * SHORT_WORD] = {255, 255, 255, 255, 255, 255, 255, 255,
@@ -207,7 +207,7 @@ static inline void words_add(struct word_table *t, const char *word, size_t len)
     words_add_short(t, words_load(word, len), 1);
 }
 
-/* A bit for each of the 64 bytes at `p` that is a blank or below. */
+/* A bit for each of the 64 bytes at `p`: set for a blank or below. */
 static inline uint64_t words_ends(const char *p)
 {
 #if defined(__AVX512BW__)
@@ -268,7 +268,7 @@ static inline char *words_encode_one(char *to, const void *word, size_t len, uin
     return to + WORD_HEAD + len;
 }
 
-/* Write the table to `to`, which has words_encoded_size() bytes. @return how many it took */
+/* Write the table to `to`, which has words_encoded_size() bytes. @return how many were used */
 static inline size_t words_encode(const struct word_table *t, void *to)
 {
     char *at = to;
@@ -302,7 +302,7 @@ static inline void words_merge(struct word_table *t, const void *encoded, size_t
     }
 }
 
-/* "word count" lines, in no order. */
+/* "word count" lines, in no particular order. */
 static inline void words_print(const struct word_table *t, FILE *out)
 {
     for (size_t i = 0; i < t->short_size; i++)

@@ -3,11 +3,11 @@
  *
  *     gen-config-doc [--check] FILE...
  *
- * The reference is made from the tables that the engine checks a configuration with, and stands in
- * each file between a line that contains "BEGIN generated" and one that contains "END generated";
- * the rest of the file is written by hand. The suffix tells the notation: .md is Markdown, else
- * mdoc(7). With --check nothing is written, and a file that is out of date is an error: the test
- * config_doc_test runs it so, and `ninja config-doc` runs it without. */
+ * The reference comes from the tables that the engine checks a configuration against. In each file
+ * it stands between a line with "BEGIN generated" and one with "END generated"; the rest is written
+ * by hand. A file ending in .md gets Markdown, any other mdoc(7). --check writes nothing and fails
+ * if a file is out of date; the test config_doc_test uses it. `ninja config-doc` updates the
+ * files. */
 #include "config/config.h"
 #include "config/keys.h"
 
@@ -16,7 +16,49 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what is said in both notations ---------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+/* Whether a table before the i-th describes the same section. */
+/* Whether a backend's section has keys in the tables. */
+static bool has_table(const char *name)
+{
+    struct lithops__config_section section;
+    for (size_t i = 0; lithops__config_table(i, &section); i++)
+        if (strcmp(section.name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool was_there(size_t i, const char *name)
+{
+    struct lithops__config_section s;
+    for (size_t before = 0; before < i && lithops__config_table(before, &s); before++)
+        if (strcmp(s.name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The first table of a section, from the i-th table on. */
+static bool next_section(size_t *i, struct lithops__config_section *ret)
+{
+    for (; lithops__config_table(*i, ret); ++*i)
+        if (!was_there(*i, ret->name))
+            return true;
+    return false;
+}
+
+/* The next row over all tables of a section; NULL after the last. */
+static const lithops_config_key *key_of(const char *section, size_t row)
+{
+    struct lithops__config_section s;
+    for (size_t i = 0; lithops__config_table(i, &s); i++)
+        for (const lithops_config_key *k = s.keys; strcmp(s.name, section) == 0 && k->name; k++)
+            if (row-- == 0)
+                return k;
+    return NULL;
+}
+
+/* ---- text for both notations ----------------------------------------------------------------- */
 
 /* A name inside a sentence; mdoc's .Ql would need a line of its own. */
 static void put_name(FILE *out, bool markdown, const char *name, size_t len)
@@ -36,33 +78,33 @@ static void put_choices(FILE *out, bool markdown, const char *choices)
     }
 }
 
-static void put_type(FILE *out, bool markdown, const struct lithops__config_key *key)
+static void put_type(FILE *out, bool markdown, const lithops_config_key *key)
 {
-    bool number = key->type == LITHOPS__KEY_INT || key->type == LITHOPS__KEY_DOUBLE;
+    bool number = key->type == LITHOPS_KEY_INT || key->type == LITHOPS_KEY_DOUBLE;
     switch (key->type) {
-    case LITHOPS__KEY_BOOL:
+    case LITHOPS_KEY_BOOL:
         fputs("true or false", out);
         break;
-    case LITHOPS__KEY_INT:
+    case LITHOPS_KEY_INT:
         fputs("whole number", out);
         break;
-    case LITHOPS__KEY_DOUBLE:
+    case LITHOPS_KEY_DOUBLE:
         fputs("number", out);
         break;
-    case LITHOPS__KEY_STRING:
+    case LITHOPS_KEY_STRING:
         if (key->choices)
             put_choices(out, markdown, key->choices);
         else
             fputs("string", out);
         break;
-    case LITHOPS__KEY_LIST:
+    case LITHOPS_KEY_LIST:
         fputs("list of strings", out);
         break;
-    case LITHOPS__KEY_ANY:
+    case LITHOPS_KEY_ANY:
         fputs("any", out);
         break;
     }
-    if (number && key->max >= 1e9) /* a limit that nobody will meet */
+    if (number && key->max >= 1e9) /* in effect no limit */
         fprintf(out, ", %.15g or more", key->min);
     else if (number && (key->min != 0 || key->max != 0))
         fprintf(out, ", %.15g to %.15g", key->min, key->max);
@@ -85,11 +127,13 @@ static void put_markdown_text(FILE *out, const char *text)
 
 static void put_markdown(FILE *out)
 {
-    for (const struct lithops__config_section *s = lithops__config_sections; s->name; s++) {
-        fprintf(out, "\n### Section `%s`\n\n", s->name);
-        put_markdown_text(out, s->help);
+    struct lithops__config_section s;
+    for (size_t i = 0; next_section(&i, &s); i++) {
+        fprintf(out, "\n### Section `%s`\n\n", s.name);
+        put_markdown_text(out, s.help);
         fputs("\n\n| key | value | default | what it does |\n|---|---|---|---|\n", out);
-        for (const struct lithops__config_key *k = s->keys; k->name; k++) {
+        const lithops_config_key *k;
+        for (size_t row = 0; (k = key_of(s.name, row)); row++) {
             fprintf(out, "| `%s` | ", k->name);
             put_type(out, true, k);
             fputs(" | ", out);
@@ -100,21 +144,25 @@ static void put_markdown(FILE *out)
             fprintf(out, "%s |\n", k->secret ? " Secret: shown as `******`." : "");
         }
     }
-    fputs("\n### Sections that are passed over\n\n"
+    fputs("\n### Sections that are ignored\n\n"
           "Compute backends:",
           out);
+    const char *between = "";
     for (const struct lithops__config_backend *b = lithops__config_backends; b->name; b++)
-        if (strcmp(b->name, "localhost") != 0)
-            fprintf(out, " `%s` (%s)%s", b->name, b->mode, b[1].name ? "," : ".\n\n");
+        if (!has_table(b->name)) {
+            fprintf(out, "%s `%s` (%s)", between, b->name, b->mode);
+            between = ",";
+        }
+    fputs(".\n\n", out);
     fputs("Storage, monitoring, telemetry and providers:", out);
-    for (const char *const *s = lithops__config_other_sections; *s; s++)
-        fprintf(out, " `%s`%s", *s, s[1] ? "," : ".\n");
+    for (const char *const *o = lithops__config_other_sections; *o; o++)
+        fprintf(out, " `%s`%s", *o, o[1] ? "," : ".\n");
     fputc('\n', out);
 }
 
 /* ---- mdoc ------------------------------------------------------------------------------------ */
 
-/* One sentence per line, as mdoc wants it, and lines of less than 80 bytes. */
+/* One sentence per line, as mdoc wants it, and lines shorter than 80 bytes. */
 static void put_mdoc_text(FILE *out, const char *text)
 {
     size_t column = 0;
@@ -137,11 +185,13 @@ static void put_mdoc_text(FILE *out, const char *text)
 
 static void put_mdoc(FILE *out)
 {
-    for (const struct lithops__config_section *s = lithops__config_sections; s->name; s++) {
-        fprintf(out, ".Ss Section %s\n", s->name);
-        put_mdoc_text(out, s->help);
+    struct lithops__config_section s;
+    for (size_t i = 0; next_section(&i, &s); i++) {
+        fprintf(out, ".Ss Section %s\n", s.name);
+        put_mdoc_text(out, s.help);
         fputs(".Bl -tag -width Ds\n", out);
-        for (const struct lithops__config_key *k = s->keys; k->name; k++) {
+        const lithops_config_key *k;
+        for (size_t row = 0; (k = key_of(s.name, row)); row++) {
             fprintf(out, ".It Ic %s Pq ", k->name);
             put_type(out, false, k);
             fputc('\n', out);
@@ -155,12 +205,12 @@ static void put_mdoc(FILE *out)
         }
         fputs(".El\n", out);
     }
-    fputs(".Ss Sections that are passed over\n.Bl -tag -width Ds\n", out);
+    fputs(".Ss Sections that are ignored\n.Bl -tag -width Ds\n", out);
     for (const struct lithops__config_backend *b = lithops__config_backends; b->name; b++)
-        if (strcmp(b->name, "localhost") != 0)
+        if (!has_table(b->name))
             fprintf(out, ".It Ic %s\nA compute backend, %s.\n", b->name, b->mode);
-    for (const char *const *s = lithops__config_other_sections; *s; s++)
-        fprintf(out, ".It Ic %s\n", *s);
+    for (const char *const *o = lithops__config_other_sections; *o; o++)
+        fprintf(out, ".It Ic %s\n", *o);
     fputs("Storage, monitoring, telemetry or a provider.\n.El\n", out);
 }
 
@@ -182,7 +232,7 @@ static char *read_file(const char *path)
     return text;
 }
 
-/* The start of the line after the one that contains `marker`; NULL when there is none. */
+/* The start of the line after the one with `marker`; NULL if there is none. */
 static char *after_line_with(char *text, const char *marker)
 {
     char *found = strstr(text, marker);

@@ -1,13 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The names of Airflow that this provider uses, from where Airflow 3 or 2 keeps them."""
 
-from airflow.exceptions import (
-    AirflowException,
-    AirflowFailException,
-    AirflowNotFoundException,
-    AirflowProviderDeprecationWarning,
-    AirflowSkipException,
-)
+from airflow.exceptions import AirflowProviderDeprecationWarning
 
 try:
     from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink
@@ -20,6 +14,21 @@ except ImportError:  # Airflow 2.10 and 2.11
     from airflow.models import BaseOperator, BaseOperatorLink
 
     AIRFLOW_3 = False
+
+try:
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSkipException,
+    )
+except ImportError:  # before Airflow 3.1
+    from airflow.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSkipException,
+    )
 
 __all__ = [
     "AIRFLOW_3",

@@ -13,6 +13,7 @@ import base64
 import logging
 import tempfile
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,26 @@ from lithops_airflow_plugin._airflow import (
 POLL_S = 1.0
 PROGRESS_S = 10.0
 ERRORS_LOGGED = 20
+#: How much of what calls have printed goes into the task's log: of a call, and of all.
+OUTPUT_OF_CALL = 64 << 10
+OUTPUT_OF_JOB = 1 << 20
+LAST_WORDS_S = 2.0
+
+# The last job of each operator object, by its id(): not an attribute, which would be a change.
+_jobs: dict[int, "LithopsJob"] = {}
+
+
+def job_of(operator: Any) -> "LithopsJob | None":
+    """The last job of an operator object."""
+    return _jobs.get(id(operator))
+
+
+def remember(operator: Any, job: "LithopsJob") -> None:
+    """Let `job_of()` know, for as long as the operator is there."""
+    key = id(operator)
+    if key not in _jobs:
+        weakref.finalize(operator, _jobs.pop, key, None)
+    _jobs[key] = job
 
 
 class LithopsJob:
@@ -41,6 +62,11 @@ class LithopsJob:
         self._futures: list[Any] = []
         self._canceled = False
         self._started = self._reported = time.monotonic()
+        self._executor_id = ""
+        self._unheard: list[Any] = []  # futures whose output is not in the log yet
+        self._output_left = 0
+        #: whether a picture was left behind the task's link
+        self.has_picture = False
         #: URIs of the objects that the job reads, and of those that its results name
         self.inputs: list[str] = []
         self.outputs: list[str] = []
@@ -61,6 +87,8 @@ class LithopsJob:
         self._executor = open_executor()
         futures = getattr(self._executor, method)(**arguments)
         self._futures = list(futures) if isinstance(futures, list) else [futures]
+        self._unheard, self._output_left = self._futures, OUTPUT_OF_JOB
+        self._executor_id = self._executor.executor_id
         if self._canceled:  # meanwhile, so it has not seen the futures
             self.cancel()
         for job in self.identity["jobs"]:
@@ -73,7 +101,7 @@ class LithopsJob:
         """What identifies the job, as JSON: the executor's id, and key, function and number of
         calls of each of its stages."""
         calls = Counter((future.job_id, future.function_name) for future in self._futures)
-        executor_id = self._executor.executor_id
+        executor_id = self._executor_id
         return {
             "executor_id": executor_id,
             "backend": self._executor.backend,
@@ -91,7 +119,7 @@ class LithopsJob:
     def poll(self, timeout_s: float) -> bool:
         """Wait for at most `timeout_s` seconds; True when all calls are done.
 
-        Progress is logged every PROGRESS_S seconds.
+        Progress, and what calls have printed, is logged every PROGRESS_S seconds.
 
         :raises AirflowException: a call has failed, or the job was cancelled
         """
@@ -100,14 +128,16 @@ class LithopsJob:
         try:
             wait(self._futures, timeout=timeout_s, show_progressbar=False)
             finished = True
-        except Exception as error:  # the time has passed, or a call has failed
+        except BaseException as error:  # the time has passed, or a call has failed
             self._raise_if_canceled()
-            self._raise_if_failed()
+            if isinstance(error, Exception) or self._is_of_a_call(error):
+                self._raise_if_failed()
             if not isinstance(error, TimeoutError):
                 raise
             finished = False
         self._raise_if_canceled()  # a wait does not tell of it
         if finished or time.monotonic() - self._reported >= PROGRESS_S:
+            self._log_output()
             self._report()
         return finished
 
@@ -149,25 +179,38 @@ class LithopsJob:
         executor, self._executor = self._executor, None
         if executor is None:
             return
-        executor.__exit__(None, None, None)
-        self._futures = []
+        try:
+            self._log_last_words()
+        finally:
+            executor.__exit__(None, None, None)
+            self._futures = self._unheard = []
 
     def _raise_if_canceled(self) -> None:
         if self._canceled:
             raise AirflowException("the Lithops job was cancelled: its task was killed")
 
+    def _is_of_a_call(self, error: BaseException) -> bool:
+        # Functions too can raise SystemExit or AirflowTaskTimeout, which mean something else here.
+        kinds = {type(_error_of(future)) for future in self._futures if future.error}
+        return type(error) in kinds
+
     def _raise_if_failed(self) -> None:
         failed = [future for future in self._futures if future.error]
         if not failed:
             return
+        self._log_output()
         for future in failed[:ERRORS_LOGGED]:
-            self._log.error("%s failed: %s", _call_name(future), _one_line(_error_of(future)))
-            for title, text in (("printed", future.logs), ("traceback", future.traceback_text)):
-                if text:
-                    self._log.error("%s, %s:\n%s", _call_name(future), title, text.rstrip())
+            error = _error_of(future)
+            if isinstance(error, AirflowSkipException):
+                self._log.info("%s skips the task: %s", _call_name(future), error)
+                continue
+            self._log.error("%s failed: %s", _call_name(future), _one_line(error))
+            text = _traceback_of(future, error)
+            if text:
+                self._log.error("%s, traceback:\n%s", _call_name(future), text.rstrip())
         if len(failed) > ERRORS_LOGGED:
             self._log.error("... and %d more calls failed", len(failed) - ERRORS_LOGGED)
-        future, error = failed[0], _error_of(failed[0])
+        future, error = _weightiest(failed)
         # What a function says to Airflow itself goes through: skip this task, do not try again.
         if isinstance(error, (AirflowSkipException, AirflowFailException)):
             raise error
@@ -176,13 +219,55 @@ class LithopsJob:
             + (f" (and {len(failed) - 1} more calls)" if len(failed) > 1 else "")
         ) from error
 
+    def _log_output(self) -> None:
+        """Log what the calls that are done by now have printed: once, and in their order."""
+        waiting = []
+        for future in self._unheard:
+            if not future.done:
+                waiting.append(future)
+            elif self._output_left >= 0:
+                text = future.logs
+                if text:
+                    self._log_printed(_call_name(future), text.rstrip("\n"))
+        self._unheard = waiting
+
+    def _log_printed(self, name: str, text: str) -> None:
+        if self._output_left == 0:
+            self._output_left = -1
+            self._log.warning(
+                "Lithops job %s: what more calls have printed is left out of this log; when the "
+                "task has ended, `lithops logs %s` shows it, where the task ran",
+                self._executor_id,
+                self._executor_id,
+            )
+            return
+        limit = min(OUTPUT_OF_CALL, self._output_left)
+        self._output_left -= min(len(text), limit)
+        if len(text) > limit:  # the end says most
+            text = f"... ({len(text) - limit} characters before this are left out)\n{text[-limit:]}"
+        self._log.info("%s printed:\n%s", name, text)
+
+    def _log_last_words(self) -> None:
+        # Calls that are cut short say what they have printed only when they have ended.
+        if not self._unheard or self._output_left <= 0:
+            return
+        from lithops.wait import wait
+
+        try:
+            for future in self._unheard:
+                future.cancel()
+            wait(self._unheard, timeout=LAST_WORDS_S, throw_except=False, show_progressbar=False)
+        except TimeoutError:
+            pass
+        self._log_output()
+
     def _report(self) -> None:
         self._reported = time.monotonic()
         done = Counter(future.job_id for future in self._futures if future.done)
         total = Counter(future.job_id for future in self._futures)
         self._log.info(
             "Lithops job %s: %s, after %.1f s",
-            self._executor.executor_id,
+            self._executor_id,
             "; ".join(f"{job_id} {done[job_id]} of {n} calls done" for job_id, n in total.items()),
             self._reported - self._started,
         )
@@ -207,6 +292,25 @@ def _call_name(future: Any) -> str:
         f"call {future.call_id} of Lithops job {future.executor_id}-{future.job_id} "
         f"({future.function_name})"
     )
+
+
+def _weightiest(failed: list[Any]) -> tuple[Any, BaseException]:
+    """The failed call that decides, and its error: one that forbids a retry before other errors,
+    and these before those that ask to skip the task."""
+
+    def weight(error: BaseException) -> int:
+        kinds = (AirflowFailException, AirflowSkipException)
+        return {AirflowFailException: 0, AirflowSkipException: 2}.get(
+            next((kind for kind in kinds if isinstance(error, kind)), None), 1
+        )
+
+    return min(((future, _error_of(future)) for future in failed), key=lambda one: weight(one[1]))
+
+
+def _traceback_of(future: Any, error: BaseException) -> str | None:
+    """The traceback in the function. A call that has crashed has left its stack in its output."""
+    remote = getattr(error.__cause__, "text", None)
+    return remote or (None if future.logs else future.traceback_text)
 
 
 def _error_of(future: Any) -> BaseException:

@@ -15,7 +15,7 @@ def takes_objects(function: Callable) -> bool:
         parameter = inspect.signature(function).parameters.get("obj")
     except (TypeError, ValueError):  # builtins without a signature
         return False
-    # len(obj, /) is no function over objects
+    # len(obj, /) is not a function over objects
     return parameter is not None and parameter.kind is not parameter.POSITIONAL_ONLY
 
 

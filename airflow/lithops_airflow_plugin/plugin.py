@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The part of the provider that lives in Airflow's API server: it serves the timeline pictures.
 
-Who may read the XComs of a DAG may see its pictures; nobody else.
+A user who may read the XComs of a DAG may see its pictures.
 """
 
 import base64
@@ -40,7 +40,7 @@ def _timeline(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> An
 
 
 class _Application:
-    """The pages' FastAPI application, made when it is first asked: every process of Airflow loads
+    """The pages' FastAPI application, made on first use: every process of Airflow loads
     its plugins, only the API server serves them."""
 
     @cached_property

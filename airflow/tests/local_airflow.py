@@ -58,6 +58,8 @@ class LocalAirflow:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{home}/airflow.db",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+            # A task whose API server is slow is not to fail: this machine may have other work.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
             # Airflow's own proxies, if any, are not for the loopback interface.
             "no_proxy": "127.0.0.1,localhost",
@@ -70,7 +72,7 @@ class LocalAirflow:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self, timeout_s: float = 120) -> None:
+    def start(self, timeout_s: float = 400) -> None:
         """Make the database and start the programs; returns when all of them are healthy."""
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
         try:
@@ -97,7 +99,7 @@ class LocalAirflow:
             process.wait()
         self._processes.clear()
 
-    def airflow(self, *arguments: str, timeout_s: float = 120) -> str:
+    def airflow(self, *arguments: str, timeout_s: float = 400) -> str:
         """Run the `airflow` command; what it prints."""
         command = [sys.executable, "-m", "airflow", *arguments]
         done = subprocess.run(
@@ -135,10 +137,10 @@ class LocalAirflow:
         if signed_in:
             request.add_header("Authorization", f"Bearer {self._token}")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=30) as response:
+        with opener.open(request, timeout=120) as response:
             return response.read()
 
-    def trigger(self, dag_id: str, conf: Any = None, timeout_s: float = 120) -> str:
+    def trigger(self, dag_id: str, conf: Any = None, timeout_s: float = 400) -> str:
         """Start a run of a DAG, once it is known; the run's id."""
         self._until(timeout_s, f"{dag_id} known", lambda: self._known(dag_id))
         self.api("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
@@ -147,7 +149,7 @@ class LocalAirflow:
         )
         return run["dag_run_id"]
 
-    def wait(self, dag_id: str, run_id: str, timeout_s: float = 120) -> str:
+    def wait(self, dag_id: str, run_id: str, timeout_s: float = 400) -> str:
         """Wait until a run is over; its state."""
         path = f"/dags/{dag_id}/dagRuns/{urllib.parse.quote(run_id)}"
 
@@ -158,7 +160,7 @@ class LocalAirflow:
         return self._until(timeout_s, f"{dag_id} over", over)
 
     def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-        """A task instance, as the API tells of it."""
+        """A task instance, as the API gives it."""
         return self.api("GET", self._path(dag_id, run_id, task_id))
 
     def until_task(self, dag_id: str, run_id: str, task_id: str, *states: str) -> str:
@@ -168,7 +170,7 @@ class LocalAirflow:
             state = self.task(dag_id, run_id, task_id)["state"]
             return state if state in states else None
 
-        return self._until(120, f"{task_id} {' or '.join(states)}", there)
+        return self._until(400, f"{task_id} {' or '.join(states)}", there)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """What a task has returned, or left under another key."""
@@ -237,7 +239,7 @@ class LocalAirflow:
 
     @staticmethod
     def _until(timeout_s: float, what: str, ask: Any) -> Any:
-        # Airflow tells nobody when something happens: its API has to be asked again and again.
+        # Airflow sends no notifications: its API has to be polled.
         deadline = time.monotonic() + timeout_s
         while True:
             answer = ask()

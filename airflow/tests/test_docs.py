@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each example of docs/airflow.md: it is run, and its tasks give what their comments say."""
+"""Each example of the pages on Airflow: it is run, and its tasks give what their comments say."""
 
 import ast
 import re
@@ -9,7 +9,12 @@ import pytest
 from conftest import BUNDLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "airflow.md"
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+TUTORIAL = PAGE.parent / "tutorials" / "airflow.md"
+EXAMPLES = [
+    example
+    for page in (PAGE, TUTORIAL)
+    for example in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+]
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))

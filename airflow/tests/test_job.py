@@ -9,7 +9,12 @@ import time
 
 import lithops
 import pytest
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from lithops_airflow_plugin import job as job_module
 from lithops_airflow_plugin.job import LithopsJob
 from my_functions import Sleepers
@@ -54,15 +59,19 @@ def until(condition):
         time.sleep(0.01)
 
 
-def test_progress(job, lines, monkeypatch):
+def test_progress(job, lines, monkeypatch, tmp_path):
+    def wait_for(path):
+        while not os.path.exists(path):
+            time.sleep(0.01)
+
     monkeypatch.setattr(job_module, "PROGRESS_S", 0.0)
-    start(job, time.sleep, [0, 0, 0.4])
-    assert job.poll(0.2) is False
+    start(job, wait_for, ["/", "/", str(tmp_path / "go")])
+    until(lambda: job.poll(0.01) is False and "M000 2 of 3 calls done, after " in lines[-1])
+    (tmp_path / "go").touch()
     job.wait()
     assert job.fetch() == [None, None, None]
     executor_id = job.identity["executor_id"]
-    assert lines[0] == f"Lithops job {executor_id}-M000: 3 calls of sleep"
-    assert lines[1].startswith(f"Lithops job {executor_id}: M000 2 of 3 calls done, after ")
+    assert lines[0] == f"Lithops job {executor_id}-M000: 3 calls of wait_for"
     assert lines[-1].startswith(f"Lithops job {executor_id}: M000 3 of 3 calls done, after ")
 
 
@@ -79,6 +88,125 @@ def test_every_failed_call_is_logged(job, lines):
     assert "call 00001" in text
     assert "about to fail" in text
     assert "Traceback" in text
+
+
+def test_what_calls_print_is_logged_in_their_order(job, lines):
+    def talk(x):
+        print("line", x)
+        if x == 1:
+            time.sleep(0.3)
+
+    start(job, talk, range(4))
+    job.wait()
+    printed = [line for line in lines if "printed" in line]
+    assert [line.split(" of ")[0] for line in printed] == [f"call 0000{n}" for n in range(4)]
+    assert printed[2].endswith("-M000 (talk) printed:\nline 2")
+
+
+def test_a_call_that_prints_is_heard_before_all_are_done(job, lines, monkeypatch, tmp_path):
+    monkeypatch.setattr(job_module, "PROGRESS_S", 0.0)
+    go = tmp_path / "go"
+
+    def talk(x):
+        print("early", x)
+        while x and not go.exists():
+            time.sleep(0.01)
+
+    start(job, talk, [0, 1])
+    deadline = time.monotonic() + 20
+    while not any("early 0" in line for line in lines):
+        assert not job.poll(0.05)
+        assert time.monotonic() < deadline
+    go.touch()
+    job.wait()
+    text = "\n".join(lines)
+    assert (text.count("early 0"), text.count("early 1")) == (1, 1)
+
+
+def test_output_in_the_log_has_a_bound(job, lines, monkeypatch):
+    monkeypatch.setattr(job_module, "OUTPUT_OF_CALL", 100)
+    monkeypatch.setattr(job_module, "OUTPUT_OF_JOB", 250)
+
+    def talk(x):
+        print("x" * 199 + f" end of {x}")
+
+    start(job, talk, range(6))
+    job.wait()
+    printed = [line for line in lines if "printed:" in line]
+    assert len(printed) == 3
+    assert all(len(line) < 250 for line in printed)
+    assert "printed:\n... (108 characters before this are left out)\nxxx" in printed[0]
+    assert printed[0].endswith("x end of 0")
+    (said,) = [line for line in lines if "left out of this log" in line]
+    assert f"`lithops logs {job.identity['executor_id']}`" in said
+
+
+def test_a_crash_is_logged_once(job, lines):
+    def crash():
+        print("last words")
+        os.abort()
+
+    job.submit(lithops.FunctionExecutor, "call_async", func=crash, data={})
+    with pytest.raises(AirflowException, match="the function crashed: Aborted"):
+        job.wait()
+    text = "\n".join(lines)
+    assert text.count("last words") == text.count("Fatal Python error") == 1
+    assert text.count("in crash") == 1
+
+
+def test_a_long_traceback_is_whole(job, lines):
+    def fail():
+        raise ValueError("x" * 20_000)
+
+    job.submit(lithops.FunctionExecutor, "call_async", func=fail, data={})
+    with pytest.raises(AirflowException):
+        job.wait()
+    (text,) = [line for line in lines if "traceback:" in line]
+    assert "traceback:\nTraceback (most recent call last):" in text
+    assert text.endswith("x" * 20_000)
+
+
+def test_what_a_call_had_printed_when_it_was_cut_short(job, lines, tmp_path):
+    def talk(path):
+        print("so far")
+        open(path, "w").close()
+        time.sleep(60)
+
+    job.submit(lithops.FunctionExecutor, "call_async", func=talk, data=(str(tmp_path / "said"),))
+    until((tmp_path / "said").exists)
+    job.close()
+    assert any(line.endswith("printed:\nso far") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("errors", "raised"),
+    [
+        ((AirflowSkipException, ValueError), AirflowException),
+        ((AirflowSkipException, AirflowFailException, ValueError), AirflowFailException),
+        ((AirflowSkipException, AirflowSkipException), AirflowSkipException),
+    ],
+)
+def test_which_of_several_errors_decides(job, lines, errors, raised):
+    def fail(error):
+        raise error("said")
+
+    start(job, fail, list(errors))
+    lithops.wait(job._futures, throw_except=False)
+    with pytest.raises(AirflowException) as caught:
+        job.wait()
+    assert caught.type is raised
+    skips = [line for line in lines if "(fail) skips the task: said" in line]
+    assert len(skips) == errors.count(AirflowSkipException)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, AirflowTaskTimeout])
+def test_functions_do_not_end_the_task_by_exceptions_of_its_own(job, kind):
+    def fail():
+        raise kind("said by a function")
+
+    job.submit(lithops.FunctionExecutor, "call_async", func=fail, data={})
+    with pytest.raises(AirflowException, match=r"\(fail\) failed: .*said by a function"):
+        job.wait()
 
 
 def test_many_errors_are_counted(job, lines):

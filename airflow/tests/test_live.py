@@ -6,6 +6,7 @@ LITHOPS_AIRFLOW_DATABASE may name another database than SQLite, by its URL.
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -28,6 +29,7 @@ def airflow(tmp_path_factory):
         for file in folder.glob("[!_]*.py"):
             shutil.copy(file, dags)
     os.environ.pop("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST")
+    os.environ["AIRFLOW_VAR_OF_THE_TESTS"] = "variable"
     with LocalAirflow(home, dags, os.environ.get("LITHOPS_AIRFLOW_DATABASE")) as airflow:
         yield airflow
 
@@ -44,6 +46,14 @@ def runs(airflow):
         "faults",
     )
     return {dag_id: airflow.trigger(dag_id) for dag_id in dag_ids}
+
+
+@pytest.fixture(scope="module")
+def says(airflow, runs):
+    """The run of the DAG `says`, when it is over. It takes a while: its functions import Airflow."""
+    run_id = airflow.trigger("says")
+    airflow.wait("says", run_id, 400)
+    return run_id
 
 
 def results(airflow, runs, dag_id, *task_ids):
@@ -99,6 +109,9 @@ def test_timeline_behind_the_link(airflow, runs):
     path = airflow._path("operators", runs["operators"], "map_task")
     link = airflow.api("GET", f"{path}/links")["extra_links"]["Lithops timeline"]
     assert link.startswith(airflow.url)
+    nothing = airflow._path("faults", runs["faults"], "misconfigured")
+    airflow.wait("faults", runs["faults"])
+    assert airflow.api("GET", f"{nothing}/links")["extra_links"] == {"Lithops timeline": None}
     picture = airflow.fetch("GET", link.removeprefix(airflow.url))
     assert picture.startswith(b"\x89PNG")
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -124,6 +137,64 @@ def test_tasks_that_go_wrong(airflow, runs, task_id, said):
     log = airflow.log("faults", runs["faults"], task_id)
     for text in said:
         assert text in log
+
+
+@pytest.mark.parametrize(
+    ("task_id", "state", "tries"),
+    [
+        ("skips", "skipped", 1),
+        ("skips_by_subclass", "skipped", 1),
+        ("fails", "failed", 1),
+        ("fails_by_subclass", "failed", 1),
+        ("errs", "failed", 2),
+        ("errs_by_subclass", "failed", 2),
+        ("errs_by_timeout", "failed", 2),
+    ],
+)
+def test_what_functions_say_to_airflow(airflow, says, task_id, state, tries):
+    """Their module imports Airflow, in a worker process that has no access to its database."""
+    task = airflow.task("says", says, task_id)
+    assert (task["state"], task["try_number"]) == (state, tries)
+    for attempt in range(1, tries + 1):
+        assert f": the function {task_id}" in airflow.log("says", says, task_id, attempt)
+
+
+def test_functions_use_airflow(airflow, says):
+    assert airflow.xcom("says", says, "looks") == "variable"
+    assert airflow.xcom("says", says, "by_hook") == 7
+
+
+def records(airflow, dag_id, run_id, task_id):
+    """(level, text) of each record of a task's log."""
+    path = f"{airflow._path(dag_id, run_id, task_id)}/logs/1?full_content=true"
+    content = airflow.api("GET", path)["content"]
+    return [(line.get("level"), line["event"]) for line in content]
+
+
+def test_what_functions_print_and_log(airflow, says):
+    found = records(airflow, "says", says, "talks")
+    printed = [(level, text) for level, text in found if "(talk) printed:" in text]
+    assert [level for level, _ in printed] == ["info", "info"]
+    for number, (_, text) in enumerate(printed, 1):
+        assert f"call 0000{number - 1} of Lithops job" in text
+        assert f"to stdout {number}\nto stderr {number}\n" in text
+        assert f"a record {number}" in text
+        assert "too much" not in text
+    assert [text for level, text in found if level == "error"] == []
+    assert [level for level, text in found if "open: localhost, 1 worker" in text] == ["info"]
+
+
+def test_a_crash_is_in_the_log_once(airflow, says):
+    text = "\n".join(text for _, text in records(airflow, "says", says, "crashes"))
+    assert text.count("last words 1") == text.count("Fatal Python error: Aborted") == 1
+
+
+def test_no_picture_where_nothing_is_to_be_pushed(airflow, says):
+    path = airflow._path("says", says, "talks")
+    keys = {entry["key"] for entry in airflow.api("GET", f"{path}/xcomEntries")["xcom_entries"]}
+    assert keys <= {"_link_LithopsTimelineLink"}
+    links = airflow.api("GET", f"{path}/links")["extra_links"]
+    assert links == {"Lithops timeline": None}
 
 
 def test_a_retry_starts_from_the_same_values(airflow, runs):
@@ -195,7 +266,7 @@ def test_connection_form_and_test(airflow):
             {
                 "connection_id": "mine",
                 "conn_type": "lithops",
-                "extra": '{"localhost": {"worker_proceses": 1}}',
+                "extra": '{"lithops": {"strict": true}, "localhost": {"worker_proceses": 1}}',
             },
         )
     )
@@ -208,8 +279,28 @@ def test_connection_form_and_test(airflow):
     assert tested["message"].startswith("a call ran on localhost")
 
 
+def test_the_commands_of_the_page_limit_tasks(airflow):
+    """They make a pool and a connection; a task that names neither uses the connection."""
+    page = Path(__file__).parents[2] / "docs" / "airflow.md"
+    commands = re.findall(r"^airflow (.*)$", page.read_text(), re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        airflow.airflow(*shlex.split(command))
+    assert airflow.api("GET", "/pools/lithops")["slots"] == 2
+    run_id = airflow.trigger("sized")
+    try:
+        assert airflow.wait("sized", run_id) == "success"
+        assert airflow.task("sized", run_id, "small")["pool"] == "lithops"
+        assert airflow.xcom("sized", run_id, "small") == [3, 2, 1]
+        log = airflow.log("sized", run_id, "small")
+        assert "localhost, 3 worker processes" in log
+        assert "localhost, 1 worker processes" in airflow.log("sized", run_id, "narrow")
+    finally:
+        airflow.airflow("connections", "delete", "lithops_default")
+
+
 def test_the_command_line_runs_a_dag(airflow):
-    out = airflow.airflow("dags", "test", "lithops_example_objects", timeout_s=120)
+    out = airflow.airflow("dags", "test", "lithops_example_objects", timeout_s=400)
     assert "state=success" in out
 
 

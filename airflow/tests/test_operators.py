@@ -183,6 +183,73 @@ def test_what_a_function_says_to_airflow():
         run(LithopsCallAsyncOperator(task_id="t", func=skip, data=(1,)))
 
 
+def test_include_modules_that_are_not_there():
+    operator = LithopsMapOperator(
+        task_id="t", map_function=abs, map_iterdata=[1], include_modules=["nothere"]
+    )
+    with pytest.raises(ValueError, match="include_modules names 'nothere'"):
+        run(operator)
+
+
+def test_numbers_may_be_text():
+    """A template makes text of all that it renders."""
+    reduced = LithopsMapReduceOperator(
+        task_id="t",
+        map_function=abs,
+        map_iterdata=[-1, 2],
+        reduce_function=sum,
+        runtime_memory="512",
+        map_runtime_memory=" 300 ",
+        spawn_reducer="50",
+        timeout="1.5",
+        chunksize="None",
+        activation_retries="2",
+    )
+    method, arguments = reduced._arguments({})
+    assert (arguments["map_runtime_memory"], arguments["spawn_reducer"]) == (300, 50)
+    assert (arguments["reduce_runtime_memory"], arguments["chunksize"]) == (512, None)
+    assert reduced._common_arguments()["timeout"] == 1.5
+    assert run(reduced)[0] == 3
+    operator = LithopsCallAsyncOperator(task_id="t", func=abs, data=(-1,), timeout="soon")
+    with pytest.raises(ValueError, match="timeout must be a number, but is 'soon'"):
+        run(operator)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("['json', 'csv']", ["json", "csv"]),
+        ('["json"]', ["json"]),
+        ("json, csv", ["json", "csv"]),
+        ("json", ["json"]),
+        ("", []),
+        ("None", None),
+        ("null", None),
+    ],
+)
+def test_names_may_be_text(text, names):
+    operator = LithopsMapOperator(
+        task_id="t", map_function=abs, map_iterdata=[1], include_modules=text, exclude_modules=text
+    )
+    common = operator._common_arguments()
+    assert common["include_modules"] == common["exclude_modules"] == names
+
+
+@pytest.mark.parametrize("text", ["{'A': 'x'}", '{"A": "x"}'])
+def test_mappings_may_be_text(text):
+    def look():
+        return os.environ["A"], os.environ["A"]
+
+    config = text.replace("A", "localhost").replace("'x'", "{}").replace('"x"', "{}")
+    operator = LithopsCallAsyncOperator(
+        task_id="t", func=look, extra_env=text, lithops_config=config
+    )
+    assert run(operator)[0] == ("x", "x")
+    operator = LithopsCallAsyncOperator(task_id="t", func=look, extra_env="A=x")
+    with pytest.raises(ValueError, match="extra_env must be a mapping, but is 'A=x'"):
+        run(operator)
+
+
 def test_a_dead_worker_process_is_named():
     def die(x):
         if x == 1:
@@ -221,7 +288,7 @@ def test_retries_of_calls(tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"localhost": {"worker_proceses": 4}}, "worker_processes"),
+        ({"lithops": {"strict": True}, "localhost": {"worker_proceses": 4}}, "worker_processes"),
         ({"backend": "no_such_backend"}, "no_such_backend"),
         ({"localhost": {"runtime_memory": "lots"}}, "runtime_memory"),
         ({"config": [1]}, "must be an object"),
@@ -252,6 +319,33 @@ def test_timeline_picture_is_left():
     _, pushed = run(LithopsMapOperator(task_id="t", map_function=shifted, map_iterdata=[1, 2]))
     (picture,) = pushed.values()
     assert base64.b64decode(picture).startswith(b"\x89PNG")
+    quiet = LithopsMapOperator(
+        task_id="t", map_function=shifted, map_iterdata=[1, 2], do_xcom_push=False
+    )
+    assert run(quiet)[1] == {}
+
+
+def test_the_link_is_there_where_a_picture_is():
+    from lithops_airflow_plugin.links import LithopsTimelineLink
+
+    class Key:
+        dag_id, run_id, task_id, map_index = "d", "r", "t", 3
+
+    def link(**kwargs):
+        operator = LithopsMapOperator(
+            **{"task_id": "t", "map_function": abs, "map_iterdata": [1]} | kwargs
+        )
+        assert LithopsTimelineLink().get_link(operator, ti_key=Key) == ""
+        try:
+            run(operator)
+        except (AirflowException, ValueError):
+            pass
+        return LithopsTimelineLink().get_link(operator, ti_key=Key)
+
+    assert link().endswith("/lithops/timeline?dag_id=d&run_id=r&task_id=t&map_index=3")
+    assert link(do_xcom_push=False) == ""
+    assert link(async_invoke=True) == ""
+    assert link(lithops_config={"config": [1]}) == ""
 
 
 def test_cloudobjects_are_named_by_uri():

@@ -85,6 +85,17 @@ def test_old_import_paths(module, name):
     assert found.__module__.startswith("lithops_airflow_plugin")
 
 
+def test_importing_the_provider_warns_of_nothing():
+    """Nor does it bring Lithops along: the DAG processor imports it for each DAG file."""
+    code = (
+        "import sys, airflow.sdk, warnings; warnings.simplefilter('error');"
+        "import lithops_airflow_plugin.operators.lithops, lithops_airflow_plugin.decorators.lithops;"
+        "import lithops_airflow_plugin.plugin, lithops_airflow_plugin.lineage;"
+        "sys.exit('lithops' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_worker_processes_do_not_import_airflow():
     code = (
         "import sys, lithops_airflow_plugin.probe, lithops_airflow_plugin.get_provider_info;"

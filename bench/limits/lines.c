@@ -22,7 +22,7 @@ static uint64_t count_newlines(const unsigned char *p, size_t len)
 {
     uint64_t count = 0;
     size_t i = 0;
-    while (i < len) { /* bytes summed in bytes, 255 at a time: the compiler makes vectors of it */
+    while (i < len) { /* sums in bytes, of 255 at a time, so that the compiler vectorises it */
         size_t stop = len - i < 255 * 64 ? len : i + 255 * 64;
         unsigned char sums[64] = {0};
         for (; i + 64 <= stop; i += 64)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The limit of one call: a word that goes to another process and back.
+/* The limit of one call: a word sent to another process and back.
  *
- *     pingpong spin  ROUNDS         both sides spin: what a hot call cannot beat
+ *     pingpong spin  ROUNDS         both sides spin: no hot call can beat this
  *     pingpong futex ROUNDS GAP_MS  both sides sleep until woken; GAP_MS apart, as in ours/ping.c
  *
- * It moves 4 bytes. A call also has a function, an argument, a result and a state. Without a gap
- * 100 round trips are timed together: reading the clock takes a tenth of one. */
+ * It moves 4 bytes; a call also has a function, an argument, a result and a state. Without a gap
+ * 100 round trips are timed together, as reading the clock takes a tenth of one. */
 #include "bench.h"
 
 #include <sys/wait.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One long call in the middle of many short ones: how long all take, over the ideal, which is the
  * sum of their times over the number of worker processes; and how long worker processes were idle
- * before the last call had begun, that is, while calls waited.
+ * before the last call began, that is, while calls waited.
  *
  *     makespan SHORTS SHORT_US LONG_MS */
 #include "ours/ours.h"

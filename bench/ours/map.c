@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A map of no-op calls, from lithops_map() to the end of lithops_wait(), each with a result and a
- * status; and what its futures take.
+ * status; and the memory of its futures.
  *
- *     map CALLS ROUNDS   seconds, and bytes per future
- *     map separate CALLS   bytes per future when each is a call of its own */
+ *     map [links=N] CALLS ROUNDS   seconds, and bytes per future
+ *     map separate CALLS           bytes per future when each is a call of its own */
 #include "ours/ours.h"
 #include "processes.h"
 
@@ -25,7 +25,7 @@ static double sum_results(const lithops_futures *fs)
     return sum;
 }
 
-/* @return seconds; drops the futures unless they are asked for */
+/* @return seconds; drops the futures unless the caller wants them */
 static double map_once(lithops_executor *fexec, int64_t calls, double *ret_sum,
                        lithops_futures **ret_futures)
 {
@@ -68,7 +68,7 @@ static void hold_separate(lithops_executor *fexec, int64_t calls)
     if (!held)
         bench_die("no memory");
     memset(held, 1,
-           (size_t)calls * sizeof(lithops_future *)); /* the program's own array does not count */
+           (size_t)calls * sizeof(lithops_future *)); /* does not count the program's own array */
     struct process_use before, after;
     processes_use(&before);
     for (int64_t i = 0; i < calls; i++)
@@ -91,7 +91,7 @@ static void hold_separate(lithops_executor *fexec, int64_t calls)
 int main(int argc, char **argv)
 {
     lithops_init(&argc, &argv);
-    lithops_executor *fexec = ours_open();
+    lithops_executor *fexec = ours_open_over(&argc, argv);
     ours_warm_up(fexec, noop, 1000);
     if (argc > 1 && strcmp(argv[1], "separate") == 0)
         hold_separate(fexec, bench_argument(argc, argv, 2, 1000000));

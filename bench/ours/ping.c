@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One call and its result, again and again.
  *
- *     ping hot ROUNDS            back to back
- *     ping parked ROUNDS GAP_MS  with a gap in which the worker processes and the client fall
- * asleep ping idle                  what all processes use of the CPU while nothing runs */
+ *     ping [links=N|tcp=N] hot ROUNDS     back to back
+ *     ping parked ROUNDS GAP_MS     with a gap in which the worker processes and the client fall
+ *                                   asleep
+ *     ping [links=N|tcp=N] idle           CPU time of all processes while nothing runs */
 #include "ours/ours.h"
 #include "processes.h"
 
@@ -57,8 +58,8 @@ static void be_idle(void)
 int main(int argc, char **argv)
 {
     lithops_init(&argc, &argv);
+    lithops_executor *fexec = ours_open_over(&argc, argv);
     const char *mode = argc > 1 ? argv[1] : "";
-    lithops_executor *fexec = ours_open();
     ours_warm_up(fexec, echo, 1000);
     if (strcmp(mode, "idle") == 0)
         be_idle();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Results of 1 MiB, written in place, looked at and dropped as they come; 64 calls at a time.
+/* Results of 1 MiB, written in place, read and dropped as they come; 64 calls at a time.
  *
- *     results COUNT */
+ *     results [links=N|tcp=N] COUNT */
 #include "ours/ours.h"
 
 enum { SIZE = 1 << 20, AHEAD = 64 };
@@ -44,8 +44,8 @@ int main(int argc, char **argv)
 {
     memset(source, 1, SIZE); /* before lithops_init(): in the worker processes too */
     lithops_init(&argc, &argv);
+    lithops_executor *fexec = ours_open_over(&argc, argv);
     int64_t count = bench_argument(argc, argv, 1, 2000);
-    lithops_executor *fexec = ours_open();
     run(fexec, 4 * AHEAD);
     double begin = bench_now();
     run(fexec, count);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // oneTBB parallel_for at grain 1, the peer of a map: one task per call, as a map has one outcome
-// per call. Threads of one process: nothing is isolated, a crash ends all.
+// per call. Threads of one process: nothing is isolated, one crash ends everything.
 //
 //     tbb_for map CALLS ROUNDS             no-op calls
 //     tbb_for spin SHORTS SHORT_US LONG_MS   one long call among many short ones

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of the futures of one map: futures.py COUNT. Reports bytes for each, of this process and of
-its worker processes; shared memory is counted once."""
+"""Memory of the futures of one map: futures.py COUNT. Reports bytes per future, over this process
+and its worker processes; shared memory is counted once."""
 import gc
 import os
 import sys

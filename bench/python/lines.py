@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Count the lines of a file through obj.data_stream: lines.py FILE KIB. Reports lines.
 
-Of upstream's stream only read() serves here: over chunks of a local file its readline() raises an
-AttributeError, and a loop over it never ends.
+Of upstream's stream only read() works here: on chunks of a local file its readline() raises an
+AttributeError, and iterating over it never ends.
 """
 import sys
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many calls that do nothing: map.py SIDE COUNT ROUNDS. Reports the calls per second of the fastest
-round, and the sum of the results over their number.
+"""Many calls that do nothing: map.py SIDE COUNT ROUNDS. Reports the calls per second of the
+fastest round, and the sum of the results divided by their number.
 
-SIDE: lithops, pool-1 (Pool.map, one item at a time), pool (Pool.map as it is), joblib, dask, ray
+SIDE: lithops, links (two of them), storage (two workers that nothing else reaches), stored (the
+same over the storage that LITHOPS_CONFIG names), pool-1
+(Pool.map, one item at a time), pool (Pool.map as it is), joblib, dask, ray
 """
 import os
 import sys
@@ -19,8 +21,33 @@ def with_lithops(count):
     return lambda: fexec.get_result(fexec.map(same, range(count)))
 
 
+def with_links(count):
+    import lithops
+    fexec = lithops.FunctionExecutor(config={'lithops': {'backend': 'process'},
+                                             'process': {'workers': 2, 'worker_processes': 1}})
+    return lambda: fexec.get_result(fexec.map(same, range(count)))
+
+
+def with_storage(count):
+    import lithops
+    fexec = lithops.FunctionExecutor(config={
+        'lithops': {'backend': 'process', 'storage': 'localhost'},
+        'process': {'transport': 'storage', 'workers': 2, 'worker_processes': 1}})
+    return lambda: fexec.get_result(fexec.map(same, range(count)))
+
+
+def with_stored(count):
+    import json
+    import lithops
+    config = json.loads(os.environ['LITHOPS_CONFIG'])
+    config['lithops']['backend'] = 'process'
+    config['process'] = {'transport': 'storage', 'workers': 2, 'worker_processes': 1}
+    fexec = lithops.FunctionExecutor(config=config)
+    return lambda: fexec.get_result(fexec.map(same, range(count)))
+
+
 def with_upstream(count):
-    """It keeps the futures of an executor for good, and gets slower: one for each round."""
+    """An executor keeps its futures for good, and gets slower: use a new one for each round."""
     import lithops
 
     def run():
@@ -45,7 +72,7 @@ def with_dask(count):
     from distributed import Client, LocalCluster
     client = Client(LocalCluster(n_workers=os.cpu_count(), threads_per_worker=1,
                                  dashboard_address=None))
-    # pure=False: it would not call the function again for what it knows
+    # pure=False: otherwise it would not call the function again for the same argument
     return lambda: client.gather(client.map(same, range(count), pure=False))
 
 
@@ -56,7 +83,8 @@ def with_ray(count):
     return lambda: ray.get([remote.remote(n) for n in range(count)])
 
 
-SIDES = {'lithops': with_lithops, 'upstream': with_upstream, 'pool': with_pool,
+SIDES = {'lithops': with_lithops, 'links': with_links, 'storage': with_storage, 'stored': with_stored,
+         'upstream': with_upstream, 'pool': with_pool,
          'pool-1': lambda count: with_pool(count, 1), 'joblib': with_joblib, 'dask': with_dask,
          'ray': with_ray}
 

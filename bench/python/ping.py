@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One call after the other, warm: ping.py lithops|pool COUNT. Reports the median time of a call."""
+"""One call after the other, warm: ping.py lithops|links|pool COUNT. Reports the median time of a
+call. (links: over one link.)"""
 import statistics
 import sys
 import time
@@ -21,9 +22,10 @@ def measure(call, count):
 
 if __name__ == '__main__':
     side, count = sys.argv[1], int(sys.argv[2])
-    if side == 'lithops':
+    if side in ('lithops', 'links'):
         import lithops
-        with lithops.FunctionExecutor() as fexec:
+        over = {'lithops': {'backend': 'process'}, 'process': {'workers': 1, 'worker_processes': 1}}
+        with lithops.FunctionExecutor(config=over if side == 'links' else None) as fexec:
             measure(lambda n: fexec.get_result(fexec.call_async(same, n)), count)
     else:
         import multiprocessing

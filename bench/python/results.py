@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Big results: results.py lithops|pool bytes|numpy COUNT. Reports bytes per second.
 
-A call makes 1 MiB of bytes, or an array of 8 MiB; the client looks at both ends of it and lets it
-go.
+A call makes 1 MiB of bytes, or an array of 8 MiB; the client reads both ends of it and drops
+it.
 """
 import sys
 import time
@@ -20,7 +20,7 @@ def make_numpy(n):
 
 
 def measure(results, kind, count):
-    """@param results  count of them, warm-up included, one after the other"""
+    """@param results  an iterator over `count` results, warm-up included"""
     start = None
     warm_up = max(2, count // 10)
     for i, result in enumerate(results):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Count the words of a file in chunks, with a function in Python: words.py lithops|pool FILE KIB.
-Reports how many there are, and how many different ones."""
+Reports how many there are, and how many of them are different."""
 import collections
 import os
 import sys
@@ -29,7 +29,7 @@ def add_up(results):
 
 
 def ranges(path, size):
-    """Chunks of whole lines, as Lithops cuts them."""
+    """Chunks of whole lines, cut as Lithops cuts them."""
     with open(path, 'rb') as file:
         length, start = os.path.getsize(path), 0
         while start < length:

@@ -42,8 +42,8 @@ LITHOPS_PUBLIC lithops_bytes lithops_call_bytes(lithops_call *call);
 /** The input as an int, without a format to read; 0 for other types. */
 LITHOPS_PUBLIC int64_t lithops_call_int(lithops_call *call);
 /** `obj`: the stream over this call's partition, or over the whole object that the input names.
- * NULL, and the call's error is set, when the input is no object; one that cannot be opened fails
- * the call. */
+ * NULL, and the call's error is set, when the input is not an object; one that cannot be opened
+ * fails the call. */
 LITHOPS_PUBLIC lithops_stream *lithops_call_object(lithops_call *call);
 /** @} */
 
@@ -60,8 +60,9 @@ LITHOPS_PUBLIC int lithops_return_value(lithops_call *call, lithops_value *value
 /** `len` bytes, written in place where `ptr` came from lithops_call_alloc(), else copied. */
 LITHOPS_PUBLIC int lithops_return_bytes(lithops_call *call, const void *ptr, size_t len);
 /** Room for a result in shared memory, 16-byte aligned (64 above 16 KiB), not zeroed. One at a
- * time: a second call gives the first back. NULL, and the call's error is set, when shared memory
- * is used up. */
+ * time: a second call gives the first back. Where shared memory is used up, it waits until results
+ * are given back. NULL, and the call's error is set, when none are for 60 s, or 5 s where nobody
+ * can be expected to, or when shared memory is smaller than `len`. */
 LITHOPS_PUBLIC void *lithops_call_alloc(lithops_call *call, size_t len);
 /** Return what a future will hold (a future of an executor that this function opened). Waits for
  * it; the future stays the caller's. */
@@ -83,6 +84,8 @@ LITHOPS_PUBLIC int lithops_call_next_bytes(lithops_call *call, lithops_bytes *re
 /** The next one as a value; borrowed until the next one. */
 LITHOPS_PUBLIC int lithops_call_next_value(lithops_call *call, const lithops_value **ret_value);
 LITHOPS_PUBLIC int64_t lithops_call_result_count(lithops_call *call);
+/** This call is a reducer: it gets the results of map calls instead of an input. */
+LITHOPS_PUBLIC bool lithops_call_is_reducer(lithops_call *call);
 /** @} */
 
 /** @name About the call */

@@ -55,7 +55,7 @@ typedef struct lithops_error {
     bool retryable;       /* the same request may succeed later */
     char origin[48];      /* "storage/localhost", "call A000-00003", ...; may be empty */
     char message[640];    /* one line, says what to do; UTF-8, no final newline */
-    char traceback[1280]; /* where it happened on the remote side; may be empty */
+    char traceback[1280]; /* where it happened in the worker; may be empty */
 } lithops_error;
 
 #define LITHOPS_ERROR_INIT                                                                         \

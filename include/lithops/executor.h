@@ -5,7 +5,9 @@
  * parent; in the child every call on it gives LITHOPS_EFORKED.
  *
  * Options: `lithops_map_options o = LITHOPS_MAP_OPTIONS_INIT;`, then set what you want; NULL in
- * place of options means all defaults. Whatever an option points to is borrowed for the call. */
+ * place of options means all defaults. Whatever an option points to is borrowed for the call.
+ * `size` says how much of the struct the program knows: members after it have their defaults, so a
+ * program runs with a later library, and with an earlier one that ignores what it does not know. */
 #ifndef LITHOPS_EXECUTOR_H
 #define LITHOPS_EXECUTOR_H
 
@@ -33,10 +35,20 @@ typedef struct lithops_executor_options {
     const char *const *worker_command; /* NULL-terminated: a program, found as the shell does, and
                                           arguments that become a worker process, in place of this
                                           program started again; see <lithops/plugin/runtime.h> */
+    bool foreign_settings;             /* keys of `settings` that are nobody's, and like none that
+                                          is known, are no errors: lithops_executor_findings() */
+    /* In place of worker_command, where it depends on the configuration: called once, while the
+     * executor opens and on the same thread. `runtime` is that of the backend's section, NULL if it
+     * names none. What it returns is read until the executor is open; NULL: why not is in err. */
+    const char *const *(*make_worker_command)(void *user, const char *runtime, lithops_error *err);
+    void *user; /* of make_worker_command */
+    bool
+        detached; /* jobs outlive the client: <lithops/detached.h>. As lithops.detached says, too */
 } lithops_executor_options;
 #define LITHOPS_EXECUTOR_OPTIONS_INIT                                                              \
     {                                                                                              \
-        sizeof(lithops_executor_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL     \
+        sizeof(lithops_executor_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,    \
+            false, NULL, NULL, false                                                               \
     }
 
 /** Open an executor. The first worker process starts at once, in the background; others when
@@ -64,6 +76,11 @@ LITHOPS_PUBLIC void lithops_executor_close(lithops_executor *fexec);
 LITHOPS_PUBLIC const char *lithops_executor_id(const lithops_executor *fexec);
 /** The checked configuration in force, secrets masked; owned by the caller. */
 LITHOPS_PUBLIC lithops_value *lithops_executor_config(const lithops_executor *fexec);
+/** The names in its configuration that nothing knows and that were passed over: a list of maps with
+ * `name` (as it can be shown), `section` (missing where it is the section that is unknown), `place`
+ * ("FILE:LINE", "options", "settings") and `message`. Empty where all are known.
+ * @return owned by the caller; NULL without an executor or memory */
+LITHOPS_PUBLIC lithops_value *lithops_executor_findings(const lithops_executor *fexec);
 
 /* ---- starting jobs --------------------------------------------------------------------------- */
 
@@ -100,11 +117,12 @@ typedef struct lithops_map_options {
     int64_t timeout_ms;
     const char *const *include_modules;
     const char *const *exclude_modules;
+    int64_t call_retries; /* a failed call is run again so often; default: configuration */
 } lithops_map_options;
 #define LITHOPS_MAP_OPTIONS_INIT                                                                   \
     {                                                                                              \
         sizeof(lithops_map_options), LITHOPS_DEFAULT, NULL, NULL, LITHOPS_DEFAULT,                 \
-            LITHOPS_DEFAULT, LITHOPS_DEFAULT, "\n", LITHOPS_DEFAULT, NULL, NULL                    \
+            LITHOPS_DEFAULT, LITHOPS_DEFAULT, "\n", LITHOPS_DEFAULT, NULL, NULL, LITHOPS_DEFAULT   \
     }
 
 /** Start one call per item.
@@ -155,6 +173,23 @@ typedef struct lithops_map_reduce_options {
             NULL, NULL                                                                             \
     }
 
+/** Those of them that are for the map. */
+static inline lithops_map_options lithops_map_options_of(const lithops_map_reduce_options *options)
+{
+    lithops_map_options map = LITHOPS_MAP_OPTIONS_INIT;
+    map.chunksize = options->chunksize;
+    map.extra_args = options->extra_args;
+    map.extra_env = options->extra_env;
+    map.runtime_memory_mb = options->map_runtime_memory_mb;
+    map.obj_chunk_size = options->obj_chunk_size;
+    map.obj_chunk_number = options->obj_chunk_number;
+    map.obj_newline = options->obj_newline;
+    map.timeout_ms = options->timeout_ms;
+    map.include_modules = options->include_modules;
+    map.exclude_modules = options->exclude_modules;
+    return map;
+}
+
 /** Start a map and a reduce over its results (see lithops_call_next_result()). A reducer waits
  * only for calls that already run: it never keeps a worker process from a map call.
  * @param ret_futures  may be NULL; the map futures and then the reduce future(s), owned by the
@@ -193,7 +228,7 @@ typedef struct lithops_wait_options {
 
 /** Wait for futures, of one executor or of several.
  * @param fexec         NULL when `fs` is given
- * @param fs            borrowed; NULL: all futures of `fexec`
+ * @param fs            borrowed; NULL: all calls of `fexec`, also those whose futures were dropped
  * @param ret_done, ret_not_done  may be NULL; views of `fs`, owned by the caller
  * @return 0; LITHOPS_ETIMEDOUT; with throw_except the code of a failed call */
 LITHOPS_PUBLIC int lithops_wait(lithops_executor *fexec, lithops_futures *fs,
@@ -203,8 +238,9 @@ LITHOPS_PUBLIC int lithops_wait(lithops_executor *fexec, lithops_futures *fs,
 /** Wait for results and take them apart by `format` (as lithops_unpack): of one call its value, of
  * a map or of several calls the list of their values, of a map_reduce the value of the reducer (a
  * list with obj_reduce_by_key).
- * With fs NULL: the futures of `fexec` whose results were not read yet. Pointers stored by `s`,
- * `y` and `o` are borrowed until those futures are cleaned or the executor is closed.
+ * With fs NULL: of all futures of `fexec` that somebody holds, those whose results were not read
+ * yet, and reducers whose futures nobody was given. Pointers stored by `s`, `y` and `o` are
+ * borrowed from the futures, until the last unref of them; of such reducers until clean or close.
  * throw_except false: a failed call's result is null.
  * @return 0; LITHOPS_ETIMEDOUT; the code of a failed call; LITHOPS_ETYPE */
 LITHOPS_PUBLIC int lithops_get_result(lithops_executor *fexec, lithops_futures *fs,
@@ -253,7 +289,7 @@ typedef struct lithops_clean_options {
         sizeof(lithops_clean_options), NULL, true, false, false, false                             \
     }
 
-/** Drop jobs: their results, their statistics, what they stored.
+/** Drop jobs: their statistics, what they stored, and give unused memory back to the system.
  * @param fs  NULL: all finished jobs of `fexec`; futures still held stay readable */
 LITHOPS_PUBLIC int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
                                  const lithops_clean_options *options, lithops_error *err);

@@ -9,6 +9,8 @@
 
 #include <lithops/base.h>
 #include <lithops/call.h>
+#include <lithops/command.h>
+#include <lithops/detached.h>
 #include <lithops/error.h>
 #include <lithops/executor.h>
 #include <lithops/function.h>

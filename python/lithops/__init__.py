@@ -15,9 +15,10 @@ import sys as _sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lithops import (
-        concurrent, config, constants, executors, future, multiprocessing, retries, storage, util,
-        utils, version)
-    from lithops._function import native
+        concurrent, config, constants, detached, executors, future, multiprocessing, plots,
+        retries, storage, util, utils, version)
+    from lithops._client.function import command, native
+    from lithops.detached import attach
     from lithops.executors import (
         FunctionExecutor, LocalhostExecutor, ServerlessExecutor, StandaloneExecutor)
     from lithops.retries import RetryingFunctionExecutor
@@ -34,39 +35,42 @@ _HOMES = {
     'Storage': 'storage',
     '__version__': 'version',
     'as_completed': 'wait',
+    'attach': 'detached',
     'get_result': 'wait',
-    'native': '_function',
+    'command': '_client.function',
+    'native': '_client.function',
 }
 _MODULES = frozenset((
-    'concurrent', 'config', 'constants', 'executors', 'future', 'multiprocessing', 'retries',
-    'storage', 'util', 'utils', 'version'))
+    'concurrent', 'config', 'constants', 'detached', 'executors', 'future', 'multiprocessing',
+    'plots', 'retries', 'storage', 'util', 'utils', 'version'))
 
 __all__ = [
     'FunctionExecutor', 'LocalhostExecutor', 'RetryingFunctionExecutor', 'ServerlessExecutor',
-    'StandaloneExecutor', 'Storage', '__version__', 'as_completed', 'get_result', 'native', 'wait']
+    'StandaloneExecutor', 'Storage', '__version__', 'as_completed', 'attach', 'command',
+    'get_result', 'native', 'wait']
 
 
 class _Package(type(_sys)):
-    """The package's own class, for the one name that is a function and a module too."""
+    """The class of this package, as one of its names is both a function and a module."""
 
-    def __reduce__(self):  # pickled by name; cloudpickle knows only modules of the usual class
+    def __reduce__(self):  # by name; cloudpickle only recognises modules of exactly ModuleType
         return __import__, (self.__name__,)
 
     @property
     def wait(self):
-        """The function, also when the module ``lithops.wait`` is loaded."""
+        """The function, even after the module ``lithops.wait`` was imported."""
         from importlib import import_module
         return import_module('lithops.wait').wait
 
     @wait.setter
     def wait(self, value):
-        """Importing the module of that name would put it here."""
+        """Ignored: importing the submodule would replace the function."""
 
 
 _sys.modules[__name__].__class__ = _Package
 
 
-if not TYPE_CHECKING:  # a checker knows all names: from above
+if not TYPE_CHECKING:  # type checkers know the names from the imports above
     def __getattr__(name: str):
         home = _HOMES.get(name)
         if home is None and name not in _MODULES:

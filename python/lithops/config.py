@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The configuration, as the engine reads it.
 
-Where it is looked for, which keys there are and what wins is in docs/configuration.md. Secrets are
-masked in what comes from here; to open an executor, give it the configuration itself.
+docs/configuration.md says where it is looked for, which keys there are and what takes precedence.
+Configurations returned here can be changed and passed to an executor: nothing is missing or masked.
+Sections that hold secrets mask them when they are printed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def load_yaml_config(config_filename: str) -> dict:
 
 
 def dump_yaml_config(config_filename: str, data: dict) -> None:
-    """Write a YAML file. Raises TypeError for what is no dict, list, text, number, bool or None."""
+    """Write a YAML file. TypeError for anything but dict, list, text, number, bool and None."""
     lines = _yaml_lines(data)
     os.makedirs(os.path.dirname(config_filename) or '.', exist_ok=True)
     with open(config_filename, 'w', encoding='utf-8') as file:
@@ -35,7 +36,7 @@ def dump_yaml_config(config_filename: str, data: dict) -> None:
 
 
 def _yaml_lines(data: Any) -> list[str]:
-    """Block style, with texts and scalars as JSON has them: that is YAML, too."""
+    """Block style, with strings and scalars in JSON notation, which is valid YAML."""
     from json import dumps
     if not data or not isinstance(data, dict | list | tuple):
         return [dumps(data, ensure_ascii=False, allow_nan=False)]
@@ -75,12 +76,49 @@ def get_default_config_filename() -> str | None:
     return None
 
 
-def load_config(config_file: str | None = None, log: bool = True) -> dict:
-    """The configuration in force, checked and with all defaults.
+class SecretSection(dict):
+    """A section of a configuration that holds secrets: it prints ``******`` for them.
 
-    Raises ValueError that names the file, the line and the key; FileNotFoundError.
+    A string whose key or section the engine does not know may be a secret.
     """
-    return default_config(config_file=config_file)
+
+    _shown: dict = {}  # the section as the engine shows it
+
+    def __repr__(self) -> str:
+        return repr({key: self._mask(key, value) for key, value in self.items()})
+
+    def _mask(self, key: Any, value: Any) -> Any:
+        is_secret = isinstance(value, str | list | dict) and self._shown.get(key, _MASK) != value
+        return _MASK if is_secret else value
+
+
+_MASK = '******'
+
+
+def printable(full: dict, shown: dict) -> dict:
+    """A configuration whose sections with secrets mask them when they are printed: out of the whole
+    and of what the engine shows of it."""
+    config = {}
+    for name, section in full.items():
+        if isinstance(section, dict) and section != shown.get(name):
+            section = SecretSection(section)
+            section._shown = shown.get(name) or {}
+        config[name] = section
+    return config
+
+
+def load_config(config_file: str | None = None, log: bool = True) -> dict:
+    """The configuration that an executor would find, as written: nothing is checked and no
+    default added. Without one that of this machine.
+
+    Raises ValueError that names the file and the line; FileNotFoundError.
+    """
+    found = _lithops.find_config(config_file and os.path.expanduser(config_file))
+    if found and not isinstance(found, dict):
+        raise ValueError(f'a configuration holds sections, not a {type(found).__name__}')
+    if not found:
+        found = {'lithops': {'mode': 'localhost', 'backend': 'localhost', 'storage': 'localhost'}}
+    return printable(found, {'lithops': found.get('lithops'), 'localhost': found.get('localhost')})
 
 
 def default_config(config_file: str | None = None, config_data: dict | None = None,
@@ -91,22 +129,20 @@ def default_config(config_file: str | None = None, config_data: dict | None = No
     Parameters:
         config_file: read this file
         config_data: the configuration itself; no file is read
-        config_overwrite: {'lithops': {mode, backend, storage, monitoring}, 'backend': {keys of the
-            backend's section}}, which win
+        config_overwrite: {'lithops': {keys of that section}, 'backend': {keys of the backend's
+            section}}, which win
 
     Raises ValueError that names the key; FileNotFoundError.
     """
-    from lithops._worker import worker_command
     overwrite = config_overwrite or {}
-    executor = _lithops.Executor(
-        config=config_data or None, config_file=config_file and os.path.expanduser(config_file),
-        settings=overwrite.get('backend') or None, worker_command=worker_command(),
-        **{name: value for name, value in (overwrite.get('lithops') or {}).items()
-           if name in ('mode', 'backend', 'storage', 'monitoring')})
-    try:
-        return executor.config
-    finally:
-        executor.close()
+    data = config_data or None
+    config_file = config_file and os.path.expanduser(config_file)
+    if overwrite.get('lithops'):
+        data = dict(data or load_config(config_file))
+        data['lithops'] = {**(data.get('lithops') or {}), **overwrite['lithops']}
+    return printable(*_lithops.resolve_config(
+        config=data, config_file=None if data else config_file,
+        settings=overwrite.get('backend') or None, foreign_settings=True))
 
 
 def default_storage_config(config_file: str | None = None, config_data: dict | None = None,

@@ -1,58 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
 """Executors: where functions run, and the calls that start jobs.
 
-An executor here holds one of the engine's and remembers its futures: all of them, and those whose
-results nobody has taken yet. Everything that lasts is in the engine.
+An executor here wraps one of the engine's and keeps two lists of its futures: all of them, and
+those whose results nobody has taken yet. All other state is in the engine.
 """
 
 from __future__ import annotations
 
 import os
 from _thread import RLock
+from _weakref import ref
 
-from lithops import _lithops, _logging, _progress, _surroundings
-from lithops._adapters import spread
-from lithops._function import Job, NativeFunction
-from lithops._inputs import (
+from lithops import _lithops
+from lithops._client import logging as _logging
+from lithops._client import progress as _progress
+from lithops._client.frames import empty_frames
+from lithops._client.function import Job, NativeFunction
+from lithops._client.futures_list import FuturesList, create_futures_list
+from lithops._client.inputs import (
     bind, bind_one, environment_of, extra_of, futures_in, items_of, notice_no_objects, objects_in)
+from lithops._shared import surroundings as _surroundings
+from lithops._shared.adapters import spread
 from lithops.future import ResponseFuture, SettledFuture, has_settled, use_cancelled_error
-from lithops.utils import FuturesList, create_futures_list, is_lithops_worker
 from lithops.wait import (
-    ALL_COMPLETED, THREADPOOL_SIZE, as_list, note_reduce, results_of, split,
-    wait_for, without_reduced)
+    ALL_COMPLETED, THREADPOOL_SIZE, as_list, executors, note_reduce, results_of, split, wait_for,
+    without_reduced)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from lithops._function import AnyFunction
+    from lithops._client.function import AnyFunction
+    from lithops._client.parts import ComputeHandler, Invoker, JobMonitor
     from lithops.storage import InternalStorage, Storage
     from lithops.storage.utils import CloudObject
 
 __all__ = ['FunctionExecutor', 'LocalhostExecutor', 'ServerlessExecutor', 'StandaloneExecutor']
 
-_NOTHING: list = []  # default of lists that are never changed
+_NOTHING: list = []  # shared default, never modified
 _SIMPLE = frozenset((int, float, complex, str, bytes, bool, type(None)))
+
+_CLEANED_JOBS = 10_000
 
 last_executor_id: str | None = None
 
 
 def _open(settings: dict, **options: Any) -> _lithops.Executor:
-    """The engine's executor. Programs pass arguments through that are meant for somebody else:
-    these are left out, with a warning. What looks like a slip of the pen is an error."""
-    while True:
-        try:
-            return _lithops.Executor(settings=settings or None, **options)
-        except ValueError as error:
-            import re
-            unknown = re.match("settings: unknown key '(.+)' in section '.*'; see ", str(error))
-            if not unknown or unknown[1] not in settings:
-                raise
-            import warnings
-            warnings.warn(f"{unknown[1]} is no argument of executors; it has no effect",
-                          stacklevel=3)
-            del settings[unknown[1]]
+    """The engine's executor. Arguments that are meant for another library are dropped with a
+    warning; one that looks like a typo is an error. Unknown names in the configuration are Python
+    warnings if the engine's log records of them are not shown."""
+    engine = _lithops.Executor(settings=settings or None, foreign_settings=True, **options)
+    for finding in engine.findings:
+        if finding['place'] == 'settings':
+            text = f"{finding['name']} is not an argument of executors and has no effect"
+        elif _logging.is_set_up() or _surroundings.is_lithops_worker():
+            continue
+        else:
+            text = finding['message']
+        import warnings
+        warnings.warn(text, stacklevel=4)  # of who opens the executor
+    return engine
 
 
 class FunctionExecutor:
@@ -66,6 +74,7 @@ class FunctionExecutor:
         storage: storage backend
         monitoring: how outcomes come back
         log_level: show log records of this level and above, as 'INFO' or 'DEBUG'
+        detached: jobs go on when this program ends; see `lithops.detached`
         kwargs: keys of the compute backend's section, as ``worker_processes=4``; a warning if there
             is no such key
 
@@ -76,40 +85,47 @@ class FunctionExecutor:
     def __init__(self, mode: str | None = None, config: dict | None = None,
                  config_file: str | os.PathLike | None = None, backend: str | None = None,
                  storage: str | None = None, monitoring: str | None = None,
-                 log_level: str | bool | None = False, **kwargs: Any):
+                 log_level: str | bool | None = False, *, detached: bool = False, **kwargs: Any):
         global last_executor_id
-        from lithops._worker import worker_command
+        from lithops._client.worker_command import worker_command
         _surroundings.remember()
         if log_level and log_level is not True:
             _logging.setup(log_level)
         _logging.follow_engine()
-        self._engine = _open(
-            {key: value for key, value in kwargs.items() if value is not None},
+        self._engine = self._open_engine(
+            {key: value for key, value in kwargs.items() if value is not None}, worker_command,
             mode=mode, backend=backend, storage=storage, monitoring=monitoring,
             config=config or None, config_file=config_file and os.fspath(config_file),
-            worker_command=worker_command())
+            detached=detached)
         self._config = config
-        self._checked_config = self._engine.config
+        self._checked_config, self._shown_config = self._engine.config
         if log_level is False:
             self._log_as_configured()
         else:
-            _logging.follow_engine()  # the configuration's level does not count
+            _logging.follow_engine()  # the configuration's level is ignored
+        self._detached: FunctionExecutor | None = None
+        if detached or self._checked_config['lithops'].get('detached'):
+            self._detached = self
+        self._arguments = {'mode': mode, 'config': config, 'config_file': config_file,
+                           'backend': backend, 'storage': storage, 'monitoring': monitoring,
+                           **kwargs}
         self._modules: tuple | None = None
         self._internal_storage: InternalStorage | None = None
         self._is_closed = False
-        self._lock = RLock()  # signal handlers and __del__ may come back in
-        self._unread: list[ResponseFuture] = []
-        self._given_up: set[ResponseFuture] = set()
-        self._single_maps: set[str] = set()  # keys of jobs that call_async has made
+        self._lock = RLock()  # signal handlers and __del__ may reenter
         self.executor_id = last_executor_id = self._engine.id
-        self.futures: list[ResponseFuture] = []
+        self.futures = []
+        executors[self.executor_id] = ref(self)
         self.last_call: str | None = None
         self.total_jobs = 0
-        self.cleaned_jobs: set[str] = set()
-        self.is_lithops_worker = is_lithops_worker()
+        self._cleaned: dict[str, None] = {}  # job keys, in order
+        self.is_lithops_worker = _surroundings.is_lithops_worker()
         self.log_path: str | None = None
         self._cloud_objects_n = 0.0
         _logging.log(_logging.DEBUG, 'Executor %s is open', self.executor_id)
+
+    def _open_engine(self, settings: dict, worker_command: Any, **options: Any) -> Any:
+        return _open(settings, worker_command=worker_command, **options)
 
     def __enter__(self) -> FunctionExecutor:
         return self
@@ -124,23 +140,73 @@ class FunctionExecutor:
         raise TypeError('an executor cannot be pickled: open another one where it is needed')
 
     def close(self) -> None:
-        """Cancel what still runs and end the worker processes. Results stay readable."""
-        unread = self._unread
-        if unread and not self._engine.forked and _lithops.done_count(unread) < len(unread):
-            use_cancelled_error()
+        """Cancel running calls and end the worker processes. Results stay readable."""
+        if not self._engine.forked:
+            unread = _lithops.uncollected(self._engine, self._futures)
+            if unread and _lithops.done_count(unread) < len(unread):
+                use_cancelled_error()
         self._is_closed = True
         self._engine.close()
+        if self._detached is not None and self._detached is not self:
+            self._detached.close()
+        _lithops.trim()
+
+    def __del__(self, executors: dict = executors) -> None:  # globals are gone at exit
+        executors.pop(getattr(self, 'executor_id', None), None)
+
+    # ---- what it remembers -----------------------------------------------------------------------
+
+    @property
+    def futures(self) -> list[ResponseFuture]:
+        """The futures of all calls; a program may clear it to drop them."""
+        return self._futures
+
+    @futures.setter
+    def futures(self, futures: list) -> None:
+        self._futures = list(futures)
+        _lithops.collect(self._engine, (), False)  # looks at all of the new list
+
+    def _tidy(self, at_once: bool = False) -> None:
+        """Release results that were taken and whose futures are held nowhere else."""
+        _lithops.tidy(self._engine, self._futures, at_once)
+
+    def _forget(self, futures: list | None, force: bool) -> None:
+        """Forget all futures of these jobs (None: of all), except those of running calls."""
+        with self._lock:
+            known = self._futures
+            if futures is None:
+                known[:] = [] if force else [one for one in known if not one.done]
+            else:
+                known[:] = _lithops.without_jobs(known, futures, force)
+        _lithops.trim()
+
+    @property
+    def cleaned_jobs(self) -> set[str]:
+        """Keys of the jobs that `clean` has forgotten; of the last 10,000."""
+        return set(self._cleaned)
+
+    def _note_cleaned(self, futures: list) -> None:
+        with self._lock:
+            self._cleaned.update(dict.fromkeys(future.job_key for future in futures))
+            if len(self._cleaned) > _CLEANED_JOBS:
+                for key in list(self._cleaned)[:-_CLEANED_JOBS]:
+                    del self._cleaned[key]
 
     # ---- what it is ------------------------------------------------------------------------------
 
     @property
     def config(self) -> dict:
-        """The configuration in force, by section; secrets are masked."""
+        """The configuration in force, by section; secrets are masked where it is printed."""
+        shown = self._shown_config
+        if shown is not None:  # several threads may do this; the result is the same
+            from lithops.config import printable
+            self._checked_config = printable(self._checked_config, shown)
+            self._shown_config = None
         return self._checked_config
 
     def _log_as_configured(self) -> None:
         section = self._checked_config['lithops']
-        if section.get('log_level') and not is_lithops_worker():
+        if section.get('log_level') and not _surroundings.is_lithops_worker():
             _logging.setup(section['log_level'], section.get('log_format'),
                            section.get('log_stream'), section.get('log_filename'))
             _logging.follow_engine()
@@ -177,16 +243,42 @@ class FunctionExecutor:
         """The storage."""
         return self.internal_storage.storage
 
+    # Made on access and not kept, since they refer to the executor.
+
+    @property
+    def invoker(self) -> Invoker:
+        """What starts calls, as upstream's; see `lithops._client.parts`."""
+        from lithops._client.parts import Invoker
+        return Invoker(self)
+
+    @property
+    def compute_handler(self) -> ComputeHandler:
+        """What runs calls, as upstream's."""
+        from lithops._client.parts import ComputeHandler
+        return ComputeHandler(self)
+
+    @property
+    def job_monitor(self) -> JobMonitor:
+        """What watches for the end of calls, as upstream's."""
+        from lithops._client.parts import JobMonitor
+        return JobMonitor(self)
+
     # ---- starting jobs ---------------------------------------------------------------------------
+
+    def _detached_one(self) -> FunctionExecutor:
+        """The executor of jobs that are to outlive this program: itself, or another one like it."""
+        if self._detached is None:
+            self._detached = FunctionExecutor(detached=True, **self._arguments)
+        return self._detached
 
     def call_async(self, func: AnyFunction, data: Any, extra_env: dict | None = None,
                    runtime_memory: int | None = None, timeout: float | None = None,
-                   include_modules: list | None = _NOTHING, exclude_modules: list = _NOTHING
-                   ) -> ResponseFuture:
+                   include_modules: list | None = _NOTHING, exclude_modules: list = _NOTHING,
+                   *, detached: bool = False) -> ResponseFuture:
         """Start one call.
 
         Parameters:
-            func: any callable, or what `lithops.native` gives
+            func: any callable, or what `lithops.native` and `lithops.command` give
             data: a tuple is positional arguments, a dict keyword arguments, anything else one
                 argument; a list that does not fit as one argument is several. A future: its
                 result, as soon as that is there
@@ -194,20 +286,23 @@ class FunctionExecutor:
             runtime_memory: MiB that the call may use; then MemoryError
             timeout: seconds that the call may run; then TimeoutError
             include_modules: modules that travel with the function; None: none
-            exclude_modules: modules that do not
+            exclude_modules: modules that do not travel
+            detached: the call goes on when this program ends; see `lithops.detached`
 
         Raises TypeError and ValueError if the data does not fit the function.
         """
-        _lithops.tidy(self.futures, self._unread)
+        if detached and self._detached is not self:
+            return self._detached_one().call_async(func, data, extra_env, runtime_memory, timeout,
+                                                   include_modules, exclude_modules)
+        self._tidy()
         if type(data) is ResponseFuture or type(data) is SettledFuture:
             return self._call_by_map(func, data, extra_env, runtime_memory, timeout,
                                      include_modules, exclude_modules)
         if type(func) is NativeFunction:
-            if extra_env:
-                raise ValueError('extra_env is for Python functions')
             future = self._engine.call_async(func, data, timeout=timeout,
                                              runtime_memory=runtime_memory,
-                                             include=include_modules or None)
+                                             include=include_modules or None,
+                                             extra_env=environment_of(extra_env))
         else:
             job, by_name = Job.of(func), False
             if type(data) not in _SIMPLE or job.parameters is None or not job.parameters.is_plain:
@@ -227,8 +322,7 @@ class FunctionExecutor:
         self.last_call = 'call_async'
         self.total_jobs += 1
         with self._lock:
-            self.futures.append(future)
-            self._unread.append(future)
+            self._futures.append(future)
         return future
 
     def map(self, map_function: AnyFunction, map_iterdata: Iterable, chunksize: int | None = None,
@@ -236,11 +330,11 @@ class FunctionExecutor:
             runtime_memory: int | None = None, obj_chunk_size: int | None = None,
             obj_chunk_number: int | None = None, obj_newline: str | None = '\n',
             timeout: float | None = None, include_modules: list | None = _NOTHING,
-            exclude_modules: list = _NOTHING) -> FuturesList:
+            exclude_modules: list = _NOTHING, *, detached: bool = False) -> FuturesList:
         """Start one call per item.
 
         Parameters:
-            map_function: any callable, or what `lithops.native` gives
+            map_function: any callable, or what `lithops.native` and `lithops.command` give
             map_iterdata: the items: a list or another iterable; each as `data` of `call_async`.
                 Futures: each call gets the result of one, as soon as that is there. If the function
                 has a parameter ``obj``, items name objects: files, folders, URLs, 'bucket/key',
@@ -253,7 +347,15 @@ class FunctionExecutor:
 
         The others are those of `call_async`. Returns the futures, in the order of the items.
         """
-        _lithops.tidy(self.futures, self._unread)
+        if detached and self._detached is not self:
+            return self._detached_one().map(
+                map_function, map_iterdata, chunksize, extra_args, extra_env, runtime_memory,
+                obj_chunk_size, obj_chunk_number, obj_newline, timeout, include_modules,
+                exclude_modules)
+        self._tidy()
+        chained = futures_in(map_iterdata) if self._detached is self else None
+        if chained is not None:  # its supervisor does not know them: their results must be there
+            map_iterdata = self._results_of(chained)
         options = {'chunksize': chunksize, 'timeout': timeout, 'runtime_memory': runtime_memory}
         parts = self._parts_of_map(map_function, map_iterdata, extra_args, extra_env,
                                    include_modules, exclude_modules, options,
@@ -268,7 +370,7 @@ class FunctionExecutor:
         else:
             with _MissingObjects(options):
                 futures = self._engine.map(function, items, **options)
-        self._add(futures, futures)
+        self._add(futures)
         return create_futures_list(futures, self)
 
     def map_reduce(self, map_function: AnyFunction, map_iterdata: Iterable,
@@ -280,7 +382,7 @@ class FunctionExecutor:
                    obj_chunk_size: int | None = None, obj_chunk_number: int | None = None,
                    obj_newline: str | None = '\n', obj_reduce_by_key: bool = False,
                    spawn_reducer: int = 20, include_modules: list | None = _NOTHING,
-                   exclude_modules: list = _NOTHING) -> FuturesList:
+                   exclude_modules: list = _NOTHING, *, detached: bool = False) -> FuturesList:
         """Start a map, and one call of `reduce_function` over the list of its results.
 
         Parameters:
@@ -292,7 +394,13 @@ class FunctionExecutor:
         The others are those of `map`. Returns the futures of the map, then those of the reducers;
         `get_result` of them gives the reducers' results.
         """
-        _lithops.tidy(self.futures, self._unread)
+        if detached and self._detached is not self:
+            return self._detached_one().map_reduce(
+                map_function, map_iterdata, reduce_function, chunksize, extra_args,
+                extra_args_reduce, extra_env, map_runtime_memory, reduce_runtime_memory, timeout,
+                obj_chunk_size, obj_chunk_number, obj_newline, obj_reduce_by_key, spawn_reducer,
+                include_modules, exclude_modules)
+        self._tidy()
         options = {'chunksize': chunksize, 'timeout': timeout, 'runtime_memory': map_runtime_memory}
         chained = futures_in(map_iterdata)
         if chained is not None:
@@ -310,8 +418,9 @@ class FunctionExecutor:
                 obj_reduce_by_key=bool(obj_reduce_by_key and options.get('objects')),
                 spawn_reducer=max(0, min(100, spawn_reducer or 0)), **options)
         self.last_call = 'map_reduce'
+        _lithops.consume(self._engine, map_futures)
         futures = map_futures + reduce_futures
-        self._add(futures, reduce_futures)
+        self._add(futures)
         return create_futures_list(futures, self)
 
     def _call_by_map(self, func: Callable, data: Any, extra_env: Any, runtime_memory: int | None,
@@ -320,7 +429,7 @@ class FunctionExecutor:
         futures = self.map(func, [data], extra_env=extra_env, runtime_memory=runtime_memory,
                            timeout=timeout, include_modules=include, exclude_modules=exclude)
         self.last_call = 'call_async'
-        self._single_maps.add(futures[0].job_key)
+        futures[0].set_single()
         return futures[0]
 
     _NO_MODULES = ((), ())
@@ -348,14 +457,13 @@ class FunctionExecutor:
         """The engine's function, and the items or the futures of a map; None if there are none.
         Adds to the engine's options."""
         chained = futures_in(iterdata)
-        if chained is not None and has_settled(chained):  # the engine does not know them
+        if chained is not None and has_settled(chained):  # the engine does not know settled futures
             chained, iterdata = None, self._results_of(chained)
         items = items_of(iterdata) if chained is None else chained
         is_empty = not len(items)
         if type(function) is NativeFunction:
-            if extra_env:
-                raise ValueError('extra_env is for Python functions')
-            options.update(extra_args=extra_args, include=include or None)
+            options.update(extra_args=extra_args, include=include or None,
+                           extra_env=environment_of(extra_env))
             if chunk_size or chunk_number:
                 options.update(objects=True, obj_chunk_size=chunk_size or None,
                                obj_chunk_number=chunk_number or None, obj_newline=newline)
@@ -397,17 +505,15 @@ class FunctionExecutor:
         include, exclude = self._modules_of(include, exclude)
         return job.make('reduce', extra, env, include, exclude)
 
-    def _add(self, futures: list, unread: list) -> None:
+    def _add(self, futures: list) -> None:
         self.total_jobs += 1
         with self._lock:
-            self.futures.extend(futures)
-            self._unread.extend(unread)
+            self._futures.extend(futures)
 
     def _consume(self, futures: list) -> None:
         """Their results are input of another job: `get_result` gives that one's."""
-        consumed = set(futures)
-        with self._lock:
-            self._unread = [future for future in self._unread if future not in consumed]
+        _lithops.consume(self._engine, [future for future in futures
+                                        if type(future) is ResponseFuture])
 
     # ---- waiting ---------------------------------------------------------------------------------
 
@@ -426,21 +532,26 @@ class FunctionExecutor:
             timeout: seconds; then TimeoutError, and the calls go on
             show_progressbar: on a terminal, or in a notebook
 
-        Returns (done, not_done). The other parameters have no effect: results come with the news
-        that they are there. Ctrl-C ends the wait and cancels all calls of this executor.
+        Returns (done, not_done). The other parameters have no effect: results arrive together with
+        the notification. Ctrl-C ends the wait and cancels all calls of this executor.
         """
         futures = list(self.futures) if fs is None else as_list(fs)
         waited = futures
         if fs is None and throw_except:
             told = {future for future in futures
-                    if future in self._given_up or (future.error and future.read)}
+                    if future.given_up or (future.error and future.read)}
             waited = [future for future in futures if future not in told] if told else futures
             if len(waited) < len(futures) and return_when == ALL_COMPLETED:
                 wait_for(list(told), return_when, timeout, False, show_progressbar)
         if waited:
-            self._wait(waited, return_when, timeout, throw_except, show_progressbar, False)
+            try:
+                self._wait(waited, return_when, timeout, throw_except, show_progressbar, False)
+            except Exception as error:
+                empty_frames(error)
+                fs = futures = waited = told = None
+                raise
         if not throw_except:
-            self._given_up.update(future for future in waited if future.error)
+            _give_up([future for future in waited if future.error])
         parts = split(futures)
         for part in parts:
             part.executor = self
@@ -460,9 +571,11 @@ class FunctionExecutor:
 
         The others are those of `wait`.
         """
+        self._tidy()
         if fs is None:
             with self._lock:
-                futures, self._unread = self._unread, []
+                futures = _lithops.uncollected(self._engine, self._futures)
+                _lithops.collect(self._engine, futures, True)
         elif type(fs) is ResponseFuture or type(fs) is SettledFuture:
             futures = [fs]
         else:
@@ -481,18 +594,18 @@ class FunctionExecutor:
                 self._wait(futures, ALL_COMPLETED, timeout, throws, show_progressbar)
                 results = results_of(futures, 'return' if return_exceptions else
                                      'raise' if throw_except else 'none')
-        except Exception:
+        except Exception as error:
             if fs is None and not (throws and any(map(_has_failed, futures))):
-                with self._lock:  # a timeout, as a rule: the results can still be had
-                    self._unread[:0] = [future for future in futures if not future.canceled]
+                # most likely a timeout: the results can still be read
+                _lithops.collect(self._engine, [future for future in futures
+                                                if not future.canceled], False)
+            empty_frames(error)
+            del fs, futures
             raise
-        if len(results) == 1 and (fs is futures[0] or not self._gives_list(futures[0])):
-            return results[0]
-        return results
-
-    def _gives_list(self, future: ResponseFuture) -> bool:
-        return (future.gives_list and not future.is_reduce
-                and future.job_key not in self._single_maps)
+        is_single = len(results) == 1 and (fs is futures[0] or futures[0].is_reduce
+                                           or not futures[0].gives_list)
+        del futures  # before `fs` goes: it lets go of results that nobody else holds
+        return results[0] if is_single else results
 
     def _result_of(self, future: ResponseFuture, timeout: float | None) -> Any:
         try:
@@ -519,19 +632,18 @@ class FunctionExecutor:
             raise
 
     def _stop_all(self, futures: list) -> None:
-        """Ctrl-C: nothing of this executor goes on."""
+        """Ctrl-C: end everything of this executor."""
         self._cancel([*self.futures, *futures])
 
     def _cancel(self, futures: list) -> None:
-        """End those that are not done; nobody waits for their results any more."""
+        """End those that are not done; their results are no longer needed."""
         pending = [future for future in futures if not future.done]
         if pending:
             use_cancelled_error()
             _lithops.cancel(pending)
-        with self._lock:
-            dropped = set(futures)
-            self._unread = [future for future in self._unread if future not in dropped]
-            self._given_up |= dropped
+        _lithops.collect(self._engine, [future for future in futures
+                                        if type(future) is ResponseFuture], True)
+        _give_up(futures)
 
     # ---- afterwards ------------------------------------------------------------------------------
 
@@ -572,14 +684,15 @@ class FunctionExecutor:
     def clean(self, fs: Any = None, cs: list[CloudObject] | None = None,
               clean_cloudobjects: bool = True, clean_fn: bool = False, force: bool = False,
               on_exit: bool = False) -> None:
-        """Delete temporary data.
+        """Delete temporary data, and forget jobs that are done, whether their results were taken
+        or not: their futures leave `futures`. What the program holds stays readable.
 
         Parameters:
             fs: a future or a list, whose jobs are meant; None: all jobs of this executor
             cs: cloudobjects to delete; without `fs`, nothing else is
             clean_cloudobjects: delete the cloudobjects that the jobs have stored, too
             clean_fn: forget functions
-            force: also of jobs that run still or whose results nobody has taken
+            force: also for jobs that are still running; they are cancelled
             on_exit: do it when the executor closes
         """
         if cs:
@@ -587,20 +700,25 @@ class FunctionExecutor:
             if not fs:
                 return
         if self._is_closed:
-            return  # closing has cleaned
+            return  # closing has already cleaned up
         futures = None if fs is None else [
             future for future in as_list(fs) if type(future) is ResponseFuture]
         if force:
             use_cancelled_error()
         settled = self.futures if futures is None else futures
-        self.cleaned_jobs.update({future.job_key for future in list(settled)
-                                  if force or future.done})
+        self._note_cleaned(_lithops.one_per_job(list(settled), bool(force)))
         self._engine.clean(futures, None, bool(clean_cloudobjects), bool(clean_fn), bool(force),
                            bool(on_exit))
+        if not on_exit:
+            self._forget(futures, force)
 
 
 def _has_failed(future: ResponseFuture) -> bool:
     return future.error and not future.canceled
+
+
+def _give_up(futures: list) -> None:
+    _lithops.give_up([future for future in futures if type(future) is ResponseFuture])
 
 
 class _MissingObjects:
@@ -619,7 +737,7 @@ class _MissingObjects:
 
 
 def _of_storage(section: dict | None) -> dict:
-    """Keys of a section that matter to a storage: localhost has the compute backend's too."""
+    """The storage keys of a section; that of localhost also has keys of the compute backend."""
     return {key: value for key, value in (section or {}).items()
             if key.startswith('storage_') and value is not None}
 
@@ -656,3 +774,14 @@ class StandaloneExecutor(_FixedModeExecutor):
     """A `FunctionExecutor` on machines; see there for the parameters."""
 
     _mode = 'standalone'
+
+
+def _tidy(engine: _lithops.Executor | None) -> None:
+    """Results of this executor were taken; None: calls wait for memory, of any."""
+    for reference in list(executors.values()) if engine is None else [executors.get(engine.id)]:
+        executor = reference and reference()
+        if executor is not None:
+            executor._tidy(at_once=engine is None)
+
+
+_lithops.configure(much_taken=_tidy)

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Futures: what `FunctionExecutor.call_async` and `map` return.
 
-`ResponseFuture` is the engine's object, of a few bytes, with methods. A future that is pickled
-takes its outcome along and becomes a `SettledFuture` where it is loaded: it can be read there
-whatever has become of the executor, the client and its machine. For that, pickling waits until the
-call is done.
+`ResponseFuture` is the engine's object, of a few bytes, with methods. A pickled future contains its
+outcome and is loaded as a `SettledFuture`, which can be read even if the executor, the client and
+its machine are gone. So pickling waits until the call is done.
 """
 
 from __future__ import annotations
 
 import sys
 
+import lithops
 from lithops import _lithops
 
 TYPE_CHECKING = False
@@ -56,7 +56,7 @@ _STATES = {'Pending': _State.Invoked, 'Running': _State.Running, 'Success': _Sta
 
 
 class _Methods:
-    """What a future can do, by means of a few primitives.
+    """The methods of a future, built on a few primitives.
 
     Properties: `done` (it has an outcome), `success` (a result), `error` (it failed or was
     cancelled), `running`, `canceled`; `stats` (dict), `logs` (what the call printed) and more.
@@ -73,7 +73,11 @@ class _Methods:
         throw_except: if false, the result of a failed call is None. Other arguments have no effect.
         """
         if throw_except:
-            return self.result_value()
+            try:
+                return self.result_value()
+            except Exception:
+                del self  # the exception refers to this frame
+                raise
         self.wait()
         return None if self.error else self.result_value()
 
@@ -132,7 +136,7 @@ class _Methods:
             yield from waiter
         except asyncio.CancelledError:
             use_cancelled_error()
-            _lithops.Future.cancel(self)  # without waiting: it would hold up the loop
+            _lithops.Future.cancel(self)  # without waiting, which would block the loop
             raise
         return self.result_value()
 
@@ -165,26 +169,6 @@ class _Methods:
         """Name of the call, unique among all."""
         return self.key
 
-    @property
-    def backend(self) -> str:
-        """Name of the compute backend."""
-        return 'localhost'
-
-    @property
-    def runtime_name(self) -> str:
-        """The interpreter."""
-        return sys.executable
-
-    @property
-    def runtime_memory(self) -> None:
-        """MiB; None: no limit is known."""
-        return None
-
-    @property
-    def execution_timeout(self) -> None:
-        """Seconds that the call may run; None: as configured."""
-        return None
-
     def __reduce__(self):
         self.wait()
         error = self.exception_value()
@@ -194,10 +178,8 @@ class _Methods:
 
 
 _IDENTITY = ('executor_id', 'job_id', 'call_id', 'key', 'index', 'function_name', 'state', 'stats',
-             'logs', 'traceback_text', 'is_reduce', 'feeds_reducer')
-
-
-_attributes: dict[str, dict[str, Any]] = {}  # what programs have noted at futures, by their keys
+             'logs', 'traceback_text', 'is_reduce', 'feeds_reducer', 'backend', 'runtime_name',
+             'runtime_memory', 'execution_timeout')
 
 
 class ResponseFuture(_Methods, _lithops.Future, metaclass=_Kind):
@@ -205,26 +187,45 @@ class ResponseFuture(_Methods, _lithops.Future, metaclass=_Kind):
 
     ``result()``, ``status()``, ``exception()``, ``cancel()``, ``add_done_callback()``, ``await``;
     ``done``, ``success``, ``error``, ``running``; ``stats``, ``logs``, ``call_id``, ``job_id``.
-    Programs may give it attributes of their own; they are kept as long as this process.
+    Programs may give it attributes of their own.
     """
 
     __slots__ = ()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if hasattr(type(self), name):
-            super().__setattr__(name, value)  # says that it cannot be set
-        _attributes.setdefault(self.key, {})[name] = value
+            super().__setattr__(name, value)  # raises the usual error
+        self.attributes(True)[name] = value
 
     def __delattr__(self, name: str) -> None:
-        if _attributes.get(self.key, {}).pop(name, _attributes) is _attributes:
+        try:
+            del self.attributes(True)[name]
+        except KeyError:
             super().__delattr__(name)
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return _attributes[self.key][name]
-        except KeyError:
-            raise AttributeError(
-                f"'{type(self).__name__}' object has no attribute '{name}'") from None
+        attributes = self.attributes(False)
+        if attributes is None or name not in attributes:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        return attributes[name]
+
+    def job_handle(self) -> dict:
+        """The handle of a detached call, for `lithops.attach` in any process; see
+        `lithops.detached`."""
+        return _lithops.job_handle([self])
+
+    def __reduce__(self):
+        if not self.done:
+            try:
+                return _attach, (self.job_handle(),)
+            except Exception:  # it is not detached: its outcome is awaited
+                pass
+        return super().__reduce__()
+
+    @property
+    def runtime_name(self) -> str:
+        """The interpreter, or the image, that runs the call."""
+        return self.runtime or sys.executable
 
     def cancel(self) -> bool:
         """Keep the call from running, or end it, and wait until it has ended, which takes a moment.
@@ -239,12 +240,12 @@ class ResponseFuture(_Methods, _lithops.Future, metaclass=_Kind):
 
 
 class SettledFuture(_Methods):
-    """A future that came from elsewhere: its call is done, and it holds the outcome."""
+    """A future from elsewhere, which is done and holds its outcome."""
 
     __slots__ = (*_IDENTITY, '_result', '_error')
 
     ready = done = True
-    native = running = gives_list = False
+    native = running = gives_list = given_up = False
 
     seen = False  # any, in this process
 
@@ -291,12 +292,16 @@ class SettledFuture(_Methods):
         return f'<{type(self).__name__} {self.key}, {self.state}>'
 
 
+def _attach(handle: dict) -> ResponseFuture:
+    return lithops.detached._future_of(handle)
+
+
 def _settle(identity: dict, result: Any, error: BaseException | None) -> SettledFuture:
     return SettledFuture(identity, result, error)
 
 
 def _load_failure(data: bytes) -> BaseException:
-    from lithops._failure import load_failure
+    from lithops._shared.failure import load_failure
     return load_failure(data)
 
 

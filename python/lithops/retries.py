@@ -15,7 +15,7 @@ __all__ = ['RetryingFuture', 'RetryingFunctionExecutor']
 class RetryingFuture:
     """A call that `RetryingFunctionExecutor.wait` starts again when it has failed.
 
-    It reads as its newest attempt, `response_future`.
+    It behaves as its newest attempt, `response_future`.
     """
 
     def __init__(self, response_future: ResponseFuture, map_function: Any, input: Any,
@@ -98,20 +98,22 @@ class RetryingFunctionExecutor:
             exclude_modules: list = [], retries: int | None = None) -> list[RetryingFuture]:
         """As `FunctionExecutor.map`.
 
-        retries: how often a call is started again; by default not, beyond what the engine does by
-        itself with ``retries`` of the configuration
+        retries: how often a call is started again; by default what the configuration says
+        (``retries`` in the section lithops), else not
         """
-        from lithops._inputs import items_of
+        from lithops._client.inputs import items_of
         items = items_of(map_iterdata)
         options = {'chunksize': chunksize, 'extra_args': extra_args, 'extra_env': extra_env,
                    'runtime_memory': runtime_memory, 'obj_chunk_size': obj_chunk_size,
                    'obj_chunk_number': obj_chunk_number, 'obj_newline': obj_newline,
                    'timeout': timeout, 'include_modules': include_modules,
                    'exclude_modules': exclude_modules}
+        if retries is None:
+            retries = self.config['lithops'].get('retries', 0)
         futures = self.executor.map(map_function, items, **options)
         if len(futures) != len(items) and retries:
             raise ValueError(f'{len(items)} objects became {len(futures)} calls: a chunk cannot be '
-                             f'started again by itself; set retries in the configuration')
+                             f'started again by itself; set call_retries in the configuration')
         return [RetryingFuture(future, map_function, item, retries, **options)
                 for item, future in zip(items, futures)]
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import time
 
-from lithops import _lithops, _logging, _progress
-from lithops._adapters import spread
+from lithops import _lithops
+from lithops._client import logging as _logging
+from lithops._client import progress as _progress
+from lithops._client.frames import empty_frames
+from lithops._client.futures_list import FuturesList
+from lithops._shared.adapters import spread
 from lithops.future import ResponseFuture, SettledFuture, has_settled, use_cancelled_error
-from lithops.utils import FuturesList
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ _LOOK, _ANY = -1, 0  # what the engine calls ALWAYS and ANY_COMPLETED
 
 _has_reduced = False
 
+executors: dict[str, Any] = {}  # weak references by their ids
+
 
 def as_list(fs: Any) -> list:
     """The futures in an argument: a future, or an iterable of them."""
@@ -39,7 +44,7 @@ def as_list(fs: Any) -> list:
         raise TypeError(f'a future or a list of futures expected, {type(fs).__name__} given')
     futures = fs if isinstance(fs, list) else list(fs)
     for future in futures[:1] if not SettledFuture.seen else futures:
-        if not isinstance(future, ResponseFuture):  # of others the engine says so
+        if not isinstance(future, ResponseFuture):  # the engine rejects others
             raise TypeError(f'futures expected, {type(future).__name__} given')
     return futures
 
@@ -47,7 +52,7 @@ def as_list(fs: Any) -> list:
 def wait_for(futures: list, return_when: float = ALL_COMPLETED, timeout: float | None = None,
              throw_except: bool = True, show_progressbar: bool = True,
              throw_cancelled: bool = True) -> None:
-    """Wait until so many of the futures are done.
+    """Wait until this share of the futures is done.
 
     Raises TimeoutError; with `throw_except` what the first failed call has raised, or, unless
     `throw_cancelled` is false, CancelledError of one that was cancelled.
@@ -61,23 +66,20 @@ def wait_for(futures: list, return_when: float = ALL_COMPLETED, timeout: float |
         futures, share = _leave_out(futures, settled, share)
     while futures and share is not None:
         left = None if end is None else end - time.monotonic()
-        try:
-            return _wait(futures, share, left, throw_except, show_progressbar)
-        except Exception as exc:
-            if throw_cancelled or not _is_cancellation(exc):
-                raise
+        if _wait(futures, share, left, throw_except, show_progressbar, throw_cancelled):
+            return
         cancelled = [future for future in futures if future.canceled]
         futures, share = _leave_out(futures, cancelled, share)
 
 
 def _wait(futures: list, share: int, timeout: float | None, throw_except: bool,
-          show_progressbar: bool) -> None:
+          show_progressbar: bool, throw_cancelled: bool) -> bool:
+    """False if a cancelled call ended it."""
     if share != _LOOK and show_progressbar and _progress.is_wanted():
-        _wait_with_bar(futures, share, timeout, throw_except)
-    elif timeout is not None and timeout <= 0:
-        _look(futures, share, throw_except)
-    else:
-        _lithops.wait(futures, share, timeout, throw_except)
+        return _wait_with_bar(futures, share, timeout, throw_except, throw_cancelled)
+    if timeout is not None and timeout <= 0:
+        return _look(futures, share, throw_except, throw_cancelled)
+    return _lithops.wait(futures, share, timeout, throw_except, throw_cancelled)
 
 
 def _leave_out(futures: list, done: list, share: int) -> tuple[list, int | None]:
@@ -90,10 +92,6 @@ def _leave_out(futures: list, done: list, share: int) -> tuple[list, int | None]
         wanted = len(futures) * share / 100 - len(done)
         share = min(100, -int(-100 * wanted // len(live))) if wanted > 0 else _LOOK
     return live, share
-
-
-def _is_cancellation(exc: BaseException) -> bool:
-    return type(exc).__name__ == 'CancelledError'
 
 
 def _share_of(return_when: float) -> int:
@@ -112,14 +110,17 @@ def _is_enough(futures: list, share: int) -> bool:
     return done > 0 if share == _ANY else done * 100 // len(futures) >= share
 
 
-def _look(futures: list, share: int, throw_except: bool) -> None:
-    _lithops.wait(futures, _LOOK, None, throw_except)
+def _look(futures: list, share: int, throw_except: bool, throw_cancelled: bool) -> bool:
+    if not _lithops.wait(futures, _LOOK, None, throw_except, throw_cancelled):
+        return False
     if share != _LOOK and not _is_enough(futures, share):
         raise TimeoutError(f'{_lithops.done_count(futures)} of {len(futures)} calls were done '
                            f'when the time was over')
+    return True
 
 
-def _wait_with_bar(futures: list, share: int, timeout: float | None, throw_except: bool) -> None:
+def _wait_with_bar(futures: list, share: int, timeout: float | None, throw_except: bool,
+                   throw_cancelled: bool) -> bool:
     end = None if timeout is None else time.monotonic() + timeout
     pause, bar = _progress.PATIENCE_S, None
     try:
@@ -131,13 +132,14 @@ def _wait_with_bar(futures: list, share: int, timeout: float | None, throw_excep
                                   False)
             except TimeoutError:
                 pass
-            _lithops.wait(futures, _LOOK, None, throw_except)
+            if not _lithops.wait(futures, _LOOK, None, throw_except, throw_cancelled):
+                return False
             if bar is not None:
-                bar.show(_lithops.done_count(futures))
+                bar.show(_lithops.done_count(futures), *_lithops.workers(futures))
             if _is_enough(futures, share):
-                return
+                return True
             if end is not None and time.monotonic() >= end:
-                _look(futures, share, throw_except)
+                return _look(futures, share, throw_except, throw_cancelled)
             if bar is None:
                 bar, pause = _progress.Bar(len(futures)), _progress.INTERVAL_S
     finally:
@@ -168,7 +170,7 @@ def results_of(futures: list, errors: str = 'raise') -> list:
     return spread(results)
 
 
-def wait(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: Any = None,
+def wait(fs: ResponseFuture | Iterable[ResponseFuture] | None, internal_storage: Any = None,
          job_monitor: Any = None, throw_except: bool = True, return_when: Any = ALL_COMPLETED,
          download_results: bool = False, timeout: float | None = None,
          threadpool_size: int = THREADPOOL_SIZE, wait_dur_sec: float | None = None,
@@ -185,15 +187,20 @@ def wait(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: Any = 
         timeout: seconds; then TimeoutError, and the calls go on
         show_progressbar: on a terminal, or in a notebook
 
-    Returns (done, not_done). The other parameters have no effect: results come with the news that
-    they are there. Ctrl-C ends the wait and cancels the calls.
+    Returns (done, not_done). The other parameters have no effect: results arrive together with
+    the notification. Ctrl-C ends the wait and cancels the calls.
     """
-    futures = as_list(fs)
+    futures = [] if fs is None else as_list(fs)  # None, as with upstream: nothing to wait for
     if not futures:
         return FuturesList(), FuturesList()
-    with _LeavingNothing(futures):
-        wait_for(futures, return_when, timeout, throw_except, show_progressbar,
-                 throw_cancelled=False)
+    try:
+        with _LeavingNothing(futures):
+            wait_for(futures, return_when, timeout, throw_except, show_progressbar,
+                     throw_cancelled=False)
+    except Exception as error:
+        empty_frames(error)
+        del fs, futures
+        raise
     return split(futures)
 
 
@@ -209,11 +216,16 @@ def get_result(fs: ResponseFuture | Iterable[ResponseFuture], internal_storage: 
     """
     futures = without_reduced(as_list(fs))
     _logging.log(_logging.INFO, 'Getting results from %d function activations', len(futures))
-    with _LeavingNothing(futures):
-        wait_for(futures, ALL_COMPLETED, timeout, throw_except and not return_exceptions,
-                 show_progressbar)
-    results = results_of(futures, 'return' if return_exceptions else
-                         'raise' if throw_except else 'none')
+    try:
+        with _LeavingNothing(futures):
+            wait_for(futures, ALL_COMPLETED, timeout, throw_except and not return_exceptions,
+                     show_progressbar)
+        results = results_of(futures, 'return' if return_exceptions else
+                             'raise' if throw_except else 'none')
+    except Exception as error:
+        empty_frames(error)
+        del fs, futures
+        raise
     if (type(fs) is ResponseFuture or type(fs) is SettledFuture) and len(results) == 1:
         return results[0]
     return results
@@ -237,7 +249,7 @@ class _LeavingNothing:
 
 
 def note_reduce() -> None:
-    """A map_reduce was started: from now on `without_reduced` has to look."""
+    """A map_reduce was started: from now on `without_reduced` must check."""
     global _has_reduced
     _has_reduced = True
 
@@ -259,12 +271,17 @@ def as_completed(fs: ResponseFuture | Iterable[ResponseFuture],
     settled = [future for future in futures if type(future) is SettledFuture]
     live = [future for future in futures if type(future) is not SettledFuture] if settled else (
         futures)
-    return _as_completed(settled, len(live), _lithops.as_completed(live), timeout)
+    executor = executors.get(live[0].executor_id) if live else None
+    return _as_completed(settled, len(live), _lithops.as_completed(live), timeout, executor)
 
 
-def _as_completed(settled: list, count: int, completed: Any, timeout: float | None
+def _as_completed(settled: list, count: int, completed: Any, timeout: float | None, executor: Any
                   ) -> Iterator[ResponseFuture]:
     end = None if timeout is None else time.monotonic() + timeout
     yield from settled
     for _ in range(count):
         yield completed.next(None if end is None else max(0, end - time.monotonic()))
+        owner = executor and executor()
+        if owner is not None:  # free results that were taken and whose futures were dropped
+            owner._tidy()
+        del owner

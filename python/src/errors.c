@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Errors of the engine as Python exceptions: the only place that maps one to the other.
+/* The only place that turns errors of the engine into Python exceptions.
  *
- * The package says by configure() which class stands for which code; what it does not name is one
- * of Python's own. A failed call comes with data when its function was Python: the package makes
- * the exception that was raised there out of it (`load`). Where that fails, or for native
- * functions, the class goes by the code. */
-#include "client.h"
+ * configure() sets the exception class of each code; codes that it does not name map to built-in
+ * classes. A call of a Python function fails with data, from which the package rebuilds the
+ * exception that was raised there (`load`). If that fails, and for native functions, the code
+ * decides. */
+#include "errors.h"
+
+#include "extension.h"
 
 #include <string.h>
 #include <strings.h>
@@ -52,7 +54,8 @@ static PyObject *class_of(const struct module_state *state, int code)
 
 /* ---- exceptions ------------------------------------------------------------------------------ */
 
-/* Where it happened on the other side, as Python shows notes (3.11; kept without harm before). */
+/* Adds the remote traceback as a note (__notes__). Python shows notes since 3.11; older versions
+ * ignore them. */
 static int add_traceback(PyObject *exception, const char *traceback)
 {
     if (!traceback[0])
@@ -80,7 +83,7 @@ PyObject *error_to_exception(struct module_state *state, const lithops_error *er
                                     : PyObject_CallOneArg(class, text);
     Py_DECREF(text);
     if (exception && !PyExceptionInstance_Check(exception)) {
-        PyErr_Format(PyExc_TypeError, "%R gives a %s, not an exception", class,
+        PyErr_Format(PyExc_TypeError, "%R returned a %s where an exception was expected", class,
                      Py_TYPE(exception)->tp_name);
         Py_CLEAR(exception);
     }
@@ -109,15 +112,14 @@ static PyObject *load(struct module_state *state, lithops_bytes data)
     PyObject *exception = bytes ? PyObject_CallOneArg(state->load, bytes) : NULL;
     Py_XDECREF(bytes);
     if (exception && !PyExceptionInstance_Check(exception)) {
-        PyErr_Format(PyExc_TypeError, "load() gave a %s, not an exception",
+        PyErr_Format(PyExc_TypeError, "load() returned a %s where an exception was expected",
                      Py_TYPE(exception)->tp_name);
         Py_CLEAR(exception);
     }
     return exception;
 }
 
-/* The exception that is raised now, as an object; it is raised no more. */
-static PyObject *take_raised(void)
+PyObject *take_raised(void)
 {
 #if PY_VERSION_HEX >= 0x030c0000
     return PyErr_GetRaisedException();
@@ -137,7 +139,8 @@ PyObject *call_to_exception(struct module_state *state, const lithops_error *err
     if (data.len == 0 || !state->load)
         return error_to_exception(state, err);
     PyObject *exception = load(state, data);
-    /* Ctrl-C and the like are for the caller; else the call's own message must not be lost. */
+    /* KeyboardInterrupt and the like go to the caller; any other failure must not hide the call's
+     * own message. */
     if (exception || !PyErr_ExceptionMatches(PyExc_Exception))
         return exception;
     PyObject *reason = take_raised();
@@ -151,7 +154,7 @@ PyObject *call_to_exception(struct module_state *state, const lithops_error *err
 
 /* ---- configure() ----------------------------------------------------------------------------- */
 
-/* The code that is called `name`: the end of its C name in small letters. 1: there is none. */
+/* The code named `name`, which is the end of its C name in lower case. 1: there is none. */
 static int code_of(PyObject *name)
 {
     static const char *const names[] = {
@@ -179,7 +182,7 @@ static int set_errors(struct module_state *state, PyObject *errors)
     while (PyDict_Next(errors, &at, &name, &class)) {
         int code = code_of(name);
         if (code > 0) {
-            PyErr_Format(PyExc_ValueError, "errors: there is no error %R", name);
+            PyErr_Format(PyExc_ValueError, "errors: unknown error name %R", name);
             return -1;
         }
         if (!PyExceptionClass_Check(class)) {
@@ -197,9 +200,9 @@ static int set_errors(struct module_state *state, PyObject *errors)
     return 0;
 }
 
-/* Python gives every class that is made by a class statement the head of the garbage collector,
- * half as much again as a future takes, and the collector a million objects to look at that have
- * nothing to show. There are no objects of the class yet, so that can be taken back. */
+/* A class statement always makes a class whose objects are tracked by the garbage collector. For
+ * futures, that adds half their size to each, and the collector visits a million objects that
+ * cannot be part of a cycle. The class has no objects yet, so tracking can still be turned off. */
 static void drop_collector(PyTypeObject *type)
 {
     if (!PyType_IS_GC(type))
@@ -231,31 +234,45 @@ static int set_made_type(struct module_state *state, PyObject *class)
     return 0;
 }
 
-PyDoc_STRVAR(configure_doc,
-             "configure($module, *, future_type=None, errors=None, load=None)\n--\n\n"
-             "Say which class futures have, which exception class stands for which error (a dict\n"
-             "by name: 'usage', 'notfound', ...), and what makes an exception of a failed call's\n"
-             "data: load(bytes) -> exception. What is left away stays as it is.");
+PyDoc_STRVAR(
+    configure_doc,
+    "configure($module, *, future_type=None, errors=None, load=None,\n"
+    "          much_taken=None)\n--\n\n"
+    "Say which class futures have, which exception class stands for which error (a dict\n"
+    "by name: 'usage', 'notfound', ...), and what makes an exception of a failed call's\n"
+    "data: load(bytes) -> exception. much_taken(executor) is called when the program\n"
+    "has taken many results of it one by one, much_taken(None) when calls wait for memory.\n"
+    "What is omitted stays as it is.");
+
+static int set_callable(PyObject **slot, const char *name, PyObject *value)
+{
+    if (value == Py_None)
+        return 0;
+    if (!PyCallable_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s: callable expected, %s given", name,
+                     Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    Py_INCREF(value);
+    Py_XSETREF(*slot, value);
+    return 0;
+}
 
 static PyObject *configure(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"future_type", "errors", "load", NULL};
+    static char *names[] = {"future_type", "errors", "load", "much_taken", NULL};
     struct module_state *state = state_of_module(module);
-    PyObject *future_type = Py_None, *errors = Py_None, *load = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOO:configure", names, &future_type, &errors,
-                                     &load))
+    PyObject *future_type = Py_None, *errors = Py_None, *load = Py_None, *much_taken = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:configure", names, &future_type, &errors,
+                                     &load, &much_taken))
         return NULL;
-    if (load != Py_None && !PyCallable_Check(load))
-        return PyErr_Format(PyExc_TypeError, "load: callable expected, %s given",
-                            Py_TYPE(load)->tp_name);
     if (future_type != Py_None && set_made_type(state, future_type) != 0)
         return NULL;
     if (errors != Py_None && set_errors(state, errors) != 0)
         return NULL;
-    if (load != Py_None) {
-        Py_INCREF(load);
-        Py_XSETREF(state->load, load);
-    }
+    if (set_callable(&state->load, "load", load) != 0 ||
+        set_callable(&state->much_taken, "much_taken", much_taken) != 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the extension share.
  *
- * The client's side: errors.c, function.c, executor.c, job.c, future.c, wait.c. The worker's side:
- * worker.c, call.c. Both: codec.c, value.c, stream.c, storage.c. module.c puts them together.
+ * client/ is for clients, worker/ runs in worker processes; both use codec/ and storage/. module.c
+ * puts them together.
  *
  * All state is in the module: an interpreter that imports it again has types and settings of its
  * own. Every function here needs the GIL and, unless said otherwise, sets a Python exception when
@@ -34,8 +34,10 @@ enum { WARM_BYTES = 64 };
     X(stream_type)                                                                                 \
     X(buffer_type) /* a buffer that lies in shared memory */                                       \
     /* configure() */                                                                              \
-    X(made_type) /* the class that new futures have: a subclass of future_type */                  \
-    X(load)      /* data of a failed call -> exception */                                          \
+    X(attributes) /* attributes that programs have set on futures: a dict by their addresses */    \
+    X(made_type)  /* the class that new futures have: a subclass of future_type */                 \
+    X(load)       /* data of a failed call -> exception */                                         \
+    X(much_taken) /* called with an executor of which a program has taken many results */          \
     /* codec */                                                                                    \
     X(pickle_dumps)                                                                                \
     X(pickle_loads)                                                                                \
@@ -55,17 +57,13 @@ struct module_state {
 #undef MODULE_DECLARE
     PyObject *errors[LITHOPS_CODE_COUNT]; /* exception class by -code; NULL: errors.c has one */
     struct executor *open_executors;      /* a list, to close what is open when Python exits */
-    size_t big_bytes;                     /* of big results, decoded since tidy() has looked last */
     size_t little_memory;                 /* the least that an executor may use; 0: all have much */
     PyObject *warm[WARM_BYTES];           /* big bytes objects, see warm_bytes.c; or NULL */
     size_t warm_bytes, warm_next;
-    bool is_worker;  /* in a worker process, whose memory may be limited: nothing is kept warm */
-    bool is_exiting; /* nothing is opened any more */
+    bool is_worker; /* in a worker process, whose memory may be limited: nothing is kept warm */
+    unsigned long exiting_thread; /* that closes the executors */
+    bool is_exiting;              /* nothing is opened any more */
 };
-
-/* warm_bytes.c: a bytes object with this content. */
-PyObject *warm_bytes(struct module_state *state, lithops_bytes content);
-void warm_bytes_forget(struct module_state *state);
 
 extern PyModuleDef lithops_module; /* module.c */
 
@@ -86,54 +84,20 @@ int lithops_add_errors(PyObject *module);
 int lithops_add_log(PyObject *module);
 int lithops_add_config(PyObject *module);
 int lithops_add_surroundings(PyObject *module);
+int lithops_add_elsewhere(PyObject *module);
 int lithops_add_function(PyObject *module);
 int lithops_add_executor(PyObject *module);
 int lithops_add_job(PyObject *module);
 int lithops_add_future(PyObject *module);
 int lithops_add_wait(PyObject *module);
+int lithops_add_remembered(PyObject *module);
 int lithops_add_completed(PyObject *module);
+int lithops_add_detached(PyObject *module);
 int lithops_add_report(PyObject *module);
 int lithops_add_codec(PyObject *module); /* dumps, loads, the buffer type */
 int lithops_add_storage(PyObject *module);
 int lithops_add_stream(PyObject *module);
 int lithops_add_call(PyObject *module);
 int lithops_add_worker(PyObject *module);
-
-/* ---- errors.c -------------------------------------------------------------------------------- */
-
-/* Raise what an error of the engine stands for. @return NULL, always */
-PyObject *raise_error(struct module_state *state, const lithops_error *err);
-/* The same as an exception object, not raised. NULL with another exception. */
-PyObject *error_to_exception(struct module_state *state, const lithops_error *err);
-/* What a failed call raises: from its data by `load`, else from the error. `data` may be empty. */
-PyObject *call_to_exception(struct module_state *state, const lithops_error *err,
-                            lithops_bytes data);
-/* Raise an exception object and drop the reference to it; NULL raises nothing new.
- * @return NULL, always */
-PyObject *raise_exception(PyObject *exception);
-
-/* ---- codec.c: payloads ----------------------------------------------------------------------- */
-
-/* A payload and what its bytes lie in. */
-struct encoded {
-    lithops_payload payload; /* a pickle with buffers is a PIECES */
-    PyObject *held;          /* a reference, or NULL */
-    void *memory;            /* for free(), or NULL */
-};
-/* None, bool, int of 64 bits, float, str, bytes as they are, all else a pickle. What was filled
- * is for codec_release(); nothing is filled on failure. */
-int codec_encode(struct module_state *state, PyObject *object, struct encoded *ret);
-void codec_release(struct encoded *encoded);
-/* @param owner  keeps the payload's bytes valid as long as it lives: buffers out of band are
- *               handed over and hold it. NULL: they are copied */
-PyObject *codec_decode(struct module_state *state, const lithops_payload *payload, PyObject *owner);
-
-/* ---- value.c --------------------------------------------------------------------------------- */
-
-/* None, bool, int, float, str, bytes, list and tuple, dict with str keys, of these and inside each
- * other. TypeError names what does not fit. The value is a copy. */
-lithops_value *value_from_python(PyObject *object);
-/* NULL gives None. */
-PyObject *value_to_python(const lithops_value *value);
 
 #endif

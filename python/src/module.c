@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The module lithops._lithops: its state, its types out of the other files, and its end.
+/* The module lithops._lithops: its state, the types of the other files, and what happens at exit.
  *
- * It is initialised in several phases and keeps nothing in static variables, so it can be imported
- * again after it was removed from sys.modules. It needs the GIL: objects have no locks of their
- * own. Interpreters beside the main one are refused where Python can say so (3.12), because
- * done-callbacks come on threads of the engine, which PyGILState_Ensure() attaches to the main one.
+ * It uses multi-phase initialisation and has no static state, so it can be imported again after it
+ * was removed from sys.modules. It needs the GIL: objects have no locks of their own.
+ * Subinterpreters are refused where Python allows it (3.12), because done-callbacks run on threads
+ * of the engine, which PyGILState_Ensure() attaches to the main interpreter.
  *
- * At exit, executors that are still open are closed while Python is still whole: later a callback
- * could not run, and a thread of the engine that waits for the GIL would never get it. */
-#include "client.h"
+ * At exit, open executors are closed while Python still works: later, callbacks could not run, and
+ * an engine thread waiting for the GIL would never get it. */
+#include "client/executor.h"
+#include "client/fork.h"
+#include "codec/warm_bytes.h"
+#include "extension.h"
 
 PyDoc_STRVAR(module_doc, "The engine of Lithops, as the package lithops uses it.\n\n"
                          "See docs/python.md of the project; nothing here is for users.");
@@ -39,6 +42,7 @@ static PyObject *close_all(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     struct module_state *state = state_of_module(module);
     state->is_exiting = true;
+    state->exiting_thread = PyThread_get_thread_ident();
     while (state->open_executors) {
         struct executor *executor = state->open_executors;
         Py_INCREF(executor);
@@ -67,17 +71,22 @@ static int register_close_all(PyObject *module)
 static int module_exec(PyObject *module)
 {
     static int (*const parts[])(PyObject *) = {
-        lithops_add_errors,  lithops_add_codec,  lithops_add_function,  lithops_add_job,
-        lithops_add_future,  lithops_add_wait,   lithops_add_completed, lithops_add_executor,
-        lithops_add_storage, lithops_add_stream, lithops_add_call,      lithops_add_worker,
-        lithops_add_report,  lithops_add_config, lithops_add_log,       lithops_add_surroundings,
+        lithops_add_errors,       lithops_add_codec,     lithops_add_function,
+        lithops_add_job,          lithops_add_future,    lithops_add_wait,
+        lithops_add_completed,    lithops_add_executor,  lithops_add_storage,
+        lithops_add_stream,       lithops_add_call,      lithops_add_worker,
+        lithops_add_report,       lithops_add_config,    lithops_add_log,
+        lithops_add_surroundings, lithops_add_elsewhere, lithops_add_remembered,
+        lithops_add_detached,
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (parts[i](module) != 0)
             return -1;
     if (fork_watch() != 0 || register_close_all(module) != 0)
         return -1;
-    return PyModule_AddStringConstant(module, "__version__", lithops_version());
+    if (PyModule_AddStringConstant(module, "engine_version", lithops_version()) != 0)
+        return -1;
+    return PyModule_AddStringConstant(module, "__version__", LITHOPS_PYTHON_VERSION);
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)

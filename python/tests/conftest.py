@@ -9,6 +9,7 @@ import textwrap
 import pytest
 
 import lithops
+from lithops import _lithops
 
 for name in ('LITHOPS_CONFIG', 'LITHOPS_CONFIG_FILE', 'LITHOPS_LOG_LEVEL'):
     os.environ.pop(name, None)
@@ -17,7 +18,11 @@ for name in ('LITHOPS_CONFIG', 'LITHOPS_CONFIG_FILE', 'LITHOPS_LOG_LEVEL'):
 @pytest.fixture(scope='module')
 def fexec():
     """An executor with two worker processes, for all tests of a file."""
-    with lithops.FunctionExecutor(worker_processes=2) as executor:
+    settings = {}
+    if 'LITHOPS_TEST_TRANSPORT' in os.environ:
+        settings['transport'] = os.environ['LITHOPS_TEST_TRANSPORT']
+    with lithops.FunctionExecutor(worker_processes=2, backend=os.environ.get('LITHOPS_TEST_BACKEND'),
+                                  **settings) as executor:
         yield executor
 
 
@@ -25,7 +30,8 @@ def fexec():
 def _nothing_unread(request):
     """No test sees results that the one before has left unread."""
     if 'fexec' in request.fixturenames:
-        request.getfixturevalue('fexec')._unread.clear()
+        executor = request.getfixturevalue('fexec')
+        _lithops.collect(executor._engine, executor.futures, True)
     yield
 
 

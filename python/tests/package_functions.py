@@ -43,6 +43,29 @@ def everything(a, b, c=0, *args, d, e=5, **kwargs):
     return sum([a, b, c, d, e, *args, *kwargs.values()])
 
 
+def takes_shift(function):
+    @functools.wraps(function)
+    def shifted(*args, **kwargs):
+        shift = kwargs.pop('shift', 0)
+        return function(*args, **kwargs) + shift
+    return shifted
+
+
+@takes_shift
+def shiftable(x):
+    return x
+
+
+def fail_and_count(path):
+    with open(path, 'a') as file:
+        file.write('.')
+    raise ValueError('not this time')
+
+
+def raise_long(count):
+    raise ValueError('m' * count)
+
+
 def with_id(x, id):
     return x, id
 
@@ -103,8 +126,12 @@ def fail_on_two(x):
     return x
 
 
+def fail_at_length(length):
+    raise ValueError('x' * length)
+
+
 class OddError(Exception):
-    """Wants more than its args say, and has an attribute."""
+    """Its constructor needs more than `args`, and it has an attribute."""
 
     def __init__(self, code, *, hint):
         super().__init__(f'code {code}')
@@ -124,7 +151,7 @@ def fail_oddly(x):
 
 
 class TwoPartError(Exception):
-    """As most are written: its args are not what it is called with."""
+    """Like most exceptions: `args` differs from the constructor's arguments."""
 
     def __init__(self, code, text):
         super().__init__(f'{code}: {text}')
@@ -271,3 +298,44 @@ class Greeter:
 
     def methods(self):
         return self.__private, self.decorated
+
+
+def capture(path):
+    """Run a program that writes its process id to `path` and stays."""
+    import subprocess
+    return subprocess.run(['sh', '-c', f'echo $$ > {path}; exec sleep 600'], capture_output=True)
+
+
+class NeedsTwo(Exception):
+    """Its pickle makes it with one argument."""
+
+    def __init__(self, first, second):
+        super().__init__(f'{first}{second}')
+
+
+def return_needs_two(x):
+    return NeedsTwo(1, 2) if x == 1 else x
+
+
+def print_nul(x):
+    print(f'a\0{x}')
+
+
+def path_and_data(obj):
+    return obj.path, obj.data_stream.read()
+
+
+def look(x):
+    return sys.prefix, os.getcwd(), os.getpid(), x
+
+
+def crash():
+    os.kill(os.getpid(), 11)
+
+
+def next_of(x):
+    return x + 1
+
+
+def sum_of(numbers):
+    return sum(numbers)

@@ -157,8 +157,7 @@ def measure(scenario, fexec):
     """@return references that come with each run"""
     def run():
         count = scenario()
-        for kept in (fexec.futures, fexec._unread, fexec._given_up):  # by design
-            kept.clear()
+        fexec.futures.clear()  # by design
         return references() if count is None else count
     for _ in range(WARM):
         before = run()

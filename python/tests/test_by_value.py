@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of a script travel without cloudpickle where that is enough, and as with it."""
+"""Functions of a script are pickled without cloudpickle where possible, with the same result."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ import sys
 import cloudpickle
 
 import lithops
-from lithops._by_value import dumps
+from lithops._shared.by_value import dumps
 
 FACTOR = 5
 TABLE = {"a": [1, (2, 3)]}

@@ -54,7 +54,7 @@ def results(done):
 
 def test_version(folder):
     import lithops
-    assert run(folder, '--version').stdout.split() == ['lithops', lithops.__version__]
+    assert run(folder, '--version').stdout.split() == ['lithops', lithops.version.engine_version]
 
 
 def test_map(folder):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python in the documentation runs, and prints what it says."""
+import os
 import pathlib
 import re
 import subprocess
@@ -24,3 +25,12 @@ def test_example(page, number, block, tmp_path):
     for said in re.findall(r'print\(.*# (.*)$', block, re.MULTILINE):
         if '(...)' not in said:
             assert said.partition(':')[0] in done.stdout
+
+
+def test_tutorial():
+    """What docs/tutorials/python.md says to type prints what it says."""
+    environment = {**os.environ,
+                   'PATH': f'{pathlib.Path(sys.executable).parent}:{os.environ["PATH"]}'}
+    done = subprocess.run([PAGES.parent / 'tools/check-tutorial', PAGES / 'tutorials/python.md'],
+                          capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr

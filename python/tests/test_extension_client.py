@@ -18,8 +18,9 @@ import pytest
 import client_functions
 from client_functions import Odd
 from lithops import _lithops
-from lithops._failure import load_failure
-from lithops._worker import worker_command
+from lithops._client.function import VERSION
+from lithops._shared.failure import load_failure
+from lithops._client.worker_command import worker_command
 from lithops.future import ResponseFuture, _load_failure
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -63,7 +64,7 @@ def new_executor(workers=2):
 
 
 def code(function, mode='item'):
-    parts = (1, function, None, (), None, mode, 0)
+    parts = (VERSION, function, None, (), mode, 0)
     return _lithops.Function(function.__name__, _lithops.dumps(parts))
 
 
@@ -902,30 +903,34 @@ def test_closed_executors_leave_nothing():
 
 def test_what_an_executor_is(executor):
     assert executor.id.count('-') == 1 and executor.id in repr(executor)
-    assert executor.config['lithops']['backend'] == 'localhost'
-    assert executor.config is not executor.config and executor.forked is False
+    assert executor.config[0]['lithops']['backend'] == 'localhost'
+    assert executor.config[0] is not executor.config[0] and executor.forked is False
 
 
 def test_options_of_an_executor(tmp_path):
     executor = _lithops.Executor(mode='localhost', config={'localhost': {'worker_processes': 3}},
                                  log_level='error', worker_command=tuple(worker_command()))
-    assert executor.config['localhost']['worker_processes'] == 3
+    assert executor.config[0]['localhost']['worker_processes'] == 3
     executor.close()
     file = tmp_path / 'config.yaml'
     file.write_text('localhost:\n  worker_processes: 2\n')
     executor = _lithops.Executor(config_file=str(file), worker_command=worker_command())
-    assert executor.config['localhost']['worker_processes'] == 2
+    assert executor.config[0]['localhost']['worker_processes'] == 2
     executor.close()
 
 
 @pytest.mark.parametrize('options, error', [
     ({'backend': 'none'}, NotImplementedError), ({'mode': 5}, TypeError),
-    ({'config': {'lithops': {'worker_proceses': 3}}}, ValueError), ({'config': []}, TypeError),
+    ({'config': {'lithops': {'worker_proceses': 3, 'strict': True}}}, ValueError),
+    ({'config': []}, TypeError),
     ({'config': {1: 2}}, TypeError), ({'settings': 'x'}, TypeError),
     ({'settings': {'worker_processes': -1}}, ValueError), ({'log_level': 'loud'}, ValueError),
     ({'worker_command': 'python3'}, TypeError), ({'worker_command': [1]}, TypeError),
     ({'worker_command': ['a\0b']}, ValueError), ({'worker_command': [None]}, TypeError),
     ({'worker_command': []}, ValueError), ({'unknown': 1}, TypeError),
+    ({'worker_command': lambda runtime: None}, ValueError),
+    ({'worker_command': lambda runtime: [runtime]}, TypeError),
+    ({'worker_command': lambda runtime: 1 / 0}, ZeroDivisionError),
     ({'config_file': '/no/such/file'}, FileNotFoundError)])
 def test_wrong_options_of_an_executor(options, error):
     with pytest.raises(error):
@@ -957,13 +962,13 @@ def test_futures_keep_their_executor(tmp_path):
 
 def test_close_from_another_thread_while_all_are_in_use(native):
     executor = new_executor(2)
-    refused, wrong, started = [], [], threading.Barrier(5)
+    refused, wrong, started = [], [], threading.Semaphore(0)
 
     def work(start):
-        started.wait()
         try:
             while True:
                 start()
+                started.release()
         except (Closed, Canceled):
             refused.append(1)
         except BaseException as error:
@@ -978,8 +983,8 @@ def test_close_from_another_thread_while_all_are_in_use(native):
     threads = [threading.Thread(target=work, args=(start,)) for start in (calls, maps) * 2]
     for thread in threads:
         thread.start()
-    started.wait()
-    time.sleep(0.3)
+    for _ in range(100):
+        assert started.acquire(timeout=LIMIT)
     executor.close()
     for thread in threads:
         thread.join(LIMIT)
@@ -1206,6 +1211,7 @@ def test_stubs_name_what_there_is():
 
     def names(body):
         found = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        found |= {node.target.id for node in body if isinstance(node, ast.AnnAssign)}
         return {name for name in found if not name.startswith('_')}
 
     def real(thing):
@@ -1248,10 +1254,18 @@ def test_exit_while_threads_wait():
         executor = new_executor()
         future = executor.call_async(sleep, 60)
         threading.excepthook = lambda info: None  # they may see their calls cancelled
-        threading.Thread(target=future.result_value, daemon=True).start()
-        threading.Thread(target=lambda: _lithops.wait([future]), daemon=True).start()
-        threading.Thread(target=lambda: list(_lithops.as_completed([future])), daemon=True).start()
-        time.sleep(0.2)
+        def state_of(thread):
+            with open(f'/proc/self/task/{thread.native_id}/stat') as file:
+                return file.read().rpartition(')')[2].split()[0]
+        threads = [threading.Thread(target=wait, daemon=True) for wait in (
+            future.result_value, lambda: _lithops.wait([future]),
+            lambda: list(_lithops.as_completed([future])))]
+        for thread in threads:
+            thread.start()
+        asleep = 0
+        while asleep < 20:  # looks, one after the other
+            asleep = asleep + 1 if all(state_of(thread) == 'S' for thread in threads) else 0
+            time.sleep(0.001)
         print('end')
         ''') == 'end\n'
 
@@ -1330,14 +1344,15 @@ def test_fork_while_another_thread_is_in_the_engine():
         items = [b'x' * 2000] * 20000
         def work():
             while not stop:
+                begun.release()
                 executor.map(same, items)
                 executor.clean(None, None, True, False, True, False)
-        stop = []
+        stop, begun = [], threading.Semaphore(0)
         thread = threading.Thread(target=work)
         thread.start()
         future = executor.call_async(same, 1)
         for i in range(4):
-            time.sleep(0.03)
+            begun.acquire()  # what follows comes when the thread lets go of Python: in the engine
             child = os.fork()
             if child == 0:
                 signal.alarm(20)

@@ -10,8 +10,8 @@ import pytest
 from worker_client import LIMIT, Client, code_of
 
 from lithops import _lithops
-from lithops._failure import RemoteTraceback
-from lithops._worker import worker_command
+from lithops._shared.failure import RemoteTraceback
+from lithops._client.worker_command import worker_command
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_code_that_does_not_load(client):
     with pytest.raises(Exception) as caught:
         future.result_value(LIMIT)
     assert "Unpickling" in type(caught.value).__name__ or isinstance(caught.value, ValueError)
-    newer = _lithops.Function("newer", _lithops.dumps((99, abs, None, (), None, "item", 0)))
+    newer = _lithops.Function("newer", _lithops.dumps((99, abs, None, (), "item", 0)))
     with pytest.raises(RuntimeError, match="same version"):
         client.executor.call_async(newer, 1).result_value(LIMIT)
 
@@ -141,7 +141,7 @@ def test_a_module_that_is_not_there(client):
     sys.modules["module_that_is_nowhere"] = module
     exec("def f(x): return x", module.__dict__)
     module.f.__module__ = "module_that_is_nowhere"
-    code = _lithops.dumps((1, module.f, None, (), None, "item", 0))
+    code = _lithops.dumps((2, module.f, None, (), "item", 0))
     del sys.modules["module_that_is_nowhere"]
     with pytest.raises(ModuleNotFoundError, match="module_that_is_nowhere"):
         client.executor.call_async(_lithops.Function("f", code), 1).result_value(LIMIT)
@@ -351,9 +351,25 @@ def test_type_arguments_attributes_notes_cause(client):
     remote = error.__cause__
     assert type(remote) is RemoteTraceback and "in fail" in remote.text
     assert "The above exception was the direct cause" in remote.text
-    assert "/_worker.py" not in remote.text
+    assert "/_worker/" not in remote.text
     assert type(remote.__cause__) is KeyError and remote.__cause__.args == ("missing",)
     assert "in fail" in future.traceback_text and future.state == "Failed"
+
+
+def test_a_long_traceback_keeps_its_end(client):
+    def even(depth):
+        return odd(depth - 1)
+
+    def odd(depth):
+        if depth < 0:
+            raise ValueError("x" * 100)
+        return even(depth - 1)
+    _, future = failure_of(client, even, 40)
+    text = future.traceback_text
+    assert 1000 < len(text) < 1280
+    first, second = text.splitlines()[:2]
+    assert first == "..." and second.startswith(("  File ", "    "))
+    assert text.endswith("ValueError: " + "x" * 100 + "\n")
 
 
 @pytest.mark.parametrize("text", ["", "two\nlines", "ü€", "x" * 5000, "\ud800", "nul\0"], ids=repr)

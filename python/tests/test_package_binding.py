@@ -113,6 +113,13 @@ def test_extra_args(fexec, function, iterdata, extra_args, expected):
     assert run(fexec, function, iterdata, extra_args=extra_args) == expected
 
 
+def test_names_that_a_decorator_takes(fexec):
+    assert run(fexec, f.shiftable, [{'x': 1, 'shift': 5}, {'x': 2}]) == [6, 2]
+    assert fexec.call_async(f.shiftable, {'x': 1, 'shift': 1}).result() == 2
+    with pytest.raises(ValueError, match="'x'"):
+        fexec.map(f.shiftable, [{'shift': 5}])
+
+
 def test_extra_args_are_not_changed(fexec):
     items, extra = [{'x': 1}, {'x': 2}], {'y': 5}
     assert run(fexec, f.add, items, extra_args=extra) == [6, 7]
@@ -130,6 +137,9 @@ def test_extra_args_are_not_changed(fexec):
     (f.one, [1], (2,), (TypeError, 'too many positional')),
     (f.add, [{'x': 1}], None, (ValueError, "'y'")),
     (f.add, [{'x': 1, 'y': 2, 'z': 3}], None, (TypeError, "'z'")),
+    (f.add, [{'x': 1, 'z': 3}], None, (ValueError, "'z'")),
+    (f.add_default, [{'x': 1, 'z': 3}], None, (ValueError, "'z'")),
+    (f.add_default, [{'x': 1}], {'z': 3}, (ValueError, "'z'")),
     (f.add, [{1: 2}], None, (ValueError, 'must be str')),
     (f.add, [{'x': 1}], (2,), (TypeError, 'must be a dict')),
     (f.add, [1], {'x': 2}, (TypeError, 'multiple values')),
@@ -214,6 +224,6 @@ def test_many(fexec):
 
 
 def test_builtins_whose_parameter_is_called_obj(fexec):
-    """Positional-only parameters have names for people: they are not filled in."""
+    """Reserved names of positional-only parameters are not filled in."""
     assert fexec.map(len, ['a', 'bc']).get_result() == [1, 2]
     assert fexec.map_reduce(len, ['a', 'bc'], sum).get_result() == 3

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Executors: opening, closing, configuration, forks, nesting, what comes afterwards."""
 
+import copy
 import csv
 import gc
+import json
 import logging
 import os
 import pickle
@@ -17,7 +19,7 @@ import pytest
 
 import lithops
 from lithops.config import (
-    default_config, dump_yaml_config, extract_localhost_config, extract_storage_config,
+    default_config, dump_yaml_config, extract_localhost_config, extract_storage_config, load_config,
     load_yaml_config)
 from lithops.utils import get_executor_id
 
@@ -34,7 +36,7 @@ def test_context_manager():
 
 
 def test_arguments_that_are_for_somebody_else():
-    with pytest.warns(UserWarning, match='is no argument of executors') as warned:
+    with pytest.warns(UserWarning, match='is not an argument of executors') as warned:
         with lithops.FunctionExecutor(worker_processes=1, retries=3, batch={}) as fexec:
             assert fexec.config['localhost']['worker_processes'] == 1
             assert fexec.call_async(f.one, 1).result() == 1
@@ -65,7 +67,7 @@ def test_closing_cancels(tmp_path):
     (lambda: lithops.FunctionExecutor(storage='aws_s4'), 'aws_s4'),
     (lambda: lithops.FunctionExecutor(worker_proceses=2), 'worker_processes'),
     (lambda: lithops.FunctionExecutor(worker_processes='two'), 'worker_processes'),
-    (lambda: lithops.FunctionExecutor(config={'lithops': {'bakend': 'x'}}), 'backend'),
+    (lambda: lithops.FunctionExecutor(config={'lithops': {'bakend': 'x', 'strict': True}}), 'backend'),
     (lambda: lithops.FunctionExecutor(config={'localhost': {'worker_processes': -1}}),
      'worker_processes'),
     (lambda: lithops.FunctionExecutor(log_level='loud'), 'loud'),
@@ -78,7 +80,7 @@ def test_wrong_configurations(make, error):
         make()
 
 
-def test_configuration_files(tmp_path, monkeypatch):
+def test_configuration_files(tmp_path, monkeypatch, caplog):
     path = tmp_path / 'config.yaml'
     path.write_text('lithops:\n  backend: localhost\nlocalhost:\n  worker_processes: 1\n')
     with lithops.FunctionExecutor(config_file=str(path)) as fexec:
@@ -87,7 +89,18 @@ def test_configuration_files(tmp_path, monkeypatch):
         assert fexec.config['localhost']['worker_processes'] == 2
     monkeypatch.setenv('LITHOPS_CONFIG_FILE', str(path))
     assert default_config()['localhost']['worker_processes'] == 1
-    path.write_text('lithops:\n  backend: localhost\n  data_celaner: true\n')
+    path.write_text('lithops:\n  backend: localhost\n  data_celaner: true\nmine: {token: secret}\n')
+    with lithops.FunctionExecutor() as fexec:  # a shared file: warnings
+        assert fexec.config['mine'] == {'token': 'secret'}
+    deadline = time.monotonic() + 30  # the engine's records come through a pipe
+    said: list = []
+    while len(said) < 2 and time.monotonic() < deadline:
+        said = [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
+        time.sleep(0.01)
+    assert any('config.yaml:3' in text and "'data_cleaner'" in text for text in said), said
+    assert any("config.yaml:4: unknown section 'mine'" in text for text in said), said
+    assert 'secret' not in caplog.text
+    path.write_text('lithops:\n  backend: localhost\n  data_celaner: true\n  strict: true\n')
     with pytest.raises(ValueError, match=r'config.yaml:3.*data_cleaner'):
         lithops.FunctionExecutor()
     monkeypatch.setenv('LITHOPS_CONFIG', '{"localhost": {"worker_processes": 3}}')
@@ -128,6 +141,95 @@ def test_yaml(tmp_path):
         assert yaml.safe_load(file) == data
     (tmp_path / 'c').write_text(yaml.dump(data))
     assert load_yaml_config(str(tmp_path / 'c')) == data
+
+
+OTHERS = {'infinispan': {'host': 'h', 'password': 'hidden', 'port': 6379}, 'ibm_cos': None,
+          'aws': {'secret_access_key': 'hidden'}, 'k8s': {'labels': {'a': 'hidden'}},
+          'rabbitmq': {'amqp_url': 'amqp://user:hidden@host', 'other': 'hidden'}}
+
+
+def test_a_configuration_is_handed_on_whole(tmp_path, monkeypatch):
+    given = {'lithops': {'backend': 'localhost', 'telemetry_intervall': 3},
+             'localhost': {'mine': [1, {'a': 2}]}, **OTHERS}
+    with lithops.FunctionExecutor(config=given) as fexec:
+        first = fexec.config
+        future = fexec.call_async(f.one, 1)
+        assert future.result() == 1 and not future.logs
+    second = default_config(config_data=first)
+    with lithops.FunctionExecutor(config=second, worker_processes=1) as fexec:
+        assert fexec.call_async(f.one, 1).result() == 1
+        third = copy.deepcopy(fexec.config)
+    monkeypatch.setenv('LITHOPS_CONFIG', json.dumps(given))
+    for config in (first, second, third, default_config(), load_config()):
+        assert all(config[name] == section for name, section in OTHERS.items()), config
+        assert config['lithops']['telemetry_intervall'] == 3
+        assert config['localhost']['mine'] == [1, {'a': 2}]
+        assert 'hidden' not in repr(config) + str(config) and "'port': 6379" in repr(config)
+        assert 'hidden' in json.dumps(config) and config['aws']['secret_access_key'] == 'hidden'
+    assert load_config() == given and 'execution_timeout' in default_config()['lithops']
+    dump_yaml_config(str(tmp_path / 'config'), first)
+    assert load_config(str(tmp_path / 'config')) == first
+
+
+def test_unknown_names_are_warnings_without_logging(run_script):
+    """Where logging is set up they are records, see test_configuration_files."""
+    done = run_script("""
+import warnings
+import lithops
+from lithops.config import default_config
+config = {'lithops': {'worker_proceses': 1}, 'mine': {}, 'redis': {}}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always')
+    lithops.FunctionExecutor(config=config).close()
+print(*[str(each.message) for each in caught], caught[0].filename == __file__, sep='|')
+import logging
+logging.basicConfig(level=logging.CRITICAL)
+with warnings.catch_warnings(record=True) as caught:
+    lithops.FunctionExecutor(config=config).close()
+print(len(caught))
+print(default_config(config_overwrite={'backend': {'batch': 3}})['localhost']['batch'])
+""")
+    said, count, batch = done.stdout.splitlines()
+    assert "did you mean 'worker_processes' of section 'localhost'" in said
+    assert "unknown section 'mine'" in said and 'redis' not in said and said.endswith('|True')
+    assert (count, batch) == ('0', '3')
+
+
+def test_arguments_for_others_are_handed_on():
+    """As upstream's; in a strict configuration they could not be read again."""
+    with pytest.warns(UserWarning, match='batch'), lithops.FunctionExecutor(batch='x') as fexec:
+        assert fexec.config['localhost']['batch'] == 'x'
+        assert "'x'" not in repr(fexec.config)
+    with pytest.warns(UserWarning, match='batch'), lithops.FunctionExecutor(
+            config={'lithops': {'strict': True}}, batch='x') as fexec:
+        assert 'batch' not in fexec.config['localhost']
+        assert fexec.call_async(f.with_storage, ()).result() == ('localhost', 'storage')
+
+
+def test_load_config_without_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    if not os.path.exists('/etc/lithops/config'):
+        assert load_config()['lithops'] == dict.fromkeys(('mode', 'backend', 'storage'),
+                                                         'localhost')
+
+
+def test_any_key_of_the_section_lithops_can_be_overwritten():
+    config = default_config(config_data={'lithops': {'chunksize': 2, 'call_retries': 1}, **OTHERS},
+                            config_overwrite={'lithops': {'chunksize': 7, 'execution_timeout': 5},
+                                              'backend': {'worker_processes': 3}})
+    section = config['lithops']
+    assert (section['chunksize'], section['execution_timeout'], section['call_retries']) == (7, 5, 1)
+    assert config['localhost']['worker_processes'] == 3 and config['infinispan'] == OTHERS['infinispan']
+    with pytest.raises(ValueError, match='chunksize'):
+        default_config(config_overwrite={'lithops': {'chunksize': 'many'}})
+
+
+def test_none_as_pythons_word_in_a_file(tmp_path):
+    """Upstream's documentation has it so."""
+    path = tmp_path / 'config'
+    path.write_text('lithops:\n  include_modules: None\n')
+    assert default_config(config_file=str(path))['lithops']['include_modules'] is None
 
 
 def test_the_callers_config_stays_as_it_is():
@@ -253,6 +355,30 @@ def test_the_interpreters_exit(run_script, last):
         assert not os.path.exists(f'/proc/{pid}')
 
 
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_programs_of_calls_end_with_the_client(tmp_path, number):
+    script = tmp_path / 'script.py'
+    script.write_text(
+        'import lithops, package_functions as f, sys\n'
+        'fexec = lithops.FunctionExecutor(worker_processes=1)\n'
+        'fexec.get_result(fexec.call_async(f.capture, sys.argv[1]))\n')
+    noted = tmp_path / 'pid'
+    process = subprocess.Popen([sys.executable, str(script), str(noted)],
+                               env={**os.environ, 'PYTHONPATH': os.path.dirname(__file__)})
+    end = time.time() + 30
+    while not (noted.exists() and noted.read_text().endswith('\n')):
+        assert time.time() < end, 'the program does not start'
+        time.sleep(0.02)
+    pid = int(noted.read_text())
+    assert os.path.exists(f'/proc/{pid}')
+    process.send_signal(number)
+    process.wait(10)
+    end = time.time() + 10
+    while os.path.exists(f'/proc/{pid}'):
+        assert time.time() < end, 'the program is left'
+        time.sleep(0.02)
+
+
 def test_an_exception_at_the_top(run_script):
     done = run_script('''
         import lithops
@@ -284,6 +410,49 @@ def test_a_killed_client_leaves_nothing(tmp_path):
 
 
 # ---- afterwards ----------------------------------------------------------------------------------
+
+
+def test_parts_of_upstreams_executors():
+    with lithops.FunctionExecutor(worker_processes=1) as fexec:
+        futures = fexec.map(f.sleep, [0, 30, 30])
+        assert fexec.invoker.stop() is None and fexec.job_monitor.stop() is None
+        assert fexec.job_monitor.is_alive() and fexec.job_monitor.type == 'direct'
+        assert fexec.invoker.compute_handler.get_backend_type() == 'batch'
+        assert fexec.compute_handler.get_runtime_info()['max_workers'] == 1
+        assert fexec.invoker.runtime_name == sys.executable == futures[0].runtime_name
+        futures[0].result()
+        fexec.invoker.discard_pending([futures[0].job_key])
+        fexec.compute_handler.clear()
+        assert fexec.wait(futures, throw_except=False, timeout=20)[1] == []
+        assert futures[2].canceled
+    assert not fexec.job_monitor.is_alive()
+
+
+def test_few_descriptors(run_script):
+    """The error names the missing resource."""
+    for limit in (5, 9, 10, 12, 14):
+        done = run_script("""
+            import resource, sys
+            import lithops
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
+            try:
+                lithops.FunctionExecutor(worker_processes=1).call_async(abs, -1).result()
+            except OSError as error:
+                print(error)
+        """, str(limit))
+        short = 'Too many open files' in done.stdout or 'no descriptor is left' in done.stdout
+        assert short or not done.stdout, done.stdout
+
+
+def test_plots_one_by_one(fexec, tmp_path):
+    from lithops.plots import create_histogram, create_timeline
+    futures = fexec.map(f.one, [1, 2, 3])
+    fexec.wait(futures)
+    create_timeline(futures, str(tmp_path / 'run'))
+    assert [path.name for path in tmp_path.iterdir()] == ['run_timeline.png']
+    create_histogram(futures, tmp_path / 'run', figsize=(5, 3))
+    assert (tmp_path / 'run_histogram.png').read_bytes().startswith(b'\x89PNG')
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_plot(fexec, tmp_path):
@@ -361,14 +530,17 @@ def test_logging(run_script):
 def test_logging_of_the_configuration(run_script, tmp_path):
     log = tmp_path / 'log'
     done = run_script(f'''
-        import lithops, time
+        import lithops, pathlib, time
         config = {{'lithops': {{'backend': 'localhost', 'workers': 1, 'log_level': 'debug',
                               'log_filename': {str(log)!r},
                               'log_format': '%(name)s %(message)s'}}}}
         for _ in range(2):
             with lithops.FunctionExecutor(config=config) as fexec:
                 fexec.get_result(fexec.map(abs, [1, 2]))
-        time.sleep(0.3)
+        end = time.time() + 20
+        while pathlib.Path({str(log)!r}).read_text().count('Getting results from 2') < 2:
+            assert time.time() < end
+            time.sleep(0.01)
         ''')
     lines = log.read_text().splitlines()
     assert sum('Getting results from 2' in line for line in lines) == 2
@@ -492,7 +664,19 @@ def test_retries(tmp_path):
         fexec.clean(futures)
 
 
-def test_retries_of_the_configuration(tmp_path):
-    config = {'lithops': {'backend': 'localhost', 'retries': 3}}
+def test_retries_of_the_engine(tmp_path):
+    config = {'lithops': {'backend': 'localhost', 'call_retries': 3}}
     with lithops.FunctionExecutor(config=config) as fexec:
         assert fexec.call_async(f.fail_until, (str(tmp_path / 'a'), 3)).result() == 3
+
+
+@pytest.mark.parametrize('retries,attempts', [(2, 3), (0, 1), (None, 4)])
+def test_retries_of_the_configuration(tmp_path, retries, attempts):
+    """They are the default of this executor, and of nothing else."""
+    config = {'lithops': {'backend': 'localhost', 'retries': 3}}
+    path = tmp_path / 'attempts'
+    with lithops.RetryingFunctionExecutor(lithops.FunctionExecutor(config=config)) as fexec:
+        fexec.wait(fexec.map(f.fail_and_count, [str(path)], retries=retries), throw_except=False)
+        assert path.read_text() == '.' * attempts
+        fexec.executor.wait(fexec.executor.map(f.fail_and_count, [str(path)]), throw_except=False)
+        assert path.read_text() == '.' * (attempts + 1)

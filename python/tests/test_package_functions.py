@@ -11,8 +11,8 @@ import package_functions as f
 import pytest
 
 import lithops
-from lithops._function import Job
-from lithops._watch import Watch
+from lithops._client.function import Job
+from lithops._client.watch import Watch
 from lithops.concurrent.futures import ProcessPoolExecutor
 
 factor = 10
@@ -216,7 +216,7 @@ def test_what_is_pickled_once():
 def test_jobs_go_with_their_functions():
     import gc
 
-    from lithops import _function
+    from lithops._client import function as _function
     before = len(_function._jobs)
     for _ in range(10):
         Job.of(eval('lambda x: x'))
@@ -373,8 +373,8 @@ def test_include_modules(fexec, monkeypatch, tmp_path):
     import included_xyz
     monkeypatch.setattr(included_xyz, 'MARK', 'client')
     assert call(fexec, included_xyz.f, 1) == 'file'
-    for name, mark in (('included_xyz', 'client'), ('no_such_module', 'file')):
-        assert fexec.call_async(included_xyz.f, 1, include_modules=[name]).result() == mark
+    assert fexec.call_async(
+        included_xyz.f, 1, include_modules=['included_xyz']).result() == 'client'
     assert fexec.get_result(fexec.map(
         included_xyz.f, [1], include_modules=['included_xyz'],
         exclude_modules=['included_xyz'])) == ['file']
@@ -395,6 +395,16 @@ def test_include_modules_by_path(fexec, tmp_path):
     assert fexec.call_async(function, 1, include_modules=[path]).result() == 2
 
 
+@pytest.mark.parametrize('name', ['no_such_module', 'broken_xyz', 'no/such.py', 'no_such.so'])
+def test_include_modules_that_are_not_there(fexec, monkeypatch, tmp_path, name):
+    (tmp_path / 'broken_xyz.py').write_text('import no_such_module')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for start in (lambda: fexec.call_async(f.one, 1, include_modules=[name]),
+                  lambda: fexec.map(f.one, [1], include_modules=['json', name])):
+        with pytest.raises(ValueError, match=f"include_modules names '{name}'"):
+            start()
+
+
 def test_include_modules_of_the_configuration(tmp_path, monkeypatch):
     (tmp_path / 'configured_xyz.py').write_text('MARK = "file"\ndef f(x): return MARK\n')
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -403,6 +413,20 @@ def test_include_modules_of_the_configuration(tmp_path, monkeypatch):
     config = {'lithops': {'backend': 'localhost', 'include_modules': ['configured_xyz']}}
     with lithops.FunctionExecutor(config=config) as fexec:
         assert call(fexec, configured_xyz.f, 1) == 'client'
+
+
+def test_extra_env_is_there_when_modules_are_imported(fexec, monkeypatch, tmp_path):
+    (tmp_path / 'looks_xyz.py').write_text(
+        'import os\nSEEN = os.environ.get("EXTRA_XYZ")\n'
+        'def f(x): return SEEN, os.environ.get("EXTRA_XYZ")\n'
+        'def g(results): return results, *f(0)\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import looks_xyz
+    env = {'EXTRA_XYZ': 'early'}
+    assert fexec.call_async(looks_xyz.f, 1, extra_env=env).result() == ('early', 'early')
+    assert fexec.get_result(fexec.map_reduce(looks_xyz.f, [1], looks_xyz.g, extra_env=env)) == (
+        [('early', 'early')], 'early', 'early')
+    assert looks_xyz.SEEN is None
 
 
 def test_what_cannot_be_pickled(fexec):

@@ -24,7 +24,7 @@ def test_identity(fexec):
     assert first.executor_id == fexec.executor_id and first.job_id.startswith('M')
     assert first.job_key == f'{first.executor_id}-{first.job_id}'
     assert first.activation_id != second.activation_id
-    assert first.function_name == 'one' and first.backend == 'localhost'
+    assert first.function_name == 'one' and first.backend == fexec.backend
     assert len({first, second, first}) == 2 and first != second
     assert fexec.call_async(f.one, 1).job_id.startswith('A')
     assert not hasattr(first, '__dict__')
@@ -94,7 +94,8 @@ def test_stats_and_status(fexec):
     status = future.status()
     assert status['exception'] is False and status['type'] == '__end__'
     assert status['call_id'] == '00000' and status['activation_id'] == future.activation_id
-    assert status['worker_end_tstamp'] == stats['worker_end_tstamp']
+    # The later one asks, the better the clock rate is known.
+    assert status['worker_end_tstamp'] == pytest.approx(stats['worker_end_tstamp'], abs=0.001)
 
 
 def test_status_of_a_failed_call(fexec):
@@ -190,6 +191,28 @@ def test_cancel(tmp_path):
         assert fexec.call_async(f.one, 2).result() == 2
 
 
+def test_output_with_a_nul(fexec):
+    future = fexec.call_async(f.print_nul, 1)
+    future.wait()
+    assert future.logs == 'a\ufffd1\n'
+
+
+def test_sizes_of_inputs(fexec):
+    small, big = fexec.call_async(f.one, 1), fexec.call_async(len, b'x' * 100_000)
+    more = fexec.map(len, [b'x' * 1000, b'x' * 2000])
+    assert fexec.get_result([small, big, *more]) == [1, 100_000, 1000, 2000]
+    assert 0 < small.stats['func_data_size_bytes'] < 100
+    assert 100_000 <= big.stats['func_data_size_bytes'] < 101_000
+    assert 3000 <= more[0].stats['func_data_size_bytes'] < 4000
+
+
+@pytest.mark.parametrize('count', [128_950, 1 << 20])
+def test_long_messages(fexec, count):
+    with pytest.raises(ValueError) as raised:
+        fexec.call_async(f.raise_long, count).result()
+    assert str(raised.value) == 'm' * count
+
+
 def test_callbacks(fexec):
     seen, done = [], threading.Event()
 
@@ -204,6 +227,15 @@ def test_callbacks(fexec):
     future.add_done_callback(note)  # of a call that is done
     assert done.wait(20)
     assert [result for result, _ in seen] == [0.2, 0.2]
+
+
+def test_callbacks_of_a_future_run_in_order(fexec):
+    for _ in range(20):
+        future, seen, last = fexec.call_async(f.sleep, 0.005), [], threading.Event()
+        for i in range(6):
+            future.add_done_callback(lambda _, i=i: seen.append(i))
+        future.add_done_callback(lambda _: last.set())
+        assert last.wait(20) and seen == list(range(6))
 
 
 def test_callbacks_of_failed_calls(fexec):

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Importing the package: what is there, how it looks, and what it costs."""
 
+import ast
+import importlib.metadata
 import inspect
+import pathlib
 import subprocess
 import sys
 
@@ -29,6 +32,13 @@ def test_executors_load_little():
     heavy = {'cloudpickle', 'numpy', 'tqdm', 'inspect', 'logging', 'asyncio', 'yaml', 'typing',
              'concurrent.futures', 'threading', 'subprocess', 'tempfile', 'dataclasses'}
     assert not heavy & loaded_by('import lithops; lithops.FunctionExecutor')
+
+
+def test_version_satisfies_clients_of_upstream():
+    assert lithops.__version__ == importlib.metadata.version('lithops')
+    upstream, _, engine = lithops.__version__.partition('+c')
+    assert [int(part) for part in upstream.split('.')][:2] == [3, 8]
+    assert engine == lithops.version.engine_version
 
 
 def test_names():
@@ -119,3 +129,58 @@ def test_everything_public_says_what_it_is():
         for name, member in vars(thing).items():
             if not name.startswith('_') and callable(member):
                 assert member.__doc__, name
+
+
+# ---- which module imports which ------------------------------------------------------------------
+
+PACKAGE = pathlib.Path(lithops.__file__).parent
+
+
+def imports_of(file):
+    """Modules of the package that a file imports, at its top or later, but not for type hints."""
+    tree = ast.parse(file.read_text())
+    hints = {inner for node in ast.walk(tree)
+             if isinstance(node, ast.If) and ast.unparse(node.test) == 'TYPE_CHECKING'
+             for inner in ast.walk(node)}
+    here = ('lithops', *file.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(tree):
+        if node in hints:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = '.'.join(here[:len(here) - node.level + 1]) if node.level else ''
+            home = '.'.join(filter(None, (package, node.module)))
+            yield from (f'{home}.{alias.name}' for alias in node.names)
+
+
+def graph():
+    """What each module of the package imports, by name."""
+    files = {'.'.join(('lithops', *file.relative_to(PACKAGE).with_suffix('').parts)): file
+             for file in PACKAGE.rglob('*.py')}
+    files = {name.removesuffix('.__init__'): file for name, file in files.items()}
+    found = {}
+    for name, file in files.items():
+        homes = (each if each in files else each.rpartition('.')[0] for each in imports_of(file))
+        found[name] = {home for home in homes if home in files} - {name, 'lithops'}
+    return found
+
+
+def test_no_module_imports_what_imports_it():
+    left = graph()
+    assert len(left) > 40 and left['lithops._client.watch'] == {'lithops._shared.names'}
+    while True:
+        ends = {name for name, used in left.items() if not used & left.keys()}
+        if not ends:
+            break
+        left = {name: used for name, used in left.items() if name not in ends}
+    assert not {name: used & left.keys() for name, used in left.items()}
+
+
+def test_what_both_sides_share_knows_neither():
+    for name, used in graph().items():
+        others = {each for each in used if not each.startswith('lithops._shared')}
+        if name.startswith('lithops._shared'):
+            assert not others, name
+        if name.startswith('lithops._worker'):
+            assert not {each for each in others if each.startswith('lithops._client')}, name

@@ -2,6 +2,8 @@
 """map_reduce, and maps over objects."""
 
 import http.server
+import os
+import pathlib
 import threading
 
 import package_functions as f
@@ -76,6 +78,12 @@ def test_failures(fexec):
         fexec.get_result()
     assert fexec.get_result(fexec.map_reduce(
         f.fail_on_two, [2], f.total), throw_except=False) is None
+
+
+def test_long_failure(fexec):
+    fexec.map_reduce(f.fail_at_length, [2_000_000, 2_000_000], f.total)
+    with pytest.raises(ValueError, match='^x{1000}'):
+        fexec.get_result()
 
 
 def test_reduce_job_environment(fexec):
@@ -239,3 +247,26 @@ def test_urls(fexec):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_names_that_are_not_utf8(fexec, tmp_path):
+    """As Python has them: str with surrogates, bytes, paths; and found in a folder."""
+    name = os.fsencode(tmp_path) + b'/caf\xe9 \xff.txt'
+    with open(name, 'wb') as file:
+        file.write(b'one\ntwo\n')
+    for given in (os.fsdecode(name), name, pathlib.Path(os.fsdecode(name)), str(tmp_path)):
+        for options in ({}, {'obj_chunk_size': 4}):
+            found = fexec.get_result(fexec.map(f.path_and_data, [given], **options))
+            assert b''.join(data for _, data in found) == b'one\ntwo\n'
+            assert {os.fsencode(path) for path, _ in found} == {name}
+
+
+def test_separators_with_nul(fexec, tmp_path):
+    """As in UTF-16: refused, see docs/coming-from-lithops.md; without lines it is cut anywhere."""
+    path = tmp_path / 'utf-16'
+    path.write_bytes('a\nb\n'.encode('utf-16-le'))
+    for newline in ('\n\0', '\0', 'a\0b'):
+        with pytest.raises(ValueError, match='obj_newline'):
+            fexec.map(f.path_and_data, str(path), obj_chunk_size=4, obj_newline=newline)
+    parts = fexec.map(f.path_and_data, str(path), obj_chunk_size=4, obj_newline=None).get_result()
+    assert b''.join(part for _, part in parts).decode('utf-16-le') == 'a\nb\n' and len(parts) == 2

@@ -8,8 +8,8 @@ import types
 
 import pytest
 
-from lithops._adapters import ByName
-from lithops._parameters import RESERVED, parameters_of
+from lithops._shared.adapters import ByName
+from lithops._client.parameters import RESERVED, parameters_of
 
 
 def random_function(chance):
@@ -49,7 +49,7 @@ def variants(function):
         method = function
 
     yield function, function
-    yield functools.wraps(function)(lambda *args, **kwargs: None), function
+    yield functools.wraps(function)(lambda *args: None), function
     for other in (functools.partial(function, None), Holder().method):
         try:
             inspect.signature(other)
@@ -85,6 +85,34 @@ def test_reserved_parameters():
     assert set(parameters.inject) <= set(RESERVED)
     assert parameters_of(lambda obj, id: 0).takes_obj
     assert not parameters_of(lambda obj, id: 0).shuffled
+
+
+def test_names_that_a_signature_hides():
+    """Names that `__wrapped__` or `__signature__` does not have go to the call all the same."""
+    def function(x, y=1):
+        pass
+
+    class Object:
+        def __init__(self):
+            functools.update_wrapper(self, function)
+
+        def __call__(self, *args, **kwargs):
+            pass
+
+    class Made:
+        __signature__ = inspect.signature(function)
+
+        def __init__(self, **kwargs):
+            pass
+
+    wrapped = functools.wraps(function)(lambda *args, **kwargs: None)
+    for callable_ in (wrapped, Object(), Made, functools.partial(wrapped), Object().__call__):
+        assert parameters_of(callable_).problem(0, ['x', 'more']) is None, callable_
+    narrow = functools.wraps(function)(lambda x: None)
+    assert 'more' in parameters_of(narrow).problem(0, ['x', 'more'])
+    for callable_ in (wrapped, Object(), Made, functools.partial(wrapped)):
+        assert 'positional' in parameters_of(callable_).problem(3)  # as upstream's
+    assert parameters_of(functools.partial(lambda *args: args, 0)).problem(3) is None
 
 
 def test_what_cannot_be_told():

@@ -4,6 +4,8 @@
 import io
 import os
 import pickle
+import sys
+import types
 import uuid
 
 import pytest
@@ -220,4 +222,86 @@ def test_wrong_configurations():
     with pytest.raises(NotImplementedError, match='localhots'):
         Storage(backend='localhots')
     with pytest.raises(ValueError, match='storage_buckte'):
-        Storage(config={'lithops': {'storage': 'localhost'}, 'localhost': {'storage_buckte': 'b'}})
+        Storage(config={'lithops': {'storage': 'localhost', 'strict': True},
+                        'localhost': {'storage_buckte': 'b'}})
+
+
+def test_the_class_at_upstreams_place(storage, tmp_path):
+    from lithops.storage.backends.localhost.localhost import LocalhostStorageBackend
+    backend = LocalhostStorageBackend({'storage_root': str(tmp_path), 'worker_processes': 3})
+    backend.put_object('bucket', 'key', b'data')
+    assert backend.get_object('bucket', 'key') == b'data'
+    assert (tmp_path / 'bucket' / 'key').read_bytes() == b'data'
+    assert backend.list_keys('bucket') == ['key'] == pickle.loads(
+        pickle.dumps(backend)).list_keys('bucket')
+    body = backend.get_client().get_object('bucket', 'key', Range='bytes=1-2')['Body']
+    assert body.read() == b'at'
+    assert isinstance(LocalhostStorageBackend(), Storage)
+
+
+def test_compressed_objects_are_read_as_their_content(tmp_path):
+    import gzip
+    text = b''.join(b'line %d\n' % i for i in range(10000))
+    (tmp_path / 'a.gz').write_bytes(gzip.compress(text))
+    path = str(tmp_path / 'a.gz')
+    with lithops.FunctionExecutor() as fexec:
+        assert fexec.map(lambda obj: obj.data_stream.read(), [path]).get_result() == [text]
+        assert fexec.map(lambda obj: sum(1 for _ in obj.data_stream), [path]).get_result() == [10000]
+        raw = fexec.map(lambda obj: obj.data_stream.read(), [path], obj_newline=None).get_result()
+        assert gzip.decompress(raw[0]) == text
+        with pytest.raises(ValueError, match='cannot be split'):
+            fexec.map(lambda obj: 1, [path], obj_chunk_number=2)
+
+
+def test_buckets_and_files(tmp_path, monkeypatch):
+    config = {'lithops': {'storage': 'localhost'}, 'localhost': {'storage_root': str(tmp_path)}}
+    storage = Storage(config=config)
+    storage.create_bucket('made')
+    storage.create_bucket('made')
+    assert (tmp_path / 'made').is_dir()
+    storage.put_object('made', 'a/b', b'content')
+    path = tmp_path / 'back' / 'b'
+    assert storage.download_file('made', 'a/b', str(path))
+    assert path.read_bytes() == b'content'
+    assert not storage.download_file('made', 'none', str(path))
+    assert path.read_bytes() == b'content' and os.listdir(path.parent) == ['b']
+
+
+def test_a_client_of_boto3(monkeypatch):
+    made = []
+    boto3 = types.ModuleType('boto3')
+    boto3.client = lambda *args, **keys: made.append((args, keys)) or 'client'
+    monkeypatch.setitem(sys.modules, 'boto3', boto3)
+    storage = Storage(config={
+        'lithops': {'storage': 'minio'},
+        'minio': {'endpoint': 'http://127.0.0.1:1', 'access_key_id': 'k', 'secret_access_key': 's'}})
+    assert storage.get_client() == 'client'
+    (args, keys), = made
+    assert args == ('s3',) and keys['endpoint_url'] == 'http://127.0.0.1:1'
+    assert (keys['aws_access_key_id'], keys['aws_secret_access_key']) == ('k', 's')
+    monkeypatch.setitem(sys.modules, 'boto3', None)
+    client = storage.get_client()
+    assert client != 'client'
+    with pytest.raises(AttributeError, match="has no 'upload_fileobj'.* of boto3, install it"):
+        client.upload_fileobj()
+
+
+def test_clients_of_other_libraries(monkeypatch):
+    made = {}
+    redis, blob = types.ModuleType('redis'), types.ModuleType('azure.storage.blob')
+    redis.StrictRedis = lambda **keys: made.update(redis=keys) or 'redis'
+    blob.BlobServiceClient = lambda **keys: made.update(azure=keys) or 'azure'
+    for module in (redis, blob, types.ModuleType('azure'), types.ModuleType('azure.storage')):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    sections = {'redis': {'host': 'h', 'password': 'p', 'storage_bucket': 'b'},
+                'azure_storage': {'storage_account_name': 'n', 'storage_account_key': 'aw=='}}
+    for backend, section in sections.items():
+        config = {'lithops': {'storage': backend}, backend: section}
+        assert Storage(config=config).get_client() == backend.partition('_')[0]
+    assert made == {'redis': {'host': 'h', 'password': 'p'},
+                    'azure': {'account_url': 'https://n.blob.core.windows.net',
+                              'credential': 'aw=='}}
+    monkeypatch.setitem(sys.modules, 'redis', None)
+    with pytest.raises(AttributeError, match="has no 'set'.* of redis, install it"):
+        Storage(config={'lithops': {'storage': 'redis'},
+                        'redis': sections['redis']}).get_client().set

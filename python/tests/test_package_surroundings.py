@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls run where the client is when it starts them, and leave each other alone."""
 
+import ctypes
 import os
+import resource
 import signal
 import time
 
@@ -9,7 +11,7 @@ import package_functions as f
 import pytest
 
 import lithops
-from lithops import _surroundings
+from lithops._shared import surroundings as _surroundings
 
 
 def look(_):
@@ -54,6 +56,25 @@ def test_a_process_that_starts_later(fexec, monkeypatch):
         future.cancel()  # its process is ended, and another one starts, with the variable
     monkeypatch.delenv('LITHOPS_TEST_A')
     assert {a for _, a, _ in fexec.map(look, [0] * 20).get_result()} == {None}
+
+
+def test_functions_log_at_the_level_of_the_program(run_script):
+    script = """
+        import logging, sys, lithops
+        {0}
+        def f(x):
+            import logging
+            logging.getLogger('mine').debug('quiet %d', x)
+            logging.getLogger('mine').info('plain %d', x)
+            logging.info('root %d', x)
+        with lithops.FunctionExecutor(worker_processes=1) as fexec:
+            futures = fexec.map(f, [1])
+            fexec.wait(futures)
+            print(repr(futures[0].logs))
+        """
+    heard = run_script(script.format('logging.basicConfig(level=logging.INFO, stream=sys.stdout)'))
+    assert heard.stdout.splitlines()[-1] == repr('plain 1\nINFO:root:root 1\n')
+    assert run_script(script.format('')).stdout.splitlines()[-1] == 'None'
 
 
 def test_who_moves_on_before_the_processes_have_started(run_script, tmp_path):
@@ -113,3 +134,32 @@ def test_alarms_end_with_their_call(how):
     with lithops.FunctionExecutor(worker_processes=1) as fexec:
         assert fexec.call_async(set_alarm, how).result() == how
         assert fexec.call_async(f.sleep, 1.2).result() == 1.2
+
+
+def leave_limits(_):
+    for number, value in (resource.RLIMIT_AS, 1 << 46), (resource.RLIMIT_CPU, 10_000), (
+            resource.RLIMIT_FSIZE, 1 << 40):
+        resource.setrlimit(number, (value, resource.getrlimit(number)[1]))
+    library = ctypes.CDLL('librt.so.1')
+    timer, in_an_hour = ctypes.c_void_p(), (ctypes.c_long * 4)(0, 0, 3600, 0)
+    assert library.timer_create(1, None, ctypes.byref(timer)) == 0
+    assert library.timer_settime(timer, 0, ctypes.byref(in_an_hour), None) == 0
+    time.sleep(0.01)
+    return timer.value
+
+
+def look_at_limits(timer):
+    left = (ctypes.c_long * 4)()
+    is_there = ctypes.CDLL('librt.so.1').timer_gettime(ctypes.c_void_p(timer), left) == 0
+    return [resource.getrlimit(number)[0] for number in (
+        resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE)], is_there and left[2] > 0
+
+
+def test_which_limits_and_timers_stay():
+    """What docs/coming-from-lithops.md says of them."""
+    before = [resource.getrlimit(number)[0] for number in (resource.RLIMIT_CPU,
+                                                           resource.RLIMIT_FSIZE)]
+    with lithops.FunctionExecutor(worker_processes=1) as fexec:
+        timer = fexec.call_async(leave_limits, 0).result()
+        limits, has_timer = fexec.call_async(look_at_limits, timer).result()
+    assert limits == [1 << 46, *before] and has_timer

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """wait, get_result, as_completed: what they return, when, and what they raise."""
 
+import concurrent.futures
+import inspect
 import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 
@@ -31,6 +34,32 @@ def test_get_result_of_everything_unread(fexec):
     assert fexec.get_result() == [5, 6]
     fexec.call_async(f.one, 1).result()
     assert fexec.get_result() == 1
+
+
+def test_get_result_follows_the_list_of_futures(fexec):
+    """What was given is noted of each call, not of its place in the list."""
+    for number in range(4):
+        fexec.call_async(f.one, number)
+    assert fexec.get_result()[-4:] == [0, 1, 2, 3] and fexec.get_result() == []
+    last = fexec.futures.pop()
+    fexec.call_async(f.one, 4)
+    assert fexec.get_result() == 4
+    fexec.call_async(f.one, 5)
+    fexec.futures.insert(0, fexec.futures.pop())
+    assert fexec.get_result() == 5 and fexec.get_result() == []
+    fexec.futures.append(last)
+    assert fexec.get_result() == []
+    fexec.map(f.one, [6, 7])
+    fexec.futures = fexec.futures[::-1]
+    assert fexec.get_result() == [7, 6]
+    fexec.map(f.one, [8, 9])
+    del fexec.futures[:-1]
+    assert fexec.get_result() == [9]
+    fexec.map(f.one, [1])
+    fexec.futures.clear()
+    assert fexec.get_result() == [] == fexec.futures
+    fexec.call_async(f.one, 2)
+    assert fexec.get_result() == 2
 
 
 def test_get_result_of_one_future(fexec):
@@ -122,7 +151,7 @@ def test_throw_except(fexec):
     futures = fexec.map(f.fail_on_two, [1, 2, 3])
     with pytest.raises(ValueError, match='two'):
         fexec.get_result()
-    assert fexec.get_result() == []  # told once, as upstream
+    assert fexec.get_result() == []  # reported once, as upstream
     assert fexec.wait()[1] == []
     with pytest.raises(ValueError):
         fexec.get_result(futures)
@@ -162,7 +191,37 @@ def test_cancelled_calls_do_not_end_a_wait(fexec):
     assert fexec.get_result(futures, throw_except=False) == [None, 0.5, None]
 
 
-def test_a_cancelled_call_is_told_once(fexec):
+class CancelledError(Exception):
+    """Has the name of the exception of concurrent.futures."""
+
+
+def raise_own(error):
+    raise error
+
+
+@pytest.mark.parametrize('error', [CancelledError('own'),
+                                   concurrent.futures.CancelledError('theirs')])
+def test_errors_that_are_called_like_a_cancellation(fexec, error):
+    """The future says whether a call was cancelled, not the name of an exception."""
+    for wait in (fexec.wait, lithops.wait, fexec.get_result):
+        with pytest.raises(type(error), match=str(error)):
+            wait(fexec.map(raise_own, [error]), timeout=20)
+    futures = fexec.map(raise_own, [error]) + fexec.map(f.sleep, [30])
+    assert futures[1].cancel()
+    with pytest.raises(type(error), match=str(error)):
+        fexec.wait(futures, timeout=20)
+    futures = fexec.map(f.sleep, [30, 30])
+    futures[0].cancel()
+    with pytest.raises(TimeoutError):
+        fexec.wait(futures, timeout=0.2)
+    assert futures[1].cancel()
+
+
+def test_wait_for_nothing(fexec):
+    assert lithops.wait(None) == lithops.wait([]) == ([], [])
+
+
+def test_a_cancelled_call_is_reported_once(fexec):
     from concurrent.futures import CancelledError
     futures = fexec.map(f.sleep, [30, 0.3, 1.0])
     futures[0].cancel()
@@ -244,7 +303,7 @@ def test_maps_over_some_futures(fexec):
     first = fexec.map(f.double, [1, 2])
     fexec.map(f.double, first[:1])
     assert fexec.get_result() == [4, 4]
-    with pytest.raises(ValueError, match='futures and other things'):
+    with pytest.raises(ValueError, match='mixes futures'):
         fexec.map(f.double, [first[0], 3])
     assert fexec.get_result(fexec.map(f.add, first, extra_args=(100,))) == [102, 104]
 
@@ -293,16 +352,47 @@ def test_progress_on_a_terminal(run_script):
     assert '2/2' in done.stderr and 'Traceback' not in done.stderr
 
 
+def test_progress_tells_of_workers_elsewhere(run_script):
+    pytest.importorskip('tqdm')
+    text = '''
+        import lithops, sys
+        sys.stderr.isatty = lambda: True
+        def f(x):
+            import time; time.sleep(x)
+            return x
+        config = {'lithops': {'backend': 'process'},
+                  'process': {'workers': 2, 'worker_processes': 3}}
+        with lithops.FunctionExecutor(config=config) as fexec:
+            fexec.get_result(fexec.map(f, [0, 0]))
+            future = fexec.map(f, [1, 1])
+            print(fexec.get_result(future), future[0].stats['worker_host'][:8])
+        '''
+    done = run_script(text)
+    assert done.stdout.splitlines() == ['[1, 1] process-']
+    assert 'workers, 6 processes' in done.stderr
+
+
 def children_of(pid):
     out = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(pid)], capture_output=True, text=True)
     return [int(line) for line in out.stdout.split()]
 
 
-@pytest.mark.parametrize('statement', [
-    'fexec.get_result()', 'fexec.wait()', 'fexec.futures[0].result(); ',
-    'lithops.wait(fexec.futures)', 'lithops.get_result(fexec.futures)',
-    'next(lithops.as_completed(fexec.futures))'])
-def test_ctrl_c(tmp_path, statement):
+def until_it_sleeps(pid):
+    """Wait until a thread waits (of a process: the main one): twenty looks have found it asleep."""
+    asleep = 0
+    while asleep < 20:
+        with open(f'/proc/{pid}/stat') as file:
+            asleep = asleep + 1 if file.read().rpartition(')')[2].split()[0] == 'S' else 0
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize('statement, cancels, takes', [
+    ('fexec.get_result()', True, True), ('fexec.wait()', True, True),
+    ('fexec.futures[0].result()', False, False), ('lithops.wait(fexec.futures)', True, False),
+    ('lithops.get_result(fexec.futures)', True, False),
+    ('next(lithops.as_completed(fexec.futures))', False, False)])
+def test_ctrl_c(tmp_path, statement, cancels, takes):
+    """`cancels`: nothing of it is left to wait for; `takes`: nor to be read."""
     script = tmp_path / 'script.py'
     script.write_text(f'''
 import lithops, sys, time, package_functions as f
@@ -313,9 +403,9 @@ try:
     {statement}
 except KeyboardInterrupt:
     print('interrupted', flush=True)
-    if 'get_result' in {statement!r} or 'wait(' in {statement!r}:
+    if {cancels}:
         print('left', fexec.wait(throw_except=False, timeout=10)[1], flush=True)
-    if 'fexec.get_result' in {statement!r} or 'fexec.wait' in {statement!r}:
+    if {takes}:
         print('unread', fexec.get_result(), flush=True)
 ''')
     start = time.time()
@@ -326,7 +416,7 @@ except KeyboardInterrupt:
         while not ((tmp_path / 'a').exists() and (tmp_path / 'b').exists()):
             assert time.time() - start < 20 and process.poll() is None
             time.sleep(0.02)
-        time.sleep(0.1)
+        until_it_sleeps(process.pid)
         workers = children_of(process.pid)
         assert len(workers) >= 2
         interrupted = time.time()
@@ -335,9 +425,8 @@ except KeyboardInterrupt:
     finally:
         process.kill()
     assert time.time() - interrupted < 10
-    assert 'interrupted' in out, err
-    assert 'left []' in out or 'wait(' not in statement and 'get_result' not in statement
-    assert 'unread []' in out or not statement.startswith(('fexec.wait', 'fexec.get'))
+    expected = ['interrupted'] + ['left []'] * cancels + ['unread []'] * takes
+    assert out.splitlines() == expected, err
     assert not (tmp_path / 'c').exists()
     end = time.time() + 5
     while any(os.path.exists(f'/proc/{pid}') for pid in workers):
@@ -385,3 +474,39 @@ def test_several_threads(fexec):
     for thread in threads:
         thread.join(60)
     assert not failures
+
+
+def test_a_result_that_cannot_be_loaded(fexec):
+    """Only that call fails, and the error names it."""
+    futures = fexec.map(f.return_needs_two, [0, 1, 2])
+    for _ in range(2):
+        results = fexec.get_result(futures, return_exceptions=True)
+        assert results[::2] == [0, 2] and futures[1].key in str(results[1])
+        assert 'NeedsTwo' in str(results[1]) or 'second' in str(results[1])
+        assert isinstance(results[1].__cause__, TypeError)
+    assert fexec.get_result(futures, throw_except=False) == [0, None, 2]
+    with pytest.raises(ValueError, match=f'{futures[1].key} cannot be loaded'):
+        fexec.get_result(futures)
+    with pytest.raises(ValueError, match='cannot be loaded'):
+        futures[1].result()
+    assert futures[0].result() == 0 and not futures[1].error
+
+
+def test_daemon_threads_at_exit(run_script):
+    """They stay blocked, and no cancellation error is printed."""
+    done = run_script(inspect.getsource(until_it_sleeps) + textwrap.dedent("""
+        import threading, time
+        import lithops
+        fexec = lithops.FunctionExecutor(worker_processes=1)
+        futures = fexec.map(time.sleep, [60, 60])
+        fexec.config
+        waiting = [lambda: futures[0].result(), lambda: fexec.get_result(futures),
+                   lambda: fexec.wait(futures), lambda: list(lithops.as_completed(futures)),
+                   lambda: lithops.wait(futures)]
+        threads = [threading.Thread(target=wait, daemon=True) for wait in waiting]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            until_it_sleeps(thread.native_id)
+    """))
+    assert done.stderr == ''

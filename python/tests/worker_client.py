@@ -4,15 +4,15 @@
 import cloudpickle
 
 from lithops import _lithops
-from lithops._failure import load_failure
-from lithops._worker import worker_command
+from lithops._shared.failure import load_failure
+from lithops._client.worker_command import worker_command
 
 LIMIT = 60.0  # seconds that a test waits for a call, at most
 
 
 def code_of(function, extra_args=None, inject=(), env=None, mode="item"):
-    """The engine's function for a callable, as `_worker.py` documents code."""
-    parts = (1, function, extra_args, inject, env, mode, 0)
+    """The engine's function for a callable, as `_worker/main.py` documents code."""
+    parts = (2, function, extra_args, inject, mode, 0, *((env, None) if env else ()))
     return _lithops.Function(getattr(function, "__name__", "object"), cloudpickle.dumps(parts))
 
 

@@ -27,6 +27,12 @@ static inline uint64_t lithops__wall_ns(void)
     return lithops__clock_of(CLOCK_REALTIME);
 }
 
+/* Of two times; UINT64_MAX: never. */
+static inline uint64_t lithops__earlier(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
 /* The time stamp counter where there is one. Every x86 server of the last ten years has one that
  * runs at one rate and is in step between the CPUs of a machine. */
 static inline uint64_t lithops__ticks(void)
@@ -52,8 +58,8 @@ static inline void lithops__pause(void)
 }
 
 /* Ticks to time of day. Two readings of ticks and of CLOCK_MONOTONIC give the rate; the further
- * apart they are, the better, so a clock is asked again whenever times are to be shown. The time
- * of day is read once: when somebody sets it meanwhile, times keep their distances. */
+ * apart they are, the better, so clocks are read again whenever times are shown. The time of day is
+ * read once: if it is set meanwhile, differences stay right. */
 struct lithops__tick_clock {
     uint64_t ticks0, mono0, wall0; /* ns; first reading, all three of one moment */
     double ns_per_tick;            /* 0 until the first update */

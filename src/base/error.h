@@ -23,7 +23,7 @@ int lithops__fail_errno(lithops_error *err, int os_errno, const char *format, ..
     ((void)lithops__fail_errno(err, os_errno, __VA_ARGS__), LITHOPS_EIO)
 #endif
 
-/* Put "where: " in front of the message that is there: how a caller adds what it was doing. */
+/* Prefix the message with "where: ": how a caller adds what it was doing. */
 void lithops__error_prefix(lithops_error *err, const char *format, ...) LITHOPS_PRINTF(2, 3);
 
 /* Make `text` one line of valid UTF-8 of at most `limit` bytes, in place: cut at a character's

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Log records: one level, one sink, one lock around it.
  *
- * The lock is held while the program's sink runs, and may be lost there: the process forks
- * meanwhile, so the child has the lock but not the thread, or the thread is cancelled in the sink.
- * A mutex would hang whoever logs next. This lock names the thread that holds it, and one that is
- * not in this process (any more) holds nothing. A record that is made inside the sink is dropped.
- * Who waits for the lock, sleeps: records are rare. */
+ * The lock is held while the program's sink runs, and its holder may vanish there: a fork gives the
+ * child the lock but not the thread, or the thread is cancelled in the sink. A mutex would hang the
+ * next log call. This lock names its thread; one that is not in this process (any more) holds
+ * nothing. A record made inside the sink is dropped. Waiting for the lock means sleeping: records
+ * are rare. */
 #include "base/log.h"
 
 #include "base/error.h"
@@ -110,7 +110,7 @@ static void to_standard_error(lithops_log_level level, const char *where, const 
     int len =
         snprintf(line, sizeof line, "lithops %s [%.100s] %s\n", level_words[level], where, text);
     ssize_t written = write(STDERR_FILENO, line, (size_t)len);
-    (void)written; /* nobody could be told */
+    (void)written; /* there is nowhere to report it */
 }
 
 void lithops__log(lithops_log_level level, const char *where, const char *format, ...)

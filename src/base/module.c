@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finding and loading modules.
  *
- * Where this code lies is asked when it is loaded: the loader may know liblithops.so by a relative
- * name, which says nothing once the program has changed its folder. */
+ * The place of this code is looked up when it is loaded: the loader may know liblithops.so by a
+ * relative name, which is useless once the program has changed its folder. */
 #include "base/module.h"
 
 #include "base/error.h"
@@ -36,23 +36,22 @@ __attribute__((constructor)) static void find_own_folder(void)
         snprintf(own_path, sizeof own_path, "%s", path);
 }
 
-/* The folder that this code lies in; `buf` is PATH_MAX long. */
-static void own_folder(char *buf)
+void lithops__own_folder(char *buf, size_t size)
 {
-    if (!realpath(own_path, buf))
-        memcpy(buf, own_path, sizeof own_path);
-    char *slash = strrchr(buf, '/');
+    char path[PATH_MAX];
+    if (!realpath(own_path, path))
+        memcpy(path, own_path, sizeof own_path);
+    char *slash = strrchr(path, '/');
     if (slash)
         *slash = '\0';
-    else
-        memcpy(buf, ".", sizeof ".");
+    snprintf(buf, size, "%s", slash ? path : ".");
 }
 
 static void module_path(const char *module, char *buf, size_t size)
 {
     const char *given = secure_getenv("LITHOPS_MODULE_PATH");
     char folder[PATH_MAX];
-    own_folder(folder);
+    lithops__own_folder(folder, sizeof folder);
     if (given && *given) {
         snprintf(buf, size, "%s/%s.so", given, module);
     } else if (!own_is_program) {
@@ -68,7 +67,15 @@ static void module_path(const char *module, char *buf, size_t size)
     }
 }
 
-/* A module shares structures with the library that are no part of any ABI. */
+void lithops__module_folder(char *buf, size_t size)
+{
+    char path[PATH_MAX + 128];
+    module_path("crypto", path, sizeof path); /* any of them */
+    *strrchr(path, '/') = '\0';
+    snprintf(buf, size, "%s", path);
+}
+
+/* A module shares structures with the library that are not part of any ABI. */
 static bool check_version(void *handle, const char *module, const char *path, lithops_error *err)
 {
     const char *version = dlsym(handle, "lithops_module_version");
@@ -81,11 +88,62 @@ static bool check_version(void *handle, const char *module, const char *path, li
     return false;
 }
 
+/* What the user wanted, and how to get it. A module that cannot be loaded lacks its library; one
+ * that was not built lacked it when Lithops was built; one that was built but is missing is in a
+ * separate package, or was lost. */
+static void explain(const char *module, const char *path, const char *reason, lithops_error *err)
+{
+    static const struct {
+        const char *module, *without, *library, *package;
+        bool built;
+    } table[] = {
+#include "module_table.h"
+    };
+    size_t i = 0, count = sizeof table / sizeof *table;
+    while (i < count && strcmp(table[i].module, module) != 0)
+        i++;
+    bool is_there = access(path, F_OK) == 0;
+    if (i < count && is_there)
+        lithops__fail(err, LITHOPS_EUNSUPPORTED, "%s: %s; install %s with the packages it needs",
+                      table[i].without, reason, table[i].library);
+    else if (i < count && !table[i].built)
+        lithops__fail(err, LITHOPS_EUNSUPPORTED,
+                      "%s: this Lithops was built without %s; install its development package "
+                      "(Debian: %s) and build Lithops again",
+                      table[i].without, table[i].library, table[i].package);
+    else
+        lithops__fail(
+            err, LITHOPS_EUNSUPPORTED,
+            "%s%sthe '%s' part of Lithops cannot be loaded (%s); install the package that "
+            "holds %s, or set LITHOPS_MODULE_PATH",
+            i < count ? table[i].without : "", i < count ? ": " : "", module, reason, path);
+}
+
+/* On a host that was sent this engine, `needed/` beside the modules holds the libraries that they
+ * link: for a host that has none, or older ones. They are found by name once they are loaded. */
+static void load_needed(const char *module)
+{
+    char folder[PATH_MAX + 128], path[PATH_MAX + 512], name[256];
+    lithops__module_folder(folder, sizeof folder);
+    snprintf(path, sizeof path, "%s/needed/%s", folder, module);
+    FILE *list = fopen(path, "re");
+    while (list && fscanf(list, "%255s", name) == 1) {
+        snprintf(path, sizeof path, "%s/needed/%s", folder, name);
+        (void)dlopen(path, RTLD_NOW | RTLD_LOCAL); /* stays */
+    }
+    if (list)
+        fclose(list);
+}
+
 void *lithops__module_symbol(const char *module, const char *name, lithops_error *err)
 {
     char path[PATH_MAX + 128];
     module_path(module, path, sizeof path);
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL); /* counted by the loader: cheap again */
+    if (!handle && access(path, F_OK) == 0) {
+        load_needed(module);
+        handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    }
     if (handle && !check_version(handle, module, path, err)) {
         dlclose(handle);
         return NULL;
@@ -93,10 +151,7 @@ void *lithops__module_symbol(const char *module, const char *name, lithops_error
     void *symbol = handle ? dlsym(handle, name) : NULL;
     if (!symbol) {
         const char *reason = dlerror();
-        lithops__fail(err, LITHOPS_EUNSUPPORTED,
-                      "the '%s' part of Lithops cannot be loaded (%s); install the package that "
-                      "holds %s, or set LITHOPS_MODULE_PATH",
-                      module, reason ? reason : "no reason given", path);
+        explain(module, path, reason ? reason : "no reason given", err);
     }
     return symbol;
 }

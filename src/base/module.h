@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Modules: parts of the engine that link a library of their own (cairo, curl, libyaml, ...).
+/* Modules: parts of the engine that need another library (cairo, curl, libyaml, ...).
  *
  * They lie in lithops/ beside liblithops.so, or in ../lib of a program that holds the engine itself
  * (LITHOPS_MODULE_PATH overrides, but not in a set-user-ID program), and are loaded on first use:
@@ -13,6 +13,11 @@
  * LITHOPS_EUNSUPPORTED naming what to install, also for a module of another version than the
  * library's. Thread-safe. */
 void *lithops__module_symbol(const char *module, const char *name, lithops_error *err);
+
+/* The folder that the modules are in; and the one that holds this library, or the program where
+ * that holds the engine itself. Absolute, at most PATH_MAX. */
+void lithops__module_folder(char *buf, size_t size);
+void lithops__own_folder(char *buf, size_t size);
 
 /* In every module: LITHOPS_VERSION when it was built. lithops_module() in CMake adds
  * module_version.c, which defines it. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Near names, by the optimal string alignment distance: how many letters must be inserted,
- * deleted, replaced or swapped with their neighbour; case counts for nothing. A name is near when
- * that is at most a third of the letters that were given, and one letter in any case; or when one
- * of the two names begins with the other. Candidates stream through; only the best few are kept,
- * so the symbol table of a big library costs no memory. */
+ * deleted, replaced or swapped with their neighbour; case is ignored. A name is near if the
+ * distance is at most a third of the given letters, or one letter; or if one of the two names
+ * begins with the other. Candidates stream through; only the best few are kept, so the symbol table
+ * of a big library costs no memory. */
 #include "base/near.h"
 
 #include <ctype.h>

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One character of UTF-8. In a header, for modules that carry their own copy of error.c. */
+/* Characters of UTF-8. In a header, for modules that carry their own copy of error.c. */
 #ifndef LITHOPS_BASE_UTF8_H
 #define LITHOPS_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /* Length of the character of two to four bytes at p, of which `left` are there; 0 if it is none.
- * Strict, as RFC 3629 has it: the second byte's range is what tells overlong forms, surrogates and
+ * Strict, as RFC 3629 has it: the second byte's range rules out overlong forms, surrogates and
  * numbers past U+10FFFF. */
 static inline size_t lithops__utf8_length(const unsigned char *p, size_t left)
 {
@@ -31,6 +33,20 @@ static inline size_t lithops__utf8_length(const unsigned char *p, size_t left)
         if ((p[i] & 0xC0) != 0x80)
             return 0;
     return len;
+}
+
+static inline bool lithops__utf8_is_valid(const char *text)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    size_t left = strlen(text);
+    while (left > 0) {
+        size_t len = *p < 0x80 ? 1 : lithops__utf8_length(p, left);
+        if (len == 0)
+            return false;
+        p += len;
+        left -= len;
+    }
+    return true;
 }
 
 #endif

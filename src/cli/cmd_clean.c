@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lithops clean: remove what is left of programs that have ended.
+/* lithops clean: remove what ended programs left behind.
  *
- * Shared memory goes with its processes, always. What stays is the kept output of calls, memory
- * groups of clients that were killed and processes that their functions had started, and with --all
- * what Lithops itself put into the storage (cloudobjects without a name of their own, function
- * images). Objects of users stay. */
+ * Shared memory always disappears with its processes. What remains is the logged output of calls,
+ * detached jobs whose time is over
+ * and, of clients that were killed, memory groups and processes that their functions had started;
+ * with --all also what Lithops itself stored (cloudobjects without a given name, function images),
+ * and with --cache the files that clients sent to workers here. Users' objects are never
+ * removed. */
+#include "agent/cache.h"
 #include "base/error.h"
 #include "cli/commands.h"
+#include "cli/job.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "core/detached_jobs.h"
 #include "core/inspect.h"
 #include "core/logfile.h"
 
@@ -19,7 +24,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static int clean_logs(int64_t *ret_removed, lithops_error *err)
+static int clean_logs(bool dry_run, int64_t *ret_removed, lithops_error *err)
 {
     char folder[4096];
     lithops__logfile_folder(folder, sizeof folder);
@@ -32,7 +37,7 @@ static int clean_logs(int64_t *ret_removed, lithops_error *err)
         const char *dot = strrchr(entry->d_name, '.');
         if (!dot || strcmp(dot, ".log") != 0)
             continue;
-        if (unlinkat(dirfd(dir), entry->d_name, 0) == 0)
+        if (dry_run || unlinkat(dirfd(dir), entry->d_name, 0) == 0)
             ++*ret_removed;
         else if (errno != ENOENT)
             rc =
@@ -50,7 +55,7 @@ static int clean_storage(const struct cli_options *options, int64_t *ret_removed
         return err->code;
     size_t deleted;
     int rc = cli_storage_delete_prefix(storage, lithops_storage_bucket(storage), "lithops.jobs/",
-                                       &deleted, err);
+                                       options->dry_run, &deleted, err);
     if (rc == LITHOPS_ENOTFOUND) /* no bucket, so nothing was ever stored */
         rc = 0;
     *ret_removed = (int64_t)deleted;
@@ -58,18 +63,40 @@ static int clean_storage(const struct cli_options *options, int64_t *ret_removed
     return rc;
 }
 
-static void print_removed(const struct cli *cli, int64_t logs, struct lithops__tidied tidied,
-                          int64_t objects)
+struct removed {
+    int64_t logs, objects;
+    struct lithops__tidied tidied;
+    struct lithops__cache_trimmed cache;
+    struct lithops__job_sweep detached;
+};
+
+static void print_removed(const struct cli *cli, const struct removed *removed)
 {
+    bool cache = cli->options.cache;
     if (!cli->options.json) {
-        printf("removed: %lld logs, %lld process groups, %lld memory groups, %lld objects\n",
-               (long long)logs, (long long)tidied.process_groups, (long long)tidied.memory_groups,
-               (long long)objects);
+        printf("%s: %lld logs, %lld process groups, %lld memory groups, %lld objects",
+               cli->options.dry_run ? "would be removed" : "removed", (long long)removed->logs,
+               (long long)removed->tidied.process_groups, (long long)removed->tidied.memory_groups,
+               (long long)removed->objects);
+        if (removed->detached.jobs)
+            printf(", %llu detached jobs whose time is over (%.1f MiB)",
+                   (unsigned long long)removed->detached.jobs,
+                   (double)removed->detached.bytes / (1 << 20));
+        if (cache)
+            printf(", %.1f MiB of the cache (%.1f MiB are in use)",
+                   (double)removed->cache.bytes / (1 << 20),
+                   (double)removed->cache.left_bytes / (1 << 20));
+        printf("\n");
         return;
     }
-    lithops_value *line = lithops_pack("{s:I,s:I,s:I,s:I}", "logs", logs, "process_groups",
-                                       (int64_t)tidied.process_groups, "memory_groups",
-                                       (int64_t)tidied.memory_groups, "objects", objects);
+    lithops_value *line =
+        lithops_pack("{s:I,s:I,s:I,s:I,s:I}", "logs", removed->logs, "process_groups",
+                     (int64_t)removed->tidied.process_groups, "memory_groups",
+                     (int64_t)removed->tidied.memory_groups, "objects", removed->objects,
+                     "detached_jobs", (int64_t)removed->detached.jobs);
+    if (cache)
+        (void)lithops_value_set(line, "cache_bytes",
+                                lithops_value_int((int64_t)removed->cache.bytes));
     char *text;
     if (lithops_value_to_json(line, &text, NULL) == 0) {
         printf("%s\n", text);
@@ -81,13 +108,20 @@ static void print_removed(const struct cli *cli, int64_t logs, struct lithops__t
 int cmd_clean(const struct cli *cli)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
-    int64_t logs = 0, objects = 0;
-    int rc = clean_logs(&logs, &err);
-    struct lithops__tidied tidied = lithops__inspect_tidy();
+    struct removed removed = {0};
+    int rc = cli_check_backend(&cli->options, &err);
+    if (rc == 0)
+        rc = clean_logs(cli->options.dry_run, &removed.logs, &err);
+    if (rc == 0)
+        removed.tidied = lithops__inspect_tidy(cli->options.dry_run);
+    if (rc == 0)
+        rc = lithops__detached_sweep(cli->options.dry_run, &removed.detached, &err);
     if (rc == 0 && cli->options.all)
-        rc = clean_storage(&cli->options, &objects, &err);
+        rc = clean_storage(&cli->options, &removed.objects, &err);
+    if (rc == 0 && cli->options.cache)
+        removed.cache = lithops__cache_clean(cli->options.dry_run);
     if (rc != 0)
         return cli_report(&err);
-    print_removed(cli, logs, tidied, objects);
+    print_removed(cli, &removed);
     return 0;
 }

@@ -6,6 +6,9 @@
 #include "cli/input.h"
 #include "cli/output.h"
 #include "config/config.h"
+#include "core/probe.h"
+
+#include <lithops/log.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,12 +115,24 @@ int cmd_config_check(const struct cli *cli)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     const char *file = cli->arguments.count > 0 ? cli->arguments.items[0] : NULL;
+    lithops_log_to(LITHOPS_LOG_NONE, NULL, NULL); /* findings are printed below */
     struct lithops__config *config = load(cli, file, &err);
     if (!config)
         return cli_report(&err);
-    printf("%s: right\n", lithops__config_origin(config));
+    const lithops_value *findings = lithops__config_findings(config);
+    for (size_t i = 0; i < lithops_value_size(findings); i++) {
+        lithops__fail(
+            &err, LITHOPS_ECONFIG, "%s",
+            lithops_value_get_string(lithops_value_get(lithops_value_at(findings, i), "message")));
+        cli_report(&err);
+    }
+    int status = findings ? 2 : 0;
+    if (!findings)
+        printf("%s: right\n", lithops__config_origin(config));
+    if (cli->options.online && lithops__probe_backend(config, false, cli_say_part, NULL, &err) != 0)
+        status = cli_report(&err);
     lithops__config_free(config);
-    return 0;
+    return status;
 }
 
 int cmd_config_path(const struct cli *cli)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lithops hello: does it work here? One call that says where it ran. */
+/* lithops hello: one call that says where it ran. Does Lithops work here? */
+#include "base/error.h"
 #include "cli/commands.h"
 #include "cli/run.h"
 
@@ -21,14 +22,21 @@ static int say_hello(struct cli_run *run, lithops_error *err)
 {
     const char *user = getenv("USER");
     lithops_value *who = lithops_value_string(user && *user ? user : "world");
-    lithops_future *future =
-        lithops_call_async(run->fexec, hello, who ? who : lithops_value_null(), NULL, err);
-    if (!future)
+    int64_t calls = run->options->hello_calls == LITHOPS_DEFAULT ? 1 : run->options->hello_calls;
+    lithops_value *inputs = lithops_value_list();
+    int rc = inputs && who ? 0 : LITHOPS_ENOMEM;
+    for (int64_t i = 0; rc == 0 && i < calls; i++)
+        rc = lithops_value_append(inputs, lithops_value_copy(who));
+    lithops_value_free(who);
+    if (rc) {
+        lithops_value_free(inputs);
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    }
+    lithops_futures *futures = lithops_map(run->fexec, hello, inputs, NULL, err);
+    if (!futures)
         return err->code;
-    lithops_futures *futures = lithops_futures_new(&future, 1);
-    lithops_future_unref(future);
     run->out.raw = true;
-    int rc = cli_run_add(run, futures, 0, 0, err);
+    rc = cli_run_add(run, futures, 0, 0, err);
     return rc == 0 ? cli_run_all(run, err) : rc;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lithops logs [JOB|EXECUTOR]: what calls printed.
+/* lithops logs [JOB|EXECUTOR], logs get, logs poll: what calls printed.
  *
- * The engine keeps one file per executor whose calls printed anything; each call's part of it
- * starts with a line "==> <call> <function> <time> <==". Without an argument the files are listed,
- * the newest last. */
+ * The engine keeps one file per executor whose calls printed anything; in it, each call's output
+ * follows a line "==> <call> <function> <time> <==". Without an argument the files are listed, the
+ * newest last. */
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/options.h"
@@ -15,22 +15,28 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 struct log_file {
     char executor[64];
     long long size_bytes;
-    time_t when;
+    struct timespec when; /* time of its last output */
 };
 
 static int by_time(const void *a, const void *b)
 {
     const struct log_file *x = a, *y = b;
-    return x->when != y->when ? (x->when < y->when ? -1 : 1) : strcmp(x->executor, y->executor);
+    if (x->when.tv_sec != y->when.tv_sec)
+        return x->when.tv_sec < y->when.tv_sec ? -1 : 1;
+    if (x->when.tv_nsec != y->when.tv_nsec)
+        return x->when.tv_nsec < y->when.tv_nsec ? -1 : 1;
+    return strcmp(x->executor, y->executor);
 }
 
-/* The log files there are; *ret_files is freed with free(). No folder is no files. */
+/* The log files; free *ret_files with free(). Without the folder there are none. */
 static int find_files(struct log_file **ret_files, size_t *ret_count, lithops_error *err)
 {
     char folder[4096];
@@ -57,7 +63,7 @@ static int find_files(struct log_file **ret_files, size_t *ret_count, lithops_er
         snprintf(file->executor, sizeof file->executor, "%.*s", (int)(dot - entry->d_name),
                  entry->d_name);
         file->size_bytes = status.st_size;
-        file->when = status.st_mtime;
+        file->when = status.st_mtim;
         *ret_files = files;
     }
     closedir(dir);
@@ -79,7 +85,7 @@ static int list(const struct cli *cli, lithops_error *err)
     for (size_t i = 0; rc == 0 && i < count; i++) {
         char time[32];
         struct tm tm;
-        gmtime_r(&files[i].when, &tm);
+        gmtime_r(&files[i].when.tv_sec, &tm);
         strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%SZ", &tm);
         if (!cli->options.json) {
             lithops__buffer_printf(&out.buffer, "%12lld  %s  %s\n", files[i].size_bytes, time,
@@ -98,7 +104,7 @@ static int list(const struct cli *cli, lithops_error *err)
     return rc;
 }
 
-/* The key of the call that a header line names; NULL: it is no header. */
+/* The key of the call in a header line; NULL: not a header. */
 static const char *header_key(char *line, char **ret_rest)
 {
     size_t len = strcspn(line, "\n");
@@ -161,8 +167,63 @@ int cmd_logs(const struct cli *cli)
     if (printed > 0)
         return 0;
     lithops__fail(&err, LITHOPS_ENOTFOUND,
-                  "logs: nothing was kept of '%s': its calls printed nothing, it still runs, or it "
-                  "was cleaned ('lithops logs' lists what there is)",
+                  "logs: there is no log of '%s': its calls printed nothing, it is still running, "
+                  "or its log was cleaned ('lithops logs' lists all logs)",
                   wanted);
+    return cli_report(&err);
+}
+
+/* ---- poll ------------------------------------------------------------------------------------ */
+
+/* Print a log that was just written. 0, or an errno if no one reads the output. */
+static int print_file(int folder, const char *name)
+{
+    char piece[1 << 14];
+    ssize_t got = 0;
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), failed = 0;
+    if (fd < 0)
+        return 0; /* cleaned in the meantime */
+    while (!failed && (got = read(fd, piece, sizeof piece)) > 0)
+        if (fwrite(piece, 1, (size_t)got, stdout) != (size_t)got || fflush(stdout) != 0)
+            failed = errno;
+    close(fd);
+    return failed;
+}
+
+/* An executor writes its whole log when it closes, so it is shown then. */
+static int follow(int watch, int folder, lithops_error *err)
+{
+    char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+    for (;;) {
+        ssize_t got = read(watch, events, sizeof events);
+        if (got < 0 && errno != EINTR)
+            return lithops__fail_errno(err, errno, "logs poll");
+        for (char *at = events; at < events + got;) {
+            const struct inotify_event *event = (const void *)at;
+            const char *dot = event->len ? strrchr(event->name, '.') : NULL;
+            int failed = dot && strcmp(dot, ".log") == 0 ? print_file(folder, event->name) : 0;
+            if (failed)
+                return lithops__fail_errno(err, failed, "logs poll: logs cannot be written");
+            at += sizeof *event + event->len;
+        }
+    }
+}
+
+int cmd_logs_poll(const struct cli *cli)
+{
+    (void)cli;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    char path[4096];
+    if (!lithops__logfile_make_folder(path, sizeof path)) /* there may be no log yet */
+        return lithops__fail_errno(&err, errno, "'%s' cannot be created", path), cli_report(&err);
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), watch = inotify_init1(IN_CLOEXEC);
+    if (folder < 0 || watch < 0 || inotify_add_watch(watch, path, IN_CLOSE_WRITE | IN_MOVED_TO) < 0)
+        lithops__fail_errno(&err, errno, "'%s' cannot be watched", path);
+    else
+        follow(watch, folder, &err);
+    if (folder >= 0)
+        close(folder);
+    if (watch >= 0)
+        close(watch);
     return cli_report(&err);
 }

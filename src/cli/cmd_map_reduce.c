@@ -8,14 +8,13 @@
 
 #include <string.h>
 
-/* How many of the futures are those of the map: the reducers' job ids start with R. */
+/* How many of the futures belong to the map; the reducers' follow. */
 static size_t count_map_calls(const lithops_futures *futures)
 {
     size_t count = lithops_futures_size(futures);
     while (count > 0) {
-        char key[64];
         lithops_future *future = lithops_futures_get(futures, count - 1);
-        bool reducer = future && strstr(lithops_future_key(future, key, sizeof key), "-R");
+        bool reducer = lithops_future_is_reducer(future);
         lithops_future_unref(future);
         if (!reducer)
             break;
@@ -67,7 +66,8 @@ int cmd_map_reduce(const struct cli *cli)
     const struct cli_options *o = &cli->options;
     bool stream = false;
     if (!o->over_given)
-        lithops__fail(&err, LITHOPS_EUSAGE, "map-reduce: --over is missing: what to map over?");
+        lithops__fail(&err, LITHOPS_EUSAGE,
+                      "map-reduce: --over is missing; name the inputs, as in --over 1 2 3");
     else if (!o->reduce)
         lithops__fail(&err, LITHOPS_EUSAGE, "map-reduce: --reduce FUNCTION is missing");
     else

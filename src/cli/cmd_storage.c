@@ -1,25 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lithops storage put|get|list|delete: the objects of the configured storage.
+/* lithops storage put|get|head|list|delete: the objects of the configured storage.
  *
  * Contents pass through in pieces, whatever their size. */
+#include "cli/cmd_storage.h"
 #include "base/error.h"
-#include "cli/commands.h"
-#include "cli/options.h"
 #include "cli/output.h"
+#include "cli/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <lithops/storage.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { PIECE_BYTES = 1 << 20 };
 
-static lithops_storage *open_storage(const struct cli *cli, lithops_error *err)
+static bool was_interrupted(void *user)
 {
-    return lithops_storage_open(cli->options.storage, cli->options.config_file, err);
+    (void)user;
+    return cli_signals_caught() != 0;
+}
+
+/* On Ctrl-C a request ends in order: no parts of an object stay behind. */
+lithops_storage *cli_storage_open(const struct cli *cli, lithops_error *err)
+{
+    lithops_storage *storage =
+        lithops_storage_open(cli->options.storage, cli->options.config_file, err);
+    if (storage) {
+        cli_signals_catch(-1);
+        lithops_storage_set_bounds(storage, LITHOPS_FOREVER, was_interrupted, NULL, NULL);
+    }
+    return storage;
 }
 
 static const char *last_part(const char *path)
@@ -30,6 +43,18 @@ static const char *last_part(const char *path)
 
 /* ---- put ------------------------------------------------------------------------------------- */
 
+static int put_folder(const struct cli *cli, const char *folder, lithops_error *err)
+{
+    lithops_storage *storage = cli_storage_open(cli, err);
+    if (storage)
+        cli_storage_put_folder(
+            storage,
+            cli->arguments.count > 1 ? cli->arguments.items[1] : lithops_storage_bucket(storage),
+            folder, cli->options.key ? cli->options.key : "", cli->options.progress, err);
+    lithops_storage_close(storage);
+    return err->code;
+}
+
 int cmd_storage_put(const struct cli *cli)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
@@ -37,12 +62,17 @@ int cmd_storage_put(const struct cli *cli)
     bool from_stdin = strcmp(file, "-") == 0;
     const char *key = cli->options.key ? cli->options.key : from_stdin ? "" : last_part(file);
     lithops_storage *storage = NULL;
+    struct stat st;
     int fd = -1;
+    if (!from_stdin && stat(file, &st) == 0 && S_ISDIR(st.st_mode))
+        return put_folder(cli, file, &err) ? cli_report(&err) : 0;
     if (!*key)
-        lithops__fail(&err, LITHOPS_EUSAGE, "storage put: --key is missing: no name in '%s'", file);
+        lithops__fail(&err, LITHOPS_EUSAGE,
+                      "storage put: --key is missing, and '%s' has no file name to use as the key",
+                      file);
     else if ((fd = from_stdin ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC)) < 0)
         lithops__fail_errno(&err, errno, "storage put: '%s' cannot be read", file);
-    else if ((storage = open_storage(cli, &err)) != NULL)
+    else if ((storage = cli_storage_open(cli, &err)) != NULL)
         lithops_storage_put_fd(storage,
                                cli->arguments.count > 1 ? cli->arguments.items[1]
                                                         : lithops_storage_bucket(storage),
@@ -55,38 +85,18 @@ int cmd_storage_put(const struct cli *cli)
 
 /* ---- get ------------------------------------------------------------------------------------- */
 
-static int copy_out(lithops_reader *reader, int fd, const char *name, lithops_error *err)
-{
-    char *piece = malloc(PIECE_BYTES);
-    if (!piece)
-        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    size_t got = 0;
-    int rc;
-    while ((rc = lithops_reader_read(reader, piece, PIECE_BYTES, &got, err)) == 0 && got > 0) {
-        for (size_t at = 0; rc == 0 && at < got;) {
-            ssize_t put = write(fd, piece + at, got - at);
-            if (put >= 0)
-                at += (size_t)put;
-            else if (errno != EINTR)
-                rc = lithops__fail_errno(err, errno, "storage get: '%s' cannot be written", name);
-        }
-        if (rc != 0)
-            break;
-    }
-    free(piece);
-    return rc;
-}
-
-/* Write to a file beside the wanted one and rename it: a file of that name is always whole. */
-static int get_to_file(lithops_reader *reader, const char *name, lithops_error *err)
+/* Write to a temporary file beside the target and rename it, so the target is always complete. */
+int cli_storage_get_file(lithops_storage *storage, const char *bucket, const char *key,
+                         const char *name, lithops_error *err)
 {
     char part[4096 + 8];
+    uint64_t len;
     if (snprintf(part, sizeof part, "%s.part", name) >= (int)sizeof part)
         return lithops__fail(err, LITHOPS_EUSAGE, "storage get: the name '%s' is too long", name);
     int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return lithops__fail_errno(err, errno, "storage get: '%s' cannot be written", part);
-    int rc = copy_out(reader, fd, name, err);
+    int rc = lithops_storage_get_fd(storage, bucket, key, fd, &len, err);
     if (close(fd) != 0 && rc == 0)
         rc = lithops__fail_errno(err, errno, "storage get: '%s' cannot be written", name);
     if (rc == 0 && rename(part, name) != 0)
@@ -96,25 +106,38 @@ static int get_to_file(lithops_reader *reader, const char *name, lithops_error *
     return rc;
 }
 
+static int get_one(const struct cli *cli, lithops_storage *storage, const char *name,
+                   lithops_error *err)
+{
+    const char *bucket = cli->arguments.items[0], *key = cli->arguments.items[1];
+    uint64_t len;
+    return strcmp(name, "-") == 0
+               ? lithops_storage_get_fd(storage, bucket, key, STDOUT_FILENO, &len, err)
+               : cli_storage_get_file(storage, bucket, key, name, err);
+}
+
 int cmd_storage_get(const struct cli *cli)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
-    const char *bucket = cli->arguments.items[0], *key = cli->arguments.items[1];
-    const char *name = cli->options.out ? cli->options.out : last_part(key);
+    const struct cli_options *options = &cli->options;
+    const char *bucket = cli->arguments.items[0],
+               *key = cli->arguments.count > 1 ? cli->arguments.items[1] : NULL;
+    const char *name = options->out ? options->out : key ? last_part(key) : ".";
     lithops_storage *storage = NULL;
-    lithops_reader *reader = NULL;
     int rc = 0;
-    if (!*name)
-        rc = lithops__fail(&err, LITHOPS_EUSAGE,
-                           "storage get: --out is missing: no file name in the key '%s'", key);
-    else if ((storage = open_storage(cli, &err)) == NULL)
+    if (!key == !options->prefix)
+        rc = lithops__fail(&err, LITHOPS_EUSAGE, "storage get: give either a key or --prefix");
+    else if (!*name)
+        rc = lithops__fail(
+            &err, LITHOPS_EUSAGE,
+            "storage get: --out is missing, and the key '%s' does not end in a file name", key);
+    else if ((storage = cli_storage_open(cli, &err)) == NULL)
         rc = err.code;
+    else if (key)
+        rc = get_one(cli, storage, name, &err);
     else
-        rc = lithops_storage_open_reader(storage, bucket, key, 0, UINT64_MAX, &reader, &err);
-    if (rc == 0)
-        rc = strcmp(name, "-") == 0 ? copy_out(reader, STDOUT_FILENO, name, &err)
-                                    : get_to_file(reader, name, &err);
-    lithops_reader_close(reader);
+        rc =
+            cli_storage_get_prefix(storage, bucket, options->prefix, name, options->progress, &err);
     lithops_storage_close(storage);
     return rc ? cli_report(&err) : 0;
 }
@@ -153,12 +176,31 @@ static int print_object(const lithops_object_info *info, void *user)
     return rc;
 }
 
+int cmd_storage_head(const struct cli *cli)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    struct listing listing = {.err = &err};
+    lithops_object_info info;
+    int rc = cli_output_init(&listing.out, cli->options.json, false, NULL, &err);
+    lithops_storage *storage = rc == 0 ? cli_storage_open(cli, &err) : NULL;
+    rc = storage ? lithops_storage_head(storage, cli->arguments.items[0], cli->arguments.items[1],
+                                        &info, &err)
+                 : err.code;
+    if (rc == 0)
+        rc = print_object(&info, &listing);
+    if (rc == 0)
+        rc = cli_output_flush(&listing.out, &err);
+    lithops_storage_close(storage);
+    cli_output_deinit(&listing.out);
+    return rc ? cli_report(&err) : 0;
+}
+
 int cmd_storage_list(const struct cli *cli)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     struct listing listing = {.err = &err};
     int rc = cli_output_init(&listing.out, cli->options.json, false, NULL, &err);
-    lithops_storage *storage = rc == 0 ? open_storage(cli, &err) : NULL;
+    lithops_storage *storage = rc == 0 ? cli_storage_open(cli, &err) : NULL;
     rc = storage ? 0 : err.code;
     if (rc == 0)
         rc = lithops_storage_list(storage,
@@ -180,11 +222,11 @@ static int collect_key(const lithops_object_info *info, void *user)
 }
 
 int cli_storage_delete_prefix(lithops_storage *storage, const char *bucket, const char *prefix,
-                              size_t *ret_count, lithops_error *err)
+                              bool dry_run, size_t *ret_count, lithops_error *err)
 {
     struct cli_list keys = {NULL, 0, 0};
     int rc = lithops_storage_list(storage, bucket, prefix, collect_key, &keys, err);
-    if (rc == 0 && keys.count > 0)
+    if (rc == 0 && keys.count > 0 && !dry_run)
         rc = lithops_storage_delete_many(storage, bucket, keys.items, keys.count, err);
     *ret_count = rc == 0 ? keys.count : 0;
     cli_list_free_copies(&keys);
@@ -203,13 +245,13 @@ int cmd_storage_delete(const struct cli *cli)
     int rc = 0;
     if ((count > 0) + (prefix != NULL) + cli->options.all != 1)
         rc = lithops__fail(&err, LITHOPS_EUSAGE,
-                           "storage delete: give keys, or --prefix, or --all: one of these");
-    else if ((storage = open_storage(cli, &err)) == NULL)
+                           "storage delete: give either keys, or --prefix, or --all");
+    else if ((storage = cli_storage_open(cli, &err)) == NULL)
         rc = err.code;
     else if (count > 0)
         rc = lithops_storage_delete_many(storage, bucket, keys, count, &err);
     else
-        rc = cli_storage_delete_prefix(storage, bucket, prefix, &deleted, &err);
+        rc = cli_storage_delete_prefix(storage, bucket, prefix, false, &deleted, &err);
     lithops_storage_close(storage);
     return rc ? cli_report(&err) : 0;
 }

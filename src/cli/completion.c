@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables of options.c in the languages of bash, zsh, fish and man.
+/* The tables of options.c as code for bash, zsh and fish, as a man page and as Markdown.
  *
- * `lithops completion SHELL` prints it, and the build installs what it prints, so that completion
- * and manual know every option on the day it is added. Texts of the tables need no quoting: they
- * hold no ' and no backslash (options_test sees to it); zsh's brackets and colons are quoted. */
+ * The build installs the output of `lithops completion SHELL`, so completion and manual always know
+ * every option. Texts in the tables need no quoting, as options_test checks that they contain
+ * neither ' nor backslash; brackets and colons are quoted for zsh. */
 #include "cli/options.h"
 
 #include "base/error.h"
@@ -22,7 +22,7 @@ static void print_words(FILE *out, const char *choices)
         fputc(*choices == '|' ? ' ' : *choices, out);
 }
 
-/* The second words of "storage", or the first words of all. */
+/* The second words of a group such as "storage", or all first words. */
 static void print_subcommands(FILE *out, const char *group)
 {
     size_t len = group ? strlen(group) : 0;
@@ -274,7 +274,7 @@ static void print_fish(FILE *out)
 
 /* ---- man ------------------------------------------------------------------------------------- */
 
-/* roff reads - as a hyphen and a leading . or ' as a request. */
+/* Escape what roff would interpret: - is a hyphen, a leading . or ' a request. */
 static void man_text(FILE *out, const char *text)
 {
     for (bool start = true; *text; start = *text++ == '\n') {
@@ -314,7 +314,7 @@ static void print_man(FILE *out)
     for (const struct cli_command *command = cli_commands; command->name; command++) {
         fputs(".SS lithops ", out);
         man_text(out, command->name);
-        fputc(' ', out);
+        fputs(*command->arguments ? " " : "", out);
         man_text(out, command->arguments);
         fprintf(out, "\n%c", command->help[0] - 'a' + 'A');
         man_text(out, command->help + 1);
@@ -323,14 +323,14 @@ static void print_man(FILE *out)
             man_text(out, command->notes);
             fputc('\n', out);
         }
-        fputs("Options:", out);
+        fputs(".br\nOptions:\n", out);
         for (const struct cli_option *option = cli_option_table; option->name; option++) {
             if (!(option->commands & command->bit) || option->commands == CLI_ALL)
                 continue;
-            fputs(" \\-\\-", out);
+            fputs("\\-\\-", out);
             man_text(out, option->name);
+            fputc('\n', out);
         }
-        fputs(".\n", out);
     }
     fputs(".SH OPTIONS\n", out);
     for (const struct cli_option *option = cli_option_table; option->name; option++) {
@@ -343,6 +343,63 @@ static void print_man(FILE *out)
     }
 }
 
+/* ---- Markdown -------------------------------------------------------------------------------- */
+
+/* A cell of a table ends at |. */
+static void markdown_cell(FILE *out, const char *text)
+{
+    for (; *text; text++)
+        fprintf(out, *text == '|' ? "\\|" : "%c", *text);
+}
+
+static void markdown_option(FILE *out, const struct cli_option *option)
+{
+    fputs("| ", out);
+    if (option->letter)
+        fprintf(out, "`-%c`, ", option->letter);
+    fprintf(out, "`--%s", option->name);
+    if (option->argument) {
+        fputc(' ', out);
+        markdown_cell(out, option->argument);
+    }
+    fputs("` | ", out);
+    markdown_cell(out, option->help);
+    if (option->choices) {
+        fputs(" (", out);
+        print_words(out, option->choices);
+        fputc(')', out);
+    }
+    fputs(" |\n", out);
+}
+
+static void markdown_options(FILE *out, uint32_t commands, bool of_all)
+{
+    bool any = false;
+    for (const struct cli_option *option = cli_option_table; option->name; option++) {
+        if (!(option->commands & commands) || (option->commands == CLI_ALL) != of_all)
+            continue;
+        if (!any)
+            fputs("\n| option | |\n|---|---|\n", out);
+        any = true;
+        markdown_option(out, option);
+    }
+}
+
+/* The reference of the documentation site. */
+static void print_markdown(FILE *out)
+{
+    for (const struct cli_command *command = cli_commands; command->name; command++) {
+        fprintf(out, "\n### lithops %s\n\n    ", command->name);
+        cli_print_usage(out, command);
+        fprintf(out, "\n%c%s.\n", command->help[0] - 'a' + 'A', command->help + 1);
+        if (command->notes)
+            fprintf(out, "%s\n", command->notes);
+        markdown_options(out, command->bit, false);
+    }
+    fputs("\n## Options of every command\n", out);
+    markdown_options(out, CLI_ALL, true);
+}
+
 int cli_print_completion(FILE *out, const char *shell, lithops_error *err)
 {
     if (strcmp(shell, "bash") == 0)
@@ -353,8 +410,10 @@ int cli_print_completion(FILE *out, const char *shell, lithops_error *err)
         print_fish(out);
     else if (strcmp(shell, "man") == 0) /* the part of lithops(1) that man/CMakeLists.txt takes */
         print_man(out);
+    else if (strcmp(shell, "markdown") == 0) /* of docs/reference/command.md: tools/build-docs */
+        print_markdown(out);
     else
-        return lithops__fail(err, LITHOPS_EUSAGE, "completion: no '%s' here; bash, zsh or fish",
-                             shell);
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "completion: unknown shell '%s'; use bash, zsh or fish", shell);
     return 0;
 }

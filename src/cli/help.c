@@ -17,7 +17,7 @@ bool cli_is_group(const char *word)
     return false;
 }
 
-/* "  left      right", the right side in its column and in lines of at most 80. */
+/* "  left      right": wraps the right side within its column, at 80 columns. */
 static void print_row(FILE *out, const char *left, const char *right)
 {
     int room = 80 - HELP_COLUMN;
@@ -41,7 +41,8 @@ static void print_commands(FILE *out, const char *group)
 {
     size_t len = group ? strlen(group) : 0;
     for (const struct cli_command *command = cli_commands; command->name; command++) {
-        if (!group || (strncmp(command->name, group, len) == 0 && command->name[len] == ' '))
+        if (!group || (strncmp(command->name, group, len) == 0 &&
+                       (command->name[len] == ' ' || !command->name[len])))
             print_row(out, command->name, command->help);
     }
 }
@@ -54,11 +55,12 @@ void cli_print_overview(FILE *out)
           "  lithops map ./libkernel.so:solve --over 1 2 3\n"
           "  lithops map-reduce ./libwc.so:count_words --reduce ./libwc.so:sum \\\n"
           "      --over /usr/share/doc --chunk-size 64MiB --plot run\n"
-          "  seq 1000000 | lithops map ./libmath.so:is_prime --over -\n\n"
+          "  seq 1000000 | lithops map ./libmath.so:is_prime --over -\n"
+          "  lithops run gzip -k {} --over *.txt\n\n"
           "Commands:\n",
           out);
     print_commands(out, NULL);
-    fputs("\nlithops COMMAND --help tells all about one; lithops --version says which this is.\n"
+    fputs("\nlithops COMMAND --help describes one in full; lithops --version shows the version.\n"
           "Exit status: 0 done, 1 a call failed, 2 usage or configuration, 3 the backend\n"
           "cannot be reached, 124 out of time, 130 interrupted.\n",
           out);
@@ -70,13 +72,20 @@ void cli_print_group(FILE *out, const char *word)
     print_commands(out, word);
 }
 
+void cli_print_usage(FILE *out, const struct cli_command *command)
+{
+    fprintf(out, "lithops %s%s%s%s [OPTION...]\n", command->name, *command->arguments ? " " : "",
+            command->arguments,
+            command->bit & (CLI_MAP | CLI_COMMAND) ? " --over INPUT..."
+            : command->bit == CLI_MAP_REDUCE       ? " --over INPUT... --reduce FUNCTION"
+                                                   : "");
+}
+
 void cli_print_help(FILE *out, const struct cli_command *command)
 {
-    fprintf(out, "usage: lithops %s%s%s%s [OPTION...]\n\n", command->name,
-            *command->arguments ? " " : "", command->arguments,
-            command->bit == CLI_MAP          ? " --over INPUT..."
-            : command->bit == CLI_MAP_REDUCE ? " --over INPUT... --reduce FUNCTION"
-                                             : "");
+    fputs("usage: ", out);
+    cli_print_usage(out, command);
+    fputs("\n", out);
     fprintf(out, "%c%s.\n%s%s", command->help[0] - 'a' + 'A', command->help + 1,
             command->notes ? command->notes : "", command->notes ? "\n" : "");
     const char *group = NULL, *printed = NULL;

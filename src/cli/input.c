@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From text to inputs.
  *
- * An argument is JSON if it parses as JSON, else a string: numbers, lists and maps need no option,
- * and words need no quotes. A leading zero is no JSON number, so 007 stays a string. A file name
- * that is a number becomes a number: --strings says that there are only strings. */
+ * An argument that is entirely JSON, without blanks around it, is taken as JSON, anything else as a
+ * string: so numbers, lists and maps need no option, and words need no quotes. JSON numbers have no
+ * leading zeros, so 007 stays a string. A file name that looks like a number becomes a number,
+ * unless --strings is given. A number that fits neither int64_t nor double is an error: as a double
+ * it would silently change, as a string it would not be a number. */
 #include "cli/input.h"
 
 #include "base/error.h"
+#include "value/value.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -18,8 +21,7 @@
 enum { READ_BYTES = 1 << 18 };
 #define LONGEST_LINE ((size_t)1 << 30)
 
-/* A number of at most 18 digits, most often the whole input, without the way through the JSON
- * reader. */
+/* Fast path for the most frequent input, an integer of at most 18 digits. */
 static bool parse_int(const char *text, size_t len, int64_t *ret_int)
 {
     bool negative = len > 0 && text[0] == '-';
@@ -38,24 +40,29 @@ static bool parse_int(const char *text, size_t len, int64_t *ret_int)
 
 static bool may_be_json(const char *text, size_t len)
 {
-    return len > 0 && text[0] && strchr("-0123456789\"[{tfn", text[0]);
+    return len > 0 && text[0] && strchr("-0123456789\"[{tfnNI", text[0]) &&
+           !isspace((unsigned char)text[len - 1]);
 }
 
 lithops_value *cli_value_from_text(const char *text, size_t len, enum cli_text how,
                                    lithops_error *err)
 {
     int64_t number;
+    bool too_big = false;
     lithops_value *value = NULL;
     if (how != CLI_TEXT_STRING && parse_int(text, len, &number))
         value = lithops_value_int(number);
     else if (how == CLI_TEXT_JSON)
-        return lithops_value_from_json(text, len, err);
+        return lithops__json_read(text, len, true, &too_big, err);
     else if (how == CLI_TEXT_GUESS && may_be_json(text, len))
-        value = lithops_value_from_json(text, len, NULL);
+        value = lithops__json_read(text, len, true, &too_big, err);
+    if (too_big) {
+        lithops__error_prefix(err,
+                              "the number is too large; --strings takes all inputs as strings");
+        return NULL;
+    }
     if (!value)
-        value = lithops_value_string_n(text, len);
-    if (!value)
-        value = lithops_value_bytes(text, len);
+        value = lithops__value_text(text, len);
     if (!value)
         lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     return value;
@@ -70,6 +77,12 @@ static int append(lithops_value *list, lithops_value *item, lithops_error *err)
     return 0;
 }
 
+/* Names need not be UTF-8. */
+static lithops_value *name_value(const char *name, lithops_error *err)
+{
+    return cli_value_from_text(name, strlen(name), CLI_TEXT_STRING, err);
+}
+
 static int append_object(lithops_value *list, const char *name, lithops_error *err)
 {
     if (name[0] == '{') {
@@ -81,15 +94,11 @@ static int append_object(lithops_value *list, const char *name, lithops_error *e
         glob(name, GLOB_BRACE | GLOB_TILDE, NULL, &found) == 0) {
         int rc = 0;
         for (size_t i = 0; rc == 0 && i < found.gl_pathc; i++)
-            rc = append(list, lithops_value_string(found.gl_pathv[i]), err);
+            rc = append(list, name_value(found.gl_pathv[i], err), err);
         globfree(&found);
         return rc;
     }
-    lithops_value *value = lithops_value_string(name);
-    if (!value)
-        return lithops__fail(err, LITHOPS_EUSAGE, "the name of an object must be UTF-8: '%s'",
-                             name);
-    return append(list, value, err);
+    return append(list, name_value(name, err), err);
 }
 
 lithops_value *cli_values_from_list(const struct cli_list *list, enum cli_text how, bool objects,
@@ -123,13 +132,23 @@ static int set_pair(lithops_value *map, const char *pair, bool strings, lithops_
     lithops_value *value =
         strings ? lithops_value_string(equals + 1)
                 : cli_value_from_text(equals + 1, strlen(equals + 1), CLI_TEXT_GUESS, err);
-    int rc = LITHOPS_EUSAGE;
-    if (key && value)
-        rc = lithops_value_set(map, key, value);
-    else
-        lithops_value_free(value);
+    int rc = 0;
+    if (!key) {
+        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    } else if (!value && strings) {
+        rc = lithops__fail(err, LITHOPS_EUSAGE, "'%s' is not UTF-8", pair);
+    } else if (!value) {
+        lithops__error_prefix(err, "'%s'", pair);
+        rc = LITHOPS_EPARSE;
+    } else {
+        rc = lithops_value_set(map, key, value); /* frees the value on failure too */
+        value = NULL;
+        if (rc)
+            lithops__fail(err, rc, "'%s': the key is not UTF-8, or out of memory", pair);
+    }
+    lithops_value_free(value);
     free(key);
-    return rc ? lithops__fail(err, rc, "'%s': not UTF-8, or out of memory", pair) : 0;
+    return rc;
 }
 
 int cli_named_values(const struct cli_list *list, const char *option, bool json,
@@ -223,9 +242,9 @@ char *cli_unescape(const char *text, lithops_error *err)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-void cli_lines_init(struct cli_lines *lines, int fd)
+void cli_lines_init(struct cli_lines *lines, int fd, char end)
 {
-    *lines = (struct cli_lines){.fd = fd, .buffer = LITHOPS__BUFFER_INIT};
+    *lines = (struct cli_lines){.fd = fd, .end = end, .buffer = LITHOPS__BUFFER_INIT};
 }
 
 void cli_lines_deinit(struct cli_lines *lines)
@@ -264,11 +283,23 @@ bool cli_lines_ready(struct cli_lines *lines)
     struct lithops__buffer *buffer = &lines->buffer;
     if (lines->looked < buffer->len) {
         unsigned char *from = buffer->data + lines->looked;
-        unsigned char *newline = memchr(from, '\n', buffer->len - lines->looked);
+        unsigned char *newline = memchr(from, lines->end, buffer->len - lines->looked);
         lines->looked = newline ? (size_t)(newline - buffer->data) : buffer->len;
     }
-    /* `looked` is at a newline, or at the end of what there is. */
+    /* Move `looked` to a newline, or to the end of the buffer. */
     return lines->looked < buffer->len || (lines->at_end && lines->start < buffer->len);
+}
+
+/* Strip what Windows adds to text: a byte order mark before the first line, a CR at the end of
+ * each. */
+static void strip_marks(lithops_bytes *line, bool is_first)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    const size_t len = sizeof mark - 1;
+    if (is_first && line->len >= len && memcmp(line->ptr, mark, len) == 0)
+        *line = (lithops_bytes){(const char *)line->ptr + len, line->len - len};
+    if (line->len && ((const char *)line->ptr)[line->len - 1] == '\r')
+        line->len--;
 }
 
 bool cli_lines_next(struct cli_lines *lines, lithops_bytes *ret_line)
@@ -280,5 +311,7 @@ bool cli_lines_next(struct cli_lines *lines, lithops_bytes *ret_line)
     lines->start = lines->looked < buffer->len ? lines->looked + 1 : buffer->len;
     lines->looked = lines->start;
     lines->number++;
+    if (lines->end == '\n')
+        strip_marks(ret_line, lines->number == 1);
     return true;
 }

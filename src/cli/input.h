@@ -14,14 +14,14 @@ enum cli_text {
     CLI_TEXT_JSON,   /* must be JSON */
 };
 
-/* One value, owned by the caller. Text that is no UTF-8 becomes bytes. NULL with LITHOPS_EPARSE
- * (only CLI_TEXT_JSON) or LITHOPS_ENOMEM. */
+/* One value, owned by the caller. Text that is not UTF-8 becomes bytes. NULL with LITHOPS_EPARSE
+ * (not JSON, only for CLI_TEXT_JSON; a number too large) or LITHOPS_ENOMEM. */
 lithops_value *cli_value_from_text(const char *text, size_t len, enum cli_text how,
                                    lithops_error *err);
 
-/* What --over's arguments become: a list, owned by the caller. With `objects` they are names (or
- * cloudobjects in JSON), and those that hold * ? [ and are no file's name are expanded as the
- * shell would, for lists of files too long for a command line. */
+/* The inputs from --over's arguments: a list, owned by the caller. With `objects` they are names
+ * (or cloudobjects in JSON); one that contains * ? [ and does not name a file is expanded as by the
+ * shell, for lists of files too long for a command line. */
 lithops_value *cli_values_from_list(const struct cli_list *list, enum cli_text how, bool objects,
                                     lithops_error *err);
 
@@ -36,24 +36,25 @@ int cli_environment(const struct cli_list *list, lithops_value **ret_value, lith
 char *cli_unescape(const char *text, lithops_error *err);
 
 /* ---- lines of a file descriptor --------------------------------------------------------------
- * Reads when it is told to, so that the caller can wait for the descriptor with others. */
+ * Reads only on request, so that the caller can wait for the descriptor with others. */
 struct cli_lines {
     int fd;
+    char end;       /* of a line: \n, with or without \r in front; or NUL, as of find -print0 */
     bool at_end;    /* of the file; what is buffered may still hold lines */
-    int64_t number; /* of the last line that was given out; the first is 1 */
+    int64_t number; /* number of the line returned last; the first is 1 */
     struct lithops__buffer buffer;
     size_t start;  /* where the next line starts */
-    size_t looked; /* how far a newline was looked for */
+    size_t looked; /* how far the search for a newline has come */
 };
-void cli_lines_init(struct cli_lines *lines, int fd);
+void cli_lines_init(struct cli_lines *lines, int fd, char end);
 void cli_lines_deinit(struct cli_lines *lines);
 /* Read once; blocks unless the descriptor is readable. LITHOPS_EIO; LITHOPS_EPARSE for a line of
- * more than 1 GiB. 0 also when a signal came in between. */
+ * more than 1 GiB. 0 also if a signal interrupted it. */
 int cli_lines_read(struct cli_lines *lines, lithops_error *err);
-/* The next line without its newline, borrowed until the next read; false: read first, or, with
+/* The next line without its end, borrowed until the next read; false: read first, or, with
  * at_end, there are no more. The last line may lack its newline. */
 bool cli_lines_next(struct cli_lines *lines, lithops_bytes *ret_line);
-/* There is at least one whole line to give out. */
+/* Whether at least one whole line can be returned. */
 bool cli_lines_ready(struct cli_lines *lines);
 
 #endif

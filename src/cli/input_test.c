@@ -47,7 +47,15 @@ static void text_is_json_or_a_string(void **state)
         {"1 2", LITHOPS_STRING},
         {"x", LITHOPS_STRING},
         {"\xff\xfe", LITHOPS_BYTES},
-        {"1e999", LITHOPS_STRING},
+        {"5\r", LITHOPS_STRING},
+        {"5 ", LITHOPS_STRING},
+        {" 5", LITHOPS_STRING},
+        {"NaN", LITHOPS_DOUBLE},
+        {"-Infinity", LITHOPS_DOUBLE},
+        {"[Infinity]", LITHOPS_LIST},
+        {"Nation", LITHOPS_STRING},
+        {"Infinit", LITHOPS_STRING},
+        {"12345678901234567890 apples", LITHOPS_STRING},
         {"9223372036854775807", LITHOPS_INT},
         {"{\"$bytes\":\"AAEC\"}", LITHOPS_BYTES},
     };
@@ -61,6 +69,25 @@ static void text_is_json_or_a_string(void **state)
     lithops_error err = LITHOPS_ERROR_INIT;
     assert_null(cli_value_from_text("five", 4, CLI_TEXT_JSON, &err));
     assert_int_equal(err.code, LITHOPS_EPARSE);
+}
+
+static void a_number_that_does_not_fit_is_an_error(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"9223372036854775808",
+                                        "-9223372036854775809",
+                                        "18446744073709551615",
+                                        "1e400",
+                                        "-1e400",
+                                        "[1, 1e400]",
+                                        "{\"id\": 12345678901234567890}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        lithops_error err = LITHOPS_ERROR_INIT;
+        assert_null(cli_value_from_text(texts[i], strlen(texts[i]), CLI_TEXT_GUESS, &err));
+        assert_int_equal(err.code, LITHOPS_EPARSE);
+        assert_non_null(strstr(err.message, "--strings"));
+        assert_int_equal(type_of(texts[i], CLI_TEXT_STRING), LITHOPS_STRING);
+    }
 }
 
 static void ints_keep_their_value(void **state)
@@ -160,7 +187,8 @@ static void patterns_name_objects(void **state)
     assert_int_equal(lithops_value_size(values), 7);
     snprintf(path, sizeof path, "%s/2.txt", folder);
     assert_string_equal(lithops_value_get_string(lithops_value_at(values, 2)), path);
-    /* Without a match the pattern stays, so that the engine can say that there is no such file. */
+    /* Without a match the pattern stays, so that the engine can report that there is no such
+     * file. */
     assert_string_equal(lithops_value_get_string(lithops_value_at(values, 3)), "/none/such*.txt");
     assert_int_equal(lithops_value_type(lithops_value_at(values, 5)), LITHOPS_MAP);
     assert_int_equal(lithops_value_type(lithops_value_at(values, 6)), LITHOPS_STRING);
@@ -203,7 +231,7 @@ static void feed(const char *const *parts, size_t count, char *seen, size_t size
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     struct cli_lines lines;
-    cli_lines_init(&lines, ends[0]);
+    cli_lines_init(&lines, ends[0], '\n');
     size_t used = 0;
     for (size_t i = 0; i <= count; i++) {
         lithops_bytes line;
@@ -232,6 +260,14 @@ static void lines_come_as_they_arrive(void **state)
                               "/5:four|/");
     feed((const char *const[]){"a\n"}, 1, seen, sizeof seen);
     assert_string_equal(seen, "1:a|//");
+    feed((const char *const[]){"5\r", "\nabc\r\n\r\na\rb\nend\r"}, 2, seen, sizeof seen);
+    assert_string_equal(seen, "/1:5|2:abc|3:|4:a\rb|/5:end|/");
+    feed((const char *const[]){"\xef\xbb\xbf"
+                               "5\r\n\xef\xbb\xbf"
+                               "6\n"},
+         1, seen, sizeof seen);
+    assert_string_equal(seen, "1:5|2:\xef\xbb\xbf"
+                              "6|//"); /* a byte order mark counts only at the beginning */
     feed(NULL, 0, seen, sizeof seen);
     assert_string_equal(seen, "/");
 }
@@ -246,7 +282,7 @@ static void a_long_line_arrives_whole(void **state)
     fflush(file);
     rewind(file);
     struct cli_lines lines;
-    cli_lines_init(&lines, fileno(file));
+    cli_lines_init(&lines, fileno(file), '\n');
     lithops_bytes line;
     while (!cli_lines_next(&lines, &line) && !lines.at_end)
         assert_int_equal(cli_lines_read(&lines, NULL), 0);
@@ -265,7 +301,7 @@ static void a_closed_input_is_an_error(void **state)
     (void)state;
     struct cli_lines lines;
     lithops_error err = LITHOPS_ERROR_INIT;
-    cli_lines_init(&lines, -1);
+    cli_lines_init(&lines, -1, '\n');
     assert_int_equal(cli_lines_read(&lines, &err), LITHOPS_EIO);
     assert_non_null(strstr(err.message, "standard input"));
     cli_lines_deinit(&lines);
@@ -275,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_json_or_a_string),
+        cmocka_unit_test(a_number_that_does_not_fit_is_an_error),
         cmocka_unit_test(ints_keep_their_value),
         cmocka_unit_test(text_may_hold_a_nul),
         cmocka_unit_test(pairs_become_a_map),

@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options of an executor and of a job. Ranges are checked when the command line is parsed; what
- * only the engine knows, as whether a file to include is there, it says itself. */
+/* The options of an executor and of a job. Ranges are checked when the command line is parsed; the
+ * engine reports what only it can know, such as a missing file to include. */
 #include "cli/job.h"
 
 #include "config/config.h"
 
 #include <stdlib.h>
 
-/* Open an executor whose worker processes are Python's: the interpreter that the configuration
- * names, else that of LITHOPS_PYTHON, else the first in the PATH. */
-static lithops_executor *open_python(lithops_executor_options *options, lithops_error *err)
+/* The command of Python worker processes: with the interpreter in the configuration, else in
+ * LITHOPS_PYTHON, else the first on PATH. `user` is room for the words. */
+static const char *const *python_command(void *user, const char *runtime, lithops_error *err)
 {
-    struct lithops__config *config = NULL;
-    if (lithops__config_load(options, &config, err) != 0)
-        return NULL;
-    const char *runtime = lithops__config_string(config, "localhost", "runtime");
+    (void)err;
+    const char **command = user;
     if (!runtime)
-        runtime = getenv("LITHOPS_PYTHON"); /* the command that pip installs knows its own */
-    const char *const command[] = {runtime ? runtime : "python3", "-m", "lithops._worker", NULL};
-    options->worker_command = command;
-    lithops_executor *fexec = lithops_executor_open(options, err);
-    options->worker_command = NULL;
-    lithops__config_free(config);
-    return fexec;
+        runtime = getenv("LITHOPS_PYTHON"); /* set by the command from the Python package */
+    command[0] = runtime ? runtime : "python3";
+    command[1] = "-m";
+    command[2] = "lithops._worker";
+    command[3] = NULL;
+    return command;
 }
 
 lithops_executor *cli_executor_open(const struct cli_options *o, bool python, lithops_error *err)
@@ -42,10 +39,36 @@ lithops_executor *cli_executor_open(const struct cli_options *o, bool python, li
     options.config_file = o->config_file;
     options.log_level = o->debug ? "debug" : o->log_level;
     options.settings = settings;
-    lithops_executor *fexec =
-        python ? open_python(&options, err) : lithops_executor_open(&options, err);
+    options.detached = o->detach;
+    const char *command[4];
+    if (python) {
+        options.make_worker_command = python_command;
+        options.user = command;
+    }
+    lithops_executor *fexec = lithops_executor_open(&options, err);
     lithops_value_free(settings);
     return fexec;
+}
+
+int cli_check_backend(const struct cli_options *o, lithops_error *err)
+{
+    if (!o->backend && !o->config_file)
+        return 0;
+    lithops_executor *fexec = cli_executor_open(o, false, err); /* starts no process yet */
+    if (!fexec)
+        return err->code;
+    lithops_executor_close(fexec);
+    return 0;
+}
+
+int cli_load_hosts(const struct cli_options *o, struct lithops__config **ret_config,
+                   lithops_error *err)
+{
+    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    options.backend = o->backend;
+    options.config_file = o->config_file;
+    *ret_config = NULL;
+    return o->here ? 0 : lithops__config_load(&options, ret_config, err);
 }
 
 bool cli_inputs_are_objects(const struct cli_options *options)

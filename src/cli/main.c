@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The `lithops` command: the shell face of the engine.
+/* The `lithops` command: the engine's interface to the shell.
  *
- * It is the engine itself, linked in, and a program like any other that uses it: worker processes
- * are this file, started again, and load the user's shared library. Its public functions are
- * visible to that library, so that both use the one engine. */
+ * The engine is linked statically. As with any program that uses the engine, worker processes are
+ * this program, started again; they load the user's shared library. That library finds the public
+ * functions in this program, so there is only one engine in the process. */
+#include "base/error.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/output.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <lithops/lithops.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,8 +22,9 @@ static bool is_help(const char *word)
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
 }
 
-/* A standard stream that is closed would be the next file that is opened, and results would go
- * into it. One that cannot be used that way round says so when it is used. */
+/* Open closed standard streams, or else the next file opened would get their descriptors, and
+ * results would be written into it. They are opened for the opposite direction, so using one is an
+ * error. */
 static void hold_standard_streams(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
@@ -28,10 +33,37 @@ static void hold_standard_streams(void)
     }
 }
 
-int main(int argc, char **argv)
+/* A full disk may show only when stdio writes the rest of its buffer; that must not look like
+ * success. */
+static int flush_standard_output(int status)
 {
-    lithops_init(&argc, &argv);
-    hold_standard_streams();
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    if (errno == EPIPE)
+        return 128 + SIGPIPE;
+    lithops__fail_errno(&err, errno ? errno : EIO, "standard output cannot be written");
+    return status ? status : cli_report(&err);
+}
+
+/* Started as SSH_ASKPASS by the ssh of the backend vm: print the configured password. Other
+ * questions, such as whether to trust a host's key, are not answered. */
+static int answer_ssh(const char *question)
+{
+    const char *password = getenv("LITHOPS_SSH_PASSWORD");
+    if (!password || !strcasestr(question, "password"))
+        return 1;
+    puts(password);
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc == 2 && getenv("LITHOPS_SSH_PASSWORD"))
+        return answer_ssh(argv[1]);
+    if (argc > 2 && strcmp(argv[1], "--guard") == 0)
+        return cli_guard(argv + 2);
     if (argc < 2 || is_help(argv[1])) {
         cli_print_overview(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
@@ -49,14 +81,26 @@ int main(int argc, char **argv)
     int status;
     if (cli_parse(argc - 1, argv + 1, &cli, &err) != 0) {
         status = cli_report(&err);
+        if (cli.command && cli.command->bit == CLI_COMMAND)
+            status = 255; /* otherwise it is the number of failed calls */
     } else if (cli.options.help) {
         cli_print_help(stdout, cli.command);
         status = 0;
     } else {
         if (cli.options.debug)
             lithops_log_to(LITHOPS_LOG_DEBUG, NULL, NULL);
+        else if (!getenv("LITHOPS_LOG_LEVEL"))
+            lithops_log_to(LITHOPS_LOG_WARNING, NULL, NULL);
         status = cli.command->run(&cli);
     }
     cli_deinit(&cli);
     return status;
+}
+
+int main(int argc, char **argv)
+{
+    lithops_init(&argc, &argv);
+    hold_standard_streams();
+    signal(SIGXFSZ, SIG_IGN); /* make exceeding the file size limit an error, not a signal */
+    return flush_standard_output(run(argc, argv));
 }

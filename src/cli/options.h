@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commands and options of `lithops`: two tables, from which parsing, --help, completion and
- * the man page are made. A new option is a row in options.c and a field here. */
+/* The commands and options of `lithops`: two tables, which parsing, --help, completion and the man
+ * page use. A new option is a row in options.c and a field here. */
 #ifndef LITHOPS_CLI_OPTIONS_H
 #define LITHOPS_CLI_OPTIONS_H
 
@@ -27,14 +27,30 @@ enum cli_command_bit {
     CLI_JOB_LIST = 1 << 14,
     CLI_JOB_STOP = 1 << 15,
     CLI_COMPLETION = 1 << 16,
+    CLI_PLAIN = 1 << 17, /* logs get, supervisor: no options of their own */
+    CLI_LOGS_POLL = 1 << 18,
+    CLI_WORKER = 1 << 19,
+    CLI_COMMAND = 1 << 20, /* `lithops run` */
+    CLI_WORKER_LIST = 1 << 21,
+    CLI_WORKER_STOP = 1 << 22,
+    CLI_STORAGE_HEAD = 1 << 23,
+    CLI_STORAGE_CHECK = 1 << 24,
+    CLI_WORKER_START = 1 << 25,
+    CLI_ATTACH = 1 << 26,
+    CLI_STORAGE_COPY = 1 << 27,
+    CLI_JOB_HANDLE = 1 << 28, /* job status, cancel, release, logs and plot: the same options */
+    CLI_JOB_WAIT = 1 << 29,
+    CLI_JOB_RESULT = 1 << 30,
 
     CLI_MAPS = CLI_MAP | CLI_MAP_REDUCE,
     CLI_RUNS = CLI_MAPS | CLI_CALL,
-    CLI_STORAGES = CLI_STORAGE_PUT | CLI_STORAGE_GET | CLI_STORAGE_LIST | CLI_STORAGE_DELETE,
+    CLI_STORAGES = CLI_STORAGE_PUT | CLI_STORAGE_GET | CLI_STORAGE_LIST | CLI_STORAGE_DELETE |
+                   CLI_STORAGE_HEAD | CLI_STORAGE_CHECK | CLI_STORAGE_COPY,
     CLI_CONFIGS = CLI_CONFIG_SHOW | CLI_CONFIG_CHECK | CLI_CONFIG_PATH,
-    CLI_EXECUTORS = CLI_RUNS | CLI_HELLO | CLI_TEST,
-    CLI_LISTS = CLI_STORAGE_LIST | CLI_CONFIG_SHOW | CLI_JOB_LIST | CLI_TEST | CLI_CLEAN,
-    CLI_ALL = (1 << 17) - 1,
+    CLI_EXECUTORS = CLI_RUNS | CLI_COMMAND | CLI_HELLO | CLI_TEST,
+    CLI_LISTS = CLI_STORAGE_LIST | CLI_STORAGE_HEAD | CLI_STORAGE_CHECK | CLI_CONFIG_SHOW |
+                CLI_JOB_LIST | CLI_JOB_HANDLE | CLI_TEST | CLI_CLEAN | CLI_WORKER_LIST,
+    CLI_ALL = (1u << 31) - 1,
 };
 
 struct cli_command {
@@ -78,53 +94,63 @@ struct cli_option {
 };
 extern const struct cli_option cli_option_table[]; /* ends with a NULL name */
 
+enum { CLI_MOST_SOURCES = 32 };
+
 struct cli_list {
     const char **items;
     size_t count, capacity;
 };
 
-/* What the command line said. Strings are borrowed from argv. Unset numbers are LITHOPS_DEFAULT,
- * unset strings NULL. */
+/* The parsed command line. Strings are borrowed from argv. Unset numbers are LITHOPS_DEFAULT, unset
+ * strings NULL. */
 struct cli_options {
     struct cli_list over, extra, extra_reduce, env, include, exclude, set;
-    bool over_given, strings, json_lines, objects;
+    bool over_given, null_ends, strings, json_lines, objects;
     int64_t chunk_size, chunk_number;
     const char *newline;
+    size_t sources[CLI_MOST_SOURCES], source_count; /* where in `over` each --over begins */
 
     const char *reduce;
     bool reduce_by_object;
     int64_t spawn_reducer, reduce_memory_mb;
 
     int64_t timeout_ms, deadline_ms, memory_mb, group;
-    bool keep_going, unordered;
+    bool keep_going, unordered, dry_run, detach;
 
-    bool raw, summary, json;
+    const char *folder, *colsep, *joblog, *halt;
+    bool shell, pipe, link, resume, resume_failed;
+    int64_t max_args, retries;
+
+    bool raw, strict_json, summary, json;
     const char *out, *plot;
-    int progress; /* -1: when standard error is a terminal */
+    int progress; /* -1: if standard error is a terminal */
 
     const char *config_file, *mode, *backend, *storage, *log_level;
     int64_t workers;
     bool debug;
 
-    const char *key, *prefix;
-    bool all, force;
+    const char *key, *prefix, *through, *connect;
+    const char *test; /* which check; "help" lists them */
+    bool exit_first, online;
+    int64_t hello_calls;
+    bool all, force, cache, here, start;
     bool help;
 };
 
 struct cli {
     const struct cli_command *command;
     struct cli_options options;
-    struct cli_list arguments; /* what is no option */
+    struct cli_list arguments; /* everything but options */
 };
 
-/* Parse the arguments after the program's name.
- * `--help` needs nothing else to be right: options.help is set and the rest is not checked.
+/* Parse the arguments after the program's name. With --help nothing else is checked: only
+ * options.help is set.
  * @return 0; LITHOPS_EUSAGE naming the argument, and the nearest known one */
 int cli_parse(int argc, char *const *argv, struct cli *ret_cli, lithops_error *err);
 void cli_deinit(struct cli *cli);
 
-/* The command of that name, "storage" "put" in two words; *ret_words of them were used. NULL:
- * there is none. */
+/* The command of that name, such as "map" or "storage" "put"; *ret_words is how many words were
+ * used. NULL: there is none. */
 const struct cli_command *cli_command_find(int argc, char *const *argv, int *ret_words);
 
 /* 0; LITHOPS_EUSAGE naming the option. For CLI_SIZE and CLI_SECONDS. */
@@ -140,10 +166,11 @@ void cli_list_free_copies(struct cli_list *list);
 /* ---- help.c, completion.c: the tables as text --------------------------------------------------
  */
 
-void cli_print_overview(FILE *out);                                /* lithops --help */
-void cli_print_help(FILE *out, const struct cli_command *command); /* lithops map --help */
-void cli_print_group(FILE *out, const char *word);                 /* lithops storage --help */
-bool cli_is_group(const char *word);                               /* "storage" */
+void cli_print_overview(FILE *out);                                 /* lithops --help */
+void cli_print_usage(FILE *out, const struct cli_command *command); /* lithops map FUNCTION ... */
+void cli_print_help(FILE *out, const struct cli_command *command);  /* lithops map --help */
+void cli_print_group(FILE *out, const char *word);                  /* lithops storage --help */
+bool cli_is_group(const char *word);                                /* "storage" */
 int cli_print_completion(FILE *out, const char *shell, lithops_error *err);
 
 #endif

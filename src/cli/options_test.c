@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tests of the option tables, of parsing by them, and of what is printed from them. */
+/* Tests of the option tables, of parsing, and of the texts printed from the tables. */
 #include "cli/options.h"
 
 #include <setjmp.h>
@@ -41,7 +41,8 @@ static void the_tables_are_sound(void **state)
     (void)state;
     unsigned bits = 0;
     for (const struct cli_command *command = cli_commands; command->name; command++) {
-        assert_int_equal(bits & command->bit, 0);
+        assert_true(command->bit == CLI_JOB_HANDLE || command->bit == CLI_PLAIN ||
+                    (bits & command->bit) == 0);
         assert_non_null(command->run);
         bits |= command->bit;
     }
@@ -116,6 +117,32 @@ static void after_two_dashes_nothing_is_an_option(void **state)
     cli_deinit(&cli);
 }
 
+static void a_program_has_options_of_its_own(void **state)
+{
+    (void)state;
+    struct cli cli;
+    assert_int_equal(parse("run -w 2 sh -c x --help -- -w 3 --over a -- -b", &cli, NULL), 0);
+    assert_int_equal(cli.arguments.count, 7);
+    assert_string_equal(cli.arguments.items[6], "3");
+    assert_int_equal(cli.options.workers, 2);
+    assert_false(cli.options.help);
+    assert_int_equal(cli.options.over.count, 2);
+    assert_string_equal(cli.options.over.items[1], "-b");
+    cli_deinit(&cli);
+    assert_int_equal(parse("run --over a b --over=c d -u cat -n", &cli, NULL), 0);
+    assert_int_equal(cli.arguments.count, 2);
+    assert_int_equal(cli.options.source_count, 2);
+    assert_int_equal(cli.options.sources[1], 2);
+    assert_int_equal(cli.options.over.count, 4);
+    cli_deinit(&cli);
+    assert_int_equal(parse("run --help", &cli, NULL), 0);
+    assert_true(cli.options.help);
+    cli_deinit(&cli);
+    assert_refused("run cat --over a -u b", "'b'");
+    assert_refused("run --over a", "argument is missing");
+    assert_refused("run --no-such-option cat", "--no-such-option");
+}
+
 static void commands_have_one_or_two_words(void **state)
 {
     (void)state;
@@ -148,7 +175,7 @@ static void mistakes_are_named(void **state)
     assert_refused("map f --env =1", "KEY=VALUE");
     assert_refused("map f g", "unexpected argument 'g'");
     assert_refused("map", "an argument is missing");
-    assert_refused("storage get b", "usage: lithops storage get BUCKET KEY");
+    assert_refused("storage head b", "usage: lithops storage head BUCKET KEY");
 }
 
 static void numbers_have_ranges(void **state)
@@ -197,7 +224,7 @@ static void help_needs_nothing_else_to_be_right(void **state)
     cli_deinit(&cli);
 }
 
-/* What `print` writes, freed by the caller. */
+/* The output of `print`, freed by the caller. */
 static char *printed(void (*print)(FILE *out, const void *what), const void *what)
 {
     char *text = NULL;
@@ -217,7 +244,7 @@ static void print_completion(FILE *out, const void *what)
     assert_int_equal(cli_print_completion(out, what, NULL), 0);
 }
 
-/* Whether `text` tells of --name, and not only of a longer one that starts so. */
+/* Whether `text` has --name itself, not only a longer option that begins with it. */
 static bool tells(const char *text, const char *name)
 {
     char alone[64], with_argument[64];
@@ -270,6 +297,7 @@ int main(void)
         cmocka_unit_test(options_come_in_every_form),
         cmocka_unit_test(what_is_not_given_is_unset),
         cmocka_unit_test(after_two_dashes_nothing_is_an_option),
+        cmocka_unit_test(a_program_has_options_of_its_own),
         cmocka_unit_test(commands_have_one_or_two_words),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(numbers_have_ranges),

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Results out.
  *
- * Lines are collected and written with write(2), not stdio: a reader that goes away (`| head`) is
- * an error code to end quietly on, and a signal in between loses nothing. The buffer is handed over
- * when it is large and whenever the program is about to wait, so results are seen as they come.
- * A result file is whole or not there: it is written under another name and renamed. */
+ * Lines are collected and written with write(2), not stdio: a reader that goes away (`| head`) then
+ * causes an error code, on which to exit quietly, and an interrupting signal loses nothing. The
+ * buffer is written when it is large and before every wait, so results appear as they come. A
+ * result file is complete or absent: it is written under another name and renamed. */
 #include "cli/output.h"
 
 #include "base/error.h"
+#include "value/value.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,17 +64,23 @@ static int write_all(int fd, const void *data, size_t len)
     return 0;
 }
 
+static int hand_over(struct cli_output *out, const void *data, size_t len, lithops_error *err)
+{
+    int os_errno = out->closed ? EPIPE : write_all(out->fd, data, len);
+    if (os_errno == EPIPE) {
+        out->closed = true;
+        return lithops__fail(err, LITHOPS_ECLOSED, "standard output was closed by its reader");
+    }
+    return os_errno ? lithops__fail_errno(err, os_errno, "results cannot be written") : 0;
+}
+
 int cli_output_flush(struct cli_output *out, lithops_error *err)
 {
     if (out->buffer.failed)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for results");
-    int os_errno = out->closed ? EPIPE : write_all(out->fd, out->buffer.data, out->buffer.len);
+    size_t len = out->buffer.len;
     out->buffer.len = 0;
-    if (os_errno == EPIPE) {
-        out->closed = true;
-        return lithops__fail(err, LITHOPS_ECLOSED, "nobody reads the results any more");
-    }
-    return os_errno ? lithops__fail_errno(err, os_errno, "results cannot be written") : 0;
+    return hand_over(out, out->buffer.data, len, err);
 }
 
 static int flush_if_large(struct cli_output *out, lithops_error *err)
@@ -81,7 +88,7 @@ static int flush_if_large(struct cli_output *out, lithops_error *err)
     return out->buffer.len >= FLUSH_BYTES || out->buffer.failed ? cli_output_flush(out, err) : 0;
 }
 
-/* Append what one result is outside: JSON, or with --raw its own text or bytes. */
+/* Append a result in its output form: JSON, or with --raw its text or bytes. */
 static int append_value(struct cli_output *out, const lithops_value *value, bool raw,
                         lithops_error *err)
 {
@@ -98,7 +105,8 @@ static int append_value(struct cli_output *out, const lithops_value *value, bool
         return 0;
     }
     char *text;
-    int rc = lithops_value_to_json(value, &text, err);
+    int rc = lithops__json_write(
+        value, out->strict_json ? LITHOPS__JSON_NULLS : LITHOPS__JSON_NAMES, &text, err);
     if (rc != 0)
         return rc;
     lithops__buffer_append_string(&out->buffer, text);
@@ -106,36 +114,60 @@ static int append_value(struct cli_output *out, const lithops_value *value, bool
     return 0;
 }
 
-static int write_file(struct cli_output *out, int64_t call, const lithops_value *result,
-                      lithops_error *err)
+static int write_named(struct cli_output *out, const char *name, lithops_bytes bytes,
+                       lithops_error *err)
 {
-    lithops_type type = lithops_value_type(result);
-    char name[64], part[72];
-    snprintf(name, sizeof name, "%05" PRId64 ".%s", call,
-             type == LITHOPS_BYTES    ? "bin"
-             : type == LITHOPS_STRING ? "txt"
-                                      : "json");
+    char part[72];
     snprintf(part, sizeof part, "%s.part", name);
-    out->buffer.len = 0;
-    int rc = append_value(out, result, true, err);
-    if (rc != 0)
-        return rc;
-    if (type != LITHOPS_BYTES && type != LITHOPS_STRING)
-        lithops__buffer_append_string(&out->buffer, "\n");
     int os_errno = 0;
     int fd = openat(out->folder, part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         os_errno = errno;
     else
-        os_errno = write_all(fd, out->buffer.data, out->buffer.len);
+        os_errno = write_all(fd, bytes.ptr, bytes.len);
     if (fd >= 0 && close(fd) != 0 && os_errno == 0)
         os_errno = errno;
     if (os_errno == 0 && renameat(out->folder, part, out->folder, name) != 0)
         os_errno = errno;
     if (os_errno && fd >= 0)
         unlinkat(out->folder, part, 0);
-    out->buffer.len = 0;
     return os_errno ? lithops__fail_errno(err, os_errno, "--out: '%s' cannot be written", name) : 0;
+}
+
+static int write_file(struct cli_output *out, int64_t call, const lithops_value *result,
+                      lithops_error *err)
+{
+    lithops_type type = lithops_value_type(result);
+    char name[64];
+    snprintf(name, sizeof name, "%05" PRId64 ".%s", call,
+             type == LITHOPS_BYTES    ? "bin"
+             : type == LITHOPS_STRING ? "txt"
+                                      : "json");
+    out->buffer.len = 0;
+    int rc = append_value(out, result, true, err);
+    if (rc != 0)
+        return rc;
+    if (type != LITHOPS_BYTES && type != LITHOPS_STRING)
+        lithops__buffer_append_string(&out->buffer, "\n");
+    rc = write_named(out, name, (lithops_bytes){out->buffer.data, out->buffer.len}, err);
+    out->buffer.len = 0;
+    return rc;
+}
+
+int cli_output_bytes(struct cli_output *out, int64_t number, lithops_bytes bytes,
+                     lithops_error *err)
+{
+    if (out->folder >= 0) {
+        char name[64];
+        snprintf(name, sizeof name, "%05" PRId64 ".out", number);
+        return write_named(out, name, bytes, err);
+    }
+    if (bytes.len < FLUSH_BYTES) {
+        lithops__buffer_append(&out->buffer, bytes.ptr, bytes.len);
+        return flush_if_large(out, err);
+    }
+    int rc = cli_output_flush(out, err);
+    return rc == 0 ? hand_over(out, bytes.ptr, bytes.len, err) : rc;
 }
 
 int cli_output_result(struct cli_output *out, int64_t call, const lithops_value *result,
@@ -226,4 +258,16 @@ int cli_report(const lithops_error *err)
     if (colour)
         fputs("\033[0m", stderr);
     return status;
+}
+
+void cli_say_part(void *user, const char *name, bool is_there, const char *text)
+{
+    (void)user;
+    if (is_there) {
+        printf("%s: %s\n", name, text);
+        return;
+    }
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops__fail(&err, LITHOPS_EBACKEND, "%s", text);
+    cli_report(&err);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line by the tables of options.c.
+/* Parses the command line by the tables of options.c.
  *
- * Our own parser and not getopt_long, because the table then holds everything about an option, an
- * unknown one can be answered with the nearest known one of that command, and --over takes all
+ * This is our own parser rather than getopt_long(), so that the table holds everything about an
+ * option, an error can suggest the nearest known option of that command, and --over takes all
  * arguments up to the next option. The rules are the usual ones: -w 4, -w4, -kp, --workers 4,
- * --workers=4, and after -- nothing is an option. A negative number is no option. */
+ * --workers=4, and after -- nothing is an option, nor are the arguments of the program that `run`
+ * runs. A negative number is not an option, except -0 of a map. */
 #include "cli/options.h"
 
 #include "base/error.h"
@@ -20,13 +21,14 @@ struct parser {
     int argc, at;
     char *const *argv;
     struct cli *cli;
-    struct cli_list *rest; /* where an argument that is no option goes after --over */
+    struct cli_list *rest; /* where further arguments go after --over */
+    bool in_program;       /* arguments belong to the program that `run` runs */
     lithops_error *err;
 };
 
 int cli_list_append(struct cli_list *list, const char *item)
 {
-    /* One more place than items, so that the list can be read as a NULL-terminated array. */
+    /* Keep room for a final NULL, so that the list can be used as a NULL-terminated array. */
     if (list->count + 1 >= list->capacity) {
         size_t capacity = list->capacity ? list->capacity * 2 : 8;
         const char **items = realloc(list->items, capacity * sizeof *items);
@@ -65,7 +67,7 @@ static int append(struct parser *p, struct cli_list *list, const char *item)
 static bool is_option(const char *arg)
 {
     return arg[0] == '-' && arg[1] != '\0' && !isdigit((unsigned char)arg[1]) &&
-           !(arg[1] == '.' && isdigit((unsigned char)arg[2]));
+           !(arg[1] == '.' && isdigit((unsigned char)arg[2])) && strcmp(arg, "-Infinity") != 0;
 }
 
 /* ---- numbers --------------------------------------------------------------------------------- */
@@ -91,7 +93,7 @@ int cli_parse_seconds(const char *text, int64_t *ret_ms, lithops_error *err)
 {
     char *end;
     double seconds = strtod(text, &end);
-    /* 1e9 is thirty years, and far from the limits of the type. */
+    /* 1e9 s is thirty years, and safe from overflow. */
     if (end == text || *end || !isfinite(seconds) || seconds < 0.001 || seconds > 1e9)
         return lithops__fail(err, LITHOPS_EUSAGE, "seconds expected, at least 0.001");
     *ret_ms = llround(seconds * 1000);
@@ -179,7 +181,7 @@ static int store(struct parser *p, const struct cli_option *option, const char *
     }
 }
 
-/* Store an option's argument; what is wrong with it is told with the option's name. */
+/* Store an option's argument; errors name the option. */
 static int store_checked(struct parser *p, const struct cli_option *option, const char *text)
 {
     int rc = store(p, option, text);
@@ -194,8 +196,8 @@ static int missing_argument(struct parser *p, const struct cli_option *option)
                          option->name, option->argument);
 }
 
-/* Whether an argument of its own follows; an option is none, so that a forgotten argument is not
- * silently taken from the next option. */
+/* Whether the option's argument follows. An option does not count, so that a forgotten argument is
+ * an error instead of swallowing the next option. */
 static bool has_next(const struct parser *p)
 {
     return p->at + 1 < p->argc && !is_option(p->argv[p->at + 1]);
@@ -230,6 +232,20 @@ static const struct cli_option *find_option(const struct parser *p, const char *
     return NULL;
 }
 
+/* --over: where further arguments go; each is a source of its own. */
+static int begin_rest(struct parser *p, const struct cli_option *option, const char *first)
+{
+    struct cli_options *options = &p->cli->options;
+    options->over_given = true;
+    p->in_program = false;
+    p->rest = field_of(p->cli, option);
+    if (options->source_count == CLI_MOST_SOURCES)
+        return lithops__fail(p->err, LITHOPS_EUSAGE, "%s: more than %d times --over",
+                             p->cli->command->name, CLI_MOST_SOURCES);
+    options->sources[options->source_count++] = p->rest->count;
+    return first ? append(p, p->rest, first) : 0;
+}
+
 static int parse_long(struct parser *p, const char *name)
 {
     const char *equals = strchr(name, '=');
@@ -241,9 +257,7 @@ static int parse_long(struct parser *p, const char *name)
         return unknown_option(p, word);
     }
     if (option->kind == CLI_REST) {
-        p->cli->options.over_given = true;
-        p->rest = field_of(p->cli, option);
-        return equals ? append(p, p->rest, equals + 1) : 0;
+        return begin_rest(p, option, equals ? equals + 1 : NULL);
     }
     p->rest = NULL;
     if (!option->argument && equals)
@@ -281,6 +295,33 @@ static int parse_letters(struct parser *p, const char *letters)
     return 0;
 }
 
+/* -0 is a number, but with --over - it is the option, as in xargs. */
+static bool is_null_option(const struct parser *p, const char *arg)
+{
+    bool of_stdin = !p->rest || (p->rest->count == 1 && strcmp(p->rest->items[0], "-") == 0);
+    return strcmp(arg, "-0") == 0 && of_stdin && find_option(p, NULL, 0, '0');
+}
+
+/* Everything between the program of `run` and --over belongs to the program, options included. */
+static bool is_of_program(const struct parser *p, const char *arg)
+{
+    return p->in_program && strcmp(arg, "--over") != 0 &&
+           strncmp(arg, "--over=", sizeof "--over=" - 1) != 0;
+}
+
+static int take_argument(struct parser *p, const char *arg)
+{
+    if (p->rest)
+        return append(p, p->rest, arg);
+    if (p->cli->command->bit == CLI_COMMAND && !p->in_program) {
+        if (p->cli->arguments.count > 0)
+            return lithops__fail(p->err, LITHOPS_EUSAGE,
+                                 "run: '%s' belongs neither to the command nor to --over", arg);
+        p->in_program = true;
+    }
+    return append(p, &p->cli->arguments, arg);
+}
+
 /* ---- the whole line -------------------------------------------------------------------------- */
 
 const struct cli_command *cli_command_find(int argc, char *const *argv, int *ret_words)
@@ -298,13 +339,33 @@ const struct cli_command *cli_command_find(int argc, char *const *argv, int *ret
     return NULL;
 }
 
+/* Commands of upstream that do not apply here. */
+static const struct {
+    const char *word, *reason;
+} absent[] = {
+    {"runtime", "there are no runtimes to build or deploy: functions run on this machine, Python "
+                "ones with the interpreter that the key 'runtime' of the section localhost names"},
+    {"image", "there are no images of virtual machines: functions run on this machine"},
+};
+
+static int say_absent(const char *word, lithops_error *err)
+{
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
+        if (strcmp(word, absent[i].word) == 0)
+            return lithops__fail(err, LITHOPS_EUNSUPPORTED, "%s: %s", word, absent[i].reason);
+    return 0;
+}
+
 static int unknown_command(int argc, char *const *argv, lithops_error *err)
 {
     if (argc < 1)
         return lithops__fail(err, LITHOPS_EUSAGE, "no command given ('lithops --help' lists them)");
+    if (say_absent(argv[0], err) != 0)
+        return LITHOPS_EUNSUPPORTED;
     bool group = cli_is_group(argv[0]);
     if (group && argc < 2)
-        return lithops__fail(err, LITHOPS_EUSAGE, "%s: what? ('lithops %s --help' lists it)",
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "%s: a subcommand is missing ('lithops %s --help' lists them)",
                              argv[0], argv[0]);
     char given[160], close[256];
     snprintf(given, sizeof given, "%s%s%s", argv[0], group ? " " : "", group ? argv[1] : "");
@@ -321,15 +382,18 @@ static int check_arguments(const struct cli *cli, lithops_error *err)
 {
     const struct cli_command *command = cli->command;
     int count = cli->arguments.count > INT32_MAX ? INT32_MAX : (int)cli->arguments.count;
+    if (count > command->max_arguments && say_absent(command->name, err) != 0)
+        return LITHOPS_EUNSUPPORTED; /* upstream's `lithops worker list` */
     if (count > command->max_arguments)
-        return lithops__fail(err, LITHOPS_EUSAGE,
-                             "%s: unexpected argument '%s'; usage: lithops %s %s%s", command->name,
-                             cli->arguments.items[command->max_arguments], command->name,
-                             command->arguments, command->bit & CLI_MAPS ? " --over INPUT..." : "");
+        return lithops__fail(
+            err, LITHOPS_EUSAGE, "%s: unexpected argument '%s'; usage: lithops %s %s%s",
+            command->name, cli->arguments.items[command->max_arguments], command->name,
+            command->arguments, command->bit & (CLI_MAPS | CLI_COMMAND) ? " --over INPUT..." : "");
     if (count < command->min_arguments)
         return lithops__fail(err, LITHOPS_EUSAGE,
-                             "%s: an argument is missing; usage: lithops %s %s", command->name,
-                             command->name, command->arguments);
+                             "%s: an argument is missing; usage: lithops %s %s%s", command->name,
+                             command->name, command->arguments,
+                             command->bit & (CLI_MAPS | CLI_COMMAND) ? " --over INPUT..." : "");
     return 0;
 }
 
@@ -360,25 +424,27 @@ int cli_parse(int argc, char *const *argv, struct cli *ret_cli, lithops_error *e
     ret_cli->command = cli_command_find(argc, argv, &words);
     if (!ret_cli->command)
         return unknown_command(argc, argv, err);
-    if (asks_for_help(argc, argv)) {
+    if (ret_cli->command->bit != CLI_COMMAND && asks_for_help(argc, argv)) {
         ret_cli->options.help = true;
         return 0;
     }
-    struct parser p = {argc, words, argv, ret_cli, NULL, err};
+    struct parser p = {.argc = argc, .at = words, .argv = argv, .cli = ret_cli, .err = err};
     bool only_arguments = false;
     int rc = 0;
     for (; rc == 0 && p.at < argc; p.at++) {
         const char *arg = argv[p.at];
-        if (only_arguments || !is_option(arg))
-            rc = append(&p, p.rest ? p.rest : &ret_cli->arguments, arg);
+        if (is_of_program(&p, arg))
+            rc = take_argument(&p, arg);
+        else if (only_arguments || (!is_option(arg) && !is_null_option(&p, arg)))
+            rc = take_argument(&p, arg);
         else if (strcmp(arg, "--") == 0)
-            only_arguments = true;
+            only_arguments = p.rest || ret_cli->command->bit != CLI_COMMAND;
         else if (arg[1] == '-')
             rc = parse_long(&p, arg + 2);
         else
             rc = parse_letters(&p, arg + 1);
     }
-    return rc == 0 ? check_arguments(ret_cli, err) : rc;
+    return rc != 0 || ret_cli->options.help ? rc : check_arguments(ret_cli, err);
 }
 
 void cli_deinit(struct cli *cli)

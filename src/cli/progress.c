@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How far the calls are: the engine's bar on a terminal, and a plain line where a bar cannot be,
- * because there is no end yet (input that still comes) or no terminal (--progress into a file). */
+/* Progress of the calls: the engine's bar on a terminal; a plain line if the number of calls is not
+ * known yet, or if there is no terminal (--progress into a file). */
 #include "cli/progress.h"
 
 #include "base/clock.h"
@@ -16,6 +16,7 @@ void cli_progress_init(struct cli_progress *progress, int wanted)
     uint64_t now = lithops__now_ns();
     *progress = (struct cli_progress){.shown = wanted > 0 || (wanted < 0 && terminal),
                                       .plain = !terminal,
+                                      .unit = "calls",
                                       .start_ns = now,
                                       .last_ns = now};
 }
@@ -24,6 +25,7 @@ static bool use_bar(struct cli_progress *progress, int64_t total)
 {
     if (!progress->plain && !progress->bar && total > 0)
         progress->bar = lithops__progress_new(stderr, (uint64_t)total);
+    lithops__progress_unit(progress->bar, progress->unit);
     progress->plain = !progress->bar;
     return !progress->plain;
 }
@@ -45,8 +47,8 @@ void cli_progress_update(struct cli_progress *progress, int64_t done, int64_t to
         return;
     }
     double elapsed = seconds(progress, now);
-    fprintf(stderr, "\r%" PRId64 " calls done, %.0f/s, %.1f s  ", done, (double)done / elapsed,
-            elapsed);
+    fprintf(stderr, "\r%" PRId64 " %s done, %.0f/s, %.1f s  ", done, progress->unit,
+            (double)done / elapsed, elapsed);
     fflush(stderr);
 }
 
@@ -57,8 +59,8 @@ void cli_progress_end(struct cli_progress *progress, int64_t done, int64_t total
     if (use_bar(progress, total))
         lithops__progress_free(progress->bar, (uint64_t)done);
     else
-        fprintf(stderr, "%s%" PRId64 "/%" PRId64 " calls, %.1f s\n", progress->drawn ? "\r" : "",
-                done, total, seconds(progress, lithops__now_ns()));
+        fprintf(stderr, "%s%" PRId64 "/%" PRId64 " %s, %.1f s\n", progress->drawn ? "\r" : "", done,
+                total, progress->unit, seconds(progress, lithops__now_ns()));
     *progress = (struct cli_progress){.shown = false};
 }
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running calls and writing their results.
  *
- * Jobs ("batches") stand in a list in the order in which they were started. In order, the next
- * result to write is that of one call, the head; only that one gets a done-callback, and only when
- * there is nothing left to do but to wait for it. A million results that are there already cost no
- * callback at all. Unordered, every call gets one, which puts the call into the `done` list.
+ * Jobs ("batches") are listed in the order in which they were started. In ordered mode the next
+ * result to write is that of one call, the head. Only the head gets a done-callback, and only when
+ * there is nothing left to do but wait for it; so a million results that are ready cost no callback
+ * at all. In unordered mode every call gets one, which adds the call to the `done` list.
  *
  * Callbacks run on the executor's thread. They touch the done list (under the lock) and the
- * eventfd, nothing else; they end before lithops_executor_close() returns, and only then batches
- * that still have some are freed.
+ * eventfd, nothing else; they end before lithops_executor_close() returns; batches with pending
+ * callbacks are freed after that.
  *
- * What is in flight is bounded by bytes, not by calls: inputs and results of some 64 MiB by the
- * average so far, so that endless input with large results stays small, and a million small ones
- * go in few large jobs. */
+ * The amount in flight is limited in bytes, not in calls, to about 64 MiB of inputs and results
+ * (estimated from the average so far). So endless input with large results uses little memory, and
+ * a million small calls run in a few large jobs. */
 #include "cli/run.h"
 
 #include "base/clock.h"
@@ -32,7 +32,7 @@
 enum { FIRST_CALLS = 256, MOST_CALLS = 1 << 18, LEAST_CALLS = 64, MOST_BATCHES = 500 };
 #define IN_FLIGHT_BYTES ((uint64_t)64 << 20)
 
-struct cli_done { /* one call whose end is told by a callback */
+struct cli_done { /* a call whose end a callback reports */
     struct cli_run *run;
     struct cli_batch *batch;
     size_t index;
@@ -43,21 +43,23 @@ struct cli_batch {
     lithops_futures *futures;
     size_t count;
     size_t silent;
-    size_t at;             /* in order: the head; unordered: how many are written */
-    size_t armed;          /* index + 1 of the call whose end wakes us */
-    int64_t number;        /* of the first call among all that are written */
+    size_t at;             /* ordered: index of the head; unordered: how many are written */
+    size_t armed;          /* index + 1 of the call whose callback is set */
+    int64_t number;        /* number of its first call among all calls that are written */
     struct cli_done *done; /* one for each call, when unordered */
     struct cli_batch *next;
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-int cli_run_open(struct cli_run *run, const struct cli *cli, bool python, lithops_error *err)
+/* Everything but the executor. */
+int cli_run_prepare(struct cli_run *run, const struct cli *cli, lithops_error *err)
 {
     const struct cli_options *o = &cli->options;
     *run = (struct cli_run){.options = o, .wake_fd = -1, .deadline_ns = UINT64_MAX};
     pthread_mutex_init(&run->lock, NULL);
     int rc = cli_output_init(&run->out, o->json, o->raw, o->out, err);
+    run->out.strict_json = o->strict_json;
     if (rc != 0)
         return rc;
     cli_progress_init(&run->progress, o->progress);
@@ -67,8 +69,27 @@ int cli_run_open(struct cli_run *run, const struct cli *cli, bool python, lithop
     if (run->wake_fd < 0)
         return lithops__fail_errno(err, errno, "eventfd");
     cli_signals_catch(run->wake_fd);
-    run->fexec = cli_executor_open(o, python, err);
+    return 0;
+}
+
+int cli_run_open(struct cli_run *run, const struct cli *cli, bool python, lithops_error *err)
+{
+    int rc = cli_run_prepare(run, cli, err);
+    if (rc != 0)
+        return rc;
+    run->fexec = cli_executor_open(run->options, python, err);
     return run->fexec ? 0 : err->code;
+}
+
+/* The job goes on; who wants its results has its handle. */
+static int print_handle(struct cli_run *run, lithops_futures *futures, lithops_error *err)
+{
+    lithops_value *handle =
+        lithops_futures_size(futures) > 0 ? lithops_job_handle(futures, err) : lithops_value_null();
+    int rc = handle ? cli_output_line(&run->out, handle, err) : err->code;
+    lithops_value_free(handle);
+    lithops_futures_unref(futures);
+    return rc == 0 ? cli_output_flush(&run->out, err) : rc;
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------- */
@@ -76,7 +97,7 @@ int cli_run_open(struct cli_run *run, const struct cli *cli, bool python, lithop
 static void wake(const struct cli_run *run)
 {
     const uint64_t one = 1;
-    ssize_t ignored = write(run->wake_fd, &one, sizeof one); /* full: it is awake */
+    ssize_t ignored = write(run->wake_fd, &one, sizeof one); /* full: the thread is awake */
     (void)ignored;
 }
 
@@ -132,6 +153,8 @@ static int arm_all(struct cli_run *run, struct cli_batch *batch, lithops_error *
 int cli_run_add(struct cli_run *run, lithops_futures *futures, size_t silent, uint64_t input_bytes,
                 lithops_error *err)
 {
+    if (run->options->detach)
+        return print_handle(run, futures, err);
     struct cli_batch *batch = calloc(1, sizeof *batch);
     if (!batch) {
         lithops_futures_unref(futures);
@@ -158,7 +181,7 @@ static void free_batch(struct cli_batch *batch)
     free(batch);
 }
 
-/* All of it is written: no callback is owed any more. */
+/* Called once all its results are written, when no callback is pending any more. */
 static void remove_batch(struct cli_run *run, struct cli_batch *batch)
 {
     struct cli_batch **link = &run->first, *before = NULL;
@@ -171,7 +194,7 @@ static void remove_batch(struct cli_run *run, struct cli_batch *batch)
         run->last = before;
     if (run->forget) {
         lithops_clean_options options = LITHOPS_CLEAN_OPTIONS_INIT;
-        options.clean_cloudobjects = false; /* results may name them */
+        options.clean_cloudobjects = false; /* results may refer to them */
         lithops_clean(run->fexec, batch->futures, &options, NULL);
     }
     free_batch(batch);
@@ -230,6 +253,8 @@ static int write_call(struct cli_run *run, struct cli_batch *batch, size_t index
     if (index < batch->silent)
         return 0;
     int64_t number = batch->number + (int64_t)index, small;
+    if (run->outcome)
+        return run->outcome(run->user, batch->futures, index, number, err);
     lithops_error failure = LITHOPS_ERROR_INIT;
     if (lithops_futures_int(batch->futures, index, &small, NULL) == 0) {
         lithops_value *value = lithops_value_int(small);
@@ -337,9 +362,11 @@ int cli_run_wait(struct cli_run *run, int fd, bool *ret_readable, bool *ret_over
     *ret_readable = false;
     int rc = run->options->unordered ? write_as_they_end(run, err) : write_in_order(run, err);
     if (run->out.buffer.len > 0 && run->out.is_terminal)
-        cli_progress_clear(&run->progress); /* or results would stand behind the bar */
+        cli_progress_clear(&run->progress); /* or results would be printed on the bar's line */
     if (rc == 0)
         rc = cli_output_flush(&run->out, err);
+    if (rc == 0 && run->flushed)
+        rc = run->flushed(run->user, err);
     if (rc == 0)
         rc = check_bounds(run, err);
     *ret_over = rc == 0 && !run->first;
@@ -355,6 +382,19 @@ int cli_run_wait(struct cli_run *run, int fd, bool *ret_readable, bool *ret_over
         (void)!read(run->wake_fd, &ignored, sizeof ignored);
     *ret_readable = fds[1].revents != 0;
     return check_bounds(run, err);
+}
+
+void cli_run_cancel_pending(struct cli_run *run)
+{
+    for (const struct cli_batch *batch = run->first; batch; batch = batch->next)
+        for (size_t i = 0; i < batch->count; i++) {
+            if (lithops_futures_state(batch->futures, i) != LITHOPS_PENDING)
+                continue;
+            lithops_future *future = lithops_futures_get(batch->futures, i);
+            if (future)
+                (void)lithops_future_cancel(future);
+            lithops_future_unref(future);
+        }
 }
 
 int cli_run_all(struct cli_run *run, lithops_error *err)
@@ -386,7 +426,7 @@ static int afterwards(struct cli_run *run, lithops_error *err)
 static int exit_status(const struct cli_run *run, int rc, lithops_error *err)
 {
     if (rc == LITHOPS_ECLOSED && run->out.closed)
-        return 128 + 13; /* as if SIGPIPE had ended it; quietly */
+        return 128 + 13; /* quietly, as if SIGPIPE had ended it */
     if (rc == LITHOPS_ECANCELED && cli_signals_caught()) {
         fprintf(stderr, "lithops: interrupted; %" PRId64 " results were written\n",
                 run->written - run->failed);
@@ -394,7 +434,7 @@ static int exit_status(const struct cli_run *run, int rc, lithops_error *err)
     }
     if (rc != 0 && rc != LITHOPS_ECALL)
         return cli_report(err);
-    /* Calls that failed were told one by one. */
+    /* Failed calls were reported one by one. */
     return run->failed == 0 ? 0 : run->failed == run->timed_out ? 124 : 1;
 }
 
@@ -413,7 +453,7 @@ int cli_run_finish(struct cli_run *run, int rc, lithops_error *err)
             *err = after;
         }
     }
-    lithops_executor_close(run->fexec); /* cancels what still runs; the last callback ends */
+    lithops_executor_close(run->fexec); /* cancels running calls and waits for the last callback */
     int status = exit_status(run, rc, err);
     while (run->first) {
         struct cli_batch *next = run->first->next;

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ctrl-C and its kin.
+/* Ctrl-C and similar signals.
  *
- * The library installs no handlers, so the command does. Handlers and not signalfd or a blocked
- * mask: worker processes are started by exec, which resets handlers but keeps a mask and what is
- * ignored; so SIGPIPE has a handler too, one that does nothing. What was ignored when the command
- * started (nohup, a shell's background job) stays ignored.
+ * The library installs no handlers, so the command does. It uses handlers rather than signalfd or a
+ * blocked mask, because exec resets handlers but passes blocked and ignored signals on to worker
+ * processes. So SIGPIPE gets a handler too, one that does nothing. Signals that were ignored when
+ * the command started (nohup, a shell's background job) stay ignored.
  *
- * The first signal asks: the command cancels its calls, closes the executor and exits with
- * 128 + signal. A second one does not wait for that; worker processes end when their client is
- * gone, in any way. */
+ * On the first signal the command cancels its calls, closes the executor and exits with 128 +
+ * signal. A second one kills it at once; worker processes always end with their client. */
 #include "cli/signals.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lines of standard input as a stream of jobs.
  *
- * Whatever has arrived is one job: a line typed by hand starts at once and alone, while a file goes
- * through in large jobs. Reading stops while enough is in flight (cli_run_room), so a slow function
- * or a slow reader of the results holds the input back, as in any pipe. */
+ * Lines that arrive together become one job: a line typed by hand starts at once, alone, while a
+ * file is processed in large jobs. Reading pauses while enough calls are in flight (cli_run_room),
+ * so a slow function or a slow reader of the results holds the input back, as in any pipe. */
 #include "cli/stream.h"
 
 #include "base/error.h"
@@ -41,7 +41,7 @@ static int append_line(lithops_value *list, lithops_bytes line, int64_t number,
                                              : 0;
 }
 
-/* Take up to `most` lines that are there. *ret_list is NULL when there is none. */
+/* Take up to `most` lines that have arrived. *ret_list is NULL if there are none. */
 static int take_lines(struct cli_lines *lines, size_t most, const struct cli_options *options,
                       lithops_value **ret_list, uint64_t *ret_bytes, lithops_error *err)
 {
@@ -60,14 +60,14 @@ static int take_lines(struct cli_lines *lines, size_t most, const struct cli_opt
     return rc;
 }
 
-/* Start a job over the lines that are there. */
+/* Start a job over the lines that have arrived. */
 static int start_job(struct cli_run *run, const lithops_function *function,
                      const struct cli_job *job, struct cli_lines *lines, lithops_error *err)
 {
     lithops_value *list;
     uint64_t bytes;
     int rc = take_lines(lines, cli_run_room(run), run->options, &list, &bytes, err);
-    /* What came before a line that is no JSON still counts; the error then ends the command. */
+    /* Lines before one that is not JSON still count; the error then ends the command. */
     if (list && lithops_value_size(list) > 0 && rc == 0) {
         if (cli_inputs_are_objects(run->options))
             list = lithops_objects(list);
@@ -82,7 +82,7 @@ int cli_stream_map(struct cli_run *run, const lithops_function *function, const 
                    lithops_error *err)
 {
     struct cli_lines lines;
-    cli_lines_init(&lines, STDIN_FILENO);
+    cli_lines_init(&lines, STDIN_FILENO, run->options->null_ends ? '\0' : '\n');
     run->more_to_come = true;
     run->forget = !run->options->plot && !run->options->summary;
     bool over = false;
@@ -107,7 +107,7 @@ int cli_stream_map(struct cli_run *run, const lithops_function *function, const 
 lithops_value *cli_stream_read_all(struct cli_run *run, lithops_error *err)
 {
     struct cli_lines lines;
-    cli_lines_init(&lines, STDIN_FILENO);
+    cli_lines_init(&lines, STDIN_FILENO, run->options->null_ends ? '\0' : '\n');
     lithops_value *list = lithops_value_list();
     int rc = list ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     while (rc == 0 && !lines.at_end) {

@@ -14,7 +14,7 @@ int cli_stream_map(struct cli_run *run, const lithops_function *function, const 
 /* Read standard input to its end: a list, owned by the caller. */
 lithops_value *cli_stream_read_all(struct cli_run *run, lithops_error *err);
 
-/* --over's arguments are "-" alone. LITHOPS_EUSAGE when "-" stands among others. */
+/* Whether "-" is --over's only argument. LITHOPS_EUSAGE if it is among others. */
 int cli_over_is_stream(const struct cli_options *options, bool *ret_stream, lithops_error *err);
 
 #endif

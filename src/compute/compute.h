@@ -1,57 +1,93 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a compute backend implements, and the table of those that are compiled in.
  *
- * Core makes ranges and offers their calls; a backend sees to it that somebody runs them, and
- * settles those whose runner is gone. It never calls up. */
+ * Core makes ranges of a table and offers their calls; a backend has them run, and settles those
+ * whose worker is gone. The table belongs to the client, on this machine. A backend with remote
+ * workers takes calls out of it for them (ipc/take.h), and stores their outcomes and output
+ * (ipc/slotlog.h); only localhost's workers map it themselves. It never calls back into core. Slots
+ * that may be NULL say so. */
 #ifndef LITHOPS_COMPUTE_H
 #define LITHOPS_COMPUTE_H
 
-#include "base/buffer.h"
 #include "config/config.h"
 #include "ipc/table.h"
 
-/* What was left by clients that were killed, and is gone now. */
+/* What killed clients left behind, for tidy() to remove. */
 struct lithops__tidied {
     uint64_t memory_groups;
     uint64_t process_groups; /* of what functions had started */
 };
 
+/* How much may run at a time; determines the size of the table. */
+struct lithops__capacity {
+    uint32_t hosts;         /* machines; 1: this one, or it does not matter */
+    uint32_t workers;       /* worker processes on all of them: slots of the table */
+    uint64_t memory_bytes;  /* memory that inputs and results may take on this machine */
+    const char *memory_key; /* key of the configuration, for messages when memory runs out */
+};
+
+/* What a probe found of one part of a backend, in one line. */
+typedef void (*lithops__probe_say)(void *user, const char *name, bool is_there, const char *text);
+
 struct lithops__compute_ops {
-    /* workers - how many worker processes the configuration asks for; the table is made for that
-     * many before open. */
-    uint32_t (*workers)(const struct lithops__config *config);
+    /* capacity - what the configuration asks for, before anything is opened. ECONFIG; EBACKEND, if
+     * a service must be asked. */
+    int (*capacity)(const struct lithops__config *config, struct lithops__capacity *ret_capacity,
+                    lithops_error *err);
     /* open - make `state` (zeroed, state_size bytes) usable; may start threads and processes.
      * `table` outlives the state. `worker_command` is that of lithops_executor_options, borrowed;
-     * NULL: the program itself. ECONFIG, ENOSPACE. */
+     * NULL: the program itself. ECONFIG, ENOSPACE, EUSAGE. */
     int (*open)(void *state, struct lithops__table *table, const struct lithops__config *config,
                 const char *const *worker_command, lithops_error *err);
-    /* close - end what runs. On return no other process touches the table. */
+    /* close - end all workers. On return no other process touches the table. */
     void (*close)(void *state);
-    /* offered - `calls` calls of `range` were offered. With the table's lock held; must not block.
-     */
+    /* `offered` and `cancel` are the two slots that run with the table's lock held, and so must not
+     * block: what they look at and change, which call is where, is guarded by that lock, and no
+     * close() may come between the look whether the executor is open and the call. They only note
+     * something and write to an eventfd; the work is done by a thread of the backend. */
+    /* offered - `calls` calls of `range` were offered. [L] */
     void (*offered)(void *state, uint32_t range, uint64_t calls);
-    /* cancel - end what runs of the calls [begin, end) of a range; it settles as CANCELED unless
-     * it is done first. With the table's lock held; must not block. */
+    /* cancel - end the running ones of calls [begin, end) of a range; they settle as CANCELED
+     * unless done first. [L] */
     void (*cancel)(void *state, uint32_t range, uint64_t begin, uint64_t end);
-    /* prepare_limits - a job with a memory limit comes; once, before its calls are offered. */
+    /* prepare_limits - called once, before the calls of the first job with a memory limit are
+     * offered. May be NULL. Without a lock of the table: it may ask the file system. */
     void (*prepare_limits)(void *state);
-    /* logs - append what worker `worker` wrote between two positions. */
-    void (*logs)(void *state, unsigned worker, uint64_t begin, uint64_t end,
-                 struct lithops__buffer *out);
-    /* tidy - remove what clients that were killed have left on this machine; NULL: never anything.
-     * Without a state: any process may do it. Adds to `tidied`. */
-    void (*tidy)(bool (*is_alive)(const char *executor_id), struct lithops__tidied *tidied);
+    /* probe - reach what calls would run on, without running any, and say of each part what is
+     * there. `start`: also send what is missing there, start a worker, and end it. May be NULL.
+     * May block, as long as reaching may take. EBACKEND: too little is there. */
+    int (*probe)(const struct lithops__config *config, bool start, lithops__probe_say say,
+                 void *user, lithops_error *err);
+    /* ask - have the engine that is kept on each machine elsewhere run `lithops ARGUMENTS`, which
+     * are quoted for a shell, and say what each wrote. May be NULL: all is on this machine.
+     * `machine`: only the one of this name; NULL: all. May block, as probe. EUSAGE: there is no
+     * such machine. */
+    int (*ask)(const struct lithops__config *config, const char *machine, const char *arguments,
+               lithops__probe_say say, void *user, lithops_error *err);
+    /* attach - become a shell on a machine elsewhere: this process is replaced, and returns only if
+     * that fails. May be NULL: there is no such machine. `machine`: its name; NULL: the only one.
+     * EUSAGE, EBACKEND. */
+    int (*attach)(const struct lithops__config *config, const char *machine, lithops_error *err);
+    /* tidy - remove (with dry_run: only count) what killed clients have left on this machine. May
+     * be NULL. Needs no state: any process may call it. Adds to `tidied`. */
+    void (*tidy)(bool (*is_alive)(const char *executor_id), bool dry_run,
+                 struct lithops__tidied *tidied);
 };
 
 struct lithops__compute_driver {
     const char *name;
     const char *mode;    /* "localhost", "serverless", "standalone" */
     const char *summary; /* one sentence */
+    bool is_direct;      /* outcomes arrive unasked: `monitoring` has no effect */
+    bool is_elsewhere;   /* the key `runtime` names what other machines have */
     size_t state_size;
     const struct lithops__compute_ops *ops;
 };
 
 extern const struct lithops__compute_driver lithops__compute_localhost;
+extern const struct lithops__compute_driver lithops__compute_process;
+extern const struct lithops__compute_driver lithops__compute_slurm;
+extern const struct lithops__compute_driver lithops__compute_vm;
 
 /* All drivers; ends with NULL. */
 extern const struct lithops__compute_driver *const lithops__compute_drivers[];

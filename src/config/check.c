@@ -2,9 +2,9 @@
 /* Checking one value: its type, its range, its choices, and messages that say what to do.
  *
  * A message is one line "<where>: key '<key>' in section '<section>' must be <what>, but is <what
- * was given>; <hint>". What was given is shown only for keys that are no secrets, shortened and
- * without control characters. Names that nobody knows are shown up to the first byte that a name
- * cannot have: `{amqp_url:amqp://user:password@host}`, where a blank is missing, is one long key.
+ * was given>; <hint>". The given value is shown unless the key is a secret, shortened and
+ * without control characters. Unknown names are shown up to the first byte that a name cannot have:
+ * `{amqp_url:amqp://user:password@host}`, where a blank is missing, is one long key.
  *
  * The value module is asked for types only, so a value from a YAML file and one that a program
  * made are checked alike. */
@@ -88,12 +88,12 @@ static void describe(const lithops_value *value, bool secret, char *buf, size_t 
     }
 }
 
-static const char *expected(enum lithops__key_type type)
+static const char *expected(lithops_key_type type)
 {
     static const char *const words[] = {
-        [LITHOPS__KEY_BOOL] = "true or false",     [LITHOPS__KEY_INT] = "a whole number",
-        [LITHOPS__KEY_DOUBLE] = "a number",        [LITHOPS__KEY_STRING] = "a string",
-        [LITHOPS__KEY_LIST] = "a list of strings", [LITHOPS__KEY_ANY] = "anything",
+        [LITHOPS_KEY_BOOL] = "true or false",     [LITHOPS_KEY_INT] = "a whole number",
+        [LITHOPS_KEY_DOUBLE] = "a number",        [LITHOPS_KEY_STRING] = "a string",
+        [LITHOPS_KEY_LIST] = "a list of strings", [LITHOPS_KEY_ANY] = "anything",
     };
     return words[type];
 }
@@ -120,8 +120,8 @@ static void or_choices(const char *choices, char *buf, size_t size)
 /* ---- one value ------------------------------------------------------------------------------- */
 
 struct check {
-    const struct lithops__config_section *section;
-    const struct lithops__config_key *key;
+    const char *section;
+    const lithops_config_key *key;
     struct lithops__config_place place;
     const lithops_value *given;
     lithops_error *err;
@@ -129,13 +129,13 @@ struct check {
 
 static int fail_type(const struct check *c)
 {
-    enum lithops__key_type type = c->key->type;
+    lithops_key_type type = c->key->type;
     lithops_type given = lithops_value_type(c->given);
     char what[LONGEST_SHOWN + 32], words[64];
     const char *hint = "";
     describe(c->given, c->key->secret, what, sizeof what);
-    or_choices(type == LITHOPS__KEY_STRING ? NULL : c->key->choices, words, sizeof words);
-    if (given == LITHOPS_STRING && type != LITHOPS__KEY_LIST) {
+    or_choices(type == LITHOPS_KEY_STRING ? NULL : c->key->choices, words, sizeof words);
+    if (given == LITHOPS_STRING && type != LITHOPS_KEY_LIST) {
         lithops_bytes text = lithops_value_get_bytes(c->given);
         lithops_value *plain = lithops__scalar_value(text.ptr, text.len);
         lithops_type meant = lithops_value_type(plain);
@@ -144,13 +144,13 @@ static int fail_type(const struct check *c)
         lithops_value_free(plain);
     } else if (given == LITHOPS_STRING) {
         hint = "; write it in brackets, as in [a, b]";
-    } else if (type == LITHOPS__KEY_STRING &&
+    } else if (type == LITHOPS_KEY_STRING &&
                (given == LITHOPS_BOOL || given == LITHOPS_INT || given == LITHOPS_DOUBLE)) {
         hint = "; put it in quotes";
     }
     return lithops__config_fail(c->place, c->err,
                                 "key '%s' in section '%s' must be %s%s, but is %s%s", c->key->name,
-                                c->section->name, expected(type), words, what, hint);
+                                c->section, expected(type), words, what, hint);
 }
 
 static int fail_range(const struct check *c)
@@ -160,10 +160,10 @@ static int fail_range(const struct check *c)
     if (c->key->max >= 1e15)
         return lithops__config_fail(c->place, c->err,
                                     "key '%s' in section '%s' must be %.15g or more, but is %s",
-                                    c->key->name, c->section->name, c->key->min, what);
+                                    c->key->name, c->section, c->key->min, what);
     return lithops__config_fail(c->place, c->err,
                                 "key '%s' in section '%s' must be from %.15g to %.15g, but is %s",
-                                c->key->name, c->section->name, c->key->min, c->key->max, what);
+                                c->key->name, c->section, c->key->min, c->key->max, what);
 }
 
 static int fail_choice(const struct check *c)
@@ -183,7 +183,7 @@ static int fail_choice(const struct check *c)
     }
     return lithops__config_fail(
         c->place, c->err, "key '%s' in section '%s' must be one of %s, but is %s%s", c->key->name,
-        c->section->name, words, what, lithops__near_text(&near, near_text, sizeof near_text));
+        c->section, words, what, lithops__near_text(&near, near_text, sizeof near_text));
 }
 
 /* The choice that was given, in any case; `false` matches a choice of that name. */
@@ -205,20 +205,20 @@ static int check_number(const struct check *c, lithops_value **ret)
     const char *word;
     lithops_type type = lithops_value_type(c->given);
     if (given_choice(c, &word) > 0) {
-        *ret = c->key->type == LITHOPS__KEY_INT ? lithops_value_int(0) : lithops_value_double(0);
+        *ret = c->key->type == LITHOPS_KEY_INT ? lithops_value_int(0) : lithops_value_double(0);
         return 0;
     }
     double number = lithops_value_get_double(c->given);
-    if (type == LITHOPS_DOUBLE && c->key->type == LITHOPS__KEY_INT &&
+    if (type == LITHOPS_DOUBLE && c->key->type == LITHOPS_KEY_INT &&
         fabs(number) >= 0x1p63) /* an int, but longer than 64 bits */
         return fail_range(c);
-    if (type != LITHOPS_INT && (type != LITHOPS_DOUBLE || c->key->type == LITHOPS__KEY_INT))
+    if (type != LITHOPS_INT && (type != LITHOPS_DOUBLE || c->key->type == LITHOPS_KEY_INT))
         return fail_type(c);
     bool limited = c->key->min != 0 || c->key->max != 0;
     if (!isfinite(number) || (limited && (number < c->key->min || number > c->key->max)))
         return fail_range(c);
-    *ret = c->key->type == LITHOPS__KEY_INT ? lithops_value_copy(c->given)
-                                            : lithops_value_double(number);
+    *ret = c->key->type == LITHOPS_KEY_INT ? lithops_value_copy(c->given)
+                                           : lithops_value_double(number);
     return 0;
 }
 
@@ -231,7 +231,7 @@ static int check_string(const struct check *c, lithops_value **ret)
     if (text.len > 0 && memchr(text.ptr, '\0', text.len))
         return lithops__config_fail(c->place, c->err,
                                     "key '%s' in section '%s' cannot hold a NUL byte", c->key->name,
-                                    c->section->name);
+                                    c->section);
     if (!c->key->choices) {
         *ret = lithops_value_copy(c->given);
         return 0;
@@ -258,45 +258,56 @@ static int check_list(const struct check *c, lithops_value **ret)
             return lithops__config_fail(
                 c->place, c->err,
                 "item %zu of key '%s' in section '%s' must be a string, but is %s", i + 1,
-                c->key->name, c->section->name, what);
+                c->key->name, c->section, what);
         }
     }
     *ret = lithops_value_copy(c->given);
     return 0;
 }
 
-int lithops__config_check(const struct lithops__config_section *section,
-                          const struct lithops__config_key *key, struct lithops__config_place place,
-                          const lithops_value *given, lithops_value **ret, lithops_error *err)
+/* Python's word for null, which is a string in YAML. Upstream's documentation has it for
+ * include_modules; people write it where no string is wanted. */
+static bool is_none(const lithops_value *given)
+{
+    const char *text =
+        lithops_value_type(given) == LITHOPS_STRING ? lithops_value_get_string(given) : NULL;
+    return text && strcmp(text, "None") == 0;
+}
+
+int lithops__config_check(const char *section, const lithops_config_key *key,
+                          struct lithops__config_place place, const lithops_value *given,
+                          lithops_value **ret, lithops_error *err)
 {
     struct check c = {section, key, place, given, err};
     lithops_type type = lithops_value_type(given);
     lithops_value *value = NULL;
     int rc = 0;
-    if (type == LITHOPS_NULL && key->type != LITHOPS__KEY_LIST) {
+    if (key->type != LITHOPS_KEY_STRING && key->type != LITHOPS_KEY_ANY && is_none(given))
+        type = LITHOPS_NULL;
+    if (type == LITHOPS_NULL && key->type != LITHOPS_KEY_LIST) {
         *ret = NULL;
         return 0;
     }
     switch (key->type) {
-    case LITHOPS__KEY_BOOL:
+    case LITHOPS_KEY_BOOL:
         if (type != LITHOPS_BOOL)
             return fail_type(&c);
         value = lithops_value_copy(given);
         break;
-    case LITHOPS__KEY_INT:
-    case LITHOPS__KEY_DOUBLE:
+    case LITHOPS_KEY_INT:
+    case LITHOPS_KEY_DOUBLE:
         rc = check_number(&c, &value);
         break;
-    case LITHOPS__KEY_STRING:
+    case LITHOPS_KEY_STRING:
         rc = check_string(&c, &value);
         break;
-    case LITHOPS__KEY_LIST:
+    case LITHOPS_KEY_LIST:
         if (type == LITHOPS_NULL)
             value = lithops_value_null();
         else
             rc = check_list(&c, &value);
         break;
-    case LITHOPS__KEY_ANY:
+    case LITHOPS_KEY_ANY:
         value = lithops_value_copy(given);
         break;
     }
@@ -310,30 +321,111 @@ int lithops__config_check(const struct lithops__config_section *section,
 
 /* ---- unknown names --------------------------------------------------------------------------- */
 
-int lithops__config_fail_unknown(const char *name, const struct lithops__config_section *section,
-                                 struct lithops__config_place place, lithops_error *err)
+/* Offer the keys of a section, or those of all others. */
+static void offer_keys(struct lithops__near *near, const char *section, bool others)
 {
-    char shown[LONGEST_SHOWN + 5], near_text[256];
-    show_name(name, shown, sizeof shown);
+    struct lithops__config_section s;
+    for (size_t i = 0; lithops__config_table(i, &s); i++) {
+        bool here = section && strcmp(section, s.name) == 0;
+        for (const lithops_config_key *k = s.keys; here != others && k->name; k++)
+            lithops__near_offer(near, k->name);
+    }
+}
+
+static void offer_sections(struct lithops__near *near)
+{
+    struct lithops__config_section s;
+    for (size_t i = 0; lithops__config_table(i, &s); i++)
+        lithops__near_offer(near, s.name);
+    for (const struct lithops__config_backend *b = lithops__config_backends; b->name; b++)
+        lithops__near_offer(near, b->name);
+    for (const char *const *other = lithops__config_other_sections; *other; other++)
+        lithops__near_offer(near, *other);
+}
+
+static bool has_key(const struct lithops__config_section *s, const char *key)
+{
+    const lithops_config_key *k = s->keys;
+    while (k->name && strcmp(k->name, key) != 0)
+        k++;
+    return k->name;
+}
+
+/* "'localhost' or 'process'": the sections that have a key; of many the first ones. */
+static const char *sections_of(const char *key, char *buf, size_t size)
+{
+    const char *names[LITHOPS__NEAR_MAX];
+    size_t count = 0, used = 0, shown;
+    struct lithops__config_section s;
+    for (size_t i = 0; lithops__config_table(i, &s); i++) {
+        if (!has_key(&s, key))
+            continue;
+        if (count < LITHOPS__NEAR_MAX)
+            names[count] = s.name;
+        count++;
+    }
+    shown = count < LITHOPS__NEAR_MAX ? count : LITHOPS__NEAR_MAX;
+    for (size_t i = 0; i < shown && used < size; i++)
+        used += (size_t)snprintf(buf + used, size - used, "%s'%s'",
+                                 i == 0           ? ""
+                                 : i + 1 == count ? " or "
+                                                  : ", ",
+                                 names[i]);
+    if (shown < count && used < size)
+        snprintf(buf + used, size - used, " or another");
+    return buf;
+}
+
+/* How a key that no section has as `name` (NULL: the name of a section) is called elsewhere. */
+static bool elsewhere(const char *name, const char *section, bool exactly, char *buf, size_t size)
+{
+    struct lithops__near near;
+    char sections[192] = "";
+    lithops__near_init(&near, name, 1);
+    offer_keys(&near, section, true);
+    if (near.count == 0 || near.best[0].distance > (exactly ? 0 : near.limit))
+        return false;
+    const char *key = near.best[0].name;
+    snprintf(buf, size, "; did you mean '%s' of section %s?", key,
+             sections_of(key, sections, sizeof sections));
+    return true;
+}
+
+/* A correction. *ret_here: it stays in the section. */
+static bool find_correction(const char *name, const char *section, char *buf, size_t size,
+                            bool *ret_here)
+{
     struct lithops__near near;
     lithops__near_init(&near, name, 1);
-    if (section) {
-        for (const struct lithops__config_key *k = section->keys; k->name; k++)
-            lithops__near_offer(&near, k->name);
-    } else {
-        for (const struct lithops__config_section *s = lithops__config_sections; s->name; s++)
-            lithops__near_offer(&near, s->name);
-        for (const struct lithops__config_backend *b = lithops__config_backends; b->name; b++)
-            lithops__near_offer(&near, b->name);
-        for (const char *const *s = lithops__config_other_sections; *s; s++)
-            lithops__near_offer(&near, *s);
+    *ret_here = false;
+    if (section && lithops__config_has_section(name)) {
+        snprintf(buf, size, "; '%s' is a section: it stands beside '%s', not in it", name, section);
+        return true;
     }
-    lithops__near_text(&near, near_text, sizeof near_text);
-    const char *hint = strchr(name, ':') ? "; put a blank after the ':'"
-                       : near_text[0]    ? near_text
-                                         : "; see lithops-config(5)";
+    if (section && elsewhere(name, section, true, buf, size))
+        return true;
     if (section)
-        return lithops__config_fail(place, err, "unknown key '%s' in section '%s'%s", shown,
-                                    section->name, hint);
-    return lithops__config_fail(place, err, "unknown section '%s'%s", shown, hint);
+        offer_keys(&near, section, false);
+    else
+        offer_sections(&near);
+    *ret_here = *lithops__near_text(&near, buf, size) != '\0';
+    return *ret_here || elsewhere(name, section, false, buf, size);
+}
+
+int lithops__config_fail_unknown(const char *name, const char *section,
+                                 struct lithops__config_place place,
+                                 struct lithops__config_unknown *ret, lithops_error *err)
+{
+    char hint[320];
+    show_name(name, ret->name, sizeof ret->name);
+    if (strchr(name, ':')) {
+        snprintf(hint, sizeof hint, "; put a blank after the ':'");
+        ret->is_typo = true;
+    } else if (!find_correction(name, section, hint, sizeof hint, &ret->is_typo)) {
+        snprintf(hint, sizeof hint, "; see lithops-config(5)");
+    }
+    if (section)
+        return lithops__config_fail(place, err, "unknown key '%s' in section '%s'%s", ret->name,
+                                    section, hint);
+    return lithops__config_fail(place, err, "unknown section '%s'%s", ret->name, hint);
 }

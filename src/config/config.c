@@ -11,60 +11,78 @@
  *   5. defaults: those of the tables, and those that depend on other keys.
  * After that nothing changes it, so any thread may read it.
  *
- * Sections of backends that are not built in are passed over without a look: their keys are their
- * backends' business. An unknown section is an error, since it is most likely a mistyped one. */
+ * Sections of backends that are not built in are ignored: their keys are their
+ * backends' business. They are kept as given, so that the configuration can be handed on whole. So
+ * are unknown sections, and unknown keys of known ones. Unknown names are findings: most are
+ * mistyped, but files are shared with newer versions and other programs, so they are warnings, and
+ * errors only where lithops.strict asks for it, or where they were typed for this very executor
+ * (settings). */
 #include "config/config.h"
 
+#include "base/cgroup.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/options_read.h"
+#include "base/utf8.h"
 #include "config/check.h"
 #include "config/keys.h"
 #include "config/scalar.h"
 #include "config/source.h"
 
+#include <lithops/plugin/runtime.h>
+
 #include <assert.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 struct lithops__config {
     char *origin;
+    lithops_value *others;   /* sections and keys that no table has, and empty sections, as given;
+                                NULL: none */
+    bool strict;             /* findings are errors */
+    bool settings;           /* these are read, for which they are errors, too, */
+    bool foreign;            /* but not those that are no typos */
+    lithops_value *findings; /* unknown names, as a record each, in their order; NULL: none */
     size_t count;
-    lithops_value *values[]; /* one per row of all tables */
+    lithops_value *values[]; /* one per row of all tables; then a byte each: it is the default */
 };
+
+static int out_of_memory(lithops_error *err)
+{
+    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for the configuration");
+}
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
 static size_t row_count(void)
 {
     size_t count = 0;
-    for (const struct lithops__config_section *s = lithops__config_sections; s->name; s++)
-        for (const struct lithops__config_key *k = s->keys; k->name; k++)
+    struct lithops__config_section s;
+    for (size_t i = 0; lithops__config_table(i, &s); i++)
+        for (const lithops_config_key *k = s.keys; k->name; k++)
             count++;
     return count;
 }
 
-static const struct lithops__config_section *find_section(const char *name)
+static unsigned char *defaulted(const struct lithops__config *config)
 {
-    for (const struct lithops__config_section *s = lithops__config_sections; s->name; s++)
-        if (strcmp(s->name, name) == 0)
-            return s;
-    return NULL;
+    return (unsigned char *)&config->values[config->count];
 }
 
-/* The slot of a key, or NULL when no table has it. */
+/* The slot of a key, or NULL when no table has it, or had when the configuration was made. */
 static lithops_value **find_slot(const struct lithops__config *config, const char *section,
-                                 const char *key, const struct lithops__config_key **ret_row)
+                                 const char *key, const lithops_config_key **ret_row)
 {
-    size_t i = 0;
-    for (const struct lithops__config_section *s = lithops__config_sections; s->name; s++) {
-        bool here = strcmp(s->name, section) == 0;
-        for (const struct lithops__config_key *k = s->keys; k->name; k++, i++)
+    size_t row = 0;
+    struct lithops__config_section s;
+    for (size_t i = 0; lithops__config_table(i, &s); i++) {
+        bool here = strcmp(s.name, section) == 0;
+        for (const lithops_config_key *k = s.keys; k->name && row < config->count; k++, row++)
             if (here && strcmp(k->name, key) == 0) {
                 if (ret_row)
                     *ret_row = k;
-                return (lithops_value **)&config->values[i];
+                return (lithops_value **)&config->values[row];
             }
     }
     return NULL;
@@ -80,22 +98,102 @@ static const struct lithops__config_backend *find_backend(const char *name)
 
 /* ---- 1. the source --------------------------------------------------------------------------- */
 
-static int set_key(struct lithops__config *config, const struct lithops__config_section *section,
-                   const char *name, struct lithops__config_place place, const lithops_value *given,
+/* Unknown names are kept as records, so that nobody has to read the messages for them. */
+static int add_finding(struct lithops__config *config, const char *name, const char *section,
+                       struct lithops__config_place place, const char *message, lithops_error *err)
+{
+    char where[256];
+    lithops__config_place_text(place, where, sizeof where);
+    if (!config->findings)
+        config->findings = lithops_value_list();
+    lithops_value *record =
+        lithops_pack("{s:s,s:s,s:s}", "name", name, "place", where, "message", message);
+    if (record && section &&
+        lithops_value_set(record, "section", lithops_value_string(section)) != 0) {
+        lithops_value_free(record);
+        record = NULL;
+    }
+    if (config->findings && record && lithops_value_append(config->findings, record) == 0)
+        return 0;
+    if (!config->findings)
+        lithops_value_free(record);
+    return out_of_memory(err);
+}
+
+/* A name that no table has. */
+static int note_unknown(struct lithops__config *config, const char *name, const char *section,
+                        struct lithops__config_place place, lithops_error *err)
+{
+    struct lithops__config_unknown unknown;
+    lithops_error finding = LITHOPS_ERROR_INIT;
+    int rc = lithops__config_fail_unknown(name, section, place, &unknown, &finding);
+    if (config->settings ? unknown.is_typo || !config->foreign : config->strict) {
+        if (err)
+            *err = finding;
+        return rc;
+    }
+    if (!config->foreign) /* else they were expected */
+        lithops__log(LITHOPS_LOG_WARNING, "config", "%s", finding.message);
+    return add_finding(config, unknown.name, section, place, finding.message, err);
+}
+
+/* Keep a section that no table has, or that is empty. */
+static int keep_other(struct lithops__config *config, const char *name, const lithops_value *keys,
+                      lithops_error *err)
+{
+    lithops_value *copy = lithops_value_copy(keys);
+    if (copy && !config->others)
+        config->others = lithops_value_map();
+    if (copy && config->others && lithops_value_set(config->others, name, copy) == 0)
+        return 0;
+    if (copy && !config->others)
+        lithops_value_free(copy);
+    return out_of_memory(err);
+}
+
+/* The keys of a section of `root`, which is made if need be. NULL: out of memory. */
+static lithops_value *keys_in(lithops_value *root, const char *section)
+{
+    const lithops_value *there = lithops_value_get(root, section);
+    if (!there || lithops_value_type(there) != LITHOPS_MAP) /* as given: empty */
+        (void)lithops_value_set(root, section, lithops_value_map());
+    there = lithops_value_get(root, section);
+    return there && lithops_value_type(there) == LITHOPS_MAP ? (lithops_value *)there : NULL;
+}
+
+/* A key that no table has. In a strict configuration those of settings are not kept: it could not
+ * be read again with them. */
+static int set_unknown(struct lithops__config *config, const char *section, const char *name,
+                       struct lithops__config_place place, const lithops_value *given,
+                       lithops_error *err)
+{
+    int rc = note_unknown(config, name, section, place, err);
+    if (rc != 0 || config->strict)
+        return rc;
+    if (!config->others)
+        config->others = lithops_value_map();
+    lithops_value *keys = config->others ? keys_in(config->others, section) : NULL;
+    return keys && lithops_value_set(keys, name, lithops_value_copy(given)) == 0
+               ? 0
+               : out_of_memory(err);
+}
+
+static int set_key(struct lithops__config *config, const char *section, const char *name,
+                   struct lithops__config_place place, const lithops_value *given,
                    lithops_error *err)
 {
-    const struct lithops__config_key *key;
+    const lithops_config_key *key;
     lithops_value *value;
-    lithops_value **slot = find_slot(config, section->name, name, &key);
+    lithops_value **slot = find_slot(config, section, name, &key);
     if (!slot)
-        return lithops__config_fail_unknown(name, section, place, err);
+        return set_unknown(config, section, name, place, given, err);
     int rc = lithops__config_check(section, key, place, given, &value, err);
     if (rc != 0)
         return rc;
     char where[256];
     if (key->inert && value)
         lithops__log(LITHOPS_LOG_WARNING, "config", "%s: key '%s' in section '%s' has no effect",
-                     lithops__config_place_text(place, where, sizeof where), name, section->name);
+                     lithops__config_place_text(place, where, sizeof where), name, section);
     lithops_value_free(*slot);
     *slot = value;
     return 0;
@@ -116,27 +214,31 @@ static int set_section(struct lithops__config *config, const char *name, const l
                        struct lithops__config_place place, const unsigned *lines,
                        lithops_error *err)
 {
-    const struct lithops__config_section *section = find_section(name);
+    bool known = lithops__config_has_section(name);
     lithops_type type = lithops_value_type(keys);
-    if (!section && !is_passed_over(name))
-        return lithops__config_fail_unknown(name, NULL, place, err);
-    if (!section) {
+    if (!known && !is_passed_over(name)) {
+        int rc = note_unknown(config, name, NULL, place, err);
+        if (rc != 0)
+            return rc;
+    } else if (!known) {
         char where[256];
         lithops__log(LITHOPS_LOG_DEBUG, "config",
-                     "%s: passed over section '%s', whose backend is not built in",
+                     "%s: ignored section '%s', whose backend is not built in",
                      lithops__config_place_text(place, where, sizeof where), name);
-        return 0;
     }
+    if (!known)
+        return keep_other(config, name, keys, err);
     if (type != LITHOPS_MAP && type != LITHOPS_NULL) /* not shown: it may hold a password */
         return lithops__config_fail(
             place, err, "section '%s' must hold keys, as in 'key: value', but is of type %s", name,
             lithops_type_name(type));
-    int rc = 0;
+    bool is_empty = lithops_value_size(keys) == 0 && !config->settings;
+    int rc = is_empty ? keep_other(config, name, keys, err) : 0;
     for (size_t i = 0; rc == 0 && i < lithops_value_size(keys); i++) {
         const char *key;
         const lithops_value *given = lithops_value_pair(keys, i, &key);
         place.line = lines ? lines[i] : 0;
-        rc = set_key(config, section, key, place, given, err);
+        rc = set_key(config, name, key, place, given, err);
     }
     return rc;
 }
@@ -153,6 +255,8 @@ static int set_source(struct lithops__config *config, const struct lithops__conf
                                     "a configuration holds sections, as in 'lithops:', but this "
                                     "is of type %s",
                                     lithops_type_name(lithops_value_type(source->root)));
+    config->strict = lithops_value_get_bool(
+        lithops_value_get(lithops_value_get(source->root, "lithops"), "strict"));
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < lithops_value_size(source->root); i++) {
         const char *name;
@@ -181,8 +285,10 @@ static int set_string(struct lithops__config *config, const char *key, const cha
     struct lithops__config_place place = {"options", 0};
     lithops_value *given = lithops_value_string(text);
     if (!given)
-        return lithops__config_fail(place, err, "'%s' is not UTF-8 text, or memory is out", key);
-    int rc = set_key(config, find_section("lithops"), key, place, given, err);
+        return lithops__utf8_is_valid(text)
+                   ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
+                   : lithops__config_fail(place, err, "'%s' is not UTF-8 text", key);
+    int rc = set_key(config, "lithops", key, place, given, err);
     lithops_value_free(given);
     return rc;
 }
@@ -213,7 +319,7 @@ static const char *default_backend(const struct lithops__config *config, const c
     return "localhost";
 }
 
-/* A backend that no table has leaves the mode as it is: core will say what there is. */
+/* A backend that no table has leaves the mode unchanged: core reports it. */
 static int resolve_backend(struct lithops__config *config, const lithops_executor_options *options,
                            lithops_error *err)
 {
@@ -236,9 +342,10 @@ static int resolve_backend(struct lithops__config *config, const lithops_executo
 
 /* ---- 4. settings ----------------------------------------------------------------------------- */
 
-static int set_settings(struct lithops__config *config, const lithops_value *settings,
+static int set_settings(struct lithops__config *config, const lithops_executor_options *options,
                         lithops_error *err)
 {
+    const lithops_value *settings = options->settings;
     struct lithops__config_place place = {"settings", 0};
     if (!settings)
         return 0;
@@ -246,49 +353,41 @@ static int set_settings(struct lithops__config *config, const lithops_value *set
         return lithops__config_fail(place, err, "must be a map of keys, but is of type %s",
                                     lithops_type_name(lithops_value_type(settings)));
     const char *backend = get_string(config, "lithops", "backend");
-    if (!find_section(backend)) /* not built in: core will say so */
+    if (!lithops__config_has_section(backend)) /* not built in: core will say so */
         return 0;
+    config->settings = true; /* they are for this executor, and shared with nobody */
+    config->foreign = options->foreign_settings;
     return set_section(config, backend, settings, place, NULL, err);
 }
 
 /* ---- 5. defaults ----------------------------------------------------------------------------- */
 
-/* CPUs that this process may use; sets larger than cpu_set_t make the call fail. */
-static int64_t cpu_count(void)
-{
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return CPU_COUNT(&set);
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? online : 1;
-}
-
-static int out_of_memory(lithops_error *err)
-{
-    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for the configuration");
-}
-
 static int set_table_defaults(struct lithops__config *config, lithops_error *err)
 {
     static const struct lithops__config_place place = {"the tables", 0};
-    size_t i = 0;
-    for (const struct lithops__config_section *s = lithops__config_sections; s->name; s++)
-        for (const struct lithops__config_key *k = s->keys; k->name; k++, i++) {
-            if (config->values[i] || !k->fallback)
+    size_t row = 0;
+    struct lithops__config_section s;
+    for (size_t i = 0; lithops__config_table(i, &s); i++)
+        for (const lithops_config_key *k = s.keys; k->name && row < config->count; k++, row++) {
+            lithops_value **slot = &config->values[row];
+            if (*slot || !k->fallback)
                 continue;
             lithops_value *given = lithops__scalar_value(k->fallback, strlen(k->fallback));
-            int rc = given ? lithops__config_check(s, k, place, given, &config->values[i], err)
+            int rc = given ? lithops__config_check(s.name, k, place, given, slot, err)
                            : out_of_memory(err);
             lithops_value_free(given);
             if (rc != 0)
                 return rc;
+            defaulted(config)[row] = 1;
         }
     return 0;
 }
 
 static int set_other_defaults(struct lithops__config *config, lithops_error *err)
 {
-    bool localhost = strcmp(get_string(config, "lithops", "backend"), "localhost") == 0;
+    const struct lithops__config_backend *known =
+        find_backend(get_string(config, "lithops", "backend"));
+    bool localhost = known && (strcmp(known->mode, "localhost") == 0 || known->has_links);
     bool serverless = strcmp(get_string(config, "lithops", "mode"), "serverless") == 0;
     const char *level = get_string(config, "lithops", "log_level");
     int rc = 0;
@@ -298,10 +397,17 @@ static int set_other_defaults(struct lithops__config *config, lithops_error *err
         rc = set_string(config, "monitoring", serverless ? "storage" : "direct", err);
     if (rc == 0 && level && strcmp(level, "critical") == 0)
         rc = set_string(config, "log_level", "error", err);
-    lithops_value **processes = find_slot(config, "localhost", "worker_processes", NULL);
-    if (rc == 0 && lithops_value_get_int(*processes) == 0) { /* AUTO */
+    static const struct {
+        const char *section;
+        bool is_here;
+    } pools[] = {{"localhost", true}, {"process", true}, {"vm", false}, {"slurm", false}};
+    for (size_t i = 0; rc == 0 && i < sizeof pools / sizeof *pools; i++) {
+        lithops_value **processes = find_slot(config, pools[i].section, "worker_processes", NULL);
+        if (lithops_value_get_int(*processes) != 0)
+            continue; /* else AUTO, which another machine must find out for itself */
         lithops_value_free(*processes);
-        *processes = lithops_value_int(cpu_count());
+        *processes =
+            pools[i].is_here ? lithops_value_int(lithops__cpus()) : lithops_value_string("AUTO");
         rc = *processes ? 0 : out_of_memory(err);
     }
     return rc;
@@ -317,7 +423,8 @@ int lithops__config_load(const lithops_executor_options *options, struct lithops
     if (rc != 0)
         return rc;
     size_t count = row_count();
-    struct lithops__config *config = calloc(1, sizeof *config + count * sizeof(lithops_value *));
+    struct lithops__config *config =
+        calloc(1, sizeof *config + count * (sizeof(lithops_value *) + 1));
     if (!config) {
         rc = out_of_memory(err);
         goto out;
@@ -328,7 +435,7 @@ int lithops__config_load(const lithops_executor_options *options, struct lithops
     if ((rc = set_source(config, &source, err)) != 0 ||
         (options && (rc = set_options(config, options, err)) != 0) ||
         (rc = resolve_backend(config, options, err)) != 0 ||
-        (options && (rc = set_settings(config, options->settings, err)) != 0) ||
+        (options && (rc = set_settings(config, options, err)) != 0) ||
         (rc = set_table_defaults(config, err)) != 0 || (rc = set_other_defaults(config, err)) != 0)
         goto out;
     *ret = config;
@@ -345,6 +452,8 @@ void lithops__config_free(struct lithops__config *config)
         return;
     for (size_t i = 0; i < config->count; i++)
         lithops_value_free(config->values[i]);
+    lithops_value_free(config->others);
+    lithops_value_free(config->findings);
     free(config->origin);
     free(config);
 }
@@ -352,6 +461,11 @@ void lithops__config_free(struct lithops__config *config)
 const char *lithops__config_origin(const struct lithops__config *config)
 {
     return config->origin;
+}
+
+const lithops_value *lithops__config_findings(const struct lithops__config *config)
+{
+    return config->findings;
 }
 
 const lithops_value *lithops__config_get(const struct lithops__config *config, const char *section,
@@ -371,6 +485,13 @@ const char *lithops__config_string(const struct lithops__config *config, const c
                                    const char *key)
 {
     return lithops_value_get_string(lithops__config_get(config, section, key));
+}
+
+bool lithops__config_is_given(const struct lithops__config *config, const char *section,
+                              const char *key)
+{
+    lithops_value **slot = find_slot(config, section, key, NULL);
+    return slot && *slot && !defaulted(config)[slot - (lithops_value **)config->values];
 }
 
 int64_t lithops__config_int(const struct lithops__config *config, const char *section,
@@ -393,29 +514,56 @@ bool lithops__config_bool(const struct lithops__config *config, const char *sect
 
 lithops_value *lithops__config_value(const struct lithops__config *config, bool secrets)
 {
-    lithops_value *root = lithops_value_map();
-    size_t i = 0;
+    lithops_value *root =
+        secrets && config->others ? lithops_value_copy(config->others) : lithops_value_map();
+    size_t row = 0;
     int rc = root ? 0 : LITHOPS_ENOMEM;
-    for (const struct lithops__config_section *s = lithops__config_sections; s->name; s++) {
-        lithops_value *section = lithops_value_map();
-        for (const struct lithops__config_key *k = s->keys; k->name; k++, i++) {
-            const lithops_value *value = config->values[i];
-            if (!value || rc != 0)
-                continue;
-            rc = lithops_value_set(section, k->name,
+    struct lithops__config_section s;
+    for (size_t i = 0; lithops__config_table(i, &s); i++)
+        for (const lithops_config_key *k = s.keys; k->name && row < config->count; k++, row++) {
+            const lithops_value *value = config->values[row];
+            lithops_value *keys = value && rc == 0 ? keys_in(root, s.name) : NULL;
+            if (!value || rc != 0 || lithops_value_get(keys, k->name))
+                continue; /* of two tables of a section the first counts, as for find_slot() */
+            rc = lithops_value_set(keys, k->name,
                                    k->secret && !secrets ? lithops_value_string("******")
                                                          : lithops_value_copy(value));
         }
-        if (section && lithops_value_size(section) == 0)
-            lithops_value_free(section);
-        else if (rc == 0)
-            rc = lithops_value_set(root, s->name, section);
-        else
-            lithops_value_free(section);
-    }
     if (rc != 0) {
         lithops_value_free(root);
         return NULL;
     }
     return root;
+}
+
+/* ---- for programs that hand it on ------------------------------------------------------------ */
+
+lithops_value *lithops_config_find(const char *config_file, lithops_error *err)
+{
+    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    struct lithops__config_source source;
+    options.config_file = config_file;
+    if (lithops__config_find(&options, &source, err) != 0)
+        return NULL;
+    lithops_value *value = source.root ? lithops_value_copy(source.root) : lithops_value_null();
+    if (!value)
+        out_of_memory(err);
+    lithops__config_source_deinit(&source);
+    return value;
+}
+
+lithops_value *lithops_config_resolve(const lithops_executor_options *options, bool secrets,
+                                      lithops_error *err)
+{
+    struct lithops__config *config;
+    lithops_executor_options own = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    if (lithops__options_read(&own, sizeof own, options, "LITHOPS_EXECUTOR_OPTIONS_INIT", err) !=
+            0 ||
+        lithops__config_load(&own, &config, err) != 0)
+        return NULL;
+    lithops_value *value = lithops__config_value(config, secrets);
+    if (!value)
+        out_of_memory(err);
+    lithops__config_free(config);
+    return value;
 }

@@ -8,37 +8,23 @@
 #define LITHOPS_CONFIG_H
 
 #include <lithops/executor.h>
+#include <lithops/plugin/config.h>
 #include <lithops/value.h>
 
-enum lithops__key_type {
-    LITHOPS__KEY_BOOL,
-    LITHOPS__KEY_INT,    /* min..max, or one of the words in `choices` */
-    LITHOPS__KEY_DOUBLE, /* the same; an int is converted */
-    LITHOPS__KEY_STRING, /* one of `choices`, in any case, when given */
-    LITHOPS__KEY_LIST,   /* of strings; null stays null */
-    LITHOPS__KEY_ANY,    /* not looked at: a key of upstream without effect here */
-};
-struct lithops__config_key {
-    const char *name;
-    enum lithops__key_type type;
-    const char *fallback; /* default as YAML text, or NULL: unset */
-    double min, max;      /* both 0: no limits */
-    const char *choices;  /* separated by |; a word in place of a number is read as 0 */
-    bool secret;          /* shown as ****** and never put into an error */
-    bool inert;           /* upstream's key: accepted, checked, logged as without effect */
-    const char *help;
-};
 struct lithops__config_section {
     const char *name; /* "lithops", "localhost", ... */
     const char *help;
-    const struct lithops__config_key *keys; /* ends with a row whose name is NULL */
+    const lithops_config_key *keys; /* ends with a row whose name is NULL */
 };
 
 struct lithops__config;
 
-/* The table of all sections, in order of display; ends with a NULL name. Compiled in:
- * config_keys.c. */
-extern const struct lithops__config_section lithops__config_sections[];
+/* The i-th table: those of config_keys.c, in order of display, then those of the storage drivers,
+ * in the order in which they were registered. Tables are added and never removed. A section may
+ * have several: a compute backend's own, that of worker pools, and that of the storage backend of
+ * its name. No key is in two of them, and the first table's help is the section's. False behind the
+ * last. */
+bool lithops__config_table(size_t i, struct lithops__config_section *ret);
 
 /* Find, read, merge and check.
  * Order: options->config (no file is read); options->config_file; LITHOPS_CONFIG (the text
@@ -46,8 +32,10 @@ extern const struct lithops__config_section lithops__config_sections[];
  * Over it: options->mode, backend, storage, monitoring, log_level, settings.
  * A backend decides the mode, and a mode without a backend its default backend; options->mode
  * drops a file's backend of another mode. Whether a backend is built in is not asked here.
- * `options` may be NULL. LITHOPS_ECONFIG names file, line, key, and the nearest known key;
- * LITHOPS_ENOTFOUND, EDENIED, EIO for a file that was named and cannot be read. */
+ * Unknown sections and keys are logged as warnings, and findings; errors with lithops.strict, and
+ * in options->settings. `options` may be NULL. LITHOPS_ECONFIG names file, line, key, and the
+ * nearest known key; LITHOPS_ENOTFOUND, EDENIED, EIO for a file that was named and cannot be read.
+ */
 int lithops__config_load(const lithops_executor_options *options, struct lithops__config **ret,
                          lithops_error *err);
 void lithops__config_free(struct lithops__config *config);
@@ -55,7 +43,10 @@ void lithops__config_free(struct lithops__config *config);
 /* Where it came from: a path, "LITHOPS_CONFIG", "options", or "defaults". Borrowed. */
 const char *lithops__config_origin(const struct lithops__config *config);
 
-/* A key's value or its default. NULL/0/false when unset; lithops__config_get() != NULL tells.
+/* Unknown sections and keys, as lithops_executor_findings() has them; NULL: none. Borrowed. */
+const lithops_value *lithops__config_findings(const struct lithops__config *config);
+
+/* A key's value or its default. NULL/0/false when unset; lithops__config_get() != NULL says which.
  * Resolved, whatever the file said: lithops.backend, mode, storage and monitoring are always set,
  * and localhost.worker_processes is a number of processes. Asking for a key that no table has is a
  * bug in the engine: it is logged as an error, and debug builds abort. */
@@ -63,6 +54,9 @@ const lithops_value *lithops__config_get(const struct lithops__config *config, c
                                          const char *key);
 const char *lithops__config_string(const struct lithops__config *config, const char *section,
                                    const char *key);
+/* Somebody has set it; what else it has is the table's. */
+bool lithops__config_is_given(const struct lithops__config *config, const char *section,
+                              const char *key);
 int64_t lithops__config_int(const struct lithops__config *config, const char *section,
                             const char *key);
 double lithops__config_double(const struct lithops__config *config, const char *section,
@@ -71,7 +65,8 @@ bool lithops__config_bool(const struct lithops__config *config, const char *sect
                           const char *key);
 
 /* The whole, checked and with defaults, as section -> key -> value; secrets masked unless asked.
- * With `secrets` it can be given to lithops__config_load() as options->config again. */
+ * With `secrets` it can be given to lithops__config_load() as options->config again, and includes
+ * the sections that no table has, as given. */
 lithops_value *lithops__config_value(const struct lithops__config *config, bool secrets);
 
 #endif

@@ -1,311 +1,628 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables: every section and key of the configuration, and the names of backends.
+/* The tables: the sections and keys of the configuration that belong to no storage driver, and the
+ * names of backends. A storage driver brings a table of its own (lithops/plugin/storage.h).
  *
  * The names and defaults are upstream's (Lithops 3.8) wherever upstream has the key, so that its
- * files work unchanged. A row is all there is to a key: checking, error messages, `lithops config`,
- * docs/configuration.md and lithops-config(5) are made from it (`ninja config-doc` rewrites the
- * two pages; a test fails while they are out of date).
+ * files work unchanged. A row is the whole definition of a key: checks, error messages, `lithops
+ * config`, docs/configuration.md and lithops-config(5) are made from it (`ninja config-doc`
+ * rewrites the two pages; a test fails while they are out of date).
  *
- * `help` is plain text without markup. Upper limits say what is surely a mistake (a wrong unit),
- * not what the engine can do. */
+ * `help` is plain text without markup. Upper limits catch sure mistakes (a wrong unit); they do not
+ * state what the engine can do. */
 #include "config/config.h"
 #include "config/keys.h"
 
 #define WITHOUT_LIMIT 1e15 /* for rows that have a minimum only */
 
-static const struct lithops__config_key lithops_keys[] = {
+static const lithops_config_key lithops_keys[] = {
     {.name = "backend",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .help = "Compute backend that runs the functions. Decides the mode. Default: the backend of "
              "the mode, else localhost."},
     {.name = "mode",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .choices = "localhost|serverless|standalone",
      .help = "Execution mode. Only asked where no backend is named: then the section of that name "
              "may name one. Default: the mode of the backend."},
     {.name = "storage",
-     .type = LITHOPS__KEY_STRING,
-     .help = "Storage backend for Lithops' own data. Default: localhost with the backend "
-             "localhost, else aws_s3."},
+     .type = LITHOPS_KEY_STRING,
+     .help = "Storage backend for Lithops' own data. Default: localhost with the backends "
+             "localhost, vm and slurm, else aws_s3."},
     {.name = "monitoring",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .choices = "direct|storage|rabbitmq|redis|aws_sqs|gcp_pubsub|azure_queue",
-     .help = "How outcomes come back to the client. localhost is always direct. Default: direct, "
-             "but storage in serverless mode."},
+     .help = "How outcomes of workers that only a storage connects with the client are known: by "
+             "looking there (direct, storage), or at once through a broker (rabbitmq, redis). "
+             "Those of others always come directly. Default: direct, but storage in serverless "
+             "mode."},
     {.name = "monitoring_interval",
-     .type = LITHOPS__KEY_DOUBLE,
+     .type = LITHOPS_KEY_DOUBLE,
      .fallback = "2",
      .min = 0.001,
      .max = 86400,
-     .help = "Seconds between two looks of the storage monitor."},
+     .help = "Polling interval of the storage monitor, in seconds: the longest one, while little "
+             "happens, or while a broker says what does."},
+    {.name = "status_interval",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "1",
+     .min = 0.001,
+     .max = 86400,
+     .help = "Seconds for which a worker that is reached through the storage gathers outcomes, "
+             "while it has more to do."},
     {.name = "data_cleaner",
-     .type = LITHOPS__KEY_BOOL,
+     .type = LITHOPS_KEY_BOOL,
      .fallback = "true",
      .help = "Delete the temporary data of an executor when it closes."},
     {.name = "data_limit",
-     .type = LITHOPS__KEY_DOUBLE,
+     .type = LITHOPS_KEY_DOUBLE,
      .min = 0,
      .max = WITHOUT_LIMIT,
      .choices = "false",
      .help = "Refuse a job whose input data is larger, in MiB; false or 0 for no limit. Default: "
              "the backend's own limit; localhost has none."},
     {.name = "execution_timeout",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .fallback = "3600",
      .min = 1,
      .max = 1e9,
      .help = "Seconds a call may run before it is ended with TimeoutError. The timeout of a job "
              "wins over it."},
     {.name = "include_modules",
-     .type = LITHOPS__KEY_LIST,
+     .type = LITHOPS_KEY_LIST,
      .help = "What travels with a function: own shared libraries and extra files of a native "
              "function, modules of a Python function. Default or empty: what it needs; null: "
              "nothing."},
     {.name = "exclude_modules",
-     .type = LITHOPS__KEY_LIST,
+     .type = LITHOPS_KEY_LIST,
      .help = "What does not travel with a function, though it needs it."},
     {.name = "chunksize",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .min = 0,
      .max = 1e9,
      .help = "Calls per activation of a map. Default or 0: adapts to how long calls take."},
     {.name = "retries",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .fallback = "0",
      .min = 0,
      .max = 1000,
-     .help = "How often a failed call runs again."},
+     .help = "How often RetryingFunctionExecutor of the Python package starts a failed call again, "
+             "where its map does not say. No other executor looks at it."},
+    {.name = "call_retries",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 1000,
+     .help = "How often the engine runs a failed call again, before its future fails."},
+    {.name = "detached",
+     .type = LITHOPS_KEY_BOOL,
+     .fallback = "false",
+     .help = "Jobs run under a supervisor, not under the program that starts them, and go on when "
+             "that ends: 'lithops job' and lithops.attach() find them again."},
+    {.name = "detached_expiry",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "86400",
+     .min = 1,
+     .max = 1e9,
+     .help = "Seconds after the end of a detached job until lithops clean removes its results, if "
+             "nobody releases "
+             "it before."},
+    {.name = "detached_idle",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "5",
+     .min = 0,
+     .max = 1e6,
+     .help = "Seconds that the supervisor of a detached executor stays without calls, with its "
+             "worker processes."},
+    {.name = "on_supervisor_lost",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "retry",
+     .choices = "retry|fail",
+     .help =
+         "What becomes of the calls of a detached job that were not done when its supervisor "
+         "was killed: they run again, also those that had begun, or they fail. Nothing that was "
+         "done is lost."},
+    {.name = "strict",
+     .type = LITHOPS_KEY_BOOL,
+     .fallback = "false",
+     .help = "Unknown sections and keys are errors, not warnings."},
     {.name = "log_level",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .choices = "debug|info|warning|warn|error|critical|none",
      .help = "Log records of this level and above are written. Default: what LITHOPS_LOG_LEVEL in "
              "the environment says, else none."},
     {.name = "log_format",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .inert = true,
      .help = "Format of log records, in the notation of Python's logging."},
     {.name = "log_stream",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .fallback = "ext://sys.stderr",
      .choices = "ext://sys.stderr|ext://sys.stdout",
      .help = "Where log records go."},
     {.name = "log_filename",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .help = "A file to append log records to. Wins over log_stream."},
+    {.name = "output_per_call",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "16",
+     .min = 0,
+     .max = 1e6,
+     .help = "MiB that are kept of what a call prints: its beginning and its end, with a line that "
+             "says how much is missing."},
+    {.name = "output_kept",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "256",
+     .min = 0,
+     .max = 1e6,
+     .help = "MiB that are kept of what all calls print, in memory while an executor is open, and "
+             "in the folder that 'lithops logs' lists: what is older goes."},
+    {.name = "worker_cache",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "2048",
+     .min = 0,
+     .max = 1e9,
+     .help = "MiB that workers reached over links keep of the files that clients have sent, in "
+             "~/.cache/lithops of each host: what was not used for longest goes. 0: only what is "
+             "in use."},
     {.name = "telemetry",
-     .type = LITHOPS__KEY_ANY,
+     .type = LITHOPS_KEY_ANY,
      .inert = true,
      .help = "Telemetry backend of upstream."},
     {.name = "telemetry_interval",
-     .type = LITHOPS__KEY_ANY,
+     .type = LITHOPS_KEY_ANY,
      .inert = true,
      .help = "Seconds between two telemetry exports of upstream."},
     {.name = "customized_runtime",
-     .type = LITHOPS__KEY_BOOL,
+     .type = LITHOPS_KEY_BOOL,
      .inert = true,
      .help = "Build the function into a new container image."},
     {.name = "workers",
-     .type = LITHOPS__KEY_ANY,
+     .type = LITHOPS_KEY_ANY,
      .inert = true,
      .help = "Limit of concurrent workers in earlier versions of upstream."},
     {.name = NULL},
 };
 
-static const struct lithops__config_key localhost_keys[] = {
+#define RUNTIME(text)                                                                              \
+    {                                                                                              \
+        .name = "runtime", .type = LITHOPS_KEY_STRING, .help = text                                \
+    }
+static const lithops_config_key runtime_here_keys[] = {
+    RUNTIME("Interpreter that runs Python functions; in programs in Python also the image of a "
+            "container, run by docker or podman. It must be of the client's version of Python. "
+            "Native functions need none. Default: the interpreter of the client."),
+    {.name = NULL},
+};
+static const lithops_config_key runtime_of_hosts_keys[] = {
+    RUNTIME("An image: workers run in a container of it, by docker or podman of the host. Or the "
+            "interpreter that runs Python functions, by its path on the hosts. Default: that of "
+            "the section standalone, which is a Python of the client's version, wherever it is "
+            "found there."),
+    {.name = NULL},
+};
+static const lithops_config_key runtime_of_nodes_keys[] = {
+    RUNTIME("Interpreter that runs Python functions, by its path on the nodes; 'python' says the "
+            "same. Default: a Python of the client's version, wherever it is found there."),
+    {.name = NULL},
+};
+
+/* Of every section whose workers are pools of processes, beside the section's own rows. */
+static const lithops_config_key pool_keys[] = {
     {.name = "worker_processes",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .fallback = "AUTO",
      .min = 1,
      .max = 4096,
      .choices = "AUTO",
-     .help = "Worker processes, that is, how many calls run at the same time. AUTO: as many as "
-             "there are CPUs that this process may use."},
-    {.name = "runtime",
-     .type = LITHOPS__KEY_STRING,
-     .help = "Interpreter that runs Python functions. Native functions need none. Default: the "
-             "interpreter of the client."},
+     .help = "Worker processes of each worker, that is, how many calls it runs at the same time; "
+             "localhost is one worker. AUTO: as many as there are CPUs that it may use, by its "
+             "affinity and the CPU quota of its container."},
     {.name = "runtime_memory",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .min = 1,
      .max = 1e9,
      .help = "Memory limit of each worker process, in MiB; a call that needs more ends with "
              "MemoryError. Default: no limit."},
+    {.name = "max_tasks_per_child",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 1e9,
+     .help = "Calls that a worker process runs before a fresh one takes its place; 0 for no limit. "
+             "Items of a map count one by one."},
     {.name = "runtime_timeout",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .min = 1,
      .max = 1e9,
      .help = "Seconds; an upper limit for the timeout of every job. Default: no limit."},
     {.name = "shared_memory",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .min = 0,
      .max = 1e9,
-     .help = "How much shared memory inputs and results may take together, in MiB. Default or 0: "
-             "three quarters of the machine's memory."},
+     .help = "How much shared memory inputs and results may take together, in MiB, in the client "
+             "and in each worker elsewhere. Default or 0: three quarters of the machine's memory, "
+             "or of the container's memory limit if that is less."},
     {.name = "spin_us",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .fallback = "50",
      .min = 0,
      .max = 1e6,
      .help = "Microseconds that idle workers and waits look at shared memory before they sleep. "
              "More is faster for calls that follow each other closely and costs CPU time; 0 sleeps "
              "at once."},
-    {.name = "storage_bucket",
-     .type = LITHOPS__KEY_STRING,
-     .fallback = "storage",
-     .help = "Bucket of the localhost storage for Lithops' own data."},
-    {.name = "storage_root",
-     .type = LITHOPS__KEY_STRING,
-     .help = "Folder that holds the buckets of the localhost storage. Default: lithops-<user> in "
-             "the folder for temporary files."},
     {.name = "cost_per_gb_s",
-     .type = LITHOPS__KEY_DOUBLE,
+     .type = LITHOPS_KEY_DOUBLE,
      .fallback = "0",
      .min = 0,
      .max = WITHOUT_LIMIT,
      .help = "Price of one GB-second of a call in USD, for the Cost column of job summaries."},
     {.name = "cost_per_request",
-     .type = LITHOPS__KEY_DOUBLE,
+     .type = LITHOPS_KEY_DOUBLE,
      .fallback = "0",
      .min = 0,
      .max = WITHOUT_LIMIT,
      .help = "Price of one call in USD, added to that of its time."},
+    {.name = NULL},
+};
+
+/* Of backends whose workers are reached over links. */
+static const lithops_config_key link_keys[] = {
+    {.name = "shared_filesystem",
+     .type = LITHOPS_KEY_LIST,
+     .help = "Folders, as absolute paths, that workers see as the client does: files below them "
+             "are read there. All others come from the client."},
+    {.name = NULL},
+};
+
+static const lithops_config_key localhost_keys[] = {
     {.name = "max_workers",
-     .type = LITHOPS__KEY_ANY,
+     .type = LITHOPS_KEY_ANY,
      .inert = true,
      .help = "On localhost there is one worker."},
     {.name = "version",
-     .type = LITHOPS__KEY_ANY,
+     .type = LITHOPS_KEY_ANY,
      .inert = true,
      .help = "Which of upstream's two localhost implementations runs."},
     {.name = "use_gpu",
-     .type = LITHOPS__KEY_BOOL,
+     .type = LITHOPS_KEY_BOOL,
      .inert = true,
      .help = "Give containers the GPUs. Worker processes have them anyway."},
     {.name = "pull_runtime",
-     .type = LITHOPS__KEY_BOOL,
+     .type = LITHOPS_KEY_BOOL,
      .inert = true,
      .help = "Pull the container image before the first job."},
     {.name = NULL},
 };
 
-static const struct lithops__config_key standalone_keys[] = {
+static const lithops_config_key process_keys[] = {
+    {.name = "workers",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "1",
+     .min = 1,
+     .max = 1024,
+     .help = "Workers to start; each has worker processes of its own."},
+    {.name = "min_workers",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 1024,
+     .help = "With idle_timeout: workers that are started at once, and stay."},
+    {.name = "idle_timeout",
+     .type = LITHOPS_KEY_DOUBLE,
+     .min = 0.01,
+     .max = 1e6,
+     .help = "Start workers as calls wait for them, and end those that have had none for so many "
+             "seconds. Default: all are started at once, and stay."},
+    {.name = "transport",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "socket",
+     .choices = "socket|tcp|storage",
+     .help = "How workers are reached. tcp: they connect to a port of the client. storage: through "
+             "the configured storage and nothing else, as "
+             "where they run in a cloud; they are started as calls wait for them, and idle_timeout "
+             "is 10 by default."},
+    {.name = "tcp_address",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "127.0.0.1",
+     .help = "With the transport tcp: an interface, an address or a name of this machine, where "
+             "workers find it."},
+    {.name = "tcp_port",
+     .type = LITHOPS_KEY_ANY,
+     .fallback = "0",
+     .help = "With the transport tcp: the port that they connect to, or a range such as "
+             "\"60000-60100\", of which the first that is free is used. 0: the system chooses."},
+    {.name = "lifetime",
+     .type = LITHOPS_KEY_DOUBLE,
+     .min = 0.01,
+     .max = 1e6,
+     .help = "With idle_timeout: seconds after which another worker takes the place of one, as "
+             "where machines are lent for a time. Default: no limit."},
+    {.name = "worker_lost_timeout",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "15",
+     .min = 2,
+     .max = 1e6,
+     .help =
+         "Seconds without a sign of a worker that has calls, after which it is lost: calls that "
+         "have not begun run elsewhere, others again where call_retries is set, or end with "
+         "an error."},
+    {.name = "command",
+     .type = LITHOPS_KEY_STRING,
+     .help = "The lithops command that is started as 'lithops worker'. Default: the one that was "
+             "installed with this library, else that of the search path."},
+    {.name = NULL},
+};
+
+static const lithops_config_key vm_keys[] = {
+    {.name = "hosts",
+     .type = LITHOPS_KEY_ANY,
+     .help =
+         "The hosts, a list: names (of DNS, addresses, names of ~/.ssh/config), user@name:port, "
+         "or maps with name and, if wanted, worker_processes, weight (its share of a long map, "
+         "default 1) and python (path of the interpreter there)."},
+    {.name = "ip_address", .type = LITHOPS_KEY_STRING, .help = "One host, instead of hosts."},
+    {.name = "ssh_username",
+     .type = LITHOPS_KEY_STRING,
+     .help = "User on all hosts that name none. Default: ssh's choice, as ~/.ssh/config has it."},
+    {.name = "ssh_password",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "Password of that user. Default: none, keys are used."},
+    {.name = "ssh_key_filename",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Private key to use, and no other. Default: ssh's choice, the agent's included."},
+    {.name = "ssh_port",
+     .type = LITHOPS_KEY_INT,
+     .min = 1,
+     .max = 65535,
+     .help = "Port of all hosts that name none. Default: ssh's choice."},
+    {.name = "ssh_options",
+     .type = LITHOPS_KEY_LIST,
+     .help = "Options for ssh, each as after ssh -o: ProxyJump=gate."},
+    {.name = "connect_timeout",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "15",
+     .min = 1,
+     .max = 86400,
+     .help = "Seconds until a host that does not answer is given up."},
+    {.name = "worker_lost_timeout",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "15",
+     .min = 2,
+     .max = 86400,
+     .help = "Seconds until a host that runs calls and says nothing is lost."},
+    {.name = "min_hosts",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "1",
+     .min = 1,
+     .max = 4096,
+     .help = "Calls run as soon as this many hosts are there, and fail when fewer can be reached."},
+    {.name = NULL},
+};
+
+static const lithops_config_key slurm_keys[] = {
+    {.name = "partition",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Partition, as after srun --partition. Default: the cluster's."},
+    {.name = "account",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Account that is charged, as after srun --account. Default: the user's."},
+    {.name = "time",
+     .type = LITHOPS_KEY_ANY,
+     .help = "Wall time of each allocation, as after srun --time: \"1:30:00\" (in quotes), or "
+             "minutes. Default: the partition's."},
+    {.name = "cpus_per_worker",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "1",
+     .min = 1,
+     .max = 4096,
+     .help = "CPUs of each allocation, and worker processes there, unless worker_processes says "
+             "another number."},
+    {.name = "memory",
+     .type = LITHOPS_KEY_ANY,
+     .help = "Memory of each allocation, as after srun --mem: \"4G\", or MiB. Default: the "
+             "partition's."},
+    {.name = "sbatch_args",
+     .type = LITHOPS_KEY_LIST,
+     .help = "More options of allocations, which srun and sbatch have: --qos=long, "
+             "--constraint=skylake. They win over the keys."},
+    {.name = "max_workers",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "4",
+     .min = 1,
+     .max = 4096,
+     .help = "Most allocations at a time, of one node each. They are asked for as calls wait."},
+    {.name = "min_workers",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 4096,
+     .help = "Allocations that are asked for at once, and kept though there are no calls."},
+    {.name = "idle_timeout",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "60",
+     .min = 1,
+     .max = 1e6,
+     .help = "Seconds without a call after which an allocation is given back."},
+    {.name = "transport",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "srun",
+     .choices = "srun|tcp",
+     .help = "How nodes reach the client. srun: over Slurm's own connections. tcp: they connect to "
+             "a port of the client, which is faster, with TLS and a secret that each worker is "
+             "given."},
+    {.name = "tcp_address",
+     .type = LITHOPS_KEY_STRING,
+     .help = "With the transport tcp: an interface, an address or a name of this machine, where "
+             "nodes find it. Default: all its addresses, of which a node takes one that leads "
+             "there."},
+    {.name = "tcp_port",
+     .type = LITHOPS_KEY_ANY,
+     .fallback = "0",
+     .help = "With the transport tcp: the port that they connect to, or a range such as "
+             "\"60000-60100\", of which the first that is free is used. 0: the system chooses."},
+    {.name = "python",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Path of the Python interpreter on the nodes. Default: one of the client's version "
+             "is looked for."},
+    {.name = "worker_lost_timeout",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "15",
+     .min = 2,
+     .max = 86400,
+     .help = "Seconds until a node that runs calls and says nothing is lost."},
+    {.name = NULL},
+};
+
+static const lithops_config_key standalone_keys[] = {
     {.name = "backend",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .help = "Compute backend of the mode standalone. Default: aws_ec2."},
     {.name = "runtime",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .fallback = "python3",
-     .help = "Interpreter or container image that runs Python functions on the hosts."},
+     .help = "Interpreter or container image that runs functions on the hosts, where the section "
+             "of the backend names none."},
     {.name = "exec_mode",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .fallback = "reuse",
      .choices = "consume|create|reuse",
      .help = "Run on one host that is there, on hosts made for each job, or on hosts that stay "
              "for further jobs."},
     {.name = "start_timeout",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .fallback = "300",
      .min = 1,
      .max = 1e9,
      .help = "Seconds a host may take to start."},
     {.name = "auto_dismantle",
-     .type = LITHOPS__KEY_BOOL,
+     .type = LITHOPS_KEY_BOOL,
      .fallback = "true",
      .help = "Stop hosts that are idle."},
     {.name = "soft_dismantle_timeout",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .fallback = "300",
      .min = 1,
      .max = 1e9,
      .help = "Seconds without a job until a host is stopped."},
     {.name = "hard_dismantle_timeout",
-     .type = LITHOPS__KEY_INT,
+     .type = LITHOPS_KEY_INT,
      .fallback = "3600",
      .min = 1,
      .max = 1e9,
      .help = "Seconds until a host is stopped, whatever it does."},
     {.name = "use_gpu",
-     .type = LITHOPS__KEY_BOOL,
+     .type = LITHOPS_KEY_BOOL,
      .fallback = "false",
-     .help = "Give containers the GPUs of the hosts."},
+     .help = "Give containers the GPUs of the hosts (--gpus all)."},
     {.name = "pull_runtime",
-     .type = LITHOPS__KEY_BOOL,
+     .type = LITHOPS_KEY_BOOL,
      .fallback = "false",
-     .help = "Pull the container image before the first job."},
+     .help = "Pull the image whenever a worker starts, although the host has it."},
     {.name = "extra_apt_packages",
-     .type = LITHOPS__KEY_LIST,
+     .type = LITHOPS_KEY_LIST,
      .help = "Debian packages to install on the hosts."},
     {.name = "extra_python_packages",
-     .type = LITHOPS__KEY_LIST,
+     .type = LITHOPS_KEY_LIST,
      .help = "Python packages to install on the hosts."},
     {.name = NULL},
 };
 
-static const struct lithops__config_key serverless_keys[] = {
+static const lithops_config_key serverless_keys[] = {
     {.name = "backend",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .help = "Compute backend of the mode serverless. Default: aws_lambda."},
     {.name = "remote_invoker",
-     .type = LITHOPS__KEY_BOOL,
+     .type = LITHOPS_KEY_BOOL,
      .inert = true,
      .help = "Start the calls from a function in the cloud."},
     {.name = "customized_runtime",
-     .type = LITHOPS__KEY_BOOL,
+     .type = LITHOPS_KEY_BOOL,
      .inert = true,
      .help = "Build the function into a new container image."},
     {.name = NULL},
 };
 
-static const struct lithops__config_key rabbitmq_keys[] = {
+static const lithops_config_key rabbitmq_keys[] = {
     {.name = "amqp_url",
-     .type = LITHOPS__KEY_STRING,
+     .type = LITHOPS_KEY_STRING,
      .secret = true,
-     .help = "amqp:// URL of the RabbitMQ server, with user and password. Functions can ask for "
-             "it."},
+     .help = "URL of the RabbitMQ server: amqp://USER:PASSWORD@HOST:5672/VHOST, amqps:// for TLS. "
+             "Functions can ask for it."},
+    {.name = "ssl_ca_certs",
+     .type = LITHOPS_KEY_STRING,
+     .help = "File with the certificates of trusted authorities. Default: the system's."},
+    {.name = "ssl_certfile",
+     .type = LITHOPS_KEY_STRING,
+     .help = "File with the certificate of this client, if the server wants one."},
+    {.name = "ssl_keyfile", .type = LITHOPS_KEY_STRING, .help = "File with its key."},
+    {.name = "ssl_cert_reqs",
+     .type = LITHOPS_KEY_STRING,
+     .choices = "none|required",
+     .help = "Whether the server's certificate must be valid and for its host; not with none. "
+             "Default: required."},
     {.name = NULL},
 };
 
 const struct lithops__config_section lithops__config_sections[] = {
     {"lithops", "Which backends are used, and what holds for all of them.", lithops_keys},
-    {"localhost", "This machine, as compute backend and as storage backend.", localhost_keys},
-    {"standalone", "What all backends of the mode standalone have in common; none is built in yet.",
-     standalone_keys},
+    {"localhost", "This machine, as compute backend and as storage backend.", pool_keys},
+    {"localhost", "What runs functions.", runtime_here_keys},
+    {"localhost", "Keys of upstream's.", localhost_keys},
+    {"process",
+     "Workers on this machine that are reached as if they were elsewhere, over sockets: for "
+     "tests.",
+     process_keys},
+    {"process", "What workers behind links have in common.", link_keys},
+    {"process", "The pool of each worker.", pool_keys},
+    {"process", "What runs functions.", runtime_here_keys},
+    {"vm", "Hosts that one owns, over SSH.", vm_keys},
+    {"vm", "What workers behind links have in common.", link_keys},
+    {"vm", "The pool of each host.", pool_keys},
+    {"vm", "What runs functions.", runtime_of_hosts_keys},
+    {"slurm", "Nodes that Slurm allocates.", slurm_keys},
+    {"slurm", "What workers behind links have in common.", link_keys},
+    {"slurm", "The pool of each node.", pool_keys},
+    {"slurm", "What runs functions.", runtime_of_nodes_keys},
+    {"standalone", "What all backends of the mode standalone have in common.", standalone_keys},
     {"serverless", "What all backends of the mode serverless have in common; none is built in yet.",
      serverless_keys},
-    {"rabbitmq", "The RabbitMQ server, for functions that ask for it and for its monitor.",
+    {"rabbitmq",
+     "The RabbitMQ server, for monitoring: rabbitmq, and for functions that ask for it.",
      rabbitmq_keys},
     {NULL, NULL, NULL},
 };
 
 const struct lithops__config_backend lithops__config_backends[] = {
-    {"localhost", "localhost", true},
-    {"aws_lambda", "serverless", true},
-    {"aws_batch", "serverless", false},
-    {"gcp_cloudrun", "serverless", false},
-    {"gcp_functions", "serverless", false},
-    {"azure_functions", "serverless", false},
-    {"azure_containers", "serverless", false},
-    {"ibm_cf", "serverless", false},
-    {"code_engine", "serverless", false},
-    {"aliyun_fc", "serverless", false},
-    {"oracle_f", "serverless", false},
-    {"k8s", "serverless", false},
-    {"knative", "serverless", false},
-    {"openwhisk", "serverless", false},
-    {"singularity", "serverless", false},
-    {"aws_ec2", "standalone", true},
-    {"azure_vms", "standalone", false},
-    {"gcp_compute_engine", "standalone", false},
-    {"ibm_vpc", "standalone", false},
-    {"vm", "standalone", false},
-    {NULL, NULL, false},
+    {"localhost", "localhost", true, false},
+    {"process", "localhost", false, false},
+    {"aws_lambda", "serverless", true, false},
+    {"aws_batch", "serverless", false, false},
+    {"gcp_cloudrun", "serverless", false, false},
+    {"gcp_functions", "serverless", false, false},
+    {"azure_functions", "serverless", false, false},
+    {"azure_containers", "serverless", false, false},
+    {"ibm_cf", "serverless", false, false},
+    {"code_engine", "serverless", false, false},
+    {"aliyun_fc", "serverless", false, false},
+    {"oracle_f", "serverless", false, false},
+    {"k8s", "serverless", false, false},
+    {"knative", "serverless", false, false},
+    {"openwhisk", "serverless", false, false},
+    {"singularity", "serverless", false, false},
+    {"aws_ec2", "standalone", true, false},
+    {"azure_vms", "standalone", false, false},
+    {"gcp_compute_engine", "standalone", false, false},
+    {"ibm_vpc", "standalone", false, false},
+    {"slurm", "standalone", false, true},
+    {"vm", "standalone", false, true},
+    {NULL, NULL, false, false},
 };
 
 const char *const lithops__config_other_sections[] = {
     /* providers */
     "aws", "azure", "gcp", "ibm", "aliyun", "oracle",
     /* storage */
-    "aws_s3", "azure_storage", "gcp_storage", "ibm_cos", "aliyun_oss", "oracle_oss", "ceph",
-    "infinispan", "minio", "redis", "swift",
+    "infinispan",
     /* monitoring and telemetry */
     "aws_sqs", "azure_queue", "gcp_pubsub", "otlp", "prometheus", NULL};

@@ -5,8 +5,8 @@
  * PyYAML: yes/no/on/off, 010 is 8, 1_000, 1:30 is 90. Where YAML 1.2 and JSON read a number and
  * PyYAML a string (1e-05, 0o17, +.5) it is a number here: json.dumps() writes small numbers so,
  * and no key wants the string. Dates stay strings, and so does 1:30.5.
- * An int of more than 64 bits becomes a double, so that it is seen to be a number out of range.
- * Numbers are read in the C locale, whatever the program has set. */
+ * An int of more than 64 bits becomes a double, so that the range check sees it. Numbers are read
+ * in the C locale, regardless of the program's. */
 #include "config/scalar.h"
 
 #include <ctype.h>

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finding the configuration and turning it into values with line numbers.
  *
- * A file that somebody named (options->config_file, LITHOPS_CONFIG_FILE) must be there. Files at
- * the usual places are optional, but one that is there and cannot be read is an error: passing
- * over it would run the program somewhere else than it says. Environment variables that are empty
- * count as unset. Without HOME there is no ~/.lithops/config; the password database is not asked,
- * since that may load libraries and use the network.
+ * A named file (options->config_file, LITHOPS_CONFIG_FILE) must exist. Files at the usual places
+ * are optional, but one that exists and cannot be read is an error: ignoring it would run the
+ * program somewhere else than it says. Environment variables that are empty count as unset. Without
+ * HOME there is no ~/.lithops/config; the password database is not consulted, since that may load
+ * libraries and use the network.
  *
  * With nothing to read, this is three access() calls: no module is loaded and nothing is parsed.
  *
- * Not here: which keys there are and what their values may be (config.c, check.c). */
+ * Not here: the keys and their permitted values (config.c, check.c). */
 #include "config/source.h"
 
 #include "base/buffer.h"
@@ -102,6 +102,19 @@ static int use_document(const struct lithops__yaml_node *root, struct lithops__c
     return 0;
 }
 
+static int use_json(const char *text, size_t len, struct lithops__config_source *ret,
+                    lithops_error *err)
+{
+    ret->root = ret->owned = lithops_value_from_json(text, len, err);
+    if (ret->root)
+        return 0;
+    if (err) {
+        err->code = LITHOPS_ECONFIG;
+        lithops__error_prefix(err, "%s", ret->label);
+    }
+    return LITHOPS_ECONFIG;
+}
+
 static int use_text(const char *text, size_t len, struct lithops__config_source *ret,
                     lithops_error *err)
 {
@@ -112,11 +125,15 @@ static int use_text(const char *text, size_t len, struct lithops__config_source 
                              "%s: larger than %d KiB, which no configuration is; name the right "
                              "file",
                              ret->label, LARGEST_TEXT_BYTES / 1024);
-    void *parse = lithops__module_symbol("yaml", "lithops__yaml_parse", err);
-    void *release = parse ? lithops__module_symbol("yaml", "lithops__yaml_free", err) : NULL;
+    lithops_error missing = LITHOPS_ERROR_INIT;
+    void *parse = lithops__module_symbol("yaml", "lithops__yaml_parse", &missing);
+    void *release = parse ? lithops__module_symbol("yaml", "lithops__yaml_free", &missing) : NULL;
     if (!release) {
+        if (text[0] == '{') /* JSON, which is YAML too, needs no library */
+            return use_json(text, len, ret, err);
         if (err)
-            lithops__error_prefix(err, "%s cannot be read", ret->label);
+            *err = missing;
+        lithops__error_prefix(err, "%s cannot be read", ret->label);
         return LITHOPS_EUNSUPPORTED;
     }
     struct lithops__yaml_document document;

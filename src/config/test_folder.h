@@ -42,6 +42,12 @@ static inline void write_file(const char *path, const void *content, size_t len)
     assert_int_equal(fclose(file), 0);
 }
 
+static inline const char *message_of(const struct lithops__config *config, size_t i)
+{
+    const lithops_value *finding = lithops_value_at(lithops__config_findings(config), i);
+    return lithops_value_get_string(lithops_value_get(finding, "message"));
+}
+
 /* Load bytes as the file "conf". */
 static inline int load_bytes(const void *content, size_t len, struct lithops__config **ret,
                              lithops_error *err)
@@ -61,6 +67,19 @@ static inline struct lithops__config *load_text(const char *text)
     if (load_bytes(text, strlen(text), &config, &err) != 0)
         fail_msg("'%s': %s", text, err.message);
     return config;
+}
+
+/* The text is a configuration, of which `message` is said; with `strict` it is an error. */
+static inline void expect_finding(const char *text, const char *message)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    struct lithops__config *config = NULL;
+    if (load_bytes(text, strlen(text), &config, &err) != 0)
+        fail_msg("'%s': %s", text, err.message);
+    const lithops_value *findings = lithops__config_findings(config);
+    assert_int_equal(lithops_value_size(findings), 1);
+    assert_string_equal(message_of(config, 0), message);
+    lithops__config_free(config);
 }
 
 static inline void expect_error(const char *text, const char *message)

@@ -50,7 +50,7 @@ static int out_of_memory(struct reader *r)
     return r->err->code = LITHOPS_ENOMEM;
 }
 
-/* libyaml gives bytes that are no text by their offset alone. */
+/* For bytes that are not text, libyaml gives their offset alone. */
 static yaml_mark_t mark_of_offset(const struct reader *r, size_t offset)
 {
     yaml_mark_t mark = {0, 0, 0};
@@ -73,7 +73,7 @@ static bool is_indented_by_tab(const struct reader *r, size_t line)
     return s && s < end && *s == '\t';
 }
 
-/* Say what libyaml found, and what to do about it where that is known. */
+/* Report libyaml's finding, with a remedy where one is known. */
 static int fail_of_parser(struct reader *r)
 {
     const yaml_parser_t *p = &r->parser;

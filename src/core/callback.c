@@ -1,31 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Done-callbacks: one thread per executor, started with the first callback, that waits for every
  * call of the ranges concerned and calls back without holding a lock. */
-#include "base/error.h"
-#include "core/core.h"
-#include "ipc/bell.h"
+#include "core/callback.h"
 
-#include <signal.h>
+#include "base/error.h"
+#include "base/thread.h"
+#include "core/fork.h"
+#include "core/future.h"
+#include "core/job.h"
+#include "ipc/bell.h"
+#include "ipc/layout.h"
+#include "ipc/take.h"
+
 #include <stdlib.h>
+#include <string.h>
 
 enum { AT_ONCE = 256 };
 
-/* [L] Take callbacks whose calls are done out of the list, many at a time: looking through it for
- * each would be slow for long lists. */
+static bool is_done(const struct lithops__callback *callback)
+{
+    const struct lithops_future *future = callback->future;
+    return lithops__state_is_done(lithops__job_state(future->job, future->index));
+}
+
+/* [L] Mark the first callbacks whose calls are done, AT_ONCE of them and perhaps some more. A call
+ * may end meanwhile, and its callbacks run in the order they were set: so they are marked from the
+ * last to the first, and one that is marked has those before it marked too. @return how many of the
+ * list were looked at; 0: none is done */
+static size_t mark_ready(struct lithops__callback *callbacks, size_t count)
+{
+    size_t end = 0, done = 0;
+    while (end < count && done < AT_ONCE)
+        done += is_done(&callbacks[end++]);
+    for (size_t i = done ? end : 0; i-- > 0;)
+        callbacks[i].is_ready = is_done(&callbacks[i]);
+    return done ? end : 0;
+}
+
+/* [L] Take callbacks whose calls are done out of the list, many at a time: searching a long list
+ * for each would be slow. Those that are not ready move up towards the rest of the list, whose
+ * start moves. */
 static size_t take_ready(lithops_executor *fexec, struct lithops__callback *ret_ready)
 {
-    size_t ready = 0;
-    for (size_t i = 0; i < fexec->callback_count && ready < AT_ONCE;) {
-        struct lithops__callback *callback = &fexec->callbacks[i];
-        const struct lithops_future *future = callback->future;
-        if (!lithops__state_is_done(lithops__job_state(future->job, future->index))) {
-            i++;
-            continue;
+    struct lithops__callback *callbacks = fexec->callbacks + fexec->callbacks_start;
+    size_t ready = 0, kept = 0, end = mark_ready(callbacks, fexec->callback_count);
+    for (size_t i = 0; i < end; i++) {
+        if (callbacks[i].is_ready && ready < AT_ONCE) {
+            atomic_fetch_sub(&lithops__job_range(callbacks[i].future->job)->want_each, 1);
+            ret_ready[ready++] = callbacks[i];
+        } else {
+            callbacks[kept++] = callbacks[i];
         }
-        atomic_fetch_sub(&lithops__job_range(future->job)->want_each, 1);
-        ret_ready[ready++] = *callback;
-        *callback = fexec->callbacks[--fexec->callback_count];
     }
+    memmove(callbacks + end - kept, callbacks, kept * sizeof *callbacks);
+    fexec->callbacks_start += ready;
+    fexec->callback_count -= ready;
     return ready;
 }
 
@@ -56,14 +85,31 @@ static int start_thread(lithops_executor *fexec, lithops_error *err)
 {
     if (fexec->has_callback_thread)
         return 0;
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&fexec->callback_thread, NULL, run_callbacks, fexec);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int rc = lithops__thread_start(&fexec->callback_thread, run_callbacks, fexec);
     if (rc != 0)
         return lithops__fail_errno(err, rc, "cannot start the callback thread");
     fexec->has_callback_thread = true;
+    return 0;
+}
+
+/* [L] Room for one more at the end. Space freed at the start is reused once it exceeds the rest. */
+static int make_room(lithops_executor *fexec, lithops_error *err)
+{
+    struct lithops__callback *callbacks = fexec->callbacks;
+    size_t start = fexec->callbacks_start, count = fexec->callback_count;
+    if (start + count < fexec->callback_capacity)
+        return 0;
+    if (start > count) {
+        memmove(callbacks, callbacks + start, count * sizeof *callbacks);
+        fexec->callbacks_start = 0;
+        return 0;
+    }
+    size_t capacity = fexec->callback_capacity ? fexec->callback_capacity * 2 : 16;
+    struct lithops__callback *more = realloc(callbacks, capacity * sizeof *more);
+    if (!more)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    fexec->callbacks = more;
+    fexec->callback_capacity = capacity;
     return 0;
 }
 
@@ -73,19 +119,13 @@ static int add_callback(lithops_executor *fexec, const struct lithops__callback 
 {
     if (fexec->closed)
         return lithops__fail(err, LITHOPS_ECLOSED, "the executor is closed");
-    if (fexec->callback_count == fexec->callback_capacity) {
-        size_t capacity = fexec->callback_capacity ? fexec->callback_capacity * 2 : 16;
-        struct lithops__callback *more = realloc(fexec->callbacks, capacity * sizeof *more);
-        if (!more)
-            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-        fexec->callbacks = more;
-        fexec->callback_capacity = capacity;
-    }
-    int rc = start_thread(fexec, err);
+    int rc = make_room(fexec, err);
+    if (rc == 0)
+        rc = start_thread(fexec, err);
     if (rc != 0)
         return rc;
     atomic_fetch_add(&lithops__job_range(callback->future->job)->want_each, 1);
-    fexec->callbacks[fexec->callback_count++] = *callback;
+    fexec->callbacks[fexec->callbacks_start + fexec->callback_count++] = *callback;
     return 0;
 }
 
@@ -98,7 +138,7 @@ int lithops_future_on_done(lithops_future *future, void (*done)(lithops_future *
     if (lithops__is_forked(fexec))
         return lithops__fail(err, LITHOPS_EFORKED,
                              "this future belongs to the process that started the call");
-    struct lithops__callback callback = {lithops_future_ref(future), done, user};
+    struct lithops__callback callback = {lithops_future_ref(future), done, user, false};
     pthread_mutex_lock(&fexec->table.lock);
     int rc = add_callback(fexec, &callback, err);
     pthread_mutex_unlock(&fexec->table.lock);

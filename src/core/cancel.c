@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cancelling calls: those that wait are settled here, those that run are ended by the backend. */
+/* Cancelling calls: pending ones are settled here, running ones are ended by the backend. */
+#include "core/cancel.h"
+
 #include "base/error.h"
-#include "core/core.h"
+#include "core/fork.h"
+#include "core/future.h"
+#include "core/job.h"
 #include "ipc/bell.h"
+#include "ipc/layout.h"
+#include "ipc/table.h"
 
 uint64_t lithops__cancel_job(struct lithops__job *job, uint64_t begin, uint64_t end)
 {
@@ -30,7 +36,7 @@ uint64_t lithops__cancel_job(struct lithops__job *job, uint64_t begin, uint64_t 
             count++;
         }
     }
-    /* The calls of a page have nothing to do with each other. */
+    /* The calls of a page are independent of each other. */
     if (count > 0 && !job->is_page && begin == 0 && end == atomic_load(&range->count))
         atomic_store(&range->canceled, 1);
     if (running && !fexec->closed)

@@ -1,8 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* clean: drop jobs, and what they stored. */
+#include "core/clean.h"
+
 #include "base/error.h"
 #include "base/log.h"
-#include "core/core.h"
+#include "base/options_read.h"
+#include "core/executor.h"
+#include "core/executor_ref.h"
+#include "core/fork.h"
+#include "core/futures.h"
+#include "core/job.h"
+#include "core/logfile.h"
+#include "core/outcome.h"
+#include "core/pages.h"
+#include "core/wait.h"
+#include "ipc/layout.h"
+#include "ipc/table.h"
 
 #include <stdlib.h>
 
@@ -53,36 +66,28 @@ static bool is_named(const lithops_futures *futures, const struct lithops__job *
     return !futures;
 }
 
-static bool is_finished(const struct lithops__job *job)
-{
-    uint64_t count = lithops__job_count(job);
-    for (uint64_t i = 0; i < count; i++)
-        if (!lithops__state_is_done(lithops__job_state(job, i)))
-            return false;
-    return true;
-}
-
-/* Take the executor's reference of jobs that are named and finished; for lithops__job_unref(). */
+/* Take the named jobs that are finished out of the executor's list; the references pass to the
+ * caller. */
 static struct lithops__job **take_jobs(lithops_executor *fexec, const lithops_futures *fs,
                                        size_t *ret_count)
 {
     pthread_mutex_lock(&fexec->table.lock);
-    struct lithops__job **taken = calloc(fexec->job_count + 1, sizeof(struct lithops__job *));
-    size_t kept = 0, count = 0;
-    for (size_t j = 0; taken && j < fexec->job_count; j++) {
-        struct lithops__job *job = fexec->jobs[j];
-        if (!is_named(fs, job) || !is_finished(job)) {
-            fexec->jobs[kept++] = job;
+    size_t count = 0, all = 1;
+    for (struct lithops__job *job = fexec->jobs.first; job; job = job->links.next)
+        all++;
+    struct lithops__job **taken = calloc(all, sizeof(struct lithops__job *));
+    struct lithops__job *next;
+    for (struct lithops__job *job = taken ? fexec->jobs.first : NULL; job; job = next) {
+        next = job->links.next;
+        if (!is_named(fs, job) || !lithops__job_is_finished(job))
             continue;
-        }
+        taken[count++] = lithops__job_ref(job);
         for (size_t p = 0; p < LITHOPS__OPEN_PAGES; p++)
             if (fexec->pages[p].job == job)
                 lithops__page_close(&fexec->pages[p]);
-        taken[count++] = job;
+        lithops__job_forget(job);
     }
-    if (taken)
-        fexec->job_count = kept;
-    pthread_mutex_unlock(&fexec->table.lock);
+    lithops__unlock(fexec);
     *ret_count = count;
     return taken;
 }
@@ -93,6 +98,16 @@ static int delete_named(lithops_executor *fexec, const lithops_value *cs, lithop
         return 0;
     lithops_storage *storage = lithops__executor_storage(fexec, err);
     return storage ? delete_in_value(storage, cs, err) : LITHOPS_ECONFIG;
+}
+
+/* What results named that nobody could ask for any more. */
+static lithops_value *take_stored(lithops_executor *fexec)
+{
+    pthread_mutex_lock(&fexec->table.lock);
+    lithops_value *stored = fexec->stored;
+    fexec->stored = NULL;
+    pthread_mutex_unlock(&fexec->table.lock);
+    return stored;
 }
 
 /* Note what the close is to do. */
@@ -129,9 +144,8 @@ void lithops__clean_at_close(lithops_executor *fexec)
     fexec->cloudobjects = NULL;
 }
 
-/* The workers that ran the last calls may still be looking at them, for some microseconds or, where
- * there are more processes than CPUs, milliseconds. After that their memory is there for the next
- * job. */
+/* The workers of the last calls may still read them, for microseconds, or milliseconds where
+ * processes outnumber CPUs. Then their memory is free for the next job. */
 static void await_memory(lithops_executor *fexec)
 {
     for (int i = 0; i < 200; i++) {
@@ -147,8 +161,11 @@ static void await_memory(lithops_executor *fexec)
 int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
                   const lithops_clean_options *options, lithops_error *err)
 {
-    const lithops_clean_options defaults = LITHOPS_CLEAN_OPTIONS_INIT;
-    options = options ? options : &defaults;
+    lithops_clean_options own = LITHOPS_CLEAN_OPTIONS_INIT;
+    int rc = lithops__options_read(&own, sizeof own, options, "LITHOPS_CLEAN_OPTIONS_INIT", err);
+    if (rc != 0)
+        return rc;
+    options = &own;
     if (!fexec)
         return lithops__fail(err, LITHOPS_EUSAGE, "the executor is NULL");
     if (lithops__is_forked(fexec))
@@ -157,7 +174,8 @@ int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
         return clean_later(fexec, options, err);
     lithops_futures *all = NULL;
     if (options->force) {
-        all = fs ? lithops_futures_ref(fs) : lithops__futures_of_executor(fexec, false);
+        all =
+            fs ? lithops_futures_ref(fs) : lithops__futures_of_executor(fexec, LITHOPS__LIVE_CALLS);
         lithops_futures_cancel(all);
         struct lithops__wait wait = {
             .futures = all, .target = all ? all->size : 0, .deadline_ns = UINT64_MAX};
@@ -165,7 +183,11 @@ int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
             (void)lithops__wait(&wait, NULL);
         lithops_futures_unref(all);
     }
-    int rc = delete_named(fexec, options->cs, err);
+    rc = delete_named(fexec, options->cs, err);
+    lithops_value *stored = fs ? NULL : take_stored(fexec);
+    if (rc == 0 && stored && options->clean_cloudobjects)
+        rc = delete_named(fexec, stored, err);
+    lithops_value_free(stored);
     size_t count = 0;
     struct lithops__job **jobs = take_jobs(fexec, fs, &count);
     if (!jobs)
@@ -178,13 +200,14 @@ int lithops_clean(lithops_executor *fexec, lithops_futures *fs,
             if (err)
                 *err = one;
         }
+        lithops__logfile_add(fexec, jobs[j]);
         lithops__job_unref(jobs[j]);
     }
     free(jobs);
-    pthread_mutex_lock(&fexec->table.lock);
-    lithops__table_sweep_inputs(&fexec->table); /* of jobs whose futures somebody holds */
-    pthread_mutex_unlock(&fexec->table.lock);
     if (count > 0)
         await_memory(fexec);
+    pthread_mutex_lock(&fexec->table.lock);
+    lithops__table_trim(&fexec->table); /* inputs too, of jobs whose futures somebody holds */
+    pthread_mutex_unlock(&fexec->table.lock);
     return rc;
 }

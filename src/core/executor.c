@@ -1,14 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening and closing executors. */
+/* Opening and closing executors. On top of everything else here; what lower files need of an
+ * executor is in executor_ref.c. */
+#include "core/executor.h"
+
+#include "base/buffer.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "core/core.h"
+#include "base/options_read.h"
+#include "compute/compute.h"
+#include "compute/setup.h"
+#include "config/config.h"
+#include "config/storage.h"
+#include "core/callback.h"
+#include "core/clean.h"
+#include "core/detach.h"
+#include "core/executor_open.h"
+#include "core/executor_ref.h"
+#include "core/fork.h"
+#include "core/job.h"
 #include "core/logfile.h"
+#include "core/pages.h"
 #include "core/settings.h"
 #include "ipc/bell.h"
-#include "storage/storage.h"
+#include "ipc/layout.h"
+#include "ipc/slotlog.h"
+#include "ipc/table.h"
 #include "value/value.h"
-#include "worker/init.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,24 +36,6 @@
 const char *lithops_version(void)
 {
     return LITHOPS_VERSION;
-}
-
-lithops_executor *lithops__executor_ref(lithops_executor *fexec)
-{
-    atomic_fetch_add_explicit(&fexec->refs, 1, memory_order_relaxed);
-    return fexec;
-}
-
-void lithops__executor_unref(lithops_executor *fexec)
-{
-    if (atomic_fetch_sub_explicit(&fexec->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    lithops__fork_forget(fexec);
-    lithops__table_close(&fexec->table);
-    lithops__config_free(fexec->config);
-    free(fexec->jobs);
-    free(fexec->callbacks);
-    free(fexec);
 }
 
 /* Upstream's form: six hex digits for the session, and a number. */
@@ -77,49 +77,41 @@ static int choose_driver(lithops_executor *fexec, lithops_error *err)
     list_backends(known, sizeof known);
     if (backend)
         return lithops__fail(err, LITHOPS_EUNSUPPORTED,
-                             "compute backend '%s' is not built in; there is: %s", backend, known);
+                             "compute backend '%s' is not built in; available: %s", backend, known);
     return lithops__fail(err, LITHOPS_EUNSUPPORTED,
-                         "no compute backend for mode '%s' is built in; there is: %s",
+                         "no compute backend for mode '%s' is built in; available: %s",
                          mode ? mode : "?", known);
 }
 
-static uint64_t memory_limit(const struct lithops__config *config)
+/* The command of the worker processes, where the program makes it for the runtime in use. */
+static int make_command(const lithops_executor *fexec, lithops_executor_options *options,
+                        lithops_error *err)
 {
-    int64_t mb = lithops__config_int(config, "localhost", "shared_memory");
-    if (mb > 0)
-        return (uint64_t)mb << 20;
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    return (uint64_t)sysconf(_SC_PHYS_PAGES) * page / 4 * 3;
-}
-
-static int share_config(lithops_executor *fexec, lithops_error *err)
-{
-    lithops_value *value = lithops__config_value(fexec->config, true);
-    struct lithops__buffer buffer = LITHOPS__BUFFER_INIT;
-    int rc = lithops__value_encode(value, &buffer, err);
-    struct lithops__control *control = fexec->table.area.control;
-    if (rc == 0) {
-        control->config = lithops__table_store(&fexec->table, buffer.data, buffer.len);
-        control->config_len = buffer.len;
-        if (!control->config)
-            rc = lithops__fail(err, LITHOPS_ENOSPACE, "no shared memory left");
-    }
-    lithops__buffer_deinit(&buffer);
-    lithops_value_free(value);
-    return rc;
+    if (options->worker_command || !options->make_worker_command)
+        return 0;
+    const char *runtime =
+        fexec->driver->is_elsewhere
+            ? NULL
+            : lithops__config_string(fexec->config, fexec->driver->name, "runtime");
+    err->code = 0;
+    options->worker_command = options->make_worker_command(options->user, runtime, err);
+    if (options->worker_command)
+        return 0;
+    return err->code ? err->code
+                     : lithops__fail(err, LITHOPS_EUSAGE, "make_worker_command returned NULL");
 }
 
 static int open_compute(lithops_executor *fexec, const char *const *worker_command,
                         lithops_error *err)
 {
     struct lithops__control *control = fexec->table.area.control;
-    lithops__tick_clock_update(&fexec->clock);
-    control->ticks_per_ms = (uint64_t)(1e6 / fexec->clock.ns_per_tick) + 1;
+    lithops__compute_setup(&fexec->table, fexec->config, &fexec->clock);
+    fexec->log_bytes = (uint64_t)lithops__config_int(fexec->config, "lithops", "output_kept") << 20;
     fexec->timeout_ticks =
         lithops__settings_timeout_ms(fexec->config, fexec->driver->name) * control->ticks_per_ms;
     int64_t chunk = lithops__config_int(fexec->config, "lithops", "chunksize");
     fexec->chunksize = chunk > 0 ? chunk : LITHOPS_DEFAULT;
-    fexec->retries = (uint32_t)lithops__config_int(fexec->config, "lithops", "retries");
+    fexec->retries = (uint32_t)lithops__config_int(fexec->config, "lithops", "call_retries");
     double limit_mib = lithops__config_double(fexec->config, "lithops", "data_limit");
     fexec->data_limit_bytes = limit_mib > 0 ? (uint64_t)(limit_mib * (1 << 20)) : 0;
     int64_t memory_mb = lithops__config_int(fexec->config, fexec->driver->name, "runtime_memory");
@@ -127,51 +119,105 @@ static int open_compute(lithops_executor *fexec, const char *const *worker_comma
     fexec->compute = calloc(1, fexec->driver->state_size);
     if (!fexec->compute)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    /* First, since a process starts meanwhile; workers read the configuration when they need it. */
+    /* First, as a process starts meanwhile; workers read the configuration when they need it. */
     int rc =
         fexec->driver->ops->open(fexec->compute, &fexec->table, fexec->config, worker_command, err);
-    if (rc == 0 && (rc = share_config(fexec, err)) != 0)
+    if (rc == 0 && (rc = lithops__compute_share_config(&fexec->table, fexec->config, err)) != 0)
         fexec->driver->ops->close(fexec->compute);
     return rc;
 }
 
+/* A name that no folder of detached jobs has: they outlive processes, whose children share a
+ * session. */
+static void make_own_id(char *buf, size_t size)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        uint32_t bits = 0;
+        if (getrandom(&bits, sizeof bits, GRND_NONBLOCK) != (ssize_t)sizeof bits)
+            bits = (uint32_t)lithops__ticks() ^ (uint32_t)getpid() << 8;
+        snprintf(buf, size, "%06x-0", bits & 0xffffff);
+        if (!lithops__home_exists(buf))
+            return;
+    }
+}
+
+/* Where its jobs run: `opening` decides, or the program and its configuration. */
+static int choose_place(lithops_executor *fexec, const lithops_executor_options *options,
+                        enum lithops__opening opening, lithops_error *err)
+{
+    if (opening == LITHOPS__OPEN_HERE ||
+        (opening == LITHOPS__OPEN_BY_CONFIG && !options->detached &&
+         !lithops__config_bool(fexec->config, "lithops", "detached")))
+        return 0;
+    if (opening == LITHOPS__OPEN_BY_CONFIG)
+        make_own_id(fexec->id, sizeof fexec->id);
+    return lithops__detach_open(fexec, options->worker_command, opening == LITHOPS__OPEN_ATTACHED,
+                                err);
+}
+
 lithops_executor *lithops_executor_open(const lithops_executor_options *options, lithops_error *err)
 {
-    lithops_error own = LITHOPS_ERROR_INIT;
-    err = err ? err : &own;
-    if (!lithops__init_was_called() && !(options && options->worker_command)) {
-        lithops__fail(err, LITHOPS_EUSAGE,
-                      "lithops_init(&argc, &argv) must be the first line of main(): worker "
-                      "processes are this program, started again");
+    return lithops__executor_open(options, NULL, LITHOPS__OPEN_BY_CONFIG, err);
+}
+
+lithops_executor *lithops__executor_open(const lithops_executor_options *options, const char *id,
+                                         enum lithops__opening opening, lithops_error *err)
+{
+    lithops_error own_error = LITHOPS_ERROR_INIT;
+    err = err ? err : &own_error;
+    lithops_executor_options own = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    if (lithops__options_read(&own, sizeof own, options, "LITHOPS_EXECUTOR_OPTIONS_INIT", err) != 0)
         return NULL;
-    }
     lithops_executor *fexec = calloc(1, sizeof *fexec);
     if (!fexec) {
         lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
         return NULL;
     }
+    fexec->save_output = lithops__logfile_add;
     lithops__fork_mark();
     atomic_init(&fexec->refs, 1);
+    pthread_mutex_init(&fexec->log_lock, NULL);
+    pthread_mutex_init(&fexec->limits_lock, NULL);
     lithops__tick_clock_init(&fexec->clock); /* early: by the second reading some time has passed */
-    make_id(fexec->id, sizeof fexec->id);
-    if (lithops__config_load(options, &fexec->config, err) != 0 ||
+    if (id)
+        snprintf(fexec->id, sizeof fexec->id, "%s", id);
+    else
+        make_id(fexec->id, sizeof fexec->id);
+    if (lithops__config_load(&own, &fexec->config, err) != 0 ||
         lithops__settings_log(fexec->config, err) != 0 || choose_driver(fexec, err) != 0 ||
-        !lithops__storage_choose(fexec->config, NULL, err)) /* it is opened when it is needed */
+        !lithops__storage_choose(fexec->config, NULL, err) || /* it is opened when it is needed */
+        (opening != LITHOPS__OPEN_ATTACHED && make_command(fexec, &own, err) != 0))
         goto failed;
-    lithops__settings_warn(fexec->config, fexec->driver->name);
-    uint32_t workers = fexec->driver->ops->workers(fexec->config);
-    if (lithops__table_open(&fexec->table, fexec->id, workers, memory_limit(fexec->config), err))
+    lithops__settings_warn(fexec->config, fexec->driver);
+    struct lithops__capacity capacity;
+    if (fexec->driver->ops->capacity(fexec->config, &capacity, err) != 0 ||
+        choose_place(fexec, &own, opening, err) != 0)
         goto failed;
-    if (open_compute(fexec, options ? options->worker_command : NULL, err) != 0) {
+    if (fexec->detachment)
+        capacity.workers = 1;
+    /* A supervisor's workers are known by a name of their own: those of one that was killed are
+     * being ended while the next one starts. */
+    char name[sizeof fexec->id];
+    if (opening == LITHOPS__OPEN_HERE)
+        snprintf(name, sizeof name, "s%ld-%.16s", (long)getpid(), fexec->id);
+    else
+        snprintf(name, sizeof name, "%s", fexec->id);
+    if (lithops__table_open(&fexec->table, name, capacity.workers, capacity.memory_bytes, err) != 0)
+        goto failed;
+    fexec->table.look = lithops__jobs_look;
+    fexec->table.look_user = fexec;
+    lithops__table_name_memory(&fexec->table, capacity.memory_key);
+    if (open_compute(fexec, own.worker_command, err) != 0) {
         lithops__table_close(&fexec->table);
         goto failed;
     }
     lithops__fork_watch(fexec);
     lithops__log(LITHOPS_LOG_INFO, "core", "executor %s open: %s, %u worker processes", fexec->id,
-                 fexec->driver->name, workers);
+                 fexec->driver->name, capacity.workers);
     return fexec;
 failed:
     lithops__config_free(fexec->config);
+    lithops__detach_close(fexec);
     free(fexec->compute);
     free(fexec);
     return NULL;
@@ -181,8 +227,9 @@ static lithops_executor *open_mode(const char *mode, const lithops_executor_opti
                                    lithops_error *err)
 {
     lithops_executor_options with_mode = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    if (options)
-        with_mode = *options;
+    if (lithops__options_read(&with_mode, sizeof with_mode, options,
+                              "LITHOPS_EXECUTOR_OPTIONS_INIT", err) != 0)
+        return NULL;
     if (with_mode.mode && strcmp(with_mode.mode, mode) != 0) {
         lithops__fail(err, LITHOPS_EUSAGE, "mode '%s' given to a %s executor", with_mode.mode,
                       mode);
@@ -210,26 +257,6 @@ lithops_executor *lithops_standalone_executor_open(const lithops_executor_option
     return open_mode("standalone", options, err);
 }
 
-const char *lithops_executor_id(const lithops_executor *fexec)
-{
-    return fexec ? fexec->id : "";
-}
-
-lithops_value *lithops_executor_config(const lithops_executor *fexec)
-{
-    return fexec ? lithops__config_value(fexec->config, false) : NULL;
-}
-
-lithops_storage *lithops__executor_storage(lithops_executor *fexec, lithops_error *err)
-{
-    pthread_mutex_lock(&fexec->table.lock);
-    if (!fexec->storage)
-        fexec->storage = lithops__storage_open(fexec->config, NULL, err);
-    lithops_storage *storage = fexec->storage;
-    pthread_mutex_unlock(&fexec->table.lock);
-    return storage;
-}
-
 void lithops_executor_close(lithops_executor *fexec)
 {
     if (!fexec || lithops__is_forked(fexec))
@@ -240,8 +267,7 @@ void lithops_executor_close(lithops_executor *fexec)
         lithops__page_close(&fexec->pages[i]);
     struct lithops__settlement canceled = {.error = LITHOPS_ERROR_INIT};
     lithops__fail(&canceled.error, LITHOPS_ECANCELED, "the executor was closed");
-    for (size_t j = 0; j < fexec->job_count; j++) {
-        struct lithops__job *job = fexec->jobs[j];
+    for (struct lithops__job *job = fexec->jobs.first; job; job = job->links.next) {
         uint64_t count = lithops__job_count(job);
         for (uint64_t i = 0; i < count; i++) {
             uint16_t state = lithops__job_state(job, i);
@@ -250,24 +276,30 @@ void lithops_executor_close(lithops_executor *fexec)
         }
     }
     pthread_mutex_unlock(&fexec->table.lock);
-    lithops__logfile_save(fexec);
+    lithops__logfile_finish(fexec);
+    pthread_mutex_lock(&fexec->limits_lock);
+    atomic_store(&fexec->limits_prepared, true);
+    pthread_mutex_unlock(&fexec->limits_lock);
     pthread_mutex_lock(&fexec->table.lock);
     void *compute = fexec->compute;
-    fexec->compute = NULL; /* logs are gone from here on; nothing else uses it when closed */
+    fexec->compute = NULL; /* nothing uses it when the executor is closed */
     pthread_mutex_unlock(&fexec->table.lock);
     fexec->driver->ops->close(compute);
+    pthread_mutex_lock(&fexec->table.lock);
+    lithops__slotlogs_close(&fexec->table);
+    pthread_mutex_unlock(&fexec->table.lock);
     lithops__bell_landed(fexec->table.area.control);
     lithops__callbacks_stop(fexec);
     free(compute);
     lithops__clean_at_close(fexec);
     lithops_storage_close(fexec->storage);
     fexec->storage = NULL;
-    struct lithops__job **jobs = fexec->jobs;
-    size_t count = fexec->job_count;
-    fexec->jobs = NULL;
-    fexec->job_count = 0;
-    for (size_t j = 0; j < count; j++)
-        lithops__job_unref(jobs[j]);
-    free(jobs);
+    pthread_mutex_lock(&fexec->table.lock);
+    while (fexec->jobs.first)
+        lithops__job_forget(fexec->jobs.first);
+    lithops__unlock(fexec);
+    pthread_mutex_lock(&fexec->table.lock);
+    lithops__table_trim(&fexec->table); /* somebody may still hold futures */
+    pthread_mutex_unlock(&fexec->table.lock);
     lithops__executor_unref(fexec);
 }

@@ -2,14 +2,17 @@
 /* Telling whether this process is the one that opened the executor, and keeping children of it out
  * of its memory.
  *
- * A page that the kernel wipes on fork is read instead of asking for the process id: that is a
- * system call, and longer than starting a call.
+ * It reads a page that the kernel wipes on fork rather than the process id, a system call that
+ * takes longer than starting a call.
  *
- * Results are given to the program in place, and it may change them. A child that does must not
- * change the parent's: its view of the memory becomes private, page by page as it writes. (What
- * parent and workers write meanwhile is still seen there.) */
+ * Results are given to the program in place, and it may change them. A child that does so must not
+ * change the parent's: its mapping becomes private, copied page by page on write. (It still sees
+ * what parent and workers write to the other pages.) */
+#include "core/fork.h"
+
 #include "base/error.h"
-#include "core/core.h"
+#include "core/executor.h"
+#include "ipc/area.h"
 
 #include <pthread.h>
 #include <sys/mman.h>

@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Single futures. Those of call_async live in the page of their job; others are made when asked
  * for. */
+#include "core/future.h"
+
+#include "base/buffer.h"
 #include "base/error.h"
-#include "core/core.h"
-#include "ipc/payload.h"
-#include "value/value.h"
+#include "core/fork.h"
+#include "core/job.h"
+#include "core/outcome.h"
+#include "core/seen.h"
+#include "core/wait.h"
+#include "ipc/layout.h"
+#include "ipc/slotlog.h"
+#include "ipc/table.h"
+#include "ipc/take.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,23 +22,6 @@ const char *lithops_state_name(lithops_state state)
 {
     static const char *const names[] = {"Pending", "Running", "Success", "Error", "Canceled"};
     return (unsigned)state < sizeof names / sizeof names[0] ? names[state] : "Unknown";
-}
-
-lithops_future *lithops__future_of(struct lithops__job *job, uint64_t index)
-{
-    if (job->handles) {
-        lithops_future *future = &job->handles[index];
-        if (atomic_fetch_add(&future->refs, 1) == 0)
-            lithops__job_ref(job);
-        return future;
-    }
-    lithops_future *future = calloc(1, sizeof *future);
-    if (!future)
-        return NULL;
-    atomic_init(&future->refs, 1);
-    future->job = lithops__job_ref(job);
-    future->index = index;
-    return future;
 }
 
 lithops_future *lithops_future_ref(lithops_future *future)
@@ -41,14 +33,14 @@ lithops_future *lithops_future_ref(lithops_future *future)
 
 lithops_future *lithops_future_unref(lithops_future *future)
 {
-    if (!future || atomic_fetch_sub(&future->refs, 1) != 1)
-        return NULL;
-    struct lithops__job *job = future->job;
-    if (!future->embedded) { /* else the job frees the value: the future may be asked for again */
+    if (future && future->embedded)
+        lithops__handle_unref(future);
+    else if (future && atomic_fetch_sub(&future->refs, 1) == 1) {
+        struct lithops__job *job = future->job;
         lithops_value_free(atomic_load(&future->value));
         free(future);
+        lithops__job_unref(job);
     }
-    lithops__job_unref(job);
     return NULL;
 }
 
@@ -62,32 +54,15 @@ lithops_future *lithops_future_release(lithops_future *future)
         lithops__state_of(lithops__job_state(job, future->index)) == LITHOPS__SUCCESS) {
         lithops_value_free(atomic_exchange(&future->value, NULL));
         pthread_mutex_lock(&table->lock);
-        lithops__table_release_result(table, lithops__job_record(job, future->index));
+        lithops__job_release(job, future->index);
         pthread_mutex_unlock(&table->lock);
     }
     return lithops_future_unref(future);
 }
 
-static lithops_state public_state(uint16_t state)
-{
-    switch (lithops__state_of(state)) {
-    case LITHOPS__RUNNING:
-        return lithops__state_worker(state) == LITHOPS__NO_WORKER ? LITHOPS_PENDING
-                                                                  : LITHOPS_RUNNING;
-    case LITHOPS__SUCCESS:
-        return LITHOPS_SUCCESS;
-    case LITHOPS__FAILED:
-        return LITHOPS_FAILED;
-    case LITHOPS__CANCELED:
-        return LITHOPS_CANCELED;
-    default:
-        return LITHOPS_PENDING;
-    }
-}
-
 lithops_state lithops_future_state(const lithops_future *future)
 {
-    return future ? public_state(lithops__job_state(future->job, future->index)) : LITHOPS_PENDING;
+    return future ? lithops__outcome_state(future->job, future->index) : LITHOPS_PENDING;
 }
 
 bool lithops_future_is_done(const lithops_future *future)
@@ -107,6 +82,11 @@ const char *lithops_future_key(const lithops_future *future, char *buf, size_t l
     else
         snprintf(buf, len, "(null)");
     return buf;
+}
+
+bool lithops_future_is_reducer(const lithops_future *future)
+{
+    return future && future->job->kind == 'R';
 }
 
 static int check(const lithops_future *future, lithops_error *err)
@@ -210,28 +190,11 @@ int lithops_future_result(lithops_future *future, int64_t timeout_ms, lithops_er
     return rc;
 }
 
-/* Bytes of a result that is done. */
-static int result_bytes(const struct lithops__job *job, uint64_t index, lithops_bytes *ret_bytes,
-                        lithops_error *err)
-{
-    if (!ret_bytes)
-        return lithops__fail(err, LITHOPS_EUSAGE, "ret_bytes is NULL");
-    const struct lithops__record *record = lithops__job_record(job, index);
-    enum lithops__content content = lithops__record_content(record);
-    if (content == LITHOPS__CONTENT_GONE ||
-        (content > LITHOPS__CONTENT_INLINE && record->payload == 0))
-        return lithops__fail(err, LITHOPS_ECLOSED, "the result was released before");
-    if (content != LITHOPS__CONTENT_BYTES && content != LITHOPS__CONTENT_STRING)
-        return lithops__fail(err, LITHOPS_ETYPE, "the result is not bytes");
-    *ret_bytes = lithops__payload_bytes(&job->fexec->table.area, record->payload);
-    return 0;
-}
-
 int lithops_future_bytes(lithops_future *future, int64_t timeout_ms, lithops_bytes *ret_bytes,
                          lithops_error *err)
 {
     int rc = wait_for_result(future, timeout_ms, err);
-    return rc ? rc : result_bytes(future->job, future->index, ret_bytes, err);
+    return rc ? rc : lithops__outcome_bytes(future->job, future->index, ret_bytes, err);
 }
 
 int lithops_future_error(const lithops_future *future, lithops_error *ret_error)
@@ -247,6 +210,19 @@ char *lithops_future_traceback(const lithops_future *future)
     return strdup(error.traceback);
 }
 
+/* A NUL byte would end the text. */
+static void show_nuls(struct lithops__buffer *text)
+{
+    struct lithops__buffer shown = LITHOPS__BUFFER_INIT;
+    for (size_t i = 0; i < text->len; i++) {
+        bool is_nul = text->data[i] == '\0';
+        lithops__buffer_append(&shown, is_nul ? "\xEF\xBF\xBD" : (char *)&text->data[i],
+                               is_nul ? 3 : 1);
+    }
+    lithops__buffer_deinit(text);
+    *text = shown;
+}
+
 char *lithops_future_logs(const lithops_future *future)
 {
     if (!lithops_future_is_done(future) || lithops__is_forked(future->job->fexec))
@@ -256,77 +232,12 @@ char *lithops_future_logs(const lithops_future *future)
         lithops__table_extra(&fexec->table.area, lithops__job_range(future->job), future->index);
     struct lithops__buffer out = LITHOPS__BUFFER_INIT;
     pthread_mutex_lock(&fexec->table.lock);
-    if (extra && fexec->compute && extra->log_end > extra->log_begin)
-        fexec->driver->ops->logs(
-            fexec->compute, lithops__state_worker(lithops__job_state(future->job, future->index)),
+    if (extra)
+        lithops__slotlog_append(
+            &fexec->table, lithops__state_worker(lithops__job_state(future->job, future->index)),
             extra->log_begin, extra->log_end, &out);
     pthread_mutex_unlock(&fexec->table.lock);
+    if (out.len && memchr(out.data, '\0', out.len))
+        show_nuls(&out);
     return out.len ? lithops__buffer_steal(&out) : NULL;
-}
-
-/* ---- without a handle ------------------------------------------------------------------------ */
-
-lithops_state lithops_futures_state(const lithops_futures *futures, size_t index)
-{
-    uint64_t call = 0;
-    const struct lithops__segment *segment = lithops__futures_find(futures, index, &call);
-    return segment ? public_state(lithops__job_state(segment->job, call)) : LITHOPS_PENDING;
-}
-
-static int find_result(const lithops_futures *futures, size_t index, struct lithops__job **ret_job,
-                       uint64_t *ret_call, lithops_error *err)
-{
-    const struct lithops__segment *segment = lithops__futures_find(futures, index, ret_call);
-    if (!segment)
-        return lithops__fail(err, LITHOPS_ENOTFOUND, "there is no future number %zu", index);
-    *ret_job = segment->job;
-    if (!lithops__state_is_done(lithops__job_state(segment->job, *ret_call)))
-        return lithops__fail(err, LITHOPS_ETIMEDOUT, "the call is not done yet");
-    return lithops__outcome_error(segment->job, *ret_call, err);
-}
-
-int lithops_futures_int(const lithops_futures *futures, size_t index, int64_t *ret_int,
-                        lithops_error *err)
-{
-    struct lithops__job *job = NULL;
-    uint64_t call = 0;
-    int rc = find_result(futures, index, &job, &call, err);
-    if (rc != 0 || !job)
-        return rc;
-    const struct lithops__record *record = lithops__job_record(job, call);
-    if (!ret_int)
-        return lithops__fail(err, LITHOPS_EUSAGE, "ret_int is NULL");
-    if (lithops__record_content(record) != LITHOPS__CONTENT_INT)
-        return lithops__fail(err, LITHOPS_ETYPE, "the result is not an int");
-    *ret_int = (int64_t)record->payload;
-    return 0;
-}
-
-int lithops_futures_bytes(const lithops_futures *futures, size_t index, lithops_bytes *ret_bytes,
-                          lithops_error *err)
-{
-    struct lithops__job *job = NULL;
-    uint64_t call = 0;
-    int rc = find_result(futures, index, &job, &call, err);
-    return rc || !job ? rc : result_bytes(job, call, ret_bytes, err);
-}
-
-int lithops_futures_payload(const lithops_futures *futures, size_t index,
-                            lithops_payload *ret_payload, lithops_error *err)
-{
-    struct lithops__job *job = NULL;
-    uint64_t call = 0;
-    int rc = find_result(futures, index, &job, &call, err);
-    if (rc != 0 || !job)
-        return rc;
-    const struct lithops__record *record = lithops__job_record(job, call);
-    return lithops__payload_read(&job->fexec->table.area, lithops__record_content(record),
-                                 record->payload, ret_payload, err);
-}
-
-lithops_bytes lithops_futures_error_data(const lithops_futures *futures, size_t index)
-{
-    uint64_t call = 0;
-    const struct lithops__segment *segment = lithops__futures_find(futures, index, &call);
-    return segment ? lithops__outcome_data(segment->job, call) : (lithops_bytes){NULL, 0};
 }

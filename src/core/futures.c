@@ -1,11 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sequences of futures: pieces of jobs, so that a million futures of one map are one segment. */
-#include "base/error.h"
-#include "core/core.h"
+#include "core/futures.h"
+
+#include "core/cancel.h"
+#include "core/fork.h"
+#include "core/future.h"
+#include "core/job.h"
+#include "core/marks.h"
+#include "core/seen.h"
+#include "ipc/area.h"
+#include "ipc/layout.h"
+#include "ipc/take.h"
 
 #include <lithops/plugin/runtime.h>
 
 #include <stdlib.h>
+
+enum {
+    ALL_MARKS =
+        LITHOPS_MARK_READ | LITHOPS_MARK_COLLECTED | LITHOPS_MARK_GIVEN_UP | LITHOPS_MARK_CONSUMED
+};
 
 lithops_futures *lithops__futures_alloc(size_t segments)
 {
@@ -29,6 +43,8 @@ void lithops__futures_add(lithops_futures *futures, struct lithops__job *job, ui
         futures->segments[futures->count++] =
             (struct lithops__segment){lithops__job_ref(job), begin, end, futures->size};
     }
+    for (uint64_t i = begin; job->handles && i < end; i++)
+        lithops__handle_ref(&job->handles[i]);
     futures->size += end - begin;
 }
 
@@ -63,36 +79,38 @@ static void add_run(struct runs *runs, struct lithops__job *job, uint64_t begin,
     runs->items[runs->count++] = (struct lithops__segment){job, begin, end, 0};
 }
 
+/* Of a page: only those whose future somebody holds. */
+static void add_held_runs(struct runs *runs, struct lithops__job *job, uint64_t begin, uint64_t end)
+{
+    for (uint64_t i = begin; job->handles && i < end; i++)
+        if (atomic_load(&job->handles[i].refs) == 0) {
+            add_run(runs, job, begin, i);
+            begin = i + 1;
+        }
+    add_run(runs, job, begin, end);
+}
+
 /* Calls may have been read one by one, in any order. */
 static void add_unread_runs(struct runs *runs, struct lithops__job *job)
 {
-    uint64_t count = lithops__job_count(job);
-    pthread_mutex_lock(&job->seen_lock);
-    uint64_t i = job->read_upto;
-    if (!job->seen_each) {
-        add_run(runs, job, i, count);
-        i = count;
+    uint64_t count = lithops__job_count(job), end = 0;
+    while (end < count) {
+        uint64_t begin = lithops__marks_find(&job->marks, end, count, LITHOPS_MARK_READ, false);
+        end = lithops__marks_find(&job->marks, begin, count, LITHOPS_MARK_READ, true);
+        add_held_runs(runs, job, begin, end);
     }
-    while (i < count) {
-        while (i < count && job->seen_each[i].result_done)
-            i++;
-        uint64_t begin = i;
-        while (i < count && !job->seen_each[i].result_done)
-            i++;
-        add_run(runs, job, begin, i);
-    }
-    pthread_mutex_unlock(&job->seen_lock);
 }
 
-lithops_futures *lithops__futures_of_executor(lithops_executor *fexec, bool unread)
+lithops_futures *lithops__futures_of_executor(lithops_executor *fexec, enum lithops__which which)
 {
     struct runs runs = {NULL, 0, 0, false};
     pthread_mutex_lock(&fexec->table.lock);
-    for (size_t j = 0; j < fexec->job_count; j++) {
-        struct lithops__job *job = fexec->jobs[j];
-        if (!unread)
+    for (struct lithops__job *job = fexec->jobs.first; job; job = job->links.next) {
+        bool live = job->stage != LITHOPS__JOB_PAST;
+        if (which == LITHOPS__ALL_CALLS || (which == LITHOPS__LIVE_CALLS && live))
             add_run(&runs, job, 0, lithops__job_count(job));
-        else if (!job->feeds_reducer)
+        else if (which == LITHOPS__UNREAD_CALLS && job->stage == LITHOPS__JOB_NAMED &&
+                 !job->feeds_reducer)
             add_unread_runs(&runs, job);
     }
     lithops_futures *futures = runs.no_memory ? NULL : lithops__futures_alloc(runs.count);
@@ -114,13 +132,36 @@ lithops_futures *lithops_futures_unref(lithops_futures *futures)
 {
     if (!futures || atomic_fetch_sub(&futures->refs, 1) != 1)
         return NULL;
-    for (size_t i = 0; i < futures->count; i++)
-        lithops__job_unref(futures->segments[i].job);
+    for (size_t s = 0; s < futures->count; s++) {
+        const struct lithops__segment *segment = &futures->segments[s];
+        for (uint64_t i = segment->begin; segment->job->handles && i < segment->end; i++)
+            lithops__handle_unref(&segment->job->handles[i]);
+        lithops__job_unref(segment->job);
+    }
     pthread_mutex_destroy(&futures->lock);
     free(futures->given);
     free(futures->ready);
     free(futures);
     return NULL;
+}
+
+lithops_futures *lithops_futures_release(lithops_futures *futures)
+{
+    for (size_t s = 0; futures && s < futures->count; s++) {
+        const struct lithops__segment *segment = &futures->segments[s];
+        struct lithops__job *job = segment->job;
+        if (lithops__is_forked(job->fexec) ||
+            (!atomic_load(&lithops__job_range(job)->has_blocks) && !job->handles))
+            continue;
+        pthread_mutex_lock(&job->fexec->table.lock);
+        for (uint64_t i = segment->begin; i < segment->end; i++) {
+            if (job->handles)
+                lithops_value_free(atomic_exchange(&job->handles[i].value, NULL));
+            lithops__job_release(job, i);
+        }
+        pthread_mutex_unlock(&job->fexec->table.lock);
+    }
+    return lithops_futures_unref(futures);
 }
 
 lithops_futures *lithops_futures_new(lithops_future *const *list, size_t count)
@@ -145,18 +186,47 @@ lithops_futures *lithops_futures_concat(const lithops_futures *a, const lithops_
     return futures;
 }
 
+const struct lithops__segment *lithops__futures_find(const lithops_futures *futures, uint64_t index,
+                                                     uint64_t *ret_call)
+{
+    if (!futures || index >= futures->size)
+        return NULL;
+    size_t low = 0, high = futures->count - 1;
+    while (low < high) { /* the last segment that starts at or before index */
+        size_t middle = low + (high - low + 1) / 2;
+        if (futures->segments[middle].first <= index)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    const struct lithops__segment *segment = &futures->segments[low];
+    *ret_call = segment->begin + (index - segment->first);
+    return segment;
+}
+
+/* The first calls of [begin, end) that are of one job: [*ret_call, *ret_last) of it. NULL: none. */
+static const struct lithops__segment *find_run(const lithops_futures *futures, uint64_t begin,
+                                               uint64_t end, uint64_t *ret_call, uint64_t *ret_last)
+{
+    const struct lithops__segment *segment =
+        begin < end ? lithops__futures_find(futures, begin, ret_call) : NULL;
+    if (segment) {
+        *ret_last = *ret_call + (end - begin);
+        *ret_last = *ret_last < segment->end ? *ret_last : segment->end;
+    }
+    return segment;
+}
+
 /* Pieces of segments of `piece`; with `into`, they are added to it. */
 static size_t take_piece(const lithops_futures_piece *piece, lithops_futures *into)
 {
     size_t count = 0;
-    for (uint64_t at = piece->begin; at < piece->end; count++) {
-        uint64_t call = 0;
-        const struct lithops__segment *segment = lithops__futures_find(piece->futures, at, &call);
-        uint64_t end = call + (piece->end - at);
-        end = end < segment->end ? end : segment->end;
+    uint64_t at = piece->begin, call = 0, last = 0;
+    const struct lithops__segment *segment;
+    for (; (segment = find_run(piece->futures, at, piece->end, &call, &last)) != NULL; count++) {
         if (into)
-            lithops__futures_add(into, segment->job, call, end);
-        at += end - call;
+            lithops__futures_add(into, segment->job, call, last);
+        at += last - call;
     }
     return count;
 }
@@ -177,14 +247,26 @@ lithops_futures *lithops_futures_join(const lithops_futures_piece *pieces, size_
 
 void lithops_futures_seen(const lithops_futures *futures, size_t begin, size_t end, bool result)
 {
-    uint64_t call = 0;
+    uint64_t call = 0, last = 0;
     const struct lithops__segment *segment;
-    for (uint64_t at = begin;
-         at < end && (segment = lithops__futures_find(futures, at, &call)) != NULL;) {
-        uint64_t last = call + (end - at) < segment->end ? call + (end - at) : segment->end;
+    for (; (segment = find_run(futures, begin, end, &call, &last)) != NULL; begin += last - call)
         lithops__job_saw(segment->job, call, last, result);
-        at += last - call;
-    }
+}
+
+void lithops_futures_mark(const lithops_futures *futures, size_t begin, size_t end, unsigned marks,
+                          bool on)
+{
+    uint64_t call = 0, last = 0;
+    const struct lithops__segment *segment;
+    for (; (segment = find_run(futures, begin, end, &call, &last)) != NULL; begin += last - call)
+        lithops__marks_change(&segment->job->marks, call, last, marks & ALL_MARKS, on);
+}
+
+unsigned lithops_futures_marks(const lithops_futures *futures, size_t index)
+{
+    uint64_t call = 0;
+    const struct lithops__segment *segment = lithops__futures_find(futures, index, &call);
+    return segment ? lithops__marks_of(&segment->job->marks, call) : 0;
 }
 
 size_t lithops_futures_size(const lithops_futures *futures)
@@ -192,29 +274,38 @@ size_t lithops_futures_size(const lithops_futures *futures)
     return futures ? futures->size : 0;
 }
 
-const struct lithops__segment *lithops__futures_find(const lithops_futures *futures, uint64_t index,
-                                                     uint64_t *ret_call)
-{
-    if (!futures || index >= futures->size)
-        return NULL;
-    size_t low = 0, high = futures->count - 1;
-    while (low < high) { /* the last segment that starts at or before index */
-        size_t middle = low + (high - low + 1) / 2;
-        if (futures->segments[middle].first <= index)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    const struct lithops__segment *segment = &futures->segments[low];
-    *ret_call = segment->begin + (index - segment->first);
-    return segment;
-}
-
 lithops_future *lithops_futures_get(const lithops_futures *futures, size_t index)
 {
     uint64_t call = 0;
     const struct lithops__segment *segment = lithops__futures_find(futures, index, &call);
     return segment ? lithops__future_of(segment->job, call) : NULL;
+}
+
+uint32_t lithops_futures_workers(const lithops_futures *futures, uint32_t *ret_processes)
+{
+    uint32_t workers = 0, processes = 0;
+    for (size_t s = 0; futures && s < futures->count; s++) {
+        lithops_executor *fexec = futures->segments[s].job->fexec;
+        bool is_counted = false;
+        for (size_t before = s; before-- > 0 && !is_counted;) /* mostly the one before */
+            is_counted = futures->segments[before].job->fexec == fexec;
+        uint32_t own = 0;
+        workers += is_counted ? 0 : lithops__table_workers(&fexec->table, &own);
+        processes += own;
+    }
+    if (ret_processes)
+        *ret_processes = processes;
+    return workers;
+}
+
+bool lithops_futures_lack_memory(const lithops_futures *futures)
+{
+    for (size_t s = 0; futures && s < futures->count; s++) {
+        const struct lithops__table *table = &futures->segments[s].job->fexec->table;
+        if (atomic_load_explicit(&table->area.control->lacking, memory_order_relaxed) > 0)
+            return true;
+    }
+    return false;
 }
 
 size_t lithops_futures_done(const lithops_futures *futures)
@@ -239,131 +330,4 @@ size_t lithops_futures_cancel(lithops_futures *futures)
         count += lithops__cancel_job(futures->segments[s].job, futures->segments[s].begin,
                                      futures->segments[s].end);
     return count;
-}
-
-/* ---- as_completed ---------------------------------------------------------------------------- */
-
-struct lithops__completed {
-    uint64_t end, index; /* ticks */
-};
-
-static int compare_ends(const void *left, const void *right)
-{
-    const struct lithops__completed *a = left, *b = right;
-    if (a->end != b->end)
-        return a->end < b->end ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
-}
-
-/* When the call at `index` ended; at the latest when its worker has not said yet. */
-static uint64_t end_of(const struct lithops__segment *segment, uint64_t call)
-{
-    uint64_t end = lithops__job_record(segment->job, call)->end;
-    return end ? end + segment->job->fexec->table.area.control->epoch_ticks : UINT64_MAX;
-}
-
-/* Find all calls that are done and were not found before, in the order in which they ended.
- * [futures->lock] */
-static void find_completed(lithops_futures *futures)
-{
-    uint64_t index = futures->given_start;
-    bool gap = false;
-    futures->ready_count = futures->ready_next = 0;
-    while (index < futures->size) {
-        uint64_t call = 0;
-        const struct lithops__segment *segment = lithops__futures_find(futures, index, &call);
-        for (; call < segment->end; call++, index++) {
-            bool given = futures->given[index / 64] >> index % 64 & 1;
-            if (!given && lithops__state_is_done(lithops__job_state(segment->job, call))) {
-                futures->ready[futures->ready_count++] =
-                    (struct lithops__completed){end_of(segment, call), index};
-                futures->given[index / 64] |= 1ull << index % 64;
-                given = true;
-            }
-            if (!given)
-                gap = true;
-            else if (!gap)
-                futures->given_start = index + 1;
-        }
-    }
-    qsort(futures->ready, futures->ready_count, sizeof futures->ready[0], compare_ends);
-}
-
-static bool make_ready(lithops_futures *futures)
-{
-    if (!futures->given)
-        futures->given = calloc(futures->size / 64 + 1, sizeof *futures->given);
-    if (!futures->ready)
-        futures->ready = calloc(futures->size + 1, sizeof *futures->ready);
-    return futures->given && futures->ready;
-}
-
-/* The next one that was found, and where there is none, that is found now. [futures->lock] */
-static bool take_completed(lithops_futures *futures, uint64_t *ret_index)
-{
-    if (futures->ready_next == futures->ready_count)
-        find_completed(futures);
-    if (futures->ready_next == futures->ready_count)
-        return false;
-    *ret_index = futures->ready[futures->ready_next++].index;
-    futures->given_count++;
-    return true;
-}
-
-/* @param wait  its target is set here */
-static int next_completed(struct lithops__wait *wait, uint64_t *ret_index, lithops_error *err)
-{
-    lithops_futures *futures = wait->futures;
-    int rc = 0;
-    pthread_mutex_lock(&futures->lock);
-    while (rc == 0) {
-        if (!make_ready(futures)) {
-            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-        } else if (futures->given_count == futures->size) {
-            rc = lithops__fail(err, LITHOPS_ENOTFOUND, "all %llu calls were given",
-                               (unsigned long long)futures->size);
-        } else if (take_completed(futures, ret_index)) {
-            break;
-        } else {
-            wait->target = futures->given_count + 1;
-            pthread_mutex_unlock(&futures->lock);
-            rc = lithops__wait(wait, err);
-            pthread_mutex_lock(&futures->lock);
-        }
-    }
-    pthread_mutex_unlock(&futures->lock);
-    if (rc == 0)
-        lithops_futures_seen(futures, *ret_index, *ret_index + 1, false);
-    return rc;
-}
-
-int lithops_futures_next(lithops_futures *futures, const lithops_wait_options *options,
-                         size_t *ret_index, lithops_error *err)
-{
-    const lithops_wait_options defaults = LITHOPS_WAIT_OPTIONS_INIT;
-    options = options ? options : &defaults;
-    if (!futures || !ret_index)
-        return lithops__fail(err, LITHOPS_EUSAGE, "%s is NULL", futures ? "ret_index" : "futures");
-    /* in a child the lock may be held for ever */
-    if (futures->count && lithops__is_forked(futures->segments[0].job->fexec))
-        return lithops__fail(err, LITHOPS_EFORKED,
-                             "these futures belong to the process that started the calls");
-    struct lithops__wait wait = {.futures = futures,
-                                 .deadline_ns = lithops__deadline_ns(options->timeout_ms),
-                                 .interrupted = options->interrupted,
-                                 .user = options->user};
-    uint64_t index = 0;
-    int rc = next_completed(&wait, &index, err);
-    if (rc == 0)
-        *ret_index = index;
-    return rc;
-}
-
-lithops_future *lithops_futures_as_completed(lithops_futures *futures, int64_t timeout_ms)
-{
-    size_t index = 0;
-    lithops_wait_options options = LITHOPS_WAIT_OPTIONS_INIT;
-    options.timeout_ms = timeout_ms < 0 ? 0 : timeout_ms;
-    int rc = lithops_futures_next(futures, &options, &index, NULL);
-    return rc == 0 ? lithops_futures_get(futures, index) : NULL;
 }

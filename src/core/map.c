@@ -3,10 +3,25 @@
  *
  * A reduce job is made with its map job and never offered by the client: the worker that runs the
  * last map call of a reducer's gate runs the reducer next, without a wake-up in between. */
+#include "base/clock.h"
 #include "base/error.h"
-#include "core/core.h"
+#include "base/options_read.h"
+#include "core/cancel.h"
+#include "core/detach.h"
+#include "core/executor_ref.h"
+#include "core/fork.h"
+#include "core/future.h"
+#include "core/futures.h"
+#include "core/inputs.h"
+#include "core/job.h"
+#include "core/outcome.h"
+#include "core/pages.h"
+#include "core/start.h"
 #include "function/function.h"
+#include "ipc/area.h"
 #include "ipc/bell.h"
+#include "ipc/layout.h"
+#include "ipc/table.h"
 #include "partition/partition.h"
 #include "value/value.h"
 
@@ -67,13 +82,11 @@ static int start_map(lithops_executor *fexec, const lithops_function *func, lith
 {
     struct lithops__job_plan plan = {.kind = 'M',
                                      .function = func,
+                                     LITHOPS__PLAN_OPTIONS(options),
                                      .extra_args = options->extra_args,
-                                     .extra_env = options->extra_env,
                                      .runtime_memory_mb = options->runtime_memory_mb,
-                                     .timeout_ms = options->timeout_ms,
                                      .chunksize = options->chunksize,
-                                     .include_modules = options->include_modules,
-                                     .exclude_modules = options->exclude_modules,
+                                     .call_retries = options->call_retries,
                                      .created = lithops__ticks()};
     lithops_error own = LITHOPS_ERROR_INIT;
     err = err ? err : &own;
@@ -97,55 +110,43 @@ static int start_map(lithops_executor *fexec, const lithops_function *func, lith
     return rc;
 }
 
-static lithops_futures *fail_map(struct lithops__job *job)
+static int read_map_options(lithops_map_options *own, const lithops_map_options *options,
+                            lithops_error *err)
 {
-    lithops__job_unref(job);
-    return NULL;
+    static const char init[] = "LITHOPS_MAP_OPTIONS_INIT";
+    int rc = lithops__options_read(own, sizeof *own, options, init, err);
+    return rc ? rc : lithops__options_begun(own->timeout_ms, own->runtime_memory_mb, init, err);
 }
 
 lithops_futures *lithops_map(lithops_executor *fexec, const lithops_function *func,
                              lithops_value *iterdata, const lithops_map_options *options,
                              lithops_error *err)
 {
-    const lithops_map_options defaults = LITHOPS_MAP_OPTIONS_INIT;
+    lithops_map_options own = LITHOPS_MAP_OPTIONS_INIT;
+    if (read_map_options(&own, options, err) != 0) {
+        lithops_value_free(iterdata);
+        return NULL;
+    }
     struct chunks chunks = {NULL, 0};
     struct lithops__job *job;
-    int rc = start_map(fexec, func, iterdata, options ? options : &defaults, &chunks, &job, err);
+    int rc = start_map(fexec, func, iterdata, &own, &chunks, &job, err);
     free(chunks.counts);
     if (rc != 0)
         return NULL;
-    if (lithops__job_submit(job, err) != 0)
-        return fail_map(job);
     lithops_futures *futures = lithops__futures_of_job(job);
-    lithops__job_unref(job);
-    if (!futures)
+    if (!futures) {
         lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        lithops__job_discard(job);
+    } else if (lithops__job_submit(job, err) != 0) {
+        futures = lithops_futures_unref(futures);
+    }
+    lithops__job_unref(job);
     return futures;
 }
 
 /* ---- reduce ---------------------------------------------------------------------------------- */
 
 enum { SPAWN_REDUCER = 20 }; /* per cent, as in LITHOPS_MAP_REDUCE_OPTIONS_INIT */
-
-/* [L] One gate per reducer: all map calls, or those of one object each. */
-static int add_gates(struct lithops__job *reduce, const struct lithops__job *maps,
-                     const struct chunks *chunks, int64_t percent, lithops_error *err)
-{
-    struct lithops__table *table = &reduce->fexec->table;
-    struct lithops__range *range = lithops__job_range(reduce);
-    struct lithops__slot *slots = lithops__at(&table->area, range->inputs);
-    uint64_t count = lithops__job_count(reduce), begin = 0;
-    for (uint64_t r = 0; r < count; r++) {
-        uint64_t calls = chunks->object_count ? chunks->counts[r] : lithops__job_count(maps);
-        struct lithops__gate gate = {maps->range, (uint32_t)percent, begin, begin + calls};
-        slots[r].payload = lithops__table_store(table, &gate, sizeof gate);
-        if (!slots[r].payload)
-            return lithops__fail(err, LITHOPS_ENOSPACE, "no shared memory left");
-        slots[r].content = LITHOPS__CONTENT_GATE;
-        begin += calls;
-    }
-    return 0;
-}
 
 static int start_reduce(struct lithops__job *maps, const lithops_function *func,
                         const lithops_map_reduce_options *options, struct chunks *chunks,
@@ -156,13 +157,11 @@ static int start_reduce(struct lithops__job *maps, const lithops_function *func,
         chunks->object_count = 0;
     struct lithops__job_plan plan = {.kind = 'R',
                                      .function = func,
+                                     LITHOPS__PLAN_OPTIONS(options),
                                      .extra_args = options->extra_args_reduce,
-                                     .extra_env = options->extra_env,
                                      .runtime_memory_mb = options->reduce_runtime_memory_mb,
-                                     .timeout_ms = options->timeout_ms,
                                      .chunksize = LITHOPS_DEFAULT,
-                                     .include_modules = options->include_modules,
-                                     .exclude_modules = options->exclude_modules,
+                                     .call_retries = LITHOPS_DEFAULT,
                                      .maps = maps,
                                      .created = lithops__ticks(),
                                      .count = chunks->object_count ? chunks->object_count : 1};
@@ -172,18 +171,19 @@ static int start_reduce(struct lithops__job *maps, const lithops_function *func,
         return rc;
     job->maps = lithops__job_ref(maps);
     job->gives_list = options->obj_reduce_by_key;
+    int64_t percent =
+        options->spawn_reducer == LITHOPS_DEFAULT ? SPAWN_REDUCER : options->spawn_reducer;
+    const size_t all = lithops__job_count(maps),
+                 *counts = chunks->object_count ? chunks->counts : &all;
+    if (job->draft)
+        rc = lithops__detach_reduce(maps, job, counts, percent, err);
     pthread_mutex_lock(&fexec->table.lock);
-    rc = add_gates(
-        job, maps, chunks,
-        options->spawn_reducer == LITHOPS_DEFAULT ? SPAWN_REDUCER : options->spawn_reducer, err);
-    if (rc != 0) {
+    if (!job->draft)
+        rc = lithops__add_gates(job, maps, counts, percent, err);
+    if (rc != 0)
         lithops__job_abandon(job);
-    } else {
-        struct lithops__range *range = lithops__job_range(maps);
-        range->dependents_generation = atomic_load(&lithops__job_range(job)->generation);
-        range->dependents = job->range + 1;
+    else
         maps->feeds_reducer = true;
-    }
     pthread_mutex_unlock(&fexec->table.lock);
     job->submitted = lithops__ticks();
     if (rc != 0)
@@ -198,7 +198,7 @@ static int check_reduce(const lithops_function *func, const lithops_map_reduce_o
 {
     if (options->obj_reduce_by_key && !of_objects)
         return lithops__fail(err, LITHOPS_EUSAGE,
-                             "obj_reduce_by_key makes a reducer per object, and the inputs are no "
+                             "obj_reduce_by_key makes a reducer per object, and the inputs are not "
                              "objects: name them with lithops_objects(), or set obj_chunk_size or "
                              "obj_chunk_number");
     if (options->spawn_reducer != LITHOPS_DEFAULT &&
@@ -220,49 +220,57 @@ static lithops_futures *futures_of_both(struct lithops__job *maps, struct lithop
     return futures;
 }
 
+/* Its futures were not asked for: the executor keeps it until its result is read or cleaned. */
+static void hold(struct lithops__job *job)
+{
+    pthread_mutex_lock(&job->fexec->table.lock);
+    if (job->is_listed) {
+        lithops__job_ref(job);
+        job->is_held = true;
+    }
+    pthread_mutex_unlock(&job->fexec->table.lock);
+}
+
 int lithops_map_reduce(lithops_executor *fexec, const lithops_function *map_func,
                        lithops_value *iterdata, const lithops_function *reduce_func,
                        const lithops_map_reduce_options *options, lithops_futures **ret_futures,
                        lithops_error *err)
 {
-    const lithops_map_reduce_options defaults = LITHOPS_MAP_REDUCE_OPTIONS_INIT;
-    options = options ? options : &defaults;
-    lithops_map_options map = LITHOPS_MAP_OPTIONS_INIT;
-    map.chunksize = options->chunksize;
-    map.extra_args = options->extra_args;
-    map.extra_env = options->extra_env;
-    map.runtime_memory_mb = options->map_runtime_memory_mb;
-    map.timeout_ms = options->timeout_ms;
-    map.obj_chunk_size = options->obj_chunk_size;
-    map.obj_chunk_number = options->obj_chunk_number;
-    map.obj_newline = options->obj_newline;
-    map.include_modules = options->include_modules;
-    map.exclude_modules = options->exclude_modules;
+    static const char init[] = "LITHOPS_MAP_REDUCE_OPTIONS_INIT";
+    lithops_map_reduce_options own = LITHOPS_MAP_REDUCE_OPTIONS_INIT;
+    int rc = lithops__options_read(&own, sizeof own, options, init, err);
+    if (rc == 0)
+        rc = lithops__options_begun(own.timeout_ms, own.map_runtime_memory_mb, init, err);
+    options = &own;
+    const lithops_map_options map = lithops_map_options_of(options);
     struct chunks chunks = {NULL, 0};
     struct lithops__job *maps = NULL, *reduce = NULL;
-    int rc = check_reduce(reduce_func, options, !iterdata || names_objects(iterdata, &map), err);
+    if (rc == 0)
+        rc = check_reduce(reduce_func, options, !iterdata || names_objects(iterdata, &map), err);
     if (rc != 0) {
         lithops_value_free(iterdata);
         return rc;
     }
     rc = start_map(fexec, map_func, iterdata, &map, &chunks, &maps, err);
-    if (rc == 0) {
-        rc = start_reduce(maps, reduce_func, options, &chunks, &reduce, err);
-        if (rc != 0) {
-            pthread_mutex_lock(&fexec->table.lock);
-            lithops__job_abandon(maps);
-            pthread_mutex_unlock(&fexec->table.lock);
-        }
-    }
-    if (rc == 0 && (rc = lithops__job_submit(maps, err)) != 0) {
-        pthread_mutex_lock(&fexec->table.lock);
-        lithops__job_abandon(reduce);
-        pthread_mutex_unlock(&fexec->table.lock);
-    }
-    if (rc == 0 && lithops__job_count(maps) == 0) /* nobody will come by: offer it */
-        rc = lithops__job_submit(reduce, err);
-    if (rc == 0 && ret_futures && !(*ret_futures = futures_of_both(maps, reduce)))
+    if (rc == 0 && (rc = start_reduce(maps, reduce_func, options, &chunks, &reduce, err)) != 0)
+        lithops__job_discard(maps);
+    lithops_futures *futures = rc == 0 && ret_futures ? futures_of_both(maps, reduce) : NULL;
+    if (rc == 0 && ret_futures && !futures) {
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        lithops__job_discard(maps);
+        lithops__job_discard(reduce);
+    }
+    if (rc == 0 && (rc = lithops__job_submit(maps, err)) != 0)
+        lithops__job_discard(reduce);
+    if (rc == 0 && lithops__job_count(maps) == 0 &&
+        !fexec->detachment) /* nobody comes by: offer it */
+        rc = lithops__job_submit(reduce, err);
+    if (rc != 0)
+        lithops_futures_unref(futures);
+    else if (ret_futures)
+        *ret_futures = futures;
+    if (rc == 0 && !ret_futures)
+        hold(reduce);
     free(chunks.counts);
     lithops__job_unref(maps);
     lithops__job_unref(reduce);
@@ -277,6 +285,28 @@ struct link {
     uint64_t index;
 };
 
+/* [L] Copy the input call's result, which is not released meanwhile, into the slot of the call. */
+static int copy_result(struct link *link, const lithops_future *input, lithops_error *err)
+{
+    struct lithops__job *job = link->job;
+    int rc = lithops__outcome_error(input->job, input->index, err);
+    if (rc != 0)
+        return rc;
+    const struct lithops__record *record = lithops__job_record(input->job, input->index);
+    struct lithops__slot *slots =
+        lithops__at(&job->fexec->table.area, lithops__job_range(job)->inputs);
+    return lithops__slot_copy(&job->fexec->table, &slots[link->index],
+                              &input->job->fexec->table.area, record, err);
+}
+
+/* The input's executor may be another one; its lock is taken alone. */
+static void note_read(struct lithops__job *input)
+{
+    pthread_mutex_lock(&input->fexec->table.lock);
+    lithops__job_was_read(input);
+    lithops__unlock(input->fexec);
+}
+
 /* The input is done: its result becomes this call's input, or its error this call's error. */
 static void input_is_done(lithops_future *input, void *user)
 {
@@ -284,20 +314,15 @@ static void input_is_done(lithops_future *input, void *user)
     struct lithops__job *job = link->job;
     lithops_executor *fexec = job->fexec;
     struct lithops__settlement failed = {.error = LITHOPS_ERROR_INIT};
-    const lithops_value *value = NULL;
-    int rc = lithops_future_value(input, 0, &value, &failed.error);
-    if (rc != 0)
-        failed.data = lithops__outcome_data(input->job, input->index);
     uint16_t deferred = lithops__state_make(LITHOPS__DEFERRED, 0);
     lithops__state *state =
         &lithops__range_states(&fexec->table.area, lithops__job_range(job))[link->index];
     pthread_mutex_lock(&fexec->table.lock);
     bool offered = false;
+    int rc = 0;
     lithops__pages_retire(fexec);
-    if (rc == 0 && !fexec->closed && atomic_load(state) == deferred) {
-        struct lithops__slot *slots =
-            lithops__at(&fexec->table.area, lithops__job_range(job)->inputs);
-        rc = lithops__slot_fill(&fexec->table, &slots[link->index], value, &failed.error);
+    if (!fexec->closed && atomic_load(state) == deferred) {
+        rc = copy_result(link, input, &failed.error);
         if (rc == 0 && atomic_compare_exchange_strong(state, &deferred, LITHOPS__PENDING)) {
             rc = lithops__table_offer(&fexec->table, job->range, link->index, link->index + 1,
                                       &failed.error);
@@ -308,16 +333,18 @@ static void input_is_done(lithops_future *input, void *user)
         }
     }
     if (rc != 0) {
+        failed.data = lithops__outcome_data(input->job, input->index);
         lithops__error_prefix(&failed.error, "input future %llu", (unsigned long long)link->index);
         (void)lithops__table_settle(&fexec->table, job->range, link->index, deferred, &failed);
     }
     if (offered)
         fexec->driver->ops->offered(fexec->compute, job->range, 1);
-    pthread_mutex_unlock(&fexec->table.lock);
+    lithops__unlock(fexec);
     if (offered)
         lithops__bell_ring(fexec->table.area.control);
     else
         lithops__bell_landed(fexec->table.area.control);
+    note_read(input->job);
     lithops__job_unref(job);
     free(link);
 }
@@ -331,6 +358,9 @@ static int link_call(struct lithops__job *job, uint64_t index, lithops_future *i
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     }
     *link = (struct link){lithops__job_ref(job), index};
+    pthread_mutex_lock(&input->job->fexec->table.lock);
+    input->job->readers++;
+    pthread_mutex_unlock(&input->job->fexec->table.lock);
     lithops_error refused = {.code = LITHOPS_ECLOSED}; /* what is done needs no callback */
     if (!lithops_future_is_done(input) &&
         lithops_future_on_done(input, input_is_done, link, &refused) == 0)
@@ -339,6 +369,7 @@ static int link_call(struct lithops__job *job, uint64_t index, lithops_future *i
         input_is_done(input, link);
         return 0;
     }
+    note_read(input->job);
     lithops__job_unref(job);
     free(link);
     if (err)
@@ -350,23 +381,21 @@ lithops_futures *lithops_map_futures(lithops_executor *fexec, const lithops_func
                                      lithops_futures *inputs, const lithops_map_options *options,
                                      lithops_error *err)
 {
-    const lithops_map_options defaults = LITHOPS_MAP_OPTIONS_INIT;
-    options = options ? options : &defaults;
-    if (lithops__executor_check(fexec, err) != 0)
+    lithops_map_options own = LITHOPS_MAP_OPTIONS_INIT;
+    if (read_map_options(&own, options, err) != 0 || lithops__executor_check(fexec, err) != 0)
         return NULL;
+    options = &own;
     if (!inputs) {
         lithops__fail(err, LITHOPS_EUSAGE, "the input futures are NULL");
         return NULL;
     }
     struct lithops__job_plan plan = {.kind = 'M',
                                      .function = func,
+                                     LITHOPS__PLAN_OPTIONS(options),
                                      .extra_args = options->extra_args,
-                                     .extra_env = options->extra_env,
                                      .runtime_memory_mb = options->runtime_memory_mb,
-                                     .timeout_ms = options->timeout_ms,
                                      .chunksize = options->chunksize,
-                                     .include_modules = options->include_modules,
-                                     .exclude_modules = options->exclude_modules,
+                                     .call_retries = options->call_retries,
                                      .created = lithops__ticks(),
                                      .count = lithops_futures_size(inputs),
                                      .first_state = LITHOPS__DEFERRED};
@@ -375,7 +404,8 @@ lithops_futures *lithops_map_futures(lithops_executor *fexec, const lithops_func
         return NULL;
     job->gives_list = true;
     job->submitted = lithops__ticks();
-    int rc = 0;
+    lithops_futures *futures = lithops__futures_of_job(job);
+    int rc = futures ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     for (uint64_t i = 0; rc == 0 && i < plan.count; i++) {
         lithops_future *input = lithops_futures_get(inputs, i);
         rc = link_call(job, i, input, err);
@@ -383,9 +413,8 @@ lithops_futures *lithops_map_futures(lithops_executor *fexec, const lithops_func
     }
     if (rc != 0) {
         (void)lithops__cancel_job(job, 0, plan.count);
-        return fail_map(job);
+        futures = lithops_futures_unref(futures);
     }
-    lithops_futures *futures = lithops__futures_of_job(job);
     lithops__job_unref(job);
     return futures;
 }

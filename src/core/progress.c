@@ -2,10 +2,11 @@
 /* A progress bar on a terminal, in the manner of tqdm.
  *
  * It writes only to a terminal that understands a few escapes (TERM is not "dumb"), one line, in
- * one write, at most ten times a second, however often it is told. It asks for the width of the
+ * one write, at most ten times a second, however often it is updated. It asks for the width of the
  * terminal each time, because people resize them. NO_COLOR is honoured; blocks in eighths of a
  * column are drawn where the environment says UTF-8, whether or not the program has set its
- * locale. It never changes the terminal: when the program dies, a line stands there, no more. */
+ * locale. It leaves the terminal's settings alone: a program that dies leaves one line behind, no
+ * more. */
 #include "core/progress.h"
 
 #include "base/clock.h"
@@ -20,6 +21,8 @@ enum { REDRAW_MS = 100, WIDEST_BAR = 60, NARROWEST_BAR = 8, DEFAULT_COLUMNS = 80
 struct lithops__progress {
     FILE *out;
     uint64_t total, start_ns, drawn_ns;
+    const char *unit; /* NULL: calls */
+    uint32_t workers, processes;
     bool unicode, color;
 };
 
@@ -48,10 +51,19 @@ static void format_rate(char *buf, size_t size, double rate)
     snprintf(buf, size, "%.*f%s", rate < 9.995 ? 2 : rate < 99.95 ? 1 : 0, rate, units[unit]);
 }
 
+static void format_workers(const struct lithops__progress_view *view, char *buf, size_t size)
+{
+    buf[0] = '\0';
+    if (view->workers)
+        snprintf(buf, size, ", %u worker%s, %u process%s", view->workers,
+                 view->workers == 1 ? "" : "s", view->processes, view->processes == 1 ? "" : "es");
+}
+
 /* "450/1000 [00:12<00:15, 36.2 calls/s]" */
 static int format_numbers(const struct lithops__progress_view *view, char *buf, size_t size)
 {
-    char elapsed[24], remaining[24] = "?", rate[24] = "?";
+    char elapsed[24], remaining[24] = "?", rate[24] = "?", workers[64];
+    format_workers(view, workers, sizeof workers);
     format_time(elapsed, sizeof elapsed, view->elapsed_s);
     if (view->done && view->elapsed_s > 0) {
         double per_s = (double)view->done / view->elapsed_s;
@@ -59,8 +71,9 @@ static int format_numbers(const struct lithops__progress_view *view, char *buf, 
         uint64_t left = view->total > view->done ? view->total - view->done : 0;
         format_time(remaining, sizeof remaining, (double)left / per_s);
     }
-    return snprintf(buf, size, "%llu/%llu [%s<%s, %s calls/s]", (unsigned long long)view->done,
-                    (unsigned long long)view->total, elapsed, remaining, rate);
+    return snprintf(buf, size, "%llu/%llu [%s<%s, %s %s/s%s]", (unsigned long long)view->done,
+                    (unsigned long long)view->total, elapsed, remaining, rate,
+                    view->unit ? view->unit : "calls", workers);
 }
 
 static void append(char line[LITHOPS__PROGRESS_LINE], const char *text)
@@ -148,13 +161,17 @@ struct lithops__progress *lithops__progress_new(FILE *out, uint64_t total)
     return progress;
 }
 
-/* The line goes out in one piece, so that no half of it shows; what was longer before is wiped. */
+/* The line goes out in one piece, so that it never shows in part; the rest of a longer one is
+ * wiped. */
 static void draw(const struct lithops__progress *progress, uint64_t done, const char *ending)
 {
     struct lithops__progress_view view = {
         .done = done,
         .total = progress->total,
         .elapsed_s = (double)(lithops__now_ns() - progress->start_ns) / 1e9,
+        .unit = progress->unit,
+        .workers = progress->workers,
+        .processes = progress->processes,
         .columns = terminal_columns(progress->out),
         .unicode = progress->unicode,
         .color = progress->color};
@@ -163,6 +180,21 @@ static void draw(const struct lithops__progress *progress, uint64_t done, const 
     int len = snprintf(all, sizeof all, "\r%s\033[K%s", line, ending);
     fwrite(all, 1, (size_t)len, progress->out);
     fflush(progress->out);
+}
+
+void lithops__progress_unit(struct lithops__progress *progress, const char *unit)
+{
+    if (progress)
+        progress->unit = unit;
+}
+
+void lithops__progress_workers(struct lithops__progress *progress, uint32_t workers,
+                               uint32_t processes)
+{
+    if (progress) {
+        progress->workers = workers;
+        progress->processes = processes;
+    }
 }
 
 void lithops__progress_update(struct lithops__progress *progress, uint64_t done)

@@ -36,6 +36,18 @@ static void lines_show_what_is_done(void **state)
     check_line(view, "  0%|                           | 0/10 [00:00<?, ? calls/s]");
 }
 
+static void workers_elsewhere_are_shown(void **state)
+{
+    (void)state;
+    struct lithops__progress_view view = {
+        .done = 5, .total = 10, .elapsed_s = 1, .columns = 80, .workers = 3, .processes = 12};
+    check_line(view,
+               " 50%|#######        | 5/10 [00:01<00:01, 5.00 calls/s, 3 workers, 12 processes]");
+    view.workers = view.processes = 1;
+    check_line(view,
+               " 50%|#########          | 5/10 [00:01<00:01, 5.00 calls/s, 1 worker, 1 process]");
+}
+
 static void the_bar_is_full_only_at_the_end(void **state)
 {
     (void)state;
@@ -227,6 +239,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_show_what_is_done),
+        cmocka_unit_test(workers_elsewhere_are_shown),
         cmocka_unit_test(the_bar_is_full_only_at_the_end),
         cmocka_unit_test(little_room_is_respected),
         cmocka_unit_test(rates_and_times_fit),

@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* After the run: pictures and the table of costs. */
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/module.h"
+#include "base/options_read.h"
+#include "config/config.h"
+#include "core/fork.h"
+#include "core/futures.h"
+#include "core/job.h"
 #include "core/stats.h"
 #include "core/summary.h"
+#include "ipc/layout.h"
 #include "plot/plot.h"
 
 #include <errno.h>
@@ -12,6 +19,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+
+/* Calls of one host, by the time when they began. */
+static int compare_hosts(const void *left, const void *right)
+{
+    const struct lithops__plot_call *a = left, *b = right;
+    if (a->host != b->host)
+        return a->worker < b->worker ? -1 : 1;
+    return (a->worker_start > b->worker_start) - (a->worker_start < b->worker_start);
+}
 
 static uint64_t collect_calls(const lithops_futures *futures, struct lithops__plot_call *calls,
                               char (*keys)[64])
@@ -24,6 +40,7 @@ static uint64_t collect_calls(const lithops_futures *futures, struct lithops__pl
         if (s == 0 || job->fexec != segment[-1].job->fexec)
             clock = lithops__executor_clock(job->fexec);
         snprintf(keys[s], sizeof keys[s], "%s-%c%03u", job->fexec->id, job->kind, job->number);
+        uint64_t first = count;
         for (uint64_t i = segment->begin; i < segment->end; i++) {
             struct lithops__times times;
             if (!lithops__call_times(job, i, &clock, &times))
@@ -39,9 +56,13 @@ static uint64_t collect_calls(const lithops_futures *futures, struct lithops__pl
                                             .result_done = times.result_done,
                                             .job = keys[s],
                                             .function = job->function,
+                                            .host = lithops__table_worker_name(
+                                                &job->fexec->table, lithops__state_worker(state)),
                                             .worker = (int)lithops__state_worker(state),
                                             .failed = lithops__state_of(state) != LITHOPS__SUCCESS};
         }
+        if (job->fexec->table.workers)
+            qsort(calls + first, count - first, sizeof *calls, compare_hosts);
     }
     return count;
 }
@@ -72,13 +93,14 @@ static int make_prefix(const char *dst, const char *id, char *buf, size_t size, 
 int lithops_plot(lithops_executor *fexec, lithops_futures *fs, const char *dst,
                  const lithops_plot_options *options, lithops_error *err)
 {
-    const lithops_plot_options defaults = LITHOPS_PLOT_OPTIONS_INIT;
-    options = options ? options : &defaults;
-    int rc = fs ? 0 : lithops__executor_check(fexec, err);
+    lithops_plot_options own = LITHOPS_PLOT_OPTIONS_INIT;
+    int rc = lithops__options_read(&own, sizeof own, options, "LITHOPS_PLOT_OPTIONS_INIT", err);
+    if (rc == 0 && !fs)
+        rc = lithops__executor_check(fexec, err);
     if (rc != 0)
         return rc;
     lithops_futures *futures =
-        fs ? lithops_futures_ref(fs) : lithops__futures_of_executor(fexec, false);
+        fs ? lithops_futures_ref(fs) : lithops__futures_of_executor(fexec, LITHOPS__ALL_CALLS);
     struct lithops__plot_call *calls = futures ? calloc(futures->size + 1, sizeof *calls) : NULL;
     char(*keys)[64] = futures ? calloc(futures->count + 1, sizeof *keys) : NULL;
     char prefix[4096];
@@ -97,7 +119,7 @@ int lithops_plot(lithops_executor *fexec, lithops_futures *fs, const char *dst,
     if (rc == 0)
         rc = make_prefix(dst, futures->segments[0].job->fexec->id, prefix, sizeof prefix, err);
     if (rc == 0)
-        rc = draw(calls, count, prefix, options->width_in, options->height_in, err);
+        rc = draw(calls, count, prefix, own.width_in, own.height_in, err);
 out:
     free(calls);
     free(keys);
@@ -193,7 +215,7 @@ int lithops_job_summary(lithops_executor *fexec, int64_t cloud_objects_n, const 
     int rc = lithops__executor_check(fexec, err);
     if (rc != 0)
         return rc;
-    lithops_futures *futures = lithops__futures_of_executor(fexec, false);
+    lithops_futures *futures = lithops__futures_of_executor(fexec, LITHOPS__ALL_CALLS);
     rc = lithops_futures_summary(futures, cloud_objects_n, path, ret_csv, err);
     lithops_futures_unref(futures);
     return rc;

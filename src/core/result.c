@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* get_result: wait, and give the results as one value. */
+/* get_result: wait, and return the results as one value. */
 #include "base/error.h"
-#include "core/core.h"
-#include "value/value.h"
+#include "core/fork.h"
+#include "core/futures.h"
+#include "core/job.h"
+#include "core/outcome.h"
+#include "core/seen.h"
+#include "core/wait.h"
 
 #include <string.h>
 
@@ -42,16 +46,16 @@ static int collect(const lithops_futures *futures, bool throw_except, bool copie
         count += futures->segments[s].end - futures->segments[s].begin;
     bool single = count == 1 && !futures->segments[first].job->gives_list;
     lithops_value *list = single ? NULL : lithops_value_list(), *value = NULL;
-    int rc = 0;
+    int rc = single || list ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     for (size_t s = first; rc == 0 && s < futures->count; s++) {
         const struct lithops__segment *segment = &futures->segments[s];
         for (uint64_t i = segment->begin; rc == 0 && i < segment->end; i++) {
             rc = one_value(segment->job, i, throw_except, copies, &value, err);
-            if (rc == 0 && list)
-                rc = lithops_value_append(list, value);
+            if (rc == 0 && list && lithops_value_append(list, value) != 0)
+                rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
         }
     }
-    /* All are seen, those of the map too, once their reducer's result is. */
+    /* Reading a reducer's result counts as reading those of its map. */
     for (size_t s = 0; rc == 0 && s < futures->count; s++)
         lithops__job_saw(futures->segments[s].job, futures->segments[s].begin,
                          futures->segments[s].end, true);
@@ -62,18 +66,34 @@ static int collect(const lithops_futures *futures, bool throw_except, bool copie
     return rc;
 }
 
+/* Reducers that the executor held in place of the caller: their results are read now. */
+static void let_go(const lithops_futures *futures)
+{
+    for (size_t s = 0; s < futures->count; s++) {
+        struct lithops__job *job = futures->segments[s].job;
+        pthread_mutex_lock(&job->fexec->table.lock);
+        bool held = job->is_held;
+        job->is_held = false;
+        if (held)
+            lithops__job_unref_locked(job);
+        lithops__unlock(job->fexec);
+    }
+}
+
 static int wait_and_collect(lithops_executor *fexec, lithops_futures *fs,
                             const lithops_wait_options *options, bool copies,
                             lithops_value **ret_value, lithops_error *err)
 {
-    lithops_wait_options all = LITHOPS_WAIT_OPTIONS_INIT;
-    if (options)
-        all = *options;
+    lithops_wait_options all;
+    int rc = lithops__wait_options_read(&all, options, err);
     all.return_when = LITHOPS_ALL;
     lithops_futures *futures = NULL;
-    int rc = lithops__wait_checked(fexec, fs, &all, true, &futures, err);
+    if (rc == 0)
+        rc = lithops__wait_checked(fexec, fs, &all, LITHOPS__UNREAD_CALLS, &futures, err);
     if (rc == 0)
         rc = collect(futures, all.throw_except, copies, ret_value, err);
+    if (rc == 0 && copies)
+        let_go(futures);
     lithops_futures_unref(futures);
     return rc;
 }
@@ -115,7 +135,9 @@ int lithops_get_result(lithops_executor *fexec, lithops_futures *fs,
         int rc = lithops__executor_check(fexec, err);
         if (rc != 0)
             return rc;
-        futures = lithops__futures_of_executor(fexec, true);
+        futures = lithops__futures_of_executor(fexec, LITHOPS__UNREAD_CALLS);
+        if (!futures)
+            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     }
     lithops_value *value = NULL;
     int rc = wait_and_collect(fexec, futures, options, false, &value, err);
@@ -124,9 +146,15 @@ int lithops_get_result(lithops_executor *fexec, lithops_futures *fs,
         va_start(args, format);
         rc = lithops_vunpack(value, err, format, args);
         va_end(args);
+        if (rc != 0 && futures->count == 0)
+            lithops__error_prefix(err, fs ? "the sequence holds no futures"
+                                          : "no results are left to read: all of this executor "
+                                            "were read already, or nothing was called");
         if (rc == 0 && stores_pointers(format) && futures->count > 0) {
             rc = keep_value(futures->segments[0].job, value, err);
             value = NULL;
+        } else if (rc == 0) {
+            let_go(futures);
         }
     }
     lithops_value_free(value);

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "compute/compute.h"
+#include "config/config.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -22,7 +24,7 @@ int lithops__settings_log(const struct lithops__config *config, lithops_error *e
 {
     const char *word = lithops__config_string(config, "lithops", "log_level");
     if (!word)
-        return 0; /* not asked for: what the program or the environment says stays */
+        return 0; /* not configured: keep what the program or the environment set */
     lithops_log_level level;
     if (lithops__log_level_parse(word, &level) != 0)
         return lithops__fail(err, LITHOPS_ECONFIG, "log_level '%s' is not known", word);
@@ -48,11 +50,12 @@ uint64_t lithops__settings_timeout_ms(const struct lithops__config *config, cons
     return (uint64_t)s * 1000;
 }
 
-void lithops__settings_warn(const struct lithops__config *config, const char *backend)
+void lithops__settings_warn(const struct lithops__config *config,
+                            const struct lithops__compute_driver *driver)
 {
     const char *monitoring = lithops__config_string(config, "lithops", "monitoring");
-    if (strcmp(backend, "localhost") == 0 && monitoring && strcmp(monitoring, "direct") != 0)
+    if (driver->is_direct && monitoring && strcmp(monitoring, "direct") != 0)
         lithops__log(LITHOPS_LOG_WARNING, "core",
-                     "'monitoring: %s' has no effect: the backend localhost is always direct",
-                     monitoring);
+                     "'monitoring: %s' has no effect: the backend %s is always direct", monitoring,
+                     driver->name);
 }

@@ -1,11 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Statistics of a call, with upstream's keys; docs/statistics.md says what each means. */
 #include "core/stats.h"
-#include "value/value.h"
 
+#include "base/clock.h"
+#include "core/fork.h"
+#include "core/future.h"
+#include "core/job.h"
+#include "core/seen.h"
+#include "ipc/area.h"
+#include "ipc/layout.h"
+#include "ipc/table.h"
+
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
-/* Everything that is shown comes from one pair of clock readings, so that times are in order. */
+/* All times shown derive from one pair of clock readings, so that they are in order. */
 static double seconds(const struct lithops__tick_clock *clock, uint64_t ticks)
 {
     return lithops__tick_clock_seconds(clock, ticks);
@@ -50,44 +60,56 @@ bool lithops__call_times(struct lithops__job *job, uint64_t index,
     return true;
 }
 
-static void set_double(lithops_value *map, const char *key, double d)
+/* Statistics being built: without memory for all of them there are none. */
+struct stats {
+    lithops_value *map;
+    bool no_memory;
+};
+
+static void set(struct stats *stats, const char *key, lithops_value *value)
 {
-    (void)lithops_value_set(map, key, lithops_value_double(d));
+    stats->no_memory |= lithops_value_set(stats->map, key, value) != 0;
 }
 
-static void set_int(lithops_value *map, const char *key, int64_t i)
+static void set_double(struct stats *stats, const char *key, double d)
 {
-    (void)lithops_value_set(map, key, lithops_value_int(i));
+    set(stats, key, lithops_value_double(d));
 }
 
-static void add_host(lithops_value *map, const struct lithops__job *job,
+static void set_int(struct stats *stats, const char *key, int64_t i)
+{
+    set(stats, key, lithops_value_int(i));
+}
+
+static void add_host(struct stats *stats, const struct lithops__job *job, uint64_t index,
                      const struct lithops__times *times)
 {
-    (void)lithops_value_set(map, "func_name", lithops_value_string(job->function));
-    set_int(map, "func_module_size_bytes", (int64_t)job->image_bytes);
-    set_int(map, "func_data_size_bytes", (int64_t)job->data_bytes);
-    set_double(map, "host_job_create_tstamp", times->created);
+    set(stats, "func_name", lithops_value_string(job->function));
+    set_int(stats, "func_module_size_bytes", (int64_t)job->image_bytes);
+    set_int(stats, "func_data_size_bytes",
+            (int64_t)(job->is_page ? job->data_sizes[index] : job->data_bytes));
+    set_double(stats, "host_job_create_tstamp", times->created);
     double encoded_from = times->created;
     if (times->partitioned > 0) {
-        set_double(map, "host_job_create_partitions_time", times->partitioned - times->created);
+        set_double(stats, "host_job_create_partitions_time", times->partitioned - times->created);
         encoded_from = times->partitioned;
     }
-    set_double(map, "host_job_serialize_time", times->serialized - encoded_from);
-    set_double(map, "host_func_upload_time", 0);
-    set_double(map, "host_data_upload_time", 0);
-    set_double(map, "host_job_created_time", times->serialized - times->created);
-    set_double(map, "host_submit_tstamp", times->submitted);
+    set_double(stats, "host_job_serialize_time", times->serialized - encoded_from);
+    set_double(stats, "host_func_upload_time", 0);
+    set_double(stats, "host_data_upload_time", 0);
+    set_double(stats, "host_job_created_time", times->serialized - times->created);
+    set_double(stats, "host_submit_tstamp", times->submitted);
     if (times->status_done > 0) {
-        set_double(map, "host_status_done_tstamp", times->status_done);
-        set_int(map, "host_status_query_count", 0);
+        set_double(stats, "host_status_done_tstamp", times->status_done);
+        set_int(stats, "host_status_query_count", 0);
     }
     if (times->result_done > 0) {
-        set_double(map, "host_result_done_tstamp", times->result_done);
-        set_int(map, "host_result_query_count", 0);
+        set_double(stats, "host_result_done_tstamp", times->result_done);
+        set_int(stats, "host_result_query_count", 0);
     }
 }
 
-static void add_resources(lithops_value *map, const struct lithops__call_extra *extra, double wall)
+static void add_resources(struct stats *stats, const struct lithops__call_extra *extra, double wall)
 {
     static const struct lithops__call_extra nothing;
     lithops_value *usage = lithops_value_list();
@@ -96,20 +118,21 @@ static void add_resources(lithops_value *map, const struct lithops__call_extra *
         user = (double)extra->user_us / 1e6;
         system = (double)extra->system_us / 1e6;
         if (wall > 0)
-            (void)lithops_value_append(usage, lithops_value_double(100 * (user + system) / wall));
+            stats->no_memory |= lithops_value_append(
+                                    usage, lithops_value_double(100 * (user + system) / wall)) != 0;
     } else {
         extra = &nothing;
     }
-    (void)lithops_value_set(map, "worker_func_cpu_usage", usage);
-    set_double(map, "worker_func_cpu_user_time", user);
-    set_double(map, "worker_func_cpu_system_time", system);
-    set_int(map, "worker_func_sent_net_io", (int64_t)extra->net_sent);
-    set_int(map, "worker_func_recv_net_io", (int64_t)extra->net_received);
-    set_int(map, "worker_func_rss", (int64_t)extra->rss_kb * 1024);
-    set_int(map, "worker_func_vms", (int64_t)extra->vms_kb * 1024);
-    set_int(map, "worker_func_uss", (int64_t)extra->uss_kb * 1024);
-    set_int(map, "worker_peak_memory_start", (int64_t)extra->peak_start_kb * 1024);
-    set_int(map, "worker_peak_memory_end", (int64_t)extra->peak_end_kb * 1024);
+    set(stats, "worker_func_cpu_usage", usage);
+    set_double(stats, "worker_func_cpu_user_time", user);
+    set_double(stats, "worker_func_cpu_system_time", system);
+    set_int(stats, "worker_func_sent_net_io", (int64_t)extra->net_sent);
+    set_int(stats, "worker_func_recv_net_io", (int64_t)extra->net_received);
+    set_int(stats, "worker_func_rss", (int64_t)extra->rss_kb * 1024);
+    set_int(stats, "worker_func_vms", (int64_t)extra->vms_kb * 1024);
+    set_int(stats, "worker_func_uss", (int64_t)extra->uss_kb * 1024);
+    set_int(stats, "worker_peak_memory_start", (int64_t)extra->peak_start_kb * 1024);
+    set_int(stats, "worker_peak_memory_end", (int64_t)extra->peak_end_kb * 1024);
 }
 
 static int64_t result_bytes(const struct lithops__job *job, uint64_t index)
@@ -127,6 +150,38 @@ static int64_t result_bytes(const struct lithops__job *job, uint64_t index)
     return (int64_t)lithops__payload_bytes(&job->fexec->table.area, record->payload).len;
 }
 
+/* The machine: as the backend calls it, or by its own name where that is this one. */
+static void add_worker(struct stats *stats, const struct lithops__job *job, uint64_t index)
+{
+    char own[HOST_NAME_MAX + 1] = "";
+    uint32_t slot = lithops__state_worker(lithops__job_state(job, index));
+    const char *name = lithops__table_worker_name(&job->fexec->table, slot);
+    if (!name && (gethostname(own, sizeof own) != 0 || own[sizeof own - 1] != '\0'))
+        own[0] = '\0';
+    set(stats, "worker_host", lithops_value_string(name ? name : own));
+}
+
+static void add_run(struct stats *stats, const struct lithops__job *job, uint64_t index,
+                    const struct lithops__times *times)
+{
+    const struct lithops__range *range = lithops__job_range(job);
+    const struct lithops__record *record = lithops__job_record(job, index);
+    set_int(stats, "func_result_size", result_bytes(job, index));
+    set_int(stats, "worker_calls", range->chunk ? range->chunk : 1);
+    set(stats, "worker_cold_start",
+        lithops_value_bool(record->start_and_content & LITHOPS__CONTENT_COLD));
+    add_worker(stats, job, index);
+    set_double(stats, "worker_start_tstamp", times->start);
+    set_double(stats, "worker_func_start_tstamp", times->start);
+    set_double(stats, "worker_func_end_tstamp", times->end);
+    set_double(stats, "worker_end_tstamp", times->end);
+    set_double(stats, "worker_func_exec_time", times->end - times->start);
+    set_double(stats, "worker_exec_time", times->end - times->start);
+    set_double(stats, "worker_result_upload_time", 0);
+    add_resources(stats, lithops__table_extra(&job->fexec->table.area, range, index),
+                  times->end - times->start);
+}
+
 lithops_value *lithops_future_stats(const lithops_future *future)
 {
     if (!future || lithops__is_forked(future->job->fexec))
@@ -136,24 +191,13 @@ lithops_value *lithops_future_stats(const lithops_future *future)
     struct lithops__times times;
     struct lithops__tick_clock clock = lithops__executor_clock(job->fexec);
     bool has_run = lithops__call_times(job, index, &clock, &times);
-    lithops_value *map = lithops_value_map();
-    add_host(map, job, &times);
-    if (!has_run)
-        return map;
-    const struct lithops__range *range = lithops__job_range(job);
-    const struct lithops__record *record = lithops__job_record(job, index);
-    set_int(map, "func_result_size", result_bytes(job, index));
-    set_int(map, "worker_calls", range->chunk ? range->chunk : 1);
-    (void)lithops_value_set(map, "worker_cold_start",
-                            lithops_value_bool(record->start_and_content & LITHOPS__CONTENT_COLD));
-    set_double(map, "worker_start_tstamp", times.start);
-    set_double(map, "worker_func_start_tstamp", times.start);
-    set_double(map, "worker_func_end_tstamp", times.end);
-    set_double(map, "worker_end_tstamp", times.end);
-    set_double(map, "worker_func_exec_time", times.end - times.start);
-    set_double(map, "worker_exec_time", times.end - times.start);
-    set_double(map, "worker_result_upload_time", 0);
-    add_resources(map, lithops__table_extra(&job->fexec->table.area, range, index),
-                  times.end - times.start);
-    return map;
+    struct stats stats = {lithops_value_map(), false};
+    add_host(&stats, job, index, &times);
+    if (has_run)
+        add_run(&stats, job, index, &times);
+    if (stats.no_memory) {
+        lithops_value_free(stats.map);
+        return NULL;
+    }
+    return stats.map;
 }

@@ -3,7 +3,8 @@
 #ifndef LITHOPS_CORE_STATS_H
 #define LITHOPS_CORE_STATS_H
 
-#include "core/core.h"
+#include "base/clock.h"
+#include "core/job.h"
 
 /* Seconds since 1970; 0: has not happened. */
 struct lithops__times {
@@ -16,7 +17,7 @@ struct lithops__times {
 /* True when the call has run to its end, so that start and end are set. */
 bool lithops__call_times(struct lithops__job *job, uint64_t index,
                          const struct lithops__tick_clock *clock, struct lithops__times *ret);
-/* A clock that is right now: one serves all calls of an executor that are shown together. */
+/* A clock reading: one serves all calls of an executor that are shown together. */
 struct lithops__tick_clock lithops__executor_clock(lithops_executor *fexec);
 
 #endif

@@ -4,7 +4,7 @@
  * Its numbers are read by other programs, so they look as Python writes them: the shortest digits
  * that read back as the same double, with ".0" or an exponent where Python has one, and averages
  * rounded to ten decimals. They never depend on the locale. Fields are quoted as RFC 4180 says;
- * lines end as Python's csv ends them on Unix. A cell that upstream leaves out holds a blank. */
+ * lines end as Python's csv ends them on Unix. A cell that upstream omits holds a blank. */
 #include "core/summary.h"
 
 #include "base/buffer.h"
@@ -26,7 +26,7 @@ static size_t shortest_digits(double value, char digits[20], int *ret_power)
     }
     size_t count = 0;
     const char *c = text;
-    for (; *c != 'e'; c++) /* whatever the locale's point is, it is no digit */
+    for (; *c != 'e'; c++) /* whatever the locale's decimal point is, it is not a digit */
         if (*c >= '0' && *c <= '9')
             digits[count++] = *c;
     digits[count] = '\0';

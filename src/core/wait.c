@@ -1,21 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waiting.
  *
- * First look for a short time, as long as a wake-up would cost; then sleep. A sleeper says in the
- * ranges that it waits for what it wants to hear: of one call (the usual case for one future), of
- * the end and of failures (for whole jobs), or of every call. Workers wake it for that and for
- * nothing else, so a wait for a million calls is woken once. */
+ * Spin for about the cost of a wake-up; then sleep. A sleeper registers in its ranges what to wake
+ * it for: one call (usual for a single future), the end and failures (for whole jobs), or every
+ * call. Workers wake it for nothing else, so a wait for a million calls is woken once. */
+#include "core/wait.h"
+
+#include "base/clock.h"
 #include "base/error.h"
-#include "core/core.h"
+#include "base/options_read.h"
+#include "core/fork.h"
+#include "core/futures.h"
+#include "core/job.h"
+#include "core/outcome.h"
 #include "core/progress.h"
+#include "core/seen.h"
+#include "ipc/area.h"
 #include "ipc/bell.h"
-#include "ipc/queue.h"
+#include "ipc/layout.h"
+#include "ipc/service.h"
+#include "ipc/take.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PROGRESS_MS = 100, INTERRUPT_MS = 200 };
-static const uint64_t look_again_ns = 200000;
+enum { FEW_CALLS = 64, PROGRESS_MS = 100, INTERRUPT_MS = 200 };
 
 uint64_t lithops__deadline_ns(int64_t timeout_ms)
 {
@@ -23,58 +32,6 @@ uint64_t lithops__deadline_ns(int64_t timeout_ms)
         timeout_ms > INT64_MAX / 1000000)
         return UINT64_MAX;
     return lithops__now_ns() + (uint64_t)timeout_ms * 1000000;
-}
-
-/* [L] The worker has claimed calls that it has not begun, and that another one may take. */
-static bool holds_waiting_calls(const struct lithops__area *area,
-                                const struct lithops__worker *worker)
-{
-    uint64_t end = atomic_load(&worker->end), current = atomic_load(&worker->current);
-    uint32_t id = atomic_load(&worker->range);
-    if (id == 0 || atomic_load(&worker->claiming))
-        return id != 0;
-    const struct lithops__range *range = &area->ranges[id - 1];
-    if (range->chunk || range->job_kind == 'R' || end > atomic_load(&range->count))
-        return false;
-    const lithops__state *states = lithops__range_states(area, range);
-    while (end > current + 1)
-        if (atomic_load_explicit(&states[--end], memory_order_relaxed) == LITHOPS__PENDING)
-            return true;
-    return false;
-}
-
-static bool do_calls_wait(struct lithops__table *table)
-{
-    struct lithops__area *area = &table->area;
-    uint64_t head = atomic_load(&area->control->head), tail = atomic_load(&area->control->tail);
-    for (uint64_t at = head; at < tail; at++)
-        if (lithops__queue_left(area, lithops__span_at(area, at)) > 0)
-            return true;
-    if (pthread_mutex_trylock(&table->lock) !=
-        0) /* also by this thread: it can be no better told */
-        return true;
-    bool wait = false;
-    for (uint32_t w = 0; w < area->control->max_workers && !wait; w++)
-        wait = holds_waiting_calls(area, &area->control->workers[w]);
-    pthread_mutex_unlock(&table->lock);
-    return wait;
-}
-
-/* Calls wait while a worker sleeps: it was not worth waking when they were offered, but by now
- * the others have taken longer than expected. The one that is woken may come upon another call that
- * takes long: then it is the next one's turn. */
-uint64_t lithops__wake_more_workers(struct lithops__table *table)
-{
-    struct lithops__control *control = table->area.control;
-    if (!lithops__bell_anyone_parked(control) || !do_calls_wait(table))
-        return UINT64_MAX;
-    lithops__bell_wake_one(control);
-    return lithops__now_ns() + look_again_ns;
-}
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* ---- one call -------------------------------------------------------------------------------- */
@@ -96,8 +53,23 @@ static bool spin_for_call(const struct lithops__job *job, uint64_t index, uint64
     return false;
 }
 
+/* A call that is waited for. */
+struct awaited {
+    const lithops__state *state;
+};
+
+static bool is_call_done(void *what)
+{
+    const struct awaited *call = what;
+    return lithops__state_is_done(atomic_load_explicit(call->state, memory_order_acquire));
+}
+
 int lithops__wait_for_call(struct lithops__job *job, uint64_t index, uint64_t deadline_ns)
 {
+    struct lithops__table *table = &job->fexec->table;
+    struct awaited call = {&lithops__range_states(&table->area, lithops__job_range(job))[index]};
+    if (!is_call_done(&call))
+        lithops__service_wait(table, is_call_done, &call, deadline_ns);
     if (spin_for_call(job, index, deadline_ns))
         return 0;
     struct lithops__area *area = &job->fexec->table.area;
@@ -106,6 +78,7 @@ int lithops__wait_for_call(struct lithops__job *job, uint64_t index, uint64_t de
     bool single = atomic_compare_exchange_strong(&range->want_call, &nobody, index + 1);
     if (!single)
         atomic_fetch_add(&range->want_each, 1);
+    atomic_fetch_add(&area->control->waiters, 1);
     int rc = LITHOPS_ETIMEDOUT;
     for (;;) {
         uint32_t seen = lithops__bell_prepare(area->control);
@@ -115,7 +88,7 @@ int lithops__wait_for_call(struct lithops__job *job, uint64_t index, uint64_t de
         }
         if (deadline_ns != UINT64_MAX && lithops__now_ns() >= deadline_ns)
             break;
-        /* A wake-up may have taken our wish down, and another waiter may have put up its own. */
+        /* A wake-up clears want_call; another waiter may have registered meanwhile. */
         nobody = 0;
         if (single && !atomic_compare_exchange_strong(&range->want_call, &nobody, index + 1) &&
             nobody != index + 1) {
@@ -123,10 +96,12 @@ int lithops__wait_for_call(struct lithops__job *job, uint64_t index, uint64_t de
             atomic_fetch_add(&range->want_each, 1);
             continue;
         }
-        uint64_t until_ns = earlier(deadline_ns, lithops__wake_more_workers(&job->fexec->table));
+        uint64_t until_ns =
+            lithops__earlier(deadline_ns, lithops__wake_more_workers(&job->fexec->table));
         if (!lithops__state_is_done(lithops__job_state(job, index)))
             lithops__bell_wait(area->control, seen, until_ns);
     }
+    atomic_fetch_sub(&area->control->waiters, 1);
     uint64_t mine = index + 1;
     if (single)
         atomic_compare_exchange_strong(&range->want_call, &mine, 0);
@@ -137,7 +112,7 @@ int lithops__wait_for_call(struct lithops__job *job, uint64_t index, uint64_t de
 
 /* ---- many calls ------------------------------------------------------------------------------ */
 
-enum { WANT_NOTHING, WANT_END, WANT_EACH };
+enum { WANT_NOTHING, WANT_END, WANT_EACH, WANT_ANY };
 
 /* Where a wait for a sequence stands. */
 struct waiter {
@@ -184,7 +159,7 @@ static bool is_reached(struct waiter *waiter)
     return lithops_futures_done(waiter->wait->futures) >= waiter->wait->target;
 }
 
-/* The first failed call, as an error; 0: none has failed. */
+/* The first failed call, as an error; 0: none failed. */
 static int find_failure(const lithops_futures *futures, lithops_error *err)
 {
     for (size_t s = 0; s < futures->count; s++) {
@@ -206,6 +181,7 @@ static void add_control(struct waiter *waiter, struct lithops__control *control)
         if (waiter->controls[i] == control)
             return;
     waiter->controls[waiter->control_count++] = control;
+    atomic_fetch_add(&control->waiters, 1);
 }
 
 static void remove_wants(struct waiter *waiter)
@@ -215,15 +191,19 @@ static void remove_wants(struct waiter *waiter)
         struct lithops__range *range = lithops__job_range(futures->segments[s].job);
         if (waiter->wants[s] == WANT_END)
             atomic_fetch_sub(&range->want_end, 1);
-        else if (waiter->wants[s] == WANT_EACH)
+        else if (waiter->wants[s] != WANT_NOTHING)
             atomic_fetch_sub(&range->want_each, 1);
+        if (waiter->wants[s] == WANT_ANY)
+            atomic_fetch_sub(&range->want_any, 1);
     }
+    for (size_t i = 0; i < waiter->control_count; i++)
+        atomic_fetch_sub(&waiter->controls[i]->waiters, 1);
     free(waiter->wants);
     free(waiter->controls);
     free(waiter->seen);
 }
 
-/* Say in all ranges what is worth waking for. Segments that are done already ask for nothing. */
+/* Register in all ranges what is worth a wake-up. Segments that are done need none. */
 static int add_wants(struct waiter *waiter, lithops_error *err)
 {
     const lithops_futures *futures = waiter->wait->futures;
@@ -242,13 +222,15 @@ static int add_wants(struct waiter *waiter, lithops_error *err)
         add_control(waiter, segment->job->fexec->table.area.control);
         if (same)
             continue; /* an earlier piece of the job asked for every call */
-        waiter->wants[s] = all && whole ? WANT_END : WANT_EACH;
-        atomic_fetch_add(all && whole ? &range->want_end : &range->want_each, 1);
+        waiter->wants[s] = !all ? WANT_ANY : whole ? WANT_END : WANT_EACH;
+        atomic_fetch_add(waiter->wants[s] == WANT_END ? &range->want_end : &range->want_each, 1);
+        if (!all)
+            atomic_fetch_add(&range->want_any, 1);
     }
     return 0;
 }
 
-/* 1: the wait is over; 0: go on; negative: a call failed, or the time has passed. */
+/* 1: the wait is over; 0: continue; negative: a call failed, or the wait timed out. */
 static int look(struct waiter *waiter, lithops_error *err)
 {
     const struct lithops__wait *wait = waiter->wait;
@@ -281,18 +263,20 @@ static int sleep_until_over(struct waiter *waiter, struct lithops__progress *pro
         const struct lithops__segment *segments = wait->futures->segments;
         for (size_t s = 0; s < wait->futures->count; s++)
             if (s == 0 || segments[s].job->fexec != segments[s - 1].job->fexec)
-                until_ns =
-                    earlier(until_ns, lithops__wake_more_workers(&segments[s].job->fexec->table));
+                until_ns = lithops__earlier(
+                    until_ns, lithops__wake_more_workers(&segments[s].job->fexec->table));
         if (progress) {
+            uint32_t processes, workers = lithops_futures_workers(wait->futures, &processes);
+            lithops__progress_workers(progress, workers, processes);
             lithops__progress_update(progress, lithops_futures_done(wait->futures));
-            until_ns = earlier(until_ns, lithops__now_ns() + PROGRESS_MS * 1000000ull);
+            until_ns = lithops__earlier(until_ns, lithops__now_ns() + PROGRESS_MS * 1000000ull);
         }
         if (wait->interrupted) {
             if (wait->interrupted(wait->user)) {
                 rc = lithops__fail(err, LITHOPS_ECANCELED, "the wait was interrupted");
                 break;
             }
-            until_ns = earlier(until_ns, lithops__now_ns() + INTERRUPT_MS * 1000000ull);
+            until_ns = lithops__earlier(until_ns, lithops__now_ns() + INTERRUPT_MS * 1000000ull);
         }
         if ((rc = look(waiter, err)) == 0)
             lithops__bell_wait_many(waiter->controls, waiter->seen, waiter->control_count,
@@ -300,6 +284,35 @@ static int sleep_until_over(struct waiter *waiter, struct lithops__progress *pro
     }
     remove_wants(waiter);
     return rc;
+}
+
+/* A wait, and what came of looking. */
+struct looking {
+    struct waiter *waiter;
+    lithops_error *err;
+    int rc;
+};
+
+static bool is_over(void *what)
+{
+    struct looking *looking = what;
+    looking->rc = look(looking->waiter, looking->err);
+    return looking->rc != 0;
+}
+
+/* Carry the messages of a few calls that are all of one executor. As look(). */
+static int serve(struct waiter *waiter, lithops_error *err)
+{
+    const lithops_futures *futures = waiter->wait->futures;
+    struct lithops__table *table = &futures->segments[0].job->fexec->table;
+    struct looking looking = {waiter, err, 0};
+    if (!table->has_service || waiter->wait->target - waiter->before > FEW_CALLS)
+        return 0;
+    for (size_t s = 1; s < futures->count; s++)
+        if (&futures->segments[s].job->fexec->table != table)
+            return 0;
+    lithops__service_wait(table, is_over, &looking, waiter->wait->deadline_ns);
+    return looking.rc;
 }
 
 int lithops__wait(const struct lithops__wait *wait, lithops_error *err)
@@ -314,6 +327,8 @@ int lithops__wait(const struct lithops__wait *wait, lithops_error *err)
     int rc;
     while ((rc = look(&waiter, err)) == 0 && lithops__ticks() - start < spin)
         lithops__pause();
+    if (rc == 0)
+        rc = serve(&waiter, err);
     if (rc == 0) {
         struct lithops__progress *progress =
             wait->progress ? lithops__progress_new(stderr, futures->size) : NULL;
@@ -324,6 +339,15 @@ int lithops__wait(const struct lithops__wait *wait, lithops_error *err)
 }
 
 /* ---- the public calls ------------------------------------------------------------------------ */
+
+int lithops__wait_options_read(lithops_wait_options *own, const lithops_wait_options *options,
+                               lithops_error *err)
+{
+    *own = (lithops_wait_options)LITHOPS_WAIT_OPTIONS_INIT;
+    static const char init[] = "LITHOPS_WAIT_OPTIONS_INIT";
+    int rc = lithops__options_read(own, sizeof *own, options, init, err);
+    return rc ? rc : lithops__options_begun(own->threadpool_size, own->wait_dur_ms, init, err);
+}
 
 static int check_options(const lithops_wait_options *options, lithops_error *err)
 {
@@ -354,18 +378,16 @@ static uint64_t target_of(int return_when, uint64_t size)
 }
 
 int lithops__wait_checked(lithops_executor *fexec, lithops_futures *fs,
-                          const lithops_wait_options *options, bool unread,
+                          const lithops_wait_options *options, enum lithops__which which,
                           lithops_futures **ret_futures, lithops_error *err)
 {
-    const lithops_wait_options defaults = LITHOPS_WAIT_OPTIONS_INIT;
-    options = options ? options : &defaults;
     int rc = check_options(options, err);
     if (rc != 0)
         return rc;
     if (!fs && (rc = lithops__executor_check(fexec, err)) != 0)
         return rc;
     lithops_futures *futures =
-        fs ? lithops_futures_ref(fs) : lithops__futures_of_executor(fexec, unread);
+        fs ? lithops_futures_ref(fs) : lithops__futures_of_executor(fexec, which);
     if (!futures)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     if (futures->count && lithops__is_forked(futures->segments[0].job->fexec)) {
@@ -440,11 +462,14 @@ int lithops_wait(lithops_executor *fexec, lithops_futures *fs, const lithops_wai
                  lithops_futures **ret_done, lithops_futures **ret_not_done, lithops_error *err)
 {
     lithops_futures *futures = NULL;
-    int rc = lithops__wait_checked(fexec, fs, options, false, &futures, err);
+    lithops_wait_options own;
+    int rc = lithops__wait_options_read(&own, options, err);
+    if (rc == 0)
+        rc = lithops__wait_checked(fexec, fs, &own, LITHOPS__LIVE_CALLS, &futures, err);
     if (!futures)
         return rc;
-    /* Also after a time-out or a failure: the lists say how far things are. */
-    bool all_done = rc == 0 && (!options || options->return_when == LITHOPS_ALL);
+    /* After a time-out or a failure too: the lists show how far the calls are. */
+    bool all_done = rc == 0 && own.return_when == LITHOPS_ALL;
     uint64_t *done = (ret_done || ret_not_done) && !all_done ? look_at_all(futures) : NULL;
     if (ret_done)
         *ret_done = all_done ? lithops_futures_ref(futures)

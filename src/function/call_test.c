@@ -104,7 +104,7 @@ static void bad_arguments_fail_the_call(void **state)
     assert_fails("libm.so.6:sin:double(double)", lithops_pack("{s:f}", "x", 1.0), LITHOPS_EARG,
                  "have no names");
     assert_fails(TESTLIB "/libplain.so:greeting:string(string)", lithops_value_string("latin"),
-                 LITHOPS_ECALL, "no UTF-8");
+                 LITHOPS_ECALL, "not UTF-8");
 }
 
 static void the_loader_explains_in_the_call(void **state)

@@ -2,8 +2,8 @@
 /* Functions that are code of a runtime.
  *
  * In the client such a function is its bytes under a number; the function table stores them once
- * per executor, and a worker hands them to the runtime, which knows by the number what it has seen
- * before. The runtime itself is an ordinary function of the worker's program: `symbol`. */
+ * per executor, and a worker passes them to the runtime, which recognises code it has seen by the
+ * number. The runtime itself is an ordinary function of the worker's program: `symbol`. */
 #include "function/code.h"
 
 #include "base/error.h"

@@ -10,7 +10,7 @@
 /* Immutable but for the hint. Lives as long as its lithops_function. */
 struct lithops_function_code {
     uint64_t id;         /* from 1, never used again in this process */
-    _Atomic size_t hint; /* where a function table has it, perhaps; SIZE_MAX: none ever had */
+    _Atomic size_t hint; /* likely place in a function table; SIZE_MAX: never in one */
     size_t len;
     unsigned char bytes[];
 };

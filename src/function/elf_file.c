@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading ELF files: symbols, needed libraries, search paths.
  *
- * What the dynamic linker believes is what counts, so everything comes from the program headers
- * and the dynamic section; section headers, which it ignores and strip(1) may remove, are not
- * looked at.
+ * Only what the dynamic linker uses is read: program headers and the dynamic section. It ignores
+ * section headers, which strip(1) may remove, and so does this code.
  *
- * The file is not trusted: it may be truncated, damaged, made to harm, or change while it is
- * read. It is read with pread(2) into memory of our own, never mapped (a mapping of a file that
- * shrinks is a SIGBUS in the caller's program). Every table is bounded by its segment, by the
- * file's size and by TABLE_LIMIT before memory is asked for, and every string by .dynstr. Whoever
- * makes a file that lies can make us give a wrong answer about that file, and no more. */
+ * The file is not trusted: it may be truncated, damaged, malicious, or change while it is read. It
+ * is read with pread(2) into memory of our own, never mapped (a mapping of a file that shrinks is a
+ * SIGBUS in the caller's program). Every table is bounded by its segment, by the file's size and by
+ * TABLE_LIMIT before memory is asked for, and every string by .dynstr. A malicious file can only
+ * cause a wrong answer about itself. */
 #include "function/elf_file.h"
 
 #include "base/error.h"
@@ -26,8 +25,8 @@ enum {
     DYNAMIC_LIMIT = 1 << 20,
 };
 
-/* One's own ELF header, placed by the linker: this code's class, byte order and machine are the
- * ones that a library must have, with no table of machines to keep. */
+/* This program's own ELF header, defined by the linker: a library must have the same class, byte
+ * order and machine. This avoids a table of machines. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 /* One reading. A step that fails sets `code`, fills `err` and returns false or NULL. */
@@ -82,7 +81,7 @@ static void *read_part(struct reader *reader, uint64_t offset, uint64_t len, con
             if (n < 0)
                 read_failed(reader, errno);
             else
-                damaged(reader, what); /* it became shorter just now */
+                damaged(reader, what); /* the file was truncated meanwhile */
             free(part);
             return NULL;
         }
@@ -140,7 +139,7 @@ static bool open_file(struct reader *reader)
     if (S_ISDIR(st.st_mode))
         return refuse(reader, LITHOPS_EUSAGE, "is a folder, not a shared library");
     if (!S_ISREG(st.st_mode))
-        return refuse(reader, LITHOPS_EUSAGE, "is no regular file");
+        return refuse(reader, LITHOPS_EUSAGE, "is not a regular file");
     reader->file_size = (uint64_t)st.st_size;
     return true;
 }
@@ -245,7 +244,7 @@ static void note_entry(struct dynamic *dynamic, const ElfW(Dyn) * entry)
     }
 }
 
-/* A file without one has no symbols; that is no failure. */
+/* A file without one has no symbols, which is not a failure. */
 static bool read_dynamic(struct reader *reader, struct dynamic *ret)
 {
     const ElfW(Phdr) *segment = NULL;
@@ -305,8 +304,8 @@ static bool read_names(struct reader *reader, const struct dynamic *dynamic)
 
 static const char bad_hash[] = "its hash table of symbols lies outside the file";
 
-/* The index of the first odd word at `address` or behind it: the end of a chain of the GNU hash
- * table. Read in pieces: it is near in honest files. */
+/* The index of the first odd word at or after `address`, which ends a chain of the GNU hash table.
+ * Reads in pieces, as in valid files it is near. */
 static bool find_chain_end(struct reader *reader, uint64_t address, uint64_t *ret_index)
 {
     uint64_t offset, room;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Collecting the function image.
  *
- * It starts with the program or the function's library and follows DT_NEEDED; each name is
- * resolved as the dynamic linker would (or did, when this process started). Libraries of the
- * system are not followed further: they need only each other.
+ * It starts with the program or the function's library and follows DT_NEEDED; each name is resolved
+ * as the dynamic linker would (or did, when this process started). System libraries are not
+ * followed further, since they depend only on each other.
  *
  * Names are unique in an image, since its files end up in one folder of the worker. An included
- * library takes the place of a linked one of its name: that is how a system's library, or
- * another build of a library, is sent along. */
+ * library replaces a linked one of the same name; that is how to send a system library, or another
+ * build of a library. */
 #include "function/image.h"
 
 #include "base/error.h"
@@ -22,74 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static void item_deinit(struct lithops__image_item *item)
-{
-    free(item->path);
-    free(item->name);
-    free(item->soname);
-}
-
-void lithops__image_free(struct lithops__image *image)
-{
-    if (!image)
-        return;
-    for (size_t i = 0; i < image->count; i++)
-        item_deinit(&image->items[i]);
-    free(image->items);
-    free(image);
-}
-
-static struct lithops__image_item *find_name(const struct lithops__image *image, const char *name)
-{
-    for (size_t i = 0; i < image->count; i++)
-        if (strcmp(image->items[i].name, name) == 0)
-            return &image->items[i];
-    return NULL;
-}
-
-static int append(struct lithops__image *image, enum lithops__image_role role, const char *path,
-                  const char *name, const char *soname, lithops_error *err)
-{
-    struct stat st;
-    if (stat(path, &st) != 0)
-        return lithops__fail_errno(err, errno, "cannot find the size of '%s'", path);
-    if (image->count == image->capacity) {
-        size_t capacity = image->capacity ? 2 * image->capacity : 8;
-        void *items = realloc(image->items, capacity * sizeof image->items[0]);
-        if (!items)
-            return lithops__fail(err, LITHOPS_ENOMEM, "no memory for the function image");
-        image->items = items;
-        image->capacity = capacity;
-    }
-    struct lithops__image_item item = {
-        .role = role,
-        .path = strdup(path),
-        .name = strdup(name),
-        .soname = soname ? strdup(soname) : NULL,
-        .size_bytes = S_ISDIR(st.st_mode) ? 0 : (uint64_t)st.st_size,
-    };
-    if (!item.path || !item.name || (soname && !item.soname)) {
-        item_deinit(&item);
-        return lithops__fail(err, LITHOPS_ENOMEM, "no memory for the function image");
-    }
-    image->items[image->count++] = item;
-    return 0;
-}
-
-int lithops__image_add(struct lithops__image *image, enum lithops__image_role role,
-                       const char *path, const char *name, const char *soname, lithops_error *err)
-{
-    const struct lithops__image_item *same = find_name(image, name);
-    if (same && strcmp(same->path, path) == 0)
-        return 0;
-    if (same)
-        return lithops__fail(err, LITHOPS_EUSAGE,
-                             "the function image cannot hold both '%s' and '%s': they have one "
-                             "name, rename one of them",
-                             same->path, path);
-    return append(image, role, path, name, soname, err);
-}
 
 /* ---- what the program or library links ------------------------------------------------------- */
 
@@ -121,7 +53,7 @@ static int add_needed(struct lithops__image *image, const struct lithops__librar
     return code;
 }
 
-/* What the items need is added behind them and looked at in turn, until the list ends. */
+/* Dependencies are appended to the list and visited in turn, until the list ends. */
 static int add_linked(struct lithops__image *image, lithops_error *err)
 {
     int code = 0;
@@ -148,8 +80,8 @@ static int add_root(struct lithops__image *image, const lithops_function *functi
     int code = lithops__library_open(function->library ? function->library : "/proc/self/exe",
                                      ret_root, err);
     if (code == LITHOPS_ENOTFOUND && !function->library)
-        return lithops__fail(err, code,
-                             "the file of this program was replaced or deleted; start it again");
+        return lithops__fail(
+            err, code, "the file of this program was replaced or deleted; restart the program");
     if (code != 0)
         return code;
     return lithops__image_add(image, role, ret_root->path, lithops__base_name(ret_root->path),
@@ -173,20 +105,18 @@ static int exclude_one(struct lithops__image *image, const char *word, lithops_e
     struct lithops__near near;
     lithops__near_init(&near, lithops__base_name(word), LITHOPS__NEAR_MAX);
     for (size_t i = 0; i < image->count; i++) {
-        struct lithops__image_item *item = &image->items[i];
+        const struct lithops__image_item *item = &image->items[i];
         lithops__near_offer(&near, item->name);
         if (!matches(item, word, absolute))
             continue;
         if (i == 0)
             return lithops__fail(err, LITHOPS_EUSAGE,
                                  "exclude_modules names '%s', which holds the function", word);
-        item_deinit(item);
-        image->count--;
-        memmove(item, item + 1, (image->count - i) * sizeof *item);
+        lithops__image_remove(image, i);
         return 0;
     }
     return lithops__fail(err, LITHOPS_ENOTFOUND,
-                         "excluded module '%s' is no part of the function image%s (libraries of "
+                         "excluded module '%s' is not part of the function image%s (libraries of "
                          "the system never are, unless included)",
                          word, lithops__near_text(&near, text, sizeof text));
 }
@@ -242,13 +172,17 @@ static int add_folder(struct lithops__image *image, size_t index, lithops_error 
         int len;
         switch (entry->fts_info) {
         case FTS_D:
+            if (strcmp(entry->fts_name, "__pycache__") == 0) /* is made where it is needed */
+                fts_set(tree, entry, FTS_SKIP);
+            break;
         case FTS_DP:
             break;
         case FTS_F:
             len = snprintf(name, sizeof name, "%s%s", image->items[index].name,
                            entry->fts_path + root_len);
             code = len < (int)sizeof name
-                       ? append(image, LITHOPS__IMAGE_FILE, entry->fts_path, name, NULL, err)
+                       ? lithops__image_append(image, LITHOPS__IMAGE_FILE, entry->fts_path, name,
+                                               NULL, err)
                        : lithops__fail(err, LITHOPS_EUSAGE, "the path '%s' is too long", name);
             break;
         case FTS_DNR:
@@ -285,4 +219,17 @@ int lithops__image_open(const lithops_function *function, const char *const *inc
     else
         lithops__image_free(image);
     return code;
+}
+
+int lithops__image_add_path(struct lithops__image *image, const char *path, const char *name,
+                            lithops_error *err)
+{
+    struct stat st;
+    size_t at = image->count;
+    if (stat(path, &st) != 0)
+        return lithops__fail_errno(err, errno, "cannot read '%s'", path);
+    bool is_folder = S_ISDIR(st.st_mode);
+    int rc = lithops__image_append(image, is_folder ? LITHOPS__IMAGE_FOLDER : LITHOPS__IMAGE_FILE,
+                                   path, name, NULL, err);
+    return rc == 0 && is_folder ? add_folder(image, at, err) : rc;
 }

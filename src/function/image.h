@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The function image: the files that must reach a worker before it can call a function.
  *
- * For a function of the program: its ELF file and the shared libraries that it links; for one of
- * a library: that library and what it links. Files of the system (under /lib, /usr/lib, /lib64,
+ * For a function of the program: its ELF file and the shared libraries that it links; for one of a
+ * library: that library and what it links. Files of the system (under /lib, /usr/lib, /lib64,
  * /usr/lib64) stay behind. include_modules adds files, folders and libraries (also of the system),
- * exclude_modules takes away. See docs/function-image.md.
+ * exclude_modules removes. See docs/function-image.md.
  *
  * On this machine nothing has to travel, so jobs carry only a manifest of what include_modules
  * named: shared libraries are loaded before the function, files are found by name. Backends that
@@ -59,7 +59,15 @@ struct lithops__image {
 int lithops__image_open(const lithops_function *function, const char *const *include,
                         const char *const *exclude, struct lithops__image **ret_image,
                         lithops_error *err);
-/* Fill sha256 of one item that is no folder, once; needs the crypto module. */
+/* The files that a manifest names, those of its folders too, are added to an image. */
+int lithops__image_add_manifest(struct lithops__image *image, const lithops_value *manifest,
+                                lithops_error *err);
+/* A copy of a manifest whose files lie in `folder`. NULL: no memory. */
+lithops_value *lithops__image_move_manifest(const lithops_value *manifest, const char *folder);
+/* Add a file or folder, all files of it. */
+int lithops__image_add_path(struct lithops__image *image, const char *path, const char *name,
+                            lithops_error *err);
+/* Fill sha256 of one item other than a folder, once; needs the crypto module. */
 int lithops__image_hash(struct lithops__image_item *item, lithops_error *err);
 void lithops__image_free(struct lithops__image *image); /* NULL is fine */
 
@@ -72,6 +80,11 @@ int lithops__image_collect(const lithops_function *function, const char *const *
  * that name already. */
 int lithops__image_add(struct lithops__image *image, enum lithops__image_role role,
                        const char *path, const char *name, const char *soname, lithops_error *err);
+/* The same without looking for the name, for the files of a folder. */
+int lithops__image_append(struct lithops__image *image, enum lithops__image_role role,
+                          const char *path, const char *name, const char *soname,
+                          lithops_error *err);
+void lithops__image_remove(struct lithops__image *image, size_t index);
 /* Add what one word of include_modules names. `parent` (or NULL) lends its search path. */
 struct lithops__library;
 int lithops__image_include(struct lithops__image *image, const char *word,

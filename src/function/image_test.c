@@ -202,7 +202,7 @@ static void wrong_includes_are_told(void **state)
     assert_refused(own, WORDS("/nothing/here.bin"), NULL, LITHOPS_ENOTFOUND,
                    "included file '/nothing/here.bin' does not exist");
     assert_refused(own, WORDS("modle.bin"), NULL, LITHOPS_ENOTFOUND,
-                   "included module 'modle.bin' is no file here, and: no library 'modle.bin'");
+                   "included module 'modle.bin' is not a file here, and: no library 'modle.bin'");
     assert_refused(own, WORDS(""), NULL, LITHOPS_EUSAGE, "an empty name");
     assert_refused(own, WORDS("/"), NULL, LITHOPS_EUSAGE, "the whole file system");
     assert_refused(own, WORDS("/dev/null"), NULL, LITHOPS_EUSAGE, "neither a file nor a folder");
@@ -232,7 +232,7 @@ static void wrong_excludes_are_told(void **state)
 {
     (void)state;
     assert_refused(upper, NULL, WORDS("liblowre.so"), LITHOPS_ENOTFOUND,
-                   "excluded module 'liblowre.so' is no part of the function image; did you mean "
+                   "excluded module 'liblowre.so' is not part of the function image; did you mean "
                    "'liblower.so'?");
     assert_refused(upper, NULL, WORDS("libc.so.6"), LITHOPS_ENOTFOUND, "libraries of the system");
     assert_refused(upper, NULL, WORDS("libupper.so"), LITHOPS_EUSAGE, "which holds the function");

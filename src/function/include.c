@@ -4,8 +4,7 @@
  * A word names a file or folder, by a path as the program sees it; or, without a slash and when
  * there is no such file, a shared library, as the dynamic linker would find it. A file that the
  * dynamic linker would load on this machine is a module and is loaded in the worker; everything
- * else is data. A name that says ".so" over something that cannot be loaded is a mistake and an
- * error, not data. */
+ * else is data. A file named ".so" that cannot be loaded is an error, not data. */
 #include "base/error.h"
 #include "function/image.h"
 #include "function/library.h"
@@ -66,7 +65,7 @@ static int include_library(struct lithops__image *image, const char *word,
     struct lithops__library library;
     int code = lithops__library_search(word, parent, &library, err);
     if (code == LITHOPS_ENOTFOUND) {
-        lithops__error_prefix(err, "included module '%s' is no file here, and", word);
+        lithops__error_prefix(err, "included module '%s' is not a file here, and", word);
         return code;
     }
     if (code != 0) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The dynamic linker's search for a shared library, step by step as ld.so(8) tells it, but with
- * the folders of /etc/ld.so.conf in place of the cache that ldconfig(8) makes of them. The first
- * step, what this process has loaded, and the last one, the folders compiled into the dynamic
- * linker, are asked of the dynamic linker that runs us.
+/* The dynamic linker's search for a shared library, step by step as in ld.so(8), but with the
+ * folders of /etc/ld.so.conf in place of the cache that ldconfig(8) makes of them. For the first
+ * step, libraries already loaded, and the last, folders compiled into the dynamic linker, this
+ * process's own dynamic linker is asked.
  *
  * Known differences: glibc-hwcaps folders (variants of a library for newer processors) are not
- * searched, the plain variant has the same functions; an RPATH does not pass on to the libraries
- * of a library, as the older DT_RPATH would. */
+ * searched, the plain variant has the same functions; an RPATH does not pass on to the libraries of
+ * a library, as the older DT_RPATH would. */
 #include "function/library.h"
 
 #include "base/buffer.h"
@@ -60,7 +60,7 @@ int lithops__library_open(const char *path, struct lithops__library *ret_library
 
 /* ---- the search ------------------------------------------------------------------------------ */
 
-/* One search: it visits folders, and after the first hit does nothing more. */
+/* One search through folders; after the first hit, further visits do nothing. */
 struct search {
     const char *name;
     struct lithops__library *ret_library;
@@ -95,8 +95,8 @@ static void visit(struct search *search, const char *folder)
 }
 
 /* A search path: folders between colons (or semicolons); an empty one is the working directory.
- * $ORIGIN is the folder of `parent`; other $ words are the linker's secrets, such entries are
- * passed by. */
+ * $ORIGIN is the folder of `parent`; entries with other $ words are skipped, as only the linker can
+ * expand them. */
 static void visit_all(struct search *search, const char *list,
                       const struct lithops__library *parent)
 {
@@ -170,7 +170,7 @@ static void visit_default(struct search *search)
         dlclose(program);
 }
 
-/* What this process has loaded by that name is what dlopen(3) would give. */
+/* A library already loaded under that name is what dlopen(3) would return. */
 struct loaded {
     const char *name;
     char path[PATH_MAX];

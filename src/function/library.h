@@ -24,7 +24,7 @@ int lithops__library_open(const char *path, struct lithops__library *ret_library
 int lithops__library_search(const char *name, const struct lithops__library *parent,
                             struct lithops__library *ret_library, lithops_error *err);
 
-/* /lib, /usr/lib, /lib64, /usr/lib64 or below: what a machine has without being told. */
+/* /lib, /usr/lib, /lib64, /usr/lib64 or below: where a machine's own libraries are. */
 bool lithops__path_is_system(const char *path);
 /* Behind the last slash. */
 const char *lithops__base_name(const char *path);

@@ -2,13 +2,15 @@
 /* The manifest: what a job on this machine carries of include_modules.
  *
  * A list with a map per included file, folder or library: {"name", "path", "load"}. Names and paths
- * are bytes, since they need not be UTF-8, and keep their NUL, so that they can be lent out as C
+ * are bytes, since they need not be UTF-8, and keep their NUL, so that they can be borrowed as C
  * strings; `load` is true for shared libraries. What the program links is not in it: worker
  * processes are the same program. Most jobs include nothing and have no manifest at all. */
 #include "base/error.h"
 #include "function/image.h"
 
 #include <dlfcn.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool is_included(const struct lithops__image_item *item)
@@ -85,4 +87,41 @@ const char *lithops__image_file(const lithops_value *manifest, const char *name)
             return text_at(entry, "path");
     }
     return NULL;
+}
+
+int lithops__image_add_manifest(struct lithops__image *image, const lithops_value *manifest,
+                                lithops_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < lithops_value_size(manifest); i++) {
+        const lithops_value *entry = lithops_value_at(manifest, i);
+        const char *path = text_at(entry, "path"), *name = text_at(entry, "name");
+        if (path && name)
+            rc = lithops__image_add_path(image, path, name, err);
+    }
+    return rc;
+}
+
+lithops_value *lithops__image_move_manifest(const lithops_value *manifest, const char *folder)
+{
+    lithops_value *moved = lithops_value_list();
+    for (size_t i = 0; moved && i < lithops_value_size(manifest); i++) {
+        const lithops_value *entry = lithops_value_at(manifest, i);
+        const char *name = text_at(entry, "name");
+        char path[PATH_MAX];
+        if (!name)
+            continue;
+        int len = snprintf(path, sizeof path, "%s/%s", folder, name);
+        lithops_value *copy =
+            len < (int)sizeof path
+                ? lithops_pack("{s:y,s:y,s:b}", "name", name, strlen(name) + 1, "path", path,
+                               strlen(path) + 1, "load",
+                               (int)lithops_value_get_bool(lithops_value_get(entry, "load")))
+                : NULL;
+        if (lithops_value_append(moved, copy) != 0) {
+            lithops_value_free(moved);
+            return NULL;
+        }
+    }
+    return moved;
 }

@@ -2,9 +2,9 @@
 /* lithops_function_open(): from "path.so:symbol:signature" to a function that can be named in
  * calls.
  *
- * All that can be told without running the library is told here, in the client, before a job is
- * started: that the file is a library of this machine, that it exports the symbol, that the symbol
- * is of the right kind. What only running tells (a library that it needs is missing) fails the
+ * All that can be checked without running the library is checked here, in the client, before a job
+ * is started: that the file is a library of this machine, that it exports the symbol, that the
+ * symbol is of the right kind. What shows only at run time (a dependency is missing) fails the
  * calls. The path is made absolute and free of links here, since workers have another working
  * directory. */
 #include "base/error.h"
@@ -143,10 +143,10 @@ static int check_symbol(const struct spec *spec, const struct lithops__elf *elf,
                              "LITHOPS_FUNCTION (of this version of Lithops)",
                              spec->symbol, spec->path);
     if (spec->signature)
-        return lithops__fail(err, LITHOPS_EUSAGE,
-                             "'%s' in %s is declared with LITHOPS_FUNCTION: leave the signature "
-                             "'%s' away",
-                             spec->symbol, spec->path, spec->signature);
+        return lithops__fail(
+            err, LITHOPS_EUSAGE,
+            "'%s' in %s is declared with LITHOPS_FUNCTION: omit the signature '%s'", spec->symbol,
+            spec->path, spec->signature);
     return 0;
 }
 
@@ -237,7 +237,7 @@ lithops_function *lithops_function_open(const char *spec_text, lithops_error *er
 
 void lithops_function_free(lithops_function *function)
 {
-    /* One declared with LITHOPS_FUNCTION is no block of ours; it has `run`. */
+    /* One declared with LITHOPS_FUNCTION was not allocated here; it has `run`. */
     if (!function || function->run)
         return;
     free(function->code);

@@ -167,7 +167,7 @@ static void wrong_kinds_of_symbols_are_told(void **state)
     assert_fails(PLAIN ":plain_variable", LITHOPS_EUSAGE, "is a variable");
     assert_fails(PLAIN ":plain_variable:int(int)", LITHOPS_EUSAGE, "is a variable");
     assert_fails(PLAIN ":thread_variable:int(int)", LITHOPS_EUSAGE, "is a variable");
-    assert_fails(DECLARED ":count:int(int)", LITHOPS_EUSAGE, "leave the signature 'int(int)' away");
+    assert_fails(DECLARED ":count:int(int)", LITHOPS_EUSAGE, "omit the signature 'int(int)'");
 }
 
 static void wrong_files_are_told(void **state)
@@ -183,9 +183,9 @@ static void wrong_files_are_told(void **state)
     assert_fails(spec, LITHOPS_EUSAGE, "is a folder");
     rmdir(path);
     assert_int_equal(mkfifo(path, 0600), 0); /* opening it must not wait for a writer */
-    assert_fails(spec, LITHOPS_EUSAGE, "no regular file");
+    assert_fails(spec, LITHOPS_EUSAGE, "not a regular file");
     unlink(path);
-    assert_fails("/dev/null:f", LITHOPS_EUSAGE, "no regular file");
+    assert_fails("/dev/null:f", LITHOPS_EUSAGE, "not a regular file");
     assert_int_equal(symlink(path, path), 0); /* a circle */
     assert_fails(spec, LITHOPS_EIO, "levels of symbolic links");
     unlink(path);

@@ -6,8 +6,8 @@
  * unloaded. So the list is linked through the functions themselves and nothing is allocated.
  *
  * Invariants: names in the list are unique, the first one registered stays; everything is under
- * `lock`, under which nothing else is called: dlopen() holds the loader's lock when it comes
- * here, so calling the loader from here under ours would be a deadlock. */
+ * `lock`, under which nothing else is called: dlopen() calls in here while it holds the loader's
+ * lock, so calling the loader under our lock could deadlock. */
 #include "function/registry.h"
 
 #include "base/error.h"
@@ -38,12 +38,11 @@ void lithops_function_register(lithops_function *function)
 {
     if (!function)
         return;
-    /* A library may define a function whose name some other library has for something else;
-     * then the linker may hand us that. */
+    /* A name that another library uses for something else may be resolved to that. */
     if (function->magic != LITHOPS_FUNCTION_MAGIC) {
         lithops__log(LITHOPS_LOG_WARNING, "function",
-                     "something that LITHOPS_FUNCTION did not make was registered and is ignored; "
-                     "does a function of the program have the name of one of the C library?");
+                     "ignored a registration that LITHOPS_FUNCTION did not make; rename any "
+                     "function of the program that has the name of a C library function");
         return;
     }
     pthread_mutex_lock(&lock);
@@ -90,7 +89,7 @@ const char *lithops__function_near_text(const char *name, char *buf, size_t size
     pthread_mutex_lock(&lock);
     for (const lithops_function *function = first; function; function = function->next)
         lithops__near_offer(&near, function->name);
-    lithops__near_text(&near, buf, size); /* the names are only safe under the lock */
+    lithops__near_text(&near, buf, size); /* the names may be freed once the lock is released */
     pthread_mutex_unlock(&lock);
     return buf;
 }
@@ -101,8 +100,9 @@ int lithops__function_check(const lithops_function *function, lithops_error *err
         return lithops__fail(err, LITHOPS_EUSAGE,
                              "the function is NULL; did lithops_function_open() fail?");
     if (function->magic != LITHOPS_FUNCTION_MAGIC)
-        return lithops__fail(err, LITHOPS_EUSAGE,
-                             "this is no lithops_function, or it was freed; declare functions with "
-                             "LITHOPS_FUNCTION(name) or name them with lithops_function_open()");
+        return lithops__fail(
+            err, LITHOPS_EUSAGE,
+            "this is not a lithops_function, or it was freed; declare functions with "
+            "LITHOPS_FUNCTION(name) or name them with lithops_function_open()");
     return 0;
 }

@@ -26,7 +26,7 @@ static const char *skip_blanks(const char *text)
     return text;
 }
 
-/* Eat `c` and the blanks around it. */
+/* Skip `c` and the blanks around it. */
 static bool eat(const char **at, char c)
 {
     const char *text = skip_blanks(*at);
@@ -80,7 +80,8 @@ static int parse_arguments(const char **at, const char *whole, struct lithops__s
             if (signature->count == 0 && eat(at, ')'))
                 return 0;
             return lithops__fail(err, LITHOPS_EUSAGE,
-                                 "signature '%s': void is no type of an argument", whole);
+                                 "signature '%s': void is not allowed as the type of an argument",
+                                 whole);
         }
         if (signature->count == LITHOPS__SIGNATURE_MAX)
             return lithops__fail(err, LITHOPS_EUSAGE, "signature '%s': more than %d arguments",

@@ -23,17 +23,17 @@ struct lithops__area {
  * LITHOPS_ENOSPACE when descriptors, address space or memory are used up. */
 int lithops__area_create(struct lithops__area *area, const char *executor_id, uint32_t max_workers,
                          uint64_t memory_limit, lithops_error *err);
-/* Map an area that another process made. Takes `fd`, also on failure. LITHOPS_EPARSE when it is
- * no area, or one of another version. */
+/* Map another process's area. Takes `fd`, also on failure. LITHOPS_EPARSE when it is not an area,
+ * or of another version. */
 int lithops__area_attach(struct lithops__area *area, int fd, lithops_error *err);
-/* The same, read-only: for looking at somebody's jobs. */
+/* The same, read-only: for inspecting jobs. */
 int lithops__area_peek(struct lithops__area *area, int fd, lithops_error *err);
-/* Worker: keep the file at a high, close-on-exec descriptor, out of a function's way. */
 /* The descriptor is still that of the file. */
 bool lithops__area_has_fd(const struct lithops__area *area);
+/* Worker: keep the file at a high, close-on-exec descriptor, out of the way of functions. */
 int lithops__area_move_fd(struct lithops__area *area);
 void lithops__area_detach(struct lithops__area *area);
-/* In a child of the process: what is written from now on is not seen by others. */
+/* In a child of the process: make later writes private. */
 void lithops__area_make_private(const struct lithops__area *area);
 
 /* Take real memory for [offset, offset + len), both multiples of 4096: a file system or a machine
@@ -41,6 +41,10 @@ void lithops__area_make_private(const struct lithops__area *area);
 int lithops__area_commit(struct lithops__area *area, lithops__offset offset, uint64_t len);
 /* Give it back. */
 void lithops__area_decommit(struct lithops__area *area, lithops__offset offset, uint64_t len);
+
+/* The same descriptor at 10 or above, close-on-exec; closes `fd`. The program may have
+ * closed 0, 1 or 2, and would read and write ours there. -1 and errno. */
+int lithops__high_fd(int fd);
 
 static inline void *lithops__at(const struct lithops__area *area, lithops__offset offset)
 {

@@ -5,11 +5,17 @@
  * and then looks once more for a reason not to; the waker stores the reason and then looks whether
  * somebody sleeps. With a full fence in between on both sides, one of them sees the other.
  *
- * A worker sleeps on the `parked` word of its own line and has a bit in the control block. Who
- * takes the bit away is the one who wakes it.
+ * A worker sleeps on the `parked` word of its own line and has a bit in the control block. Whoever
+ * clears the bit wakes it.
+ *
+ * Where the client itself takes the calls, for workers elsewhere, it sleeps in poll():
+ * control->wake_fd is then written in place of waking a futex.
  *
  * Waiters sleep on `landed`. The first to wake them takes the `waiting` flag down, so that a
  * burst of completions costs one system call and not one each.
+ *
+ * Workers that lack memory sleep on `freed`, with `memory_wanted` as their flag; it stays up when
+ * one has given up, so that `short_since_ns` says whether anything came back since.
  *
  * A process may die after it has taken a bit or the flag, and before the wake-up. Then nobody else
  * will wake the sleeper: so the client wakes all of them when a process has died. */
@@ -23,6 +29,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static const uint64_t patience_ns = 60000000000u, little_patience_ns = 5000000000u;
+
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
 #endif
@@ -30,6 +38,15 @@
 static long futex(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *until)
 {
     return syscall(SYS_futex, word, op, value, until, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
+static const struct timespec *timespec_of(uint64_t deadline_ns, struct timespec *buf)
+{
+    if (deadline_ns == UINT64_MAX)
+        return NULL;
+    buf->tv_sec = (time_t)(deadline_ns / 1000000000u);
+    buf->tv_nsec = (long)(deadline_ns % 1000000000u);
+    return buf;
 }
 
 /* Take the worker's bit. True: it was set, so the caller is the one to wake it. */
@@ -52,10 +69,14 @@ bool lithops__bell_anyone_parked(const struct lithops__control *control)
     return false;
 }
 
-static void wake(struct lithops__worker *worker)
+static void wake(struct lithops__control *control, struct lithops__worker *worker)
 {
+    uint64_t one = 1;
     atomic_store(&worker->parked, 0);
-    futex(&worker->parked, FUTEX_WAKE, 1, NULL);
+    if (control->wake_fd && control->client_pid == getpid())
+        (void)!write(control->wake_fd, &one, sizeof one);
+    else
+        futex(&worker->parked, FUTEX_WAKE, 1, NULL);
 }
 
 void lithops__bell_wake_one(struct lithops__control *control)
@@ -65,7 +86,7 @@ void lithops__bell_wake_one(struct lithops__control *control)
         while ((bits = atomic_load(&control->parked[i])) != 0) {
             uint32_t slot = i * 64 + (uint32_t)__builtin_ctzll(bits);
             if (unpark(control, slot)) {
-                wake(&control->workers[slot]);
+                wake(control, &control->workers[slot]);
                 return;
             }
         }
@@ -79,15 +100,34 @@ void lithops__bell_ring(struct lithops__control *control)
         lithops__bell_wake_one(control);
 }
 
-void lithops__bell_park(struct lithops__control *control, uint32_t slot, uint32_t doorbell)
+bool lithops__bell_park(struct lithops__control *control, uint32_t slot, uint32_t doorbell,
+                        uint64_t deadline_ns)
 {
     struct lithops__worker *worker = &control->workers[slot];
+    struct timespec until;
+    bool in_time = true;
     atomic_store(&worker->parked, 1);
     atomic_fetch_or(&control->parked[slot / 64], 1ull << slot % 64);
     if (atomic_load(&control->doorbell) == doorbell && !atomic_load(&control->shutdown))
-        while (atomic_load(&worker->parked))
-            futex(&worker->parked, FUTEX_WAIT, 1, NULL);
+        while (in_time && atomic_load(&worker->parked))
+            in_time = futex(&worker->parked, FUTEX_WAIT_BITSET, 1,
+                            timespec_of(deadline_ns, &until)) == 0 ||
+                      errno != ETIMEDOUT;
     (void)unpark(control, slot);
+    return in_time;
+}
+
+bool lithops__bell_announce(struct lithops__control *control, uint32_t slot, uint32_t doorbell)
+{
+    atomic_store(&control->workers[slot].parked, 1);
+    atomic_fetch_or(&control->parked[slot / 64], 1ull << slot % 64);
+    return atomic_load(&control->doorbell) == doorbell;
+}
+
+void lithops__bell_retract(struct lithops__control *control, uint32_t slot)
+{
+    (void)unpark(control, slot);
+    atomic_store(&control->workers[slot].parked, 0);
 }
 
 bool lithops__bell_start_spinning(struct lithops__control *control, uint32_t slot)
@@ -123,15 +163,25 @@ void lithops__bell_landed(struct lithops__control *control)
         wake_waiters(control);
 }
 
+static void wake_memory(struct lithops__control *control)
+{
+    uint64_t one = 1;
+    atomic_fetch_add(&control->freed, 1);
+    if (control->wake_fd && control->client_pid == getpid())
+        (void)!write(control->wake_fd, &one, sizeof one);
+    futex(&control->freed, FUTEX_WAKE, INT_MAX, NULL);
+}
+
 void lithops__bell_wake_everyone(struct lithops__control *control)
 {
     atomic_fetch_add(&control->doorbell, 1);
     for (uint32_t slot = 0; slot < control->max_workers; slot++) {
         (void)unpark(control, slot);
         if (atomic_load(&control->workers[slot].pid)) /* `parked` may be 0, and it sleeps */
-            wake(&control->workers[slot]);
+            wake(control, &control->workers[slot]);
     }
     wake_waiters(control);
+    wake_memory(control);
 }
 
 uint32_t lithops__bell_prepare(struct lithops__control *control)
@@ -142,20 +192,52 @@ uint32_t lithops__bell_prepare(struct lithops__control *control)
     return seen;
 }
 
-static const struct timespec *timespec_of(uint64_t deadline_ns, struct timespec *buf)
-{
-    if (deadline_ns == UINT64_MAX)
-        return NULL;
-    buf->tv_sec = (time_t)(deadline_ns / 1000000000u);
-    buf->tv_nsec = (long)(deadline_ns % 1000000000u);
-    return buf;
-}
-
 void lithops__bell_wait(struct lithops__control *control, uint32_t seen, uint64_t deadline_ns)
 {
     struct timespec until;
     futex(&control->landed, FUTEX_WAIT_BITSET, seen, timespec_of(deadline_ns, &until));
 }
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+void lithops__bell_wake_for_memory(struct lithops__control *control)
+{
+    if (!atomic_exchange(&control->memory_wanted, 0))
+        return;
+    atomic_store(&control->short_since_ns, 0);
+    wake_memory(control);
+}
+
+uint32_t lithops__bell_want_memory(struct lithops__control *control)
+{
+    uint32_t seen = atomic_load(&control->freed);
+    uint64_t enough = 0;
+    atomic_compare_exchange_strong(&control->short_since_ns, &enough, lithops__now_ns());
+    atomic_store(&control->memory_wanted, 1);
+    atomic_thread_fence(memory_order_seq_cst); /* before the caller looks for memory */
+    return seen;
+}
+
+void lithops__bell_await_memory(struct lithops__control *control, uint32_t seen,
+                                uint64_t deadline_ns)
+{
+    struct timespec until;
+    futex(&control->freed, FUTEX_WAIT_BITSET, seen, timespec_of(deadline_ns, &until));
+}
+
+void lithops__bell_got_memory(struct lithops__control *control)
+{
+    atomic_store(&control->short_since_ns, 0);
+}
+
+uint64_t lithops__bell_patience_until(const struct lithops__control *control, bool little,
+                                      uint64_t now_ns)
+{
+    uint64_t since_ns = atomic_load(&control->short_since_ns);
+    return (since_ns ? since_ns : now_ns) + (little ? little_patience_ns : patience_ns);
+}
+
+/* ---- several areas --------------------------------------------------------------------------- */
 
 /* struct futex_waitv of Linux 5.16, which older headers lack. */
 struct wait_item {

@@ -9,7 +9,7 @@
 size_t lithops__call_error_size(const lithops_error *error, lithops_bytes data);
 void lithops__call_error_write(void *block, const lithops_error *error, lithops_bytes data);
 void lithops__call_error_read(const void *block, lithops_error *ret_error);
-/* What the runtime said of it. Borrowed from the block. */
+/* The runtime's data. Borrowed from the block. */
 lithops_bytes lithops__call_error_data(const void *block);
 
 #endif

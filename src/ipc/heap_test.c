@@ -58,12 +58,33 @@ static void sizes_are_aligned_and_apart(void **state)
 static void last_freed_is_first_taken(void **state)
 {
     (void)state;
-    lithops__offset a = lithops__heap_alloc(&heap, 1000), b = lithops__heap_alloc(&heap, 1000);
+    const uint64_t len = 300000; /* a large block, as results of a map are */
+    lithops__offset a = lithops__heap_alloc(&heap, len), b = lithops__heap_alloc(&heap, len);
     lithops__heap_free(&heap, a);
     lithops__heap_free(&heap, b);
-    assert_int_equal(lithops__heap_alloc(&heap, 1000), b);
-    assert_int_equal(lithops__heap_alloc(&heap, 1000), a);
+    assert_int_equal(lithops__heap_alloc(&heap, len), b);
+    assert_int_equal(lithops__heap_alloc(&heap, len), a);
     lithops__heap_free(&heap, 0);
+}
+
+/* Small blocks that were freed, in whatever order, serve other sizes and go back to the system. */
+static void small_blocks_give_memory_back(void **state)
+{
+    (void)state;
+    enum { COUNT = 3000 };
+    static lithops__offset at[COUNT];
+    for (int round = 0; round < 4; round++) {
+        uint64_t len = round % 2 ? 9000 : 16000;
+        for (int i = 0; i < COUNT; i++)
+            assert_true((at[i] = lithops__heap_alloc(&heap, len)) != 0);
+        uint64_t most = atomic_load(&area.control->committed);
+        for (int i = 0; i < COUNT; i++)
+            lithops__heap_free(&heap, at[i * 7 % COUNT]);
+        lithops__heap_trim(&heap, 1 << 20);
+        assert_true(most > COUNT * len && heap.cached <= 1 << 20);
+        assert_true(atomic_load(&area.control->committed) < 4 << 20);
+    }
+    assert_true(lithops__heap_alloc(&heap, 48 << 20) != 0);
 }
 
 static void contents_survive_random_use(void **state)
@@ -254,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(sizes_are_aligned_and_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(last_freed_is_first_taken, setup, teardown),
+        cmocka_unit_test_setup_teardown(small_blocks_give_memory_back, setup, teardown),
         cmocka_unit_test_setup_teardown(contents_survive_random_use, setup, teardown),
         cmocka_unit_test_setup_teardown(impossible_sizes_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(freed_memory_serves_other_sizes, setup, teardown),

@@ -8,6 +8,11 @@
  * one of the two sees the other. */
 #include "ipc/queue.h"
 
+#include <fcntl.h>
+
+enum { PAGE_BYTES = 4096, SPANS_PER_PAGE = PAGE_BYTES / sizeof(struct lithops__span) };
+_Static_assert(PAGE_BYTES % sizeof(struct lithops__span) == 0, "pages hold whole spans");
+
 uint64_t lithops__queue_push(struct lithops__area *area, uint32_t range, uint64_t begin,
                              uint64_t end, bool open)
 {
@@ -17,7 +22,8 @@ uint64_t lithops__queue_push(struct lithops__area *area, uint32_t range, uint64_
         return UINT64_MAX;
     struct lithops__span *span = lithops__span_at(area, position);
     uint64_t lap = position / LITHOPS__MAX_SPANS << LITHOPS__SPAN_INDEX_BITS;
-    /* Nothing left in it for who still looks at the slot's last span, or at this one too early. */
+    /* A reader that still holds this slot's previous span, or looks before the new one is complete,
+     * must find it empty. */
     atomic_store(&span->next, lap | LITHOPS__SPAN_INDEX_MASK);
     span->range = range;
     span->generation = atomic_load(&area->ranges[range].generation);
@@ -77,6 +83,26 @@ void lithops__queue_advance(struct lithops__area *area)
            is_spent(area, lithops__span_at(area, head)))
         if (atomic_compare_exchange_strong(&control->head, &head, head + 1))
             head++;
+}
+
+/* Who still looks at such a span finds it empty, and cannot move `head` because of it. */
+uint64_t lithops__queue_trim(struct lithops__area *area, uint64_t from)
+{
+    struct lithops__control *control = area->control;
+    uint64_t to = atomic_load(&control->head) / SPANS_PER_PAGE * SPANS_PER_PAGE;
+    uint64_t tail = atomic_load(&control->tail) + SPANS_PER_PAGE;
+    if (tail > LITHOPS__MAX_SPANS && from < tail - LITHOPS__MAX_SPANS) /* in use again, a lap on */
+        from = (tail - LITHOPS__MAX_SPANS) / SPANS_PER_PAGE * SPANS_PER_PAGE;
+    while (from < to) {
+        uint64_t at = from % LITHOPS__MAX_SPANS, count = to - from;
+        if (count > LITHOPS__MAX_SPANS - at)
+            count = LITHOPS__MAX_SPANS - at;
+        (void)fallocate(area->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        (off_t)(control->spans + at * sizeof(struct lithops__span)),
+                        (off_t)(count * sizeof(struct lithops__span)));
+        from += count;
+    }
+    return from;
 }
 
 bool lithops__queue_enter(struct lithops__area *area, struct lithops__worker *worker,

@@ -21,11 +21,14 @@ uint64_t lithops__queue_push(struct lithops__area *area, uint32_t range, uint64_
 /* Client: the span will not grow any more. */
 void lithops__queue_close_span(struct lithops__area *area, uint64_t position);
 
-/* Client: nobody shall take what is offered now; no worker may run. */
+/* Client: withdraw all offers; no worker may run. */
 void lithops__queue_drop(struct lithops__area *area);
 
-/* Anybody: move `head` over spans that are used up. */
+/* Any process: move `head` over spans that are used up. */
 void lithops__queue_advance(struct lithops__area *area);
+/* Client: give the memory of spans before `head` back to the system, in whole pages from position
+ * `from` on. @return the position to go on from */
+uint64_t lithops__queue_trim(struct lithops__area *area, uint64_t from);
 
 /* Worker: the first span with calls left; its range is then announced in the worker's line, and
  * stays valid until lithops__queue_leave().
@@ -36,12 +39,12 @@ struct lithops__span *lithops__queue_find(struct lithops__area *area,
  * and nothing that may be touched is announced. */
 bool lithops__queue_enter(struct lithops__area *area, struct lithops__worker *worker,
                           uint32_t range, uint32_t generation);
-/* Worker: announce a range that somebody else works on. False: it is gone. */
+/* Worker: announce a range that another worker works on. False: it is gone. */
 bool lithops__queue_join(struct lithops__area *area, struct lithops__worker *worker,
                          uint32_t range);
 void lithops__queue_leave(struct lithops__worker *worker);
 
-/* Worker: claim up to `most` calls of a span. Announces the block in the worker's line.
+/* Worker: claim up to `most` calls of a span. Announces the claim in the worker's line.
  * @return how many, from *ret_begin; 0: none left */
 uint64_t lithops__queue_claim(struct lithops__area *area, struct lithops__worker *worker,
                               struct lithops__span *span, uint64_t position, uint64_t most,
@@ -49,7 +52,7 @@ uint64_t lithops__queue_claim(struct lithops__area *area, struct lithops__worker
 /* Calls of a span that nobody has claimed, about. */
 uint64_t lithops__queue_left(const struct lithops__area *area, const struct lithops__span *span);
 
-/* Client: no worker can come upon the range of the spans up to `last_position` any more, provided
+/* Client: no worker can still reach the range of the spans up to `last_position`, provided
  * its generation is odd (free) by now. */
 bool lithops__queue_is_past(const struct lithops__area *area, uint32_t range,
                             uint64_t last_position);

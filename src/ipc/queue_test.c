@@ -11,8 +11,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,12 +49,13 @@ static int teardown(void **state)
 static uint32_t make_range(uint64_t count)
 {
     static const lithops_function nothing = {.name = "nothing", .symbol = "nothing"};
+    const struct lithops__job_name name = {"test-0", 'M', 0, 0};
     uint32_t range, function;
     lithops_error err = LITHOPS_ERROR_INIT;
     assert_int_equal(lithops__table_function(&table, &nothing, &function, &err), 0);
-    assert_int_equal(
-        lithops__table_new_range(&table, function, count, count, LITHOPS__PENDING, &range, &err),
-        0);
+    assert_int_equal(lithops__table_new_range(&table, function, count, count, LITHOPS__PENDING,
+                                              &name, &range, &err),
+                     0);
     lithops__table_publish_range(&table, range);
     return range;
 }
@@ -136,19 +139,29 @@ static void processes_take_every_call_once(void **state)
     check_marks(count);
 }
 
-/* More spans than the ring has places, in all: the slots are used in several laps. */
+static uint64_t memory_bytes(void)
+{
+    struct stat status;
+    assert_int_equal(fstat(table.area.fd, &status), 0);
+    return (uint64_t)status.st_blocks * 512;
+}
+
+/* More spans than the ring has places, in all: the slots are used in several laps, and those that
+ * were passed take no memory. */
 static void laps_of_the_ring(void **state)
 {
     (void)state;
     lithops_error err = LITHOPS_ERROR_INIT;
     uint32_t range = make_range(64);
     marks = calloc(1, 64);
+    uint64_t start = memory_bytes();
     for (uint64_t push = 0; push < 2 * (uint64_t)LITHOPS__MAX_SPANS + 1000; push++) {
         uint64_t i = push % 64;
         assert_int_equal(lithops__table_offer(&table, range, i, i + 1, &err), 0);
         assert_int_equal(take_all(0, marks, 1), 1);
     }
     assert_true(atomic_load(&table.area.control->head) > 2 * (uint64_t)LITHOPS__MAX_SPANS);
+    assert_in_range(memory_bytes(), start, start + (1 << 20));
     free((void *)marks);
 }
 
@@ -160,8 +173,16 @@ static void full_ring_is_refused(void **state)
     for (uint64_t i = 0; i < LITHOPS__MAX_SPANS; i++)
         assert_int_equal(lithops__table_offer(&table, range, 0, 1, &err), 0);
     assert_int_equal(lithops__table_offer(&table, range, 0, 1, &err), LITHOPS_ENOSPACE);
+    assert_true(memory_bytes() >= 32 << 20);
     lithops__queue_drop(&table.area);
-    assert_int_equal(lithops__table_offer(&table, range, 0, 1, &err), 0);
+    marks = calloc(1, 1);
+    for (int i = 0; i < 10000; i++) {
+        atomic_store(marks, 0);
+        assert_int_equal(lithops__table_offer(&table, range, 0, 1, &err), 0);
+        assert_int_equal(take_all(0, marks, 1), 1);
+    }
+    assert_true(memory_bytes() < 2 << 20);
+    free((void *)marks);
 }
 
 /* A process that slept for a lap cannot claim from what the slot holds now. */
@@ -311,7 +332,7 @@ static void no_ring_is_slept_through(void **state)
             if (asked > done)
                 atomic_store(&words[1], done = asked);
             else
-                lithops__bell_park(control, 2, doorbell);
+                (void)lithops__bell_park(control, 2, doorbell, UINT64_MAX);
         }
         _exit(0);
     }
@@ -326,19 +347,34 @@ static void no_ring_is_slept_through(void **state)
     assert_int_equal(status, 0);
 }
 
+/* Until a process sleeps in a system call. */
+static void await_sleep(pid_t pid)
+{
+    char name[64], stat[512], state = 0;
+    snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
+    while (state != 'S') {
+        FILE *file = fopen(name, "r");
+        assert_non_null(file);
+        assert_non_null(fgets(stat, sizeof stat, file));
+        fclose(file);
+        state = strrchr(stat, ')')[2];
+        sched_yield();
+    }
+}
+
 static pid_t start_sleeper(unsigned slot)
 {
     struct lithops__control *control = table.area.control;
     pid_t pid = fork();
     if (pid == 0) {
-        lithops__bell_park(control, slot, atomic_load(&control->doorbell));
+        (void)lithops__bell_park(control, slot, atomic_load(&control->doorbell), UINT64_MAX);
         _exit(0);
     }
     atomic_store(&control->workers[slot].pid, pid);
     while (!atomic_load(&control->workers[slot].parked) ||
            !(atomic_load(&control->parked[0]) >> slot & 1))
         sched_yield();
-    usleep(2000); /* into the system call: what is tested is a sleeper */
+    await_sleep(pid);
     return pid;
 }
 
@@ -371,7 +407,7 @@ static void waiter_of_a_dead_waker_wakes(void **state)
     }
     while (!atomic_load(&control->waiting))
         sched_yield();
-    usleep(2000);
+    await_sleep(pid);
     atomic_store(&control->waiting, 0);
     lithops__bell_landed(control); /* thinks that nobody sleeps */
     lithops__bell_wake_everyone(control);

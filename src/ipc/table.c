@@ -3,7 +3,7 @@
  *
  * Freeing is in two steps. First the generation becomes odd: no worker can enter the range any
  * more. Then it waits in `retired` until the ring has moved past its spans and no worker announces
- * it; only then its memory is used for something else. */
+ * it; only then is its memory reused. */
 #include "ipc/table.h"
 
 #include "base/clock.h"
@@ -13,13 +13,21 @@
 #include "ipc/call_error.h"
 #include "ipc/queue.h"
 #include "ipc/region.h"
+#include "ipc/release.h"
+#include "ipc/slotlog.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     RECLAIM_AT_MOST = 64,   /* ranges that are looked at again whenever one is made */
     SWEEP_BYTES = 32 << 20, /* of new inputs are worth a look at all ranges */
+    HEAP_STOCK = 8 << 20,   /* free memory that stays for what comes next */
+    REGION_STOCK = 16 << 20,
+    MANY_INPUTS = 8 << 20, /* are looked after when they may be used up */
+    LOOK_AGAIN_NS = 1000000000,
+    TRIM_SPANS = 8192, /* 256 KiB of the ring */
 };
 
 int lithops__table_open(struct lithops__table *table, const char *executor_id, uint32_t max_workers,
@@ -30,114 +38,78 @@ int lithops__table_open(struct lithops__table *table, const char *executor_id, u
     if (rc != 0)
         return rc;
     pthread_mutex_init(&table->lock, NULL);
+    pthread_cond_init(&table->service_left, NULL);
     lithops__heap_init(&table->heap, &table->area);
     return 0;
 }
 
+void lithops__table_name_memory(struct lithops__table *table, const char *key)
+{
+    struct lithops__control *control = table->area.control;
+    snprintf(control->memory_key, sizeof control->memory_key, "%s", key);
+}
+
+int lithops__table_name_worker(struct lithops__table *table, uint32_t slot, const char *name,
+                               lithops_error *err)
+{
+    if (!table->workers)
+        table->workers = calloc(table->area.control->max_workers, sizeof *table->workers);
+    if (!table->workers)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    snprintf(table->workers[slot].name, sizeof table->workers[slot].name, "%s", name);
+    return 0;
+}
+
+void lithops__table_set_processes(struct lithops__table *table, uint32_t slot, uint32_t processes)
+{
+    if (table->workers)
+        table->workers[slot].processes = processes;
+}
+
+const char *lithops__table_worker_name(const struct lithops__table *table, uint32_t slot)
+{
+    bool is_named = table->workers && slot < table->area.control->max_workers;
+    return is_named ? table->workers[slot].name : NULL;
+}
+
+uint32_t lithops__table_workers(struct lithops__table *table, uint32_t *ret_processes)
+{
+    uint32_t count = 0, processes = 0;
+    pthread_mutex_lock(&table->lock);
+    for (uint32_t i = 0; table->workers && i < table->area.control->max_workers; i++) {
+        count += table->workers[i].processes > 0;
+        processes += table->workers[i].processes;
+    }
+    pthread_mutex_unlock(&table->lock);
+    *ret_processes = processes;
+    return count;
+}
+
 void lithops__table_close(struct lithops__table *table)
 {
+    free(table->workers);
+    lithops__slotlogs_close(table);
     lithops__heap_deinit(&table->heap);
     free(table->ranges);
     free(table->free_ids);
     free(table->retired);
     free(table->function_uses);
     free(table->free_functions);
+    pthread_cond_destroy(&table->service_left);
     pthread_mutex_destroy(&table->lock);
     lithops__area_detach(&table->area);
 }
 
-static void release_payload(struct lithops__table *table, lithops__offset payload)
+/* There is room for every id in each of the lists, so that freeing needs no memory. */
+static bool make_room(uint32_t **ids, size_t capacity)
 {
-    if (payload == 0)
-        return;
-    if (payload >= table->area.control->regions)
-        lithops__region_release(&table->area, payload);
-    else
-        lithops__heap_free(&table->heap, payload);
-}
-
-void lithops__table_release_result(struct lithops__table *table, struct lithops__record *record)
-{
-    enum lithops__content content = lithops__record_content(record);
-    if (content <= LITHOPS__CONTENT_INLINE || content == LITHOPS__CONTENT_GONE)
-        return;
-    release_payload(table, record->payload);
-    record->payload = 0;
-    record->start_and_content = (record->start_and_content & ~0xffull) | LITHOPS__CONTENT_GONE;
-}
-
-/* `extra` counts 16 bytes, in the region of the call's worker, or in the heap when the client
- * wrote it in place of a worker that died. */
-static const uint32_t extra_in_heap = 1u << 31;
-
-static lithops__offset extra_offset(const struct lithops__area *area, uint16_t state,
-                                    uint32_t extra)
-{
-    const struct lithops__control *control = area->control;
-    if (extra & extra_in_heap)
-        return control->heap + (uint64_t)(extra & ~extra_in_heap) * 16;
-    return control->regions + lithops__state_worker(state) * control->region_bytes +
-           (uint64_t)extra * 16;
-}
-
-static bool has_record(uint16_t state)
-{
-    return lithops__state_is_done(state) && state != LITHOPS__NEVER_RAN;
-}
-
-const struct lithops__call_extra *lithops__table_extra(const struct lithops__area *area,
-                                                       const struct lithops__range *range,
-                                                       uint64_t index)
-{
-    uint16_t state = atomic_load(&lithops__range_states(area, range)[index]);
-    uint32_t extra = lithops__range_extras(area, range)[index];
-    if (!has_record(state) || extra == 0)
-        return NULL;
-    return lithops__at(area, extra_offset(area, state, extra));
-}
-
-static void free_calls(struct lithops__table *table, struct lithops__range *range)
-{
-    const struct lithops__area *area = &table->area;
-    const lithops__state *states = lithops__range_states(area, range);
-    struct lithops__record *records = lithops__range_records(area, range);
-    const uint32_t *extras = lithops__range_extras(area, range);
-    uint64_t count = atomic_load(&range->count);
-    for (uint64_t i = 0; i < count; i++) {
-        uint16_t state = atomic_load_explicit(&states[i], memory_order_acquire);
-        if (!has_record(state))
-            continue;
-        lithops__table_release_result(table, &records[i]);
-        if (extras[i])
-            release_payload(table, extra_offset(area, state, extras[i]));
-    }
-    if (range->input_kind == LITHOPS__INPUT_SLOTS && range->inputs) {
-        const struct lithops__slot *slots = lithops__at(area, range->inputs);
-        for (uint64_t i = 0; i < count; i++)
-            if (slots[i].content > LITHOPS__CONTENT_INLINE)
-                lithops__heap_free(&table->heap, slots[i].payload); /* of a GONE one: 0 */
-    }
-    lithops__heap_free(&table->heap, range->records);
-    lithops__heap_free(&table->heap, range->inputs);
-    lithops__heap_free(&table->heap, range->spec);
-    lithops__heap_free(&table->heap, range->numbers);
-}
-
-static int push_id(uint32_t **ids, size_t *count, size_t *capacity, uint32_t id)
-{
-    if (*count == *capacity) {
-        size_t wanted = *capacity ? *capacity * 2 : 64;
-        uint32_t *more = realloc(*ids, wanted * sizeof *more);
-        if (!more)
-            return -1;
+    uint32_t *more = realloc(*ids, capacity * sizeof *more);
+    if (more)
         *ids = more;
-        *capacity = wanted;
-    }
-    (*ids)[(*count)++] = id;
-    return 0;
+    return more != NULL;
 }
 
-/* One range less uses the function. What is no code stays: it is small, and will be used again. */
+/* One range fewer uses the function. All but code stays: it is small, and will be used again. */
 static void release_function(struct lithops__table *table, uint32_t index)
 {
     struct lithops__function_slot *slot = &table->area.functions[index];
@@ -147,8 +119,7 @@ static void release_function(struct lithops__table *table, uint32_t index)
     lithops__heap_free(&table->heap, slot->symbol);
     slot->code_id = 0;
     slot->symbol = 0;
-    (void)push_id(&table->free_functions, &table->free_function_count,
-                  &table->free_function_capacity, index);
+    table->free_functions[table->free_function_count++] = index;
 }
 
 size_t lithops__table_reclaim(struct lithops__table *table)
@@ -164,10 +135,12 @@ size_t lithops__table_reclaim(struct lithops__table *table)
             looked_at += atomic_load(&table->area.control->head) > last;
             continue;
         }
-        free_calls(table, &table->area.ranges[id]);
+        lithops__release_range(table, &table->area.ranges[id]);
         release_function(table, table->area.ranges[id].function);
-        (void)push_id(&table->free_ids, &table->free_count, &table->free_capacity, id);
+        table->free_ids[table->free_count++] = id;
     }
+    if (kept < table->retired_count)
+        lithops__release_note(table, 0);
     table->retired_count = kept;
     return looked_at;
 }
@@ -177,12 +150,14 @@ void lithops__table_free_range(struct lithops__table *table, uint32_t range)
     lithops__table_close_open(table, range);
     if ((atomic_load(&table->area.ranges[range].generation) & 1) == 0) /* it was published */
         atomic_fetch_add(&table->area.ranges[range].generation, 1);
-    (void)push_id(&table->retired, &table->retired_count, &table->retired_capacity, range);
+    table->retired[table->retired_count++] = range;
     (void)lithops__table_reclaim(table);
+    if (table->freed)
+        table->freed(table->wake_user, range);
 }
 
 /* An id that is free, or a new one. */
-static int take_id(struct lithops__table *table, uint32_t *ret_id)
+static int take_id(struct lithops__table *table, uint32_t *ret_id, lithops_error *err)
 {
     struct lithops__control *control = table->area.control;
     if (table->retired_count && (table->free_count == 0 || table->retired_count < RECLAIM_AT_MOST))
@@ -193,13 +168,15 @@ static int take_id(struct lithops__table *table, uint32_t *ret_id)
     }
     uint64_t high = atomic_load(&control->ranges_high);
     if (high == LITHOPS__MAX_RANGES)
-        return -1;
+        return lithops__fail(err, LITHOPS_ENOSPACE, "a million jobs are open: clean some");
     if (high == table->ranges_capacity) {
         size_t capacity = high ? high * 2 : 64;
         struct lithops__table_range *more = realloc(table->ranges, capacity * sizeof *more);
-        if (!more)
-            return -1;
-        table->ranges = more;
+        if (more)
+            table->ranges = more;
+        if (!more || !make_room(&table->free_ids, capacity) ||
+            !make_room(&table->retired, capacity))
+            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
         table->ranges_capacity = capacity;
     }
     *ret_id = (uint32_t)high;
@@ -209,26 +186,28 @@ static int take_id(struct lithops__table *table, uint32_t *ret_id)
 }
 
 int lithops__table_new_range(struct lithops__table *table, uint32_t function, uint64_t count,
-                             uint64_t capacity, unsigned first_state, uint32_t *ret_range,
+                             uint64_t capacity, unsigned first_state,
+                             const struct lithops__job_name *name, uint32_t *ret_range,
                              lithops_error *err)
 {
-    uint32_t id;
+    uint32_t id = 0;
     table->function_uses[function]++;
-    if (take_id(table, &id) != 0) {
+    int rc = take_id(table, &id, err);
+    if (rc != 0) {
         release_function(table, function);
-        return lithops__fail(err, LITHOPS_ENOSPACE, "a million jobs are open: clean some");
+        return rc;
     }
     uint64_t per_call = sizeof(struct lithops__record) + sizeof(uint32_t) + sizeof(lithops__state);
     lithops__offset block = 0;
     if (capacity <= table->area.control->heap_bytes / per_call) /* more may overflow */
         block = lithops__table_alloc(table, capacity * per_call);
     if (!block) {
-        (void)push_id(&table->free_ids, &table->free_count, &table->free_capacity, id);
+        table->free_ids[table->free_count++] = id;
         release_function(table, function);
         return lithops__fail(err, LITHOPS_ENOSPACE,
                              "no shared memory left for %llu calls: release or clean results, or "
-                             "raise localhost.shared_memory",
-                             (unsigned long long)capacity);
+                             "raise %s",
+                             (unsigned long long)capacity, table->area.control->memory_key);
     }
     struct lithops__range *range = &table->area.ranges[id];
     memset((char *)range + sizeof range->generation, 0, sizeof *range - sizeof range->generation);
@@ -239,6 +218,10 @@ int lithops__table_new_range(struct lithops__table *table, uint32_t function, ui
     range->extras = block + capacity * sizeof(struct lithops__record);
     range->states = range->extras + capacity * sizeof(uint32_t);
     range->submit_ticks = lithops__ticks();
+    snprintf(range->executor_id, sizeof range->executor_id, "%s", name->executor_id);
+    range->job_kind = name->kind;
+    range->job_number = name->number;
+    range->first_id = name->first_id;
     uint16_t first = lithops__state_make(first_state, 0);
     if (first == 0)
         memset(lithops__at(&table->area, range->states), 0, capacity * sizeof first);
@@ -259,6 +242,8 @@ static int offer(struct lithops__table *table, uint32_t range, uint64_t begin, u
                  bool open, lithops_error *err)
 {
     uint64_t position = lithops__queue_push(&table->area, range, begin, end, open);
+    if (position % TRIM_SPANS == 0)
+        table->ring_trimmed = lithops__queue_trim(&table->area, table->ring_trimmed);
     if (position == UINT64_MAX)
         return lithops__fail(err, LITHOPS_ENOSPACE,
                              "a million jobs are waiting to run: wait for "
@@ -301,7 +286,8 @@ static bool all_done(const lithops__state *states, uint64_t count)
     return true;
 }
 
-static void sweep_slots(struct lithops__table *table, const struct lithops__range *range,
+/* True: no input is left. */
+static bool sweep_slots(struct lithops__table *table, const struct lithops__range *range,
                         uint64_t *swept)
 {
     const lithops__state *states = lithops__range_states(&table->area, range);
@@ -315,10 +301,12 @@ static void sweep_slots(struct lithops__table *table, const struct lithops__rang
         slots[i] = (struct lithops__slot){.content = LITHOPS__CONTENT_GONE};
         *swept += *swept == i;
     }
+    return *swept == count;
 }
 
-void lithops__table_sweep_inputs(struct lithops__table *table)
+bool lithops__table_sweep_inputs(struct lithops__table *table)
 {
+    bool all = true;
     const struct lithops__area *area = &table->area;
     uint64_t high = atomic_load(&area->control->ranges_high);
     table->unswept_bytes = 0;
@@ -327,19 +315,64 @@ void lithops__table_sweep_inputs(struct lithops__table *table)
         if (!is_sweepable(range)) {
             continue;
         } else if (range->input_kind == LITHOPS__INPUT_SLOTS) {
-            sweep_slots(table, range, &table->ranges[id].swept);
+            all &= sweep_slots(table, range, &table->ranges[id].swept);
         } else if (all_done(lithops__range_states(area, range), atomic_load(&range->count))) {
             lithops__heap_free(&table->heap, range->inputs);
             range->inputs = 0;
+        } else {
+            all = false;
         }
     }
+    lithops__release_note(table, 0);
+    return all;
+}
+
+void lithops__table_trim(struct lithops__table *table)
+{
+    (void)lithops__table_reclaim(table);
+    bool had_inputs = table->unswept_bytes > 0;
+    bool swept = lithops__table_sweep_inputs(table);
+    table->freed_bytes = 0;
+    table->trim_ns = had_inputs && !swept ? lithops__now_ns() + LOOK_AGAIN_NS : 0;
+    table->unswept_bytes = table->trim_ns != 0;
+    lithops__heap_trim(&table->heap, HEAP_STOCK);
+    lithops__regions_trim(&table->area, REGION_STOCK);
+}
+
+void lithops__table_look_later(struct lithops__table *table, uint64_t delay_ns)
+{
+    uint64_t at_ns = lithops__now_ns() + delay_ns;
+    if (table->look_ns && table->look_ns <= at_ns)
+        return;
+    table->look_ns = at_ns;
+    if (table->wake)
+        table->wake(table->wake_user);
+}
+
+static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns - 1 < b_ns - 1 ? a_ns : b_ns; /* 0: never */
+}
+
+uint64_t lithops__table_tend(struct lithops__table *table)
+{
+    if (table->look_ns && lithops__now_ns() >= table->look_ns) {
+        table->look_ns = 0;
+        pthread_mutex_unlock(&table->lock);
+        table->look(table->look_user);
+        pthread_mutex_lock(&table->lock);
+    }
+    if (table->trim_ns && lithops__now_ns() >= table->trim_ns)
+        lithops__table_trim(table);
+    uint64_t next_ns = earlier(table->look_ns, table->trim_ns);
+    return next_ns ? next_ns : UINT64_MAX;
 }
 
 lithops__offset lithops__table_alloc(struct lithops__table *table, uint64_t len)
 {
     lithops__offset offset = lithops__heap_alloc(&table->heap, len);
     if (!offset) {
-        lithops__table_sweep_inputs(table);
+        (void)lithops__table_sweep_inputs(table);
         offset = lithops__heap_alloc(&table->heap, len);
     }
     return offset;
@@ -349,7 +382,9 @@ lithops__offset lithops__table_alloc_input(struct lithops__table *table, uint64_
 {
     table->unswept_bytes += len;
     if (table->unswept_bytes >= SWEEP_BYTES)
-        lithops__table_sweep_inputs(table);
+        (void)lithops__table_sweep_inputs(table);
+    else if (table->unswept_bytes >= MANY_INPUTS && table->trim_ns == 0)
+        lithops__release_later(table);
     return lithops__table_alloc(table, len);
 }
 
@@ -361,14 +396,7 @@ lithops__offset lithops__table_store(struct lithops__table *table, const void *p
     return offset;
 }
 
-static uint32_t store_extra(struct lithops__table *table, const struct lithops__call_extra *extra)
-{
-    lithops__offset at = extra ? lithops__table_store(table, extra, sizeof *extra) : 0;
-    uint64_t index = at ? (at - table->area.control->heap) / 16 : 0;
-    return index && index < extra_in_heap ? (uint32_t)index | extra_in_heap : 0;
-}
-
-static void settle_record(struct lithops__table *table, const struct lithops__range *range,
+static void settle_record(struct lithops__table *table, struct lithops__range *range,
                           uint64_t index, const struct lithops__settlement *settlement)
 {
     const lithops_error *error = &settlement->error;
@@ -385,7 +413,10 @@ static void settle_record(struct lithops__table *table, const struct lithops__ra
     }
     record->start_and_content = settlement->start << 8 | content;
     record->end = settlement->start ? lithops__ticks() - table->area.control->epoch_ticks : 0;
-    lithops__range_extras(&table->area, range)[index] = store_extra(table, settlement->extra);
+    lithops__range_extras(&table->area, range)[index] =
+        lithops__table_store_extra(table, settlement->extra);
+    if (record->payload || settlement->extra)
+        atomic_store_explicit(&range->has_blocks, 1, memory_order_relaxed);
 }
 
 bool lithops__table_settle(struct lithops__table *table, uint32_t range_id, uint64_t index,
@@ -458,7 +489,7 @@ bool lithops__table_is_function(const struct lithops__table *table, uint32_t ind
            same_string(area, slot->signature, function->signature);
 }
 
-/* Most code is entered once and then found by the hint. It is looked for where several executors
+/* Most code is entered once and then found by the hint. It is searched for when several executors
  * use it in turns. */
 static bool find_code(const struct lithops__table *table, struct lithops_function_code *code,
                       uint32_t *ret_index)
@@ -488,10 +519,9 @@ static int take_function(struct lithops__table *table, uint32_t *ret_index, lith
                              LITHOPS__MAX_FUNCTIONS);
     if (table->function_count == table->function_capacity) {
         size_t capacity = table->function_capacity ? table->function_capacity * 2 : 16;
-        uint32_t *more = realloc(table->function_uses, capacity * sizeof *more);
-        if (!more)
+        if (!make_room(&table->function_uses, capacity) ||
+            !make_room(&table->free_functions, capacity))
             return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-        table->function_uses = more;
         table->function_capacity = capacity;
     }
     *ret_index = table->function_count++;
@@ -523,12 +553,11 @@ static int enter_function(struct lithops__table *table, const lithops_function *
     lithops__heap_free(&table->heap, slot->signature);
     lithops__heap_free(&table->heap, slot->code);
     memset(slot, 0, sizeof *slot);
-    (void)push_id(&table->free_functions, &table->free_function_count,
-                  &table->free_function_capacity, index);
+    table->free_functions[table->free_function_count++] = index;
     return lithops__fail(err, LITHOPS_ENOSPACE,
                          "no shared memory left for function '%s': release or clean results, or "
-                         "raise localhost.shared_memory",
-                         function->name);
+                         "raise %s",
+                         function->name, table->area.control->memory_key);
 }
 
 int lithops__table_function(struct lithops__table *table, const lithops_function *function,

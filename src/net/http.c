@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading URLs: sizes, ranges, and servers that do not know ranges.
+/* Reading URLs: sizes, ranges, and servers without ranges.
  *
- * A read that continues where the last one ended takes the next bytes of the same answer; any
- * other one makes a new request. An answer of status 200 to a request for a part means that the
- * server has no ranges: it sends everything, and what lies before the wanted offset is dropped.
+ * A read that continues where the last one ended takes the next bytes of the same answer; any other
+ * one makes a new request. An answer of status 200 to a request for a part means that the server
+ * has no ranges: it sends everything, and the bytes before the wanted offset are dropped.
  *
- * A request that fails in a way that may pass (no connection, a reset, a stall, 429, 5xx) is made
- * again from the first byte that is missing, after a pause that doubles, or that the server asked
- * for. Bytes that arrive set the count back: a long download over a poor line goes on as long as
- * it gets somewhere. Size and ETag of the first answer must stay the same, else the parts would
- * not fit together. */
+ * A request with a transient failure (no connection, a reset, a stall, 429, 5xx) is repeated from
+ * the first missing byte, after a pause that doubles, or that the server asked for. Any bytes
+ * received reset the count: a long download over a poor line continues as long as it makes
+ * progress. Size and ETag of the first answer must stay the same, else the parts would not fit
+ * together. */
 #include "net/http.h"
 
-#include "base/clock.h"
 #include "base/error.h"
-#include "net/transfer.h"
+#include "base/retry.h"
 
-#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +24,9 @@
 
 struct lithops__http {
     struct lithops__transfer *transfer;
-    unsigned attempts, first_delay_ms;
-    bool streaming; /* a body is being read; its next byte is at `position` */
+    char *url;
+    struct lithops__retry retry; /* as each request begins with it */
+    bool streaming;              /* a body is being read; its next byte is at `position` */
     uint64_t position;
     uint64_t size; /* UINT64_MAX: unknown */
     bool whole;    /* the body ends where the object ends */
@@ -33,22 +34,13 @@ struct lithops__http {
     char etag[128];
 };
 
-static int http_open(const char *url, const struct lithops__http_limits *limits,
-                     struct lithops__http **ret_http, lithops_error *err)
+static int start(struct lithops__http *http, const char *method, const char *range,
+                 lithops_error *err)
 {
-    struct lithops__http *http = calloc(1, sizeof *http);
-    if (!http)
-        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a URL");
-    http->attempts = limits && limits->attempts ? limits->attempts : 4;
-    http->first_delay_ms = limits && limits->first_delay_ms ? limits->first_delay_ms : 200;
-    http->size = UINT64_MAX;
-    int rc = lithops__transfer_new(url, limits, &http->transfer, err);
-    if (rc) {
-        free(http);
-        return rc;
-    }
-    *ret_http = http;
-    return 0;
+    struct lithops__http_request request = LITHOPS__HTTP_REQUEST(method, http->url);
+    request.range = range;
+    request.follow_redirects = true;
+    return lithops__transfer_start(http->transfer, &request, err);
 }
 
 static void http_close(struct lithops__http *http)
@@ -56,7 +48,32 @@ static void http_close(struct lithops__http *http)
     if (!http)
         return;
     lithops__transfer_free(http->transfer);
+    free(http->url);
     free(http);
+}
+
+static int http_open(const char *url, const struct lithops__http_limits *limits,
+                     struct lithops__http **ret_http, lithops_error *err)
+{
+    struct lithops__http *http = calloc(1, sizeof *http);
+    if (!http)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a URL");
+    http->retry = (struct lithops__retry){
+        .attempts = limits && limits->attempts ? limits->attempts : 4,
+        .first_delay_ms = limits && limits->first_delay_ms ? limits->first_delay_ms : 200,
+        .bounds = LITHOPS__UNBOUNDED};
+    http->size = UINT64_MAX;
+    http->url = strdup(url);
+    int rc = http->url ? lithops__transfer_new(limits, &http->transfer, err)
+                       : lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a URL");
+    if (rc == 0) /* nothing is sent: this only checks the URL */
+        rc = start(http, "HEAD", NULL, err);
+    if (rc) {
+        http_close(http);
+        return rc;
+    }
+    *ret_http = http;
+    return 0;
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -95,7 +112,10 @@ static int fail_changed(const struct lithops__http *http, lithops_error *err)
 static int check_version(struct lithops__http *http, const struct lithops__answer *answer,
                          lithops_error *err)
 {
-    if (http->etag_known && strcmp(http->etag, answer->etag) != 0)
+    /* Many servers leave the ETag out of a 416. */
+    bool same_etag =
+        strcmp(http->etag, answer->etag) == 0 || (answer->status == 416 && !answer->etag[0]);
+    if (http->etag_known && !same_etag)
         return fail_changed(http, err);
     if (http->size != UINT64_MAX && answer->total != UINT64_MAX && http->size != answer->total)
         return fail_changed(http, err);
@@ -108,22 +128,16 @@ static int check_version(struct lithops__http *http, const struct lithops__answe
     return 0;
 }
 
-/* Wait before the next attempt; false when there is none. */
-static bool again(const struct lithops__http *http, unsigned *attempt, const lithops_error *error)
+/* Wait before the next attempt; false if there is none. */
+static bool again(const struct lithops__http *http, struct lithops__retry *retry,
+                  lithops_error *error)
 {
-    if (!error->retryable || ++*attempt >= http->attempts)
-        return false;
-    uint64_t delay_ns = (uint64_t)http->first_delay_ms * 1000000u << (*attempt - 1);
-    delay_ns -= (delay_ns / 2) * (lithops__ticks() % 1024) / 1024;
-    long asked_s = lithops__transfer_answer(http->transfer)->retry_after_s;
-    if (error->http_status && asked_s > 0)
-        delay_ns =
-            (uint64_t)(asked_s < RETRY_AFTER_MAX_S ? asked_s : RETRY_AFTER_MAX_S) * 1000000000u;
-    struct timespec left = {.tv_sec = (time_t)(delay_ns / 1000000000u),
-                            .tv_nsec = (long)(delay_ns % 1000000000u)};
-    while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
-        ;
-    return true;
+    long asked_s = 0;
+    if (error->http_status)
+        asked_s = lithops__transfer_answer(http->transfer)->retry_after_s;
+    if (asked_s > RETRY_AFTER_MAX_S)
+        asked_s = RETRY_AFTER_MAX_S;
+    return lithops__retry_again(retry, error, asked_s > 0 ? (unsigned)asked_s * 1000 : 0);
 }
 
 /* ---- size ------------------------------------------------------------------------------------ */
@@ -132,7 +146,7 @@ static int ask_head(struct lithops__http *http, struct lithops__http_info *ret_i
                     lithops_error *err)
 {
     size_t none;
-    int rc = lithops__transfer_head(http->transfer, err);
+    int rc = start(http, "HEAD", NULL, err);
     if (rc == 0)
         rc = lithops__transfer_pull(http->transfer, NULL, 0, &none, err);
     if (rc)
@@ -145,12 +159,12 @@ static int ask_head(struct lithops__http *http, struct lithops__http_info *ret_i
     return 0;
 }
 
-/* A GET of the first byte tells more than HEAD does: it shows whether ranges work. */
+/* A GET of the first byte says more than a HEAD: it shows whether ranges work. */
 static int ask_first_byte(struct lithops__http *http, struct lithops__http_info *ret_info,
                           lithops_error *err)
 {
     size_t none;
-    int rc = lithops__transfer_get(http->transfer, 0, 1, err);
+    int rc = start(http, "GET", "0-0", err);
     if (rc == 0)
         rc = lithops__transfer_pull(http->transfer, NULL, 0, &none, err);
     if (rc)
@@ -170,7 +184,7 @@ static int http_info(struct lithops__http *http, struct lithops__http_info *ret_
 {
     lithops_error error = LITHOPS_ERROR_INIT;
     struct lithops__http_info info = {UINT64_MAX, false};
-    unsigned attempt = 0;
+    struct lithops__retry retry = http->retry;
     int rc;
     http->streaming = false;
     do {
@@ -179,7 +193,7 @@ static int http_info(struct lithops__http *http, struct lithops__http_info *ret_
         bool refused = rc && error.http_status && !error.retryable && rc != LITHOPS_ENOTFOUND;
         if (refused || (rc == 0 && (!info.ranges || info.size_bytes == UINT64_MAX)))
             rc = ask_first_byte(http, &info, &error);
-    } while (rc && again(http, &attempt, &error));
+    } while (rc && again(http, &retry, &error));
     if (rc == 0)
         *ret_info = info;
     else if (err)
@@ -195,19 +209,26 @@ static int begin(struct lithops__http *http, uint64_t offset, uint64_t end, bool
 {
     size_t none;
     http->streaming = false;
-    int rc = lithops__transfer_get(http->transfer, offset, end, err);
+    char range[64];
+    if (end == UINT64_MAX)
+        snprintf(range, sizeof range, "%" PRIu64 "-", offset);
+    else
+        snprintf(range, sizeof range, "%" PRIu64 "-%" PRIu64, offset, end - 1);
+    int rc = start(http, "GET", offset == 0 && end == UINT64_MAX ? NULL : range, err);
     if (rc == 0)
         rc = lithops__transfer_pull(http->transfer, NULL, 0, &none, err);
     if (rc)
         return rc;
     const struct lithops__answer *answer = lithops__transfer_answer(http->transfer);
     *ret_past = answer->status == 416;
-    if (*ret_past)
-        return check_version(http, answer, err);
+    if (*ret_past) /* no one asks past a known size */
+        return http->size != UINT64_MAX ? fail_changed(http, err)
+                                        : check_version(http, answer, err);
     if (answer->status != 200 && answer->status != 206)
         return fail_status(http, answer->status, err);
     if (answer->status == 206 && (!answer->has_range || answer->range_start != offset))
-        return lithops__fail(err, LITHOPS_EBACKEND, "%s: the server sends another part than asked",
+        return lithops__fail(err, LITHOPS_EBACKEND,
+                             "%s: the server sent a different range than requested",
                              lithops__transfer_url(http->transfer));
     rc = check_version(http, answer, err);
     if (rc)
@@ -220,7 +241,7 @@ static int begin(struct lithops__http *http, uint64_t offset, uint64_t end, bool
     return 0;
 }
 
-/* Read on, with a new request where that is needed. *ret_end: there is nothing behind. */
+/* Read on, with a new request if necessary. *ret_end: the object ends here. */
 static int read_some(struct lithops__http *http, uint64_t offset, uint64_t expect_end, void *buf,
                      size_t len, size_t *ret_len, bool *ret_end, lithops_error *err)
 {
@@ -255,7 +276,7 @@ static int http_read(struct lithops__http *http, uint64_t offset, uint64_t expec
                      size_t len, size_t *ret_len, lithops_error *err)
 {
     size_t done = 0;
-    unsigned attempt = 0;
+    struct lithops__retry retry = http->retry;
     bool end = false;
     while (done < len && !end) {
         lithops_error error = LITHOPS_ERROR_INIT;
@@ -264,8 +285,8 @@ static int http_read(struct lithops__http *http, uint64_t offset, uint64_t expec
                            &end, &error);
         done += got;
         if (got)
-            attempt = 0;
-        if (rc && !again(http, &attempt, &error)) {
+            retry.failed = 0;
+        if (rc && !again(http, &retry, &error)) {
             if (err)
                 *err = error;
             return rc;
@@ -278,6 +299,20 @@ static int http_read(struct lithops__http *http, uint64_t offset, uint64_t expec
 /* Found by name: the one symbol that a module exports. */
 LITHOPS_PUBLIC extern const struct lithops__http_api lithops__http;
 const struct lithops__http_api lithops__http = {
+    .transfer = {.open = lithops__transfer_new,
+                 .close = lithops__transfer_free,
+                 .start = lithops__transfer_start,
+                 .pull = lithops__transfer_pull,
+                 .skip = lithops__transfer_skip,
+                 .answer = lithops__transfer_answer,
+                 .header = lithops__transfer_header,
+                 .url = lithops__transfer_url,
+                 .stop = lithops__transfer_stop},
+    .tcp = {.open = lithops__tcp_open,
+            .close = lithops__tcp_close,
+            .send = lithops__tcp_send,
+            .receive = lithops__tcp_receive,
+            .fd = lithops__tcp_fd},
     .open = http_open,
     .close = http_close,
     .info = http_info,

@@ -7,13 +7,16 @@
 #ifndef LITHOPS_NET_HTTP_H
 #define LITHOPS_NET_HTTP_H
 
+#include "net/tcp.h"
+#include "net/transfer.h"
+
 #include <lithops/error.h>
 
 struct lithops__http; /* one URL */
 
 struct lithops__http_info {
     uint64_t size_bytes; /* UINT64_MAX: the server does not say */
-    bool ranges;         /* the server gives parts, so several readers may share the work */
+    bool ranges;         /* the server supports ranges, so several readers may share the work */
 };
 
 /* Limits, for tests; 0 means the default. */
@@ -25,6 +28,8 @@ struct lithops__http_limits {
 };
 
 struct lithops__http_api {
+    struct lithops__transfer_api transfer; /* requests of any kind; the rest reads URLs */
+    struct lithops__tcp_api tcp;           /* for protocols other than HTTP */
     /* `limits` may be NULL. No request is made. EUSAGE (not an http or https URL), ENOMEM. */
     int (*open)(const char *url, const struct lithops__http_limits *limits,
                 struct lithops__http **ret_http, lithops_error *err);
@@ -35,8 +40,8 @@ struct lithops__http_api {
                 lithops_error *err);
     /* Fill `len` bytes from `offset`; *ret_len less than len only at the end of the object.
      * `expect_end` is how far the caller will probably read on: one request is made for
-     * [offset, expect_end), and reads that follow each other in it share its connection. Reading
-     * from a server without ranges skips what lies before. As info, and EIO when the object has
+     * [offset, expect_end), and successive reads within it share its connection. A server without
+     * ranges sends everything; the bytes before are skipped. As info, and EIO when the object has
      * changed since the first request of this handle. */
     int (*read)(struct lithops__http *http, uint64_t offset, uint64_t expect_end, void *buf,
                 size_t len, size_t *ret_len, lithops_error *err);

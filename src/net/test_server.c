@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Servers on loopback for tests.
  *
- * Both listen on a socket that is bound here, to a port that the kernel chooses: there is no port
- * to guess, and a client can connect at once, before the server has come up. nginx takes the
- * socket over as it does when it is upgraded, named by the variable NGINX. */
+ * Both listen on a socket that is bound here, to a port chosen by the kernel: no port must be
+ * guessed, and a client can connect before the server is up. nginx takes the socket over as it does
+ * when it is upgraded, named by the variable NGINX. */
 #include "net/test_server.h"
 
 #include <arpa/inet.h>
@@ -49,6 +49,8 @@ static const char configuration[] =
     "    root files;\n"
     "    location /noranges/ { alias files/; max_ranges 0; }\n"
     "    location /nohead/ { alias files/; if ($request_method = HEAD) { return 405; } }\n"
+    "    location /dav/ { root files; dav_methods PUT DELETE; create_full_put_path on;\n"
+    "      client_max_body_size 0; limit_except GET PUT DELETE { deny all; } }\n"
     "    location /nosize/ { alias files/; ssi on; ssi_types *; }\n"
     "    location /to/ { rewrite ^/to/(.*)$ /$1 redirect; }\n"
     "    location /loop { return 302 /loop; }\n"
@@ -129,7 +131,7 @@ size_t nginx_count_requests(const struct nginx *nginx, const char *mark, size_t 
     char path[128];
     size_t count = 0;
     snprintf(path, sizeof path, "%s/access.log", nginx->folder);
-    /* A line is written after the answer was sent: it may come a little later than the answer. */
+    /* nginx writes a line after it sent the answer: it may come a little later. */
     for (int i = 0; i < 5000 && (count = count_lines_with(path, mark)) < expected; i++)
         poll(NULL, 0, 1);
     return count;
@@ -144,11 +146,22 @@ struct script_state {
     size_t count;
 };
 
-/* Read a request up to its empty line; false when the test is over. */
+/* Length of the request, head and body, as far as it is known yet. */
+static size_t request_length(const char *request, size_t len)
+{
+    const char *end = memmem(request, len, "\r\n\r\n", 4);
+    if (!end)
+        return len + 1;
+    const char *length = strcasestr(request, "\r\nContent-Length:");
+    return (size_t)(end + 4 - request) +
+           (length && length < end ? strtoul(length + 17, NULL, 10) : 0);
+}
+
+/* Read a request, with its body; false when the test is over. */
 static bool read_request(const struct script_state *state, int fd, char *request, size_t size)
 {
     size_t len = 0;
-    while (len + 1 < size && !memmem(request, len, "\r\n\r\n", 4)) {
+    while (len + 1 < size && len < request_length(request, len)) {
         struct pollfd polled[2] = {{.fd = fd, .events = POLLIN},
                                    {.fd = state->stop[0], .events = POLLIN}};
         poll(polled, 2, -1);

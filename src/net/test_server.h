@@ -11,13 +11,14 @@
  *     /          files, with ranges            /noranges/  the same without ranges
  *     /nohead/   HEAD is refused               /nosize/    no Content-Length, no ranges
  *     /status/N  answers with status N         /to/X       redirects to /X
+ *     /dav/      files that PUT makes and DELETE removes
  *     /loop      redirects to itself           /to-file    redirects to file:///etc/passwd
  */
 struct nginx {
     int pid, port;
     char folder[64];
 };
-/* false when there is no nginx on this machine. */
+/* False without nginx on this machine. */
 bool nginx_start(struct nginx *nginx, const char *folder);
 void nginx_stop(struct nginx *nginx);
 /* How many requests with `mark` in their line nginx has answered. Waits until there are `expected`
@@ -28,7 +29,7 @@ size_t nginx_count_requests(const struct nginx *nginx, const char *mark, size_t 
  * where an answer ends with the byte 1. */
 struct script {
     int port;
-    char requests[16][1024]; /* what came, for the test to look at after script_stop() */
+    char requests[16][1024]; /* the requests, to be read after script_stop() */
     size_t count;            /* of answers given */
     struct script_state *state;
 };

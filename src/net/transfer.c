@@ -2,30 +2,40 @@
 /* Requests over libcurl, pulled.
  *
  * libcurl pushes: it calls back with bytes when they come. The multi interface is driven only
- * while somebody pulls, and the callback pauses the transfer when the puller has what it wanted,
- * so that a slow reader holds one block and the kernel's socket buffer, not the object.
+ * during a pull, and the callback pauses the transfer once the pull has what it wanted, so that a
+ * slow reader holds one block and the kernel's socket buffer, not the object.
  *
  * The callback gets up to CURL_BLOCK bytes at a time and cannot take a part of them: what does not
- * fit into the puller's buffer goes to `spill`, which is given first in the next pull. */
+ * fit into the puller's buffer goes to `spill`, from which the next pull takes first. */
 #include "net/transfer.h"
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "net/certificates.h"
+#include "net/http.h"
 
 #include <curl/curl.h>
 
-#include <inttypes.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define CURL_BLOCK (256 * 1024L)
+#define SHORT_BODY (32 * 1024)
 
 struct lithops__transfer {
     CURLM *multi;
     CURL *easy;
-    char *shown_url;
+    char *shown_url; /* of the request; NULL before the first */
+    struct curl_slist *headers;
+    struct lithops__http_request request; /* what is borrowed of it */
+    uint64_t body_at;                     /* what was sent of the request's body */
+    off_t body_start;                     /* of body_fd */
+    char *error_text;
+    size_t error_len;
     long stall_timeout_ms;
     bool attached; /* a request is under way in multi */
     bool answered; /* the head of the answer is in `answer` */
@@ -110,8 +120,14 @@ static size_t on_body(char *data, size_t one, size_t len, void *user)
     transfer->heard_ns = lithops__now_ns();
     if (!transfer->answered)
         read_head(transfer);
-    if (transfer->answer.status >= 400)
+    if (transfer->answer.status >= 400) {
+        size_t room = LITHOPS__HTTP_ERROR_TEXT - transfer->error_len,
+               kept = len < room ? len : room;
+        memcpy(transfer->error_text + transfer->error_len, data, kept);
+        transfer->error_len += kept;
+        transfer->error_text[transfer->error_len] = '\0';
         return len;
+    }
     if (transfer->skip >= len) {
         transfer->skip -= len;
         return len;
@@ -136,6 +152,39 @@ static size_t on_body(char *data, size_t one, size_t len, void *user)
     return len;
 }
 
+/* ---- the body of the request ----------------------------------------------------------------- */
+
+static size_t on_send(char *buf, size_t one, size_t len, void *user)
+{
+    (void)one; /* always 1 */
+    struct lithops__transfer *transfer = user;
+    const struct lithops__http_request *request = &transfer->request;
+    transfer->heard_ns = lithops__now_ns(); /* the server accepts data, so it has not stalled */
+    uint64_t all = request->body_fd >= 0 ? request->body_fd_len : request->body.len;
+    uint64_t left = all - transfer->body_at;
+    len = left < len ? (size_t)left : len;
+    if (request->body_fd >= 0 && len) {
+        ssize_t got =
+            pread(request->body_fd, buf, len, transfer->body_start + (off_t)transfer->body_at);
+        if (got <= 0)
+            return CURL_READFUNC_ABORT; /* the file cannot be read, or was truncated */
+        len = (size_t)got;
+    } else if (len) {
+        memcpy(buf, (const char *)request->body.ptr + transfer->body_at, len);
+    }
+    transfer->body_at += len;
+    return len;
+}
+
+/* A reused connection may turn out to be dead after part of the body was sent: then libcurl starts
+ * over. */
+static int on_seek(void *user, curl_off_t offset, int origin)
+{
+    (void)origin; /* always SEEK_SET */
+    ((struct lithops__transfer *)user)->body_at = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
 /* ---- handles --------------------------------------------------------------------------------- */
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
@@ -144,7 +193,12 @@ static void init_curl(void)
     curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-/* Check the URL, and keep it without what may be a secret. */
+void lithops__curl_init(void)
+{
+    pthread_once(&curl_once, init_curl);
+}
+
+/* Check the URL, and keep a copy without possible secrets. */
 static int parse_url(const char *url, char **ret_shown, lithops_error *err)
 {
     CURLU *parts = curl_url();
@@ -162,22 +216,23 @@ static int parse_url(const char *url, char **ret_shown, lithops_error *err)
     curl_free(scheme);
     curl_url_cleanup(parts);
     *ret_shown = copy;
-    /* A URL that cannot be parsed is not shown: nobody can say where its secrets are. */
+    /* A URL that cannot be parsed is not shown: its secrets cannot be located. */
     return copy ? 0
                 : lithops__fail(err, LITHOPS_EUSAGE,
                                 "not an http or https URL (check host, port "
                                 "and blanks in it)");
 }
 
-static bool set_options(struct lithops__transfer *transfer, const char *url,
+static bool set_options(struct lithops__transfer *transfer,
                         const struct lithops__http_limits *limits)
 {
     CURL *easy = transfer->easy;
     long connect_ms = limits && limits->connect_timeout_ms ? limits->connect_timeout_ms : 10000;
-    return curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
+    const char *certificates =
+        lithops__certificate_file(curl_version_info(CURLVERSION_NOW)->cainfo);
+    return (!certificates || curl_easy_setopt(easy, CURLOPT_CAINFO, certificates) == CURLE_OK) &&
            curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 10L) == CURLE_OK &&
            /* No SIGALRM for slow name servers: signals are the program's. */
            curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
@@ -186,30 +241,28 @@ static bool set_options(struct lithops__transfer *transfer, const char *url,
            curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, CURL_BLOCK) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->message) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer) == CURLE_OK;
+           curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_send) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_READDATA, transfer) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer) == CURLE_OK;
 }
 
-int lithops__transfer_new(const char *url, const struct lithops__http_limits *limits,
+int lithops__transfer_new(const struct lithops__http_limits *limits,
                           struct lithops__transfer **ret_transfer, lithops_error *err)
 {
-    pthread_once(&curl_once, init_curl);
-    char *shown_url;
-    int rc = parse_url(url, &shown_url, err);
-    if (rc)
-        return rc;
+    lithops__curl_init();
     struct lithops__transfer *transfer = calloc(1, sizeof *transfer);
-    if (!transfer) {
-        free(shown_url);
+    if (!transfer)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
-    }
-    transfer->shown_url = shown_url;
     transfer->stall_timeout_ms =
         limits && limits->stall_timeout_ms ? limits->stall_timeout_ms : 60000;
     transfer->multi = curl_multi_init();
     transfer->easy = curl_easy_init();
     transfer->spill = malloc(CURL_BLOCK);
-    if (!transfer->multi || !transfer->easy || !transfer->spill ||
-        !set_options(transfer, url, limits)) {
+    transfer->error_text = calloc(1, LITHOPS__HTTP_ERROR_TEXT + 1);
+    if (!transfer->multi || !transfer->easy || !transfer->spill || !transfer->error_text ||
+        !set_options(transfer, limits)) {
         lithops__transfer_free(transfer);
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
     }
@@ -224,6 +277,8 @@ void lithops__transfer_free(struct lithops__transfer *transfer)
     lithops__transfer_stop(transfer);
     curl_easy_cleanup(transfer->easy);
     curl_multi_cleanup(transfer->multi);
+    curl_slist_free_all(transfer->headers);
+    free(transfer->error_text);
     free(transfer->spill);
     free(transfer->shown_url);
     free(transfer);
@@ -231,7 +286,7 @@ void lithops__transfer_free(struct lithops__transfer *transfer)
 
 const char *lithops__transfer_url(const struct lithops__transfer *transfer)
 {
-    return transfer->shown_url;
+    return transfer->shown_url ? transfer->shown_url : "";
 }
 
 const struct lithops__answer *lithops__transfer_answer(const struct lithops__transfer *transfer)
@@ -255,45 +310,118 @@ void lithops__transfer_stop(struct lithops__transfer *transfer)
     transfer->spill_start = transfer->spill_end = 0;
     transfer->result = CURLE_OK;
     transfer->message[0] = '\0';
-    transfer->answer = (struct lithops__answer){.length = UINT64_MAX, .total = UINT64_MAX};
+    transfer->error_len = 0;
+    transfer->error_text[0] = '\0';
+    transfer->answer = (struct lithops__answer){
+        .length = UINT64_MAX, .total = UINT64_MAX, .error_text = transfer->error_text};
 }
 
-static int start(struct lithops__transfer *transfer, long no_body, const char *range,
-                 lithops_error *err)
+static int take_headers(struct lithops__transfer *transfer, const char *const *headers,
+                        lithops_error *err)
+{
+    curl_slist_free_all(transfer->headers);
+    transfer->headers = NULL;
+    for (; headers && *headers; headers++) {
+        if (strpbrk(*headers, "\r\n"))
+            return lithops__fail(err, LITHOPS_EUSAGE, "an HTTP header has a line break in it");
+        struct curl_slist *longer = curl_slist_append(transfer->headers, *headers);
+        if (!longer)
+            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
+        transfer->headers = longer;
+    }
+    return 0;
+}
+
+/* A short body goes out together with the head, in one packet, if libcurl has it as a form. It then
+ * would say that it is one. */
+static bool set_short_body(struct lithops__transfer *transfer)
+{
+    const struct lithops__http_request *request = &transfer->request;
+    bool has_type = false;
+    for (const struct curl_slist *h = transfer->headers; h; h = h->next)
+        has_type = has_type || strncasecmp(h->data, "content-type:", 13) == 0;
+    if (!has_type) {
+        struct curl_slist *longer = curl_slist_append(transfer->headers, "Content-Type:");
+        if (!longer)
+            return false;
+        transfer->headers = longer;
+    }
+    return curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                            (curl_off_t)request->body.len) == CURLE_OK &&
+           curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS,
+                            request->body.len ? request->body.ptr : "") == CURLE_OK;
+}
+
+/* libcurl has an option for each kind of request; the one set last wins. */
+static bool set_request(struct lithops__transfer *transfer)
+{
+    const struct lithops__http_request *request = &transfer->request;
+    CURL *easy = transfer->easy;
+    bool head = strcmp(request->method, "HEAD") == 0;
+    uint64_t len = request->body_fd >= 0 ? request->body_fd_len : request->body.len;
+    bool is_short = request->has_body && request->body_fd < 0 && len <= SHORT_BODY;
+    return curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_NOBODY, (long)head) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_UPLOAD, (long)(request->has_body && !is_short)) ==
+               CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
+                            request->has_body ? (curl_off_t)len : (curl_off_t)-1) == CURLE_OK &&
+           (!is_short || set_short_body(transfer)) &&
+           curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, head ? NULL : request->method) ==
+               CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_RANGE, request->range) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, (long)request->follow_redirects) ==
+               CURLE_OK;
+}
+
+int lithops__transfer_start(struct lithops__transfer *transfer,
+                            const struct lithops__http_request *request, lithops_error *err)
 {
     lithops__transfer_stop(transfer);
-    curl_easy_setopt(transfer->easy, CURLOPT_NOBODY, no_body);
-    if (!no_body)
-        curl_easy_setopt(transfer->easy, CURLOPT_HTTPGET, 1L);
-    if (curl_easy_setopt(transfer->easy, CURLOPT_RANGE, range) != CURLE_OK ||
+    char *shown_url;
+    int rc = parse_url(request->url, &shown_url, err);
+    if (rc)
+        return rc;
+    free(transfer->shown_url);
+    transfer->shown_url = shown_url;
+    transfer->request = *request;
+    transfer->body_at = 0;
+    rc = take_headers(transfer, request->headers, err);
+    if (rc)
+        return rc;
+    if (request->has_body && request->body_fd >= 0 &&
+        (transfer->body_start = lseek(request->body_fd, 0, SEEK_CUR)) < 0)
+        return lithops__fail_errno(err, errno, "cannot send a file to %s", shown_url);
+    if (!set_request(transfer) ||
         curl_multi_add_handle(transfer->multi, transfer->easy) != CURLM_OK)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
     transfer->attached = true;
     return 0;
 }
 
-int lithops__transfer_head(struct lithops__transfer *transfer, lithops_error *err)
+const char *lithops__transfer_header(struct lithops__transfer *transfer, const char *name)
 {
-    return start(transfer, 1, NULL, err);
+    return header(transfer, name);
 }
 
-int lithops__transfer_get(struct lithops__transfer *transfer, uint64_t first, uint64_t end,
-                          lithops_error *err)
+static const char *doing(const struct lithops__transfer *transfer)
 {
-    char range[64];
-    if (end == UINT64_MAX)
-        snprintf(range, sizeof range, "%" PRIu64 "-", first);
-    else
-        snprintf(range, sizeof range, "%" PRIu64 "-%" PRIu64, first, end - 1);
-    return start(transfer, 0, first == 0 && end == UINT64_MAX ? NULL : range, err);
+    return transfer->request.has_body ? "cannot send to" : "cannot read";
 }
 
 static int fail_transfer(const struct lithops__transfer *transfer, lithops_error *err)
 {
     CURLcode result = transfer->result;
     const char *reason = transfer->message[0] ? transfer->message : curl_easy_strerror(result);
+    const char *hint =
+        result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE
+            ? " (certificates come with the package ca-certificates, or from the file "
+              "that SSL_CERT_FILE names)"
+            : "";
     lithops__fail(err, result == CURLE_OUT_OF_MEMORY ? LITHOPS_ENOMEM : LITHOPS_EBACKEND,
-                  "cannot read %s: %s", transfer->shown_url, reason);
+                  "%s %s: %s%s", doing(transfer), transfer->shown_url, reason, hint);
     if (err)
         err->retryable = result == CURLE_COULDNT_CONNECT || result == CURLE_OPERATION_TIMEDOUT ||
                          result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR ||
@@ -326,8 +454,8 @@ static void give_spill(struct lithops__transfer *transfer)
         transfer->spill_start = transfer->spill_end = 0;
 }
 
-/* Wait for the socket, but no longer than until the server counts as stalled. A time of our own,
- * because libcurl's low-speed limit looks at an average over five seconds. */
+/* Wait for the socket, but no longer than until the server counts as stalled. Timed here, because
+ * libcurl's low-speed limit averages over five seconds. */
 static CURLMcode wait_for_server(struct lithops__transfer *transfer)
 {
     uint64_t silent_ms = (lithops__now_ns() - transfer->heard_ns) / 1000000;
@@ -339,8 +467,12 @@ static CURLMcode wait_for_server(struct lithops__transfer *transfer)
         return CURLM_OK;
     }
     uint64_t left_ms = (uint64_t)transfer->stall_timeout_ms - silent_ms;
-    return curl_multi_poll(transfer->multi, NULL, 0, left_ms < 1000 ? (int)left_ms + 1 : 1000,
-                           NULL);
+    uint64_t look_ms = transfer->request.bounds.interrupted ? 100 : 1000;
+    uint64_t deadline_ns = transfer->request.bounds.deadline_ns, now = lithops__now_ns();
+    if (deadline_ns > now && (deadline_ns - now) / 1000000 < look_ms)
+        look_ms = (deadline_ns - now) / 1000000;
+    return curl_multi_poll(transfer->multi, NULL, 0,
+                           (int)(left_ms < look_ms ? left_ms : look_ms) + 1, NULL);
 }
 
 int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t len,
@@ -353,7 +485,9 @@ int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t
     bool head_only = len == 0;
     transfer->heard_ns = lithops__now_ns();
     CURLMcode failed = CURLM_OK;
-    while (!failed && !transfer->done && (head_only ? !transfer->answered : transfer->room > 0)) {
+    int rc = 0;
+    while (!failed && !rc && !transfer->done &&
+           (head_only ? !transfer->answered : transfer->room > 0)) {
         int running;
         if (transfer->paused) {
             transfer->paused = false;
@@ -362,14 +496,18 @@ int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t
         failed = curl_multi_perform(transfer->multi, &running);
         take_result(transfer);
         bool satisfied = head_only ? transfer->answered : transfer->room == 0;
-        if (!failed && !transfer->done && !satisfied && !transfer->paused)
-            failed = wait_for_server(transfer);
+        if (!failed && !transfer->done && !satisfied && !transfer->paused) {
+            rc = lithops__bounds_check(&transfer->request.bounds, err);
+            failed = rc ? CURLM_OK : wait_for_server(transfer);
+        }
     }
     *ret_len = len - transfer->room;
     transfer->room = 0;
+    if (rc)
+        return rc;
     if (failed)
-        return lithops__fail(err, LITHOPS_EBACKEND, "cannot read %s: %s", transfer->shown_url,
-                             curl_multi_strerror(failed));
+        return lithops__fail(err, LITHOPS_EBACKEND, "%s %s: %s", doing(transfer),
+                             transfer->shown_url, curl_multi_strerror(failed));
     if (transfer->done && !transfer->answered && transfer->result == CURLE_OK)
         read_head(transfer); /* there was no body */
     return transfer->done && transfer->result != CURLE_OK ? fail_transfer(transfer, err) : 0;

@@ -1,11 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One HTTP request at a time, whose body is pulled piece by piece. Part of the module "http". */
+/* One HTTP request at a time: any method, with headers and a body sent from memory or a file; the
+ * answer's body is pulled piece by piece. Part of the module "http", which offers it to backends as
+ * `transfer` of struct lithops__http_api. Nothing is retried here. */
 #ifndef LITHOPS_NET_TRANSFER_H
 #define LITHOPS_NET_TRANSFER_H
 
-#include "net/http.h"
+#include "base/retry.h"
+
+#include <lithops/base.h>
+#include <lithops/error.h>
 
 struct lithops__transfer;
+struct lithops__http_limits;
+
+/* Everything is borrowed until the request has ended. */
+struct lithops__http_request {
+    const char *method; /* "GET", "HEAD", "PUT", "POST", "DELETE", ... */
+    const char *url;
+    const char *const *headers; /* "Name: value" each, ends with NULL; NULL: none */
+    const char *range;          /* as in "0-99", or NULL */
+    bool follow_redirects;      /* not for signed requests: a signature is for one host */
+    bool has_body;
+    lithops_bytes body; /* what is sent, or, if body_fd is not -1: */
+    int body_fd;        /* a regular file, from its present offset on */
+    uint64_t body_fd_len;
+    struct lithops__bounds bounds;
+};
+#define LITHOPS__HTTP_REQUEST(the_method, the_url)                                                 \
+    {                                                                                              \
+        .method = (the_method), .url = (the_url), .body_fd = -1, .bounds = {                       \
+            .deadline_ns = UINT64_MAX                                                              \
+        }                                                                                          \
+    }
+
+enum { LITHOPS__HTTP_ERROR_TEXT = 4096 };
 
 /* What the head of an answer says. */
 struct lithops__answer {
@@ -15,32 +43,53 @@ struct lithops__answer {
     uint64_t range_start; /* (UINT64_MAX in an answer "416": no such part) */
     uint64_t total;       /* size of the whole object; UINT64_MAX: unknown */
     bool accepts_ranges;
-    long retry_after_s; /* 0: not said */
-    char etag[128];     /* "" when there is none, or a longer one */
+    long retry_after_s;     /* 0: not said */
+    char etag[128];         /* "" when there is none, or a longer one */
+    const char *error_text; /* the beginning of the body of an answer of status 400 and up: up to
+                             * LITHOPS__HTTP_ERROR_TEXT bytes, then a NUL; complete when a pull has
+                             * said that the body has ended */
 };
 
-int lithops__transfer_new(const char *url, const struct lithops__http_limits *limits,
+/* Before any use of libcurl in this module. Thread-safe. */
+void lithops__curl_init(void);
+
+int lithops__transfer_new(const struct lithops__http_limits *limits,
                           struct lithops__transfer **ret_transfer, lithops_error *err);
 void lithops__transfer_free(struct lithops__transfer *transfer);
-/* The URL as messages may show it: without user, password, query and fragment. Borrowed. */
+/* The URL of the last request for messages: without user, password, query and fragment.
+ * Borrowed. */
 const char *lithops__transfer_url(const struct lithops__transfer *transfer);
 
-/* Begin a request, ending one under way: HEAD, or GET of bytes [first, end) (0, UINT64_MAX: of the
- * whole object). Nothing is sent before the first pull. */
-int lithops__transfer_head(struct lithops__transfer *transfer, lithops_error *err);
-int lithops__transfer_get(struct lithops__transfer *transfer, uint64_t first, uint64_t end,
-                          lithops_error *err);
-/* Go on until `len` bytes of the body are there, or its end is. With len 0, until the head of the
- * answer is there. The body of an answer with an error status is dropped.
+/* Begin a request, ending one under way. Nothing is sent before the first pull. EUSAGE (not an http
+ * or https URL, a header with a line break), ENOMEM. */
+int lithops__transfer_start(struct lithops__transfer *transfer,
+                            const struct lithops__http_request *request, lithops_error *err);
+/* Receive until `len` bytes of the body have arrived, or its end. With len 0, until the head has
+ * arrived. The body of an answer with an error status goes to answer->error_text.
  * @return 0, *ret_len less than len only at the end; EBACKEND (retryable where it makes sense),
- *         and what came before is in *ret_len too */
+ *         ETIMEDOUT, ECANCELED (see request->bounds), and what came before is in *ret_len too */
 int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t len,
                            size_t *ret_len, lithops_error *err);
 /* Skip the next `len` bytes of the body. Valid after a pull with len 0. */
 void lithops__transfer_skip(struct lithops__transfer *transfer, uint64_t len);
 /* Valid after the first pull. */
 const struct lithops__answer *lithops__transfer_answer(const struct lithops__transfer *transfer);
+/* A header of the answer, or NULL. Valid after the first pull, until the next start. */
+const char *lithops__transfer_header(struct lithops__transfer *transfer, const char *name);
 /* End the request; its connection is kept if the body was read to its end. */
 void lithops__transfer_stop(struct lithops__transfer *transfer);
+
+/* The same, for callers outside the module. */
+struct lithops__transfer_api {
+    __typeof__(lithops__transfer_new) *open;
+    __typeof__(lithops__transfer_free) *close;
+    __typeof__(lithops__transfer_start) *start;
+    __typeof__(lithops__transfer_pull) *pull;
+    __typeof__(lithops__transfer_skip) *skip;
+    __typeof__(lithops__transfer_answer) *answer;
+    __typeof__(lithops__transfer_header) *header;
+    __typeof__(lithops__transfer_url) *url;
+    __typeof__(lithops__transfer_stop) *stop;
+};
 
 #endif

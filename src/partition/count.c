@@ -12,8 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The C library has asked the CPU when the program started. The compiler's own way asks again, in a
- * constructor, and where the machine is a virtual one each question takes 4 us. */
+/* The C library queried the CPU at program start. The compiler's own way queries again, in a
+ * constructor, and on a virtual machine each query takes 4 us. */
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define HAVE_X86 1
@@ -118,6 +118,6 @@ const struct lithops__count_variant *lithops__count_variants(void)
 
 size_t lithops__count_byte(const void *data, size_t len, unsigned char byte)
 {
-    /* Asking is a few loads from what the C library found at start: cheap beside a block. */
+    /* A few loads of what the C library found at start: cheap compared with a block. */
     return lithops__count_variants()->count(data, len, byte);
 }

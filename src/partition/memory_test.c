@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Want of memory in storage, plans and streams: each operation runs again and again, with its
- * first, second, third ... allocation failing, until it runs through. Each failure must be told as
- * one and leave nothing behind: no block, no descriptor, no file.
+ * first, second, third ... allocation failing, until it runs through. Each failure must be reported
+ * as one and leave nothing behind: no block, no descriptor, no file.
  *
  * The linker hands malloc and its kin of the engine's objects to the __wrap_ functions below. */
 #include "partition/stream_test_tools.h"
@@ -220,7 +220,7 @@ static int read_stream(lithops_error *err)
                              .range_start = 200001,
                              .range_end = 900000,
                              .object_size_bytes = 1000000};
-    lithops_value *spec = lithops__spec_encode(&object, "\n\n");
+    lithops_value *spec = lithops__spec_encode(&object, "\n\n", LITHOPS__PACKING_NONE);
     if (!spec) {
         snprintf(err->message, sizeof err->message, "memory");
         return err->code = LITHOPS_ENOMEM;

@@ -2,8 +2,8 @@
 /* Finding the objects that names stand for.
  *
  * A name is looked at in this order: a URL; a backend with "://"; a path, when it begins like one;
- * an existing file or folder; else bucket and key. What is missing fails with every place that was
- * tried, because "data/a.txt" can be meant as either of two. */
+ * an existing file or folder; else bucket and key. A missing one fails with every place that was
+ * tried, because "data/a.txt" may mean either of two. */
 #include "partition/names.h"
 
 #include "base/error.h"
@@ -13,10 +13,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 struct finding {
@@ -63,18 +65,45 @@ static int find_url(struct finding *finding, const char *url)
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
+/* A file of /proc reports no size, but has content. */
+static bool has_bytes(const char *path)
+{
+    char byte;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool found = fd >= 0 && read(fd, &byte, 1) == 1;
+    if (fd >= 0)
+        close(fd);
+    return found;
+}
+
+/* One of /sys reports a page, whatever it holds. */
+static bool is_of_sysfs(const char *path, const struct stat *st)
+{
+    struct statfs fs;
+    return st->st_blocks == 0 && statfs(path, &fs) == 0 && fs.f_type == SYSFS_MAGIC;
+}
+
+static int visit_file(struct finding *finding, const char *path, const struct stat *st)
+{
+    lithops_object object = {.path = path, .object_size_bytes = (uint64_t)st->st_size};
+    bool sized =
+        S_ISREG(st->st_mode) && (st->st_size > 0 ? !is_of_sysfs(path, st) : !has_bytes(path));
+    if (!sized)
+        object.object_size_bytes = UINT64_MAX;
+    return visit(finding, &object, sized);
+}
+
 static int visit_below_folder(const char *path, const struct stat *st, void *user)
 {
     struct finding *finding = user;
     char whole[2 * PATH_MAX];
     snprintf(whole, sizeof whole, "%s/%s", finding->place, path);
-    lithops_object object = {.path = whole, .object_size_bytes = (uint64_t)st->st_size};
-    return visit(finding, &object, true);
+    return visit_file(finding, whole, st);
 }
 
 static int find_in_folder(struct finding *finding, const char *path)
 {
-    /* Links to files are followed, as the user's own; links to folders could lead in circles. */
+    /* Links to files are followed; links to folders could lead in circles. */
     static const struct lithops__tree_options options = {.path_max = SIZE_MAX,
                                                          .follow_links = true};
     int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -108,10 +137,27 @@ static int absolute(const char *name, const char *base, char *buf, size_t size, 
     return 0;
 }
 
+/* /dev/fd/63, as <(command) gives it, is a name that only this process knows; others know the file
+ * by /proc/<pid>/fd/63. */
+static const char *name_for_others(const char *path, char *buf, size_t size)
+{
+    static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
+    const char *number = strcmp(path, "/dev/stdin") == 0 ? "0" : NULL;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        if (strncmp(path, folders[i], strlen(folders[i])) == 0)
+            number = path + strlen(folders[i]);
+    if (!number || !*number || number[strspn(number, "0123456789")])
+        return path;
+    snprintf(buf, size, "/proc/%d/fd/%s", (int)getpid(), number);
+    return buf;
+}
+
 /* *ret_missing: there is nothing at that path. */
-static int find_path(struct finding *finding, const char *path, bool *ret_missing)
+static int find_path(struct finding *finding, const char *given, bool *ret_missing)
 {
     struct stat st;
+    char other[PATH_MAX];
+    const char *path = name_for_others(given, other, sizeof other);
     *ret_missing = false;
     if (stat(path, &st) != 0) {
         *ret_missing = errno == ENOENT || errno == ENOTDIR;
@@ -119,11 +165,10 @@ static int find_path(struct finding *finding, const char *path, bool *ret_missin
     }
     if (S_ISDIR(st.st_mode))
         return find_in_folder(finding, path);
-    if (!S_ISREG(st.st_mode))
+    if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
         return lithops__fail(finding->err, LITHOPS_EUSAGE,
-                             "'%s' is neither a regular file nor a folder", path);
-    lithops_object object = {.path = path, .object_size_bytes = (uint64_t)st.st_size};
-    return visit(finding, &object, true);
+                             "'%s' is neither a regular file nor a folder or pipe", path);
+    return visit_file(finding, path, &st);
 }
 
 /* ---- storage --------------------------------------------------------------------------------- */
@@ -146,11 +191,13 @@ static int find_stored(struct finding *finding, const char *bucket, const char *
     if (key_len && key[key_len - 1] != '/') {
         lithops_object_info info;
         int rc = lithops_storage_head(finding->storage, bucket, key, &info, finding->err);
+        if (rc != 0)
+            return rc;
         lithops_object object = {.backend = lithops_storage_backend(finding->storage),
                                  .bucket = bucket,
                                  .key = key,
                                  .object_size_bytes = info.size_bytes};
-        return rc ? rc : visit(finding, &object, true);
+        return visit(finding, &object, true);
     }
     finding->place = bucket;
     int rc = lithops_storage_list(finding->storage, bucket, key, visit_below_prefix, finding,
@@ -176,8 +223,7 @@ static int find_bucket_key(struct finding *finding, const char *name)
 static int find_with_scheme(struct finding *finding, const char *name, size_t scheme_len)
 {
     const char *backend = finding->storage ? lithops_storage_backend(finding->storage) : "(none)";
-    if (!finding->storage || strlen(backend) != scheme_len ||
-        strncmp(name, backend, scheme_len) != 0)
+    if (!finding->storage || !lithops__storage_has_scheme(backend, name, scheme_len))
         return lithops__fail(finding->err, LITHOPS_EUNSUPPORTED,
                              "'%s' names another storage than the configured one, which is '%s'",
                              name, backend);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From names of objects to partitions, and from a partition to a stream of whole lines.
  *
- * The client plans: it lists folders and prefixes, asks sizes, and cuts each object into byte
- * ranges. It does not read. The worker aligns: it moves its range to line boundaries, so that each
- * line is in the chunk where its first byte lies. Both sides follow the one definition of a line
- * in docs/partitions.md, which holds for separators that overlap themselves too. */
+ * The client plans: it lists folders and prefixes, looks up sizes, and cuts each object into byte
+ * ranges, without reading it. The worker aligns: it moves its range to line boundaries, so that
+ * each line is in the chunk where its first byte lies. Both sides follow the one definition of a
+ * line in docs/partitions.md, which holds for separators that overlap themselves too. */
 #ifndef LITHOPS_PARTITION_H
 #define LITHOPS_PARTITION_H
 
@@ -36,6 +36,12 @@ int lithops__partition_plan(lithops_storage *storage, const lithops_value *objec
  * costs no file access but one open. */
 int lithops__stream_open(const lithops_value *spec, lithops_storage *storage,
                          lithops_stream **ret_stream, lithops_error *err);
+/* The same in a worker: names and paths are the client's, wherever that is. */
+int lithops__stream_open_of_client(const lithops_value *spec, lithops_storage *storage,
+                                   lithops_stream **ret_stream, lithops_error *err);
+/* The spec of all of the one object that `name` stands for, the caller's; NULL: there is none. */
+lithops_value *lithops__stream_find(const lithops_value *name, lithops_storage *storage,
+                                    lithops_error *err);
 void lithops__stream_close(lithops_stream *stream);
 
 /* True when `value` is a partition spec. */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Planning: from names to byte ranges.
  *
- * A plan asks for names and sizes only. Where lines begin is the workers' business, so a plan of a
- * terabyte costs one look per object. */
+ * A plan needs names and sizes only. Finding lines is left to the workers, so planning a terabyte
+ * costs one request per object. */
 #include "partition/partition.h"
 
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "partition/names.h"
+#include "partition/packing.h"
 #include "partition/separator.h"
 #include "partition/spec.h"
 #include "partition/url_sizes.h"
@@ -24,6 +25,7 @@
 
 struct plan {
     const struct lithops__partition_options *options;
+    lithops_storage *storage;
     lithops_value *specs;
     struct lithops__buffer counts; /* size_t per object */
     size_t objects, chunks;
@@ -36,8 +38,8 @@ static const lithops_value *name_of(const lithops_value *item)
     return lithops_value_type(item) == LITHOPS_LIST ? lithops_value_at(item, 0) : item;
 }
 
-/* What stands behind the name goes with every chunk: the list again, with the chunk's spec in
- * place of the name. Consumes `spec`. */
+/* The list's other items go with every chunk: a list with the chunk's spec in place of the name.
+ * Consumes `spec`. */
 static lithops_value *with_arguments(const lithops_value *item, lithops_value *spec)
 {
     if (!spec || lithops_value_type(item) != LITHOPS_LIST)
@@ -113,16 +115,58 @@ static uint64_t chunk_start(const struct lithops__partition_options *options, ui
     return (uint64_t)((unsigned __int128)i * size / number);
 }
 
+static const char *name_of_object(const lithops_object *object)
+{
+    return object->path ? object->path : object->url ? object->url : object->key;
+}
+
+/* Lines of a compressed object are those of its content, and finding where one begins takes reading
+ * everything before it. */
+static int look_into(const struct plan *plan, lithops_object *object, bool *parts,
+                     enum lithops__packing *ret_packing, lithops_error *err)
+{
+    *ret_packing = LITHOPS__PACKING_NONE;
+    if (!plan->options->newline)
+        return 0;
+    int rc = lithops__packing_of(object, plan->storage, ret_packing, err);
+    if (rc || *ret_packing == LITHOPS__PACKING_NONE)
+        return rc;
+    uint64_t ignored;
+    const char *name = name_of_object(object);
+    if (*parts && count_chunks(plan->options, object->object_size_bytes, true, &ignored) > 1)
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "'%s' is compressed and cannot be split: where a line begins is known "
+                             "only when all before it was read; leave out the size and number of "
+                             "chunks, or decompress it first",
+                             name);
+    if (*ret_packing == LITHOPS__PACKING_OTHER) {
+        lithops__log(LITHOPS_LOG_WARNING, "partition",
+                     "'%s' is compressed in a format that is not read here; calls get its bytes as "
+                     "they are",
+                     name);
+        *ret_packing = LITHOPS__PACKING_NONE;
+        return 0;
+    }
+    object->object_size_bytes = UINT64_MAX;
+    *parts = false;
+    return 0;
+}
+
 static int cut(const lithops_object *found, bool parts, void *user, lithops_error *err)
 {
     struct plan *plan = user;
     lithops_object object = *found;
+    enum lithops__packing packing;
+    int rc = look_into(plan, &object, &parts, &packing, err);
+    if (rc)
+        return rc;
     uint64_t size = object.object_size_bytes;
     uint64_t number = count_chunks(plan->options, size, parts, &object.chunk_size_bytes);
-    if (!parts && (plan->options->chunk_number != LITHOPS_DEFAULT ||
-                   plan->options->chunk_size != LITHOPS_DEFAULT))
-        lithops__log(LITHOPS_LOG_INFO, "partition",
-                     "%s is one chunk: its server does not give parts", object.url);
+    if (!parts && packing == LITHOPS__PACKING_NONE &&
+        (plan->options->chunk_number != LITHOPS_DEFAULT ||
+         plan->options->chunk_size != LITHOPS_DEFAULT))
+        lithops__log(LITHOPS_LOG_INFO, "partition", "%s is one chunk: it does not give parts",
+                     name_of_object(&object));
     if (number > CHUNKS_MAX - plan->chunks)
         return lithops__fail(err, LITHOPS_EUSAGE,
                              "the objects make more than %u chunks; give a larger obj_chunk_size "
@@ -133,8 +177,8 @@ static int cut(const lithops_object *found, bool parts, void *user, lithops_erro
         object.total_parts = (int64_t)number;
         object.range_start = chunk_start(plan->options, i, number, size);
         object.range_end = chunk_start(plan->options, i + 1, number, size);
-        lithops_value *spec =
-            with_arguments(plan->item, lithops__spec_encode(&object, plan->options->newline));
+        lithops_value *spec = with_arguments(
+            plan->item, lithops__spec_encode(&object, plan->options->newline, packing));
         if (!spec || lithops_value_append(plan->specs, spec) != 0)
             return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for %zu chunks",
                                  plan->chunks + number);
@@ -207,7 +251,7 @@ int lithops__partition_plan(lithops_storage *storage, const lithops_value *objec
                            lithops_type_name(lithops_value_type(objects)));
     if (rc)
         return rc;
-    struct plan plan = {.options = options, .specs = lithops_value_list()};
+    struct plan plan = {.options = options, .storage = storage, .specs = lithops_value_list()};
     if (!plan.specs)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a plan");
     if (rc == 0)

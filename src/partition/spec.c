@@ -3,7 +3,7 @@
  *
  *     {"$partition": [part, total_parts, start, end, object_size, chunk_size],
  *      "path": ...  |  "url": ...  |  "backend": ..., "bucket": ..., "key": ...,
- *      "newline": ...}
+ *      "newline": ..., "packing": "gzip"}
  *
  * The numbers share one list, because a job can have a million specs. A size that is not known is
  * -1. Names of files need not be UTF-8; those that are not travel as bytes. */
@@ -24,27 +24,23 @@ bool lithops__is_partition(const lithops_value *value)
            lithops_value_type(lithops_value_get(value, MARK)) == LITHOPS_LIST;
 }
 
-static lithops_value *text_value(const char *text)
-{
-    size_t len = strlen(text);
-    return lithops__utf8_valid(text, len) ? lithops_value_string_n(text, len)
-                                          : lithops_value_bytes(text, len);
-}
-
 static bool set_text(lithops_value *map, const char *key, const char *text)
 {
-    return !text || lithops_value_set(map, key, text_value(text)) == 0;
+    return !text || lithops_value_set(map, key, lithops__value_text(text, strlen(text))) == 0;
 }
 
-lithops_value *lithops__spec_encode(const lithops_object *object, const char *newline)
+lithops_value *lithops__spec_encode(const lithops_object *object, const char *newline,
+                                    enum lithops__packing packing)
 {
     lithops_value *spec =
         lithops_pack("{s:[IIIIII]}", MARK, object->part, object->total_parts,
                      (int64_t)object->range_start, (int64_t)object->range_end,
                      (int64_t)object->object_size_bytes, (int64_t)object->chunk_size_bytes);
-    if (spec && set_text(spec, "path", object->path) && set_text(spec, "url", object->url) &&
-        set_text(spec, "backend", object->backend) && set_text(spec, "bucket", object->bucket) &&
-        set_text(spec, "key", object->key) && set_text(spec, "newline", newline))
+    const char *packed = packing == LITHOPS__PACKING_NONE ? NULL : lithops__packing_name(packing);
+    if (spec && set_text(spec, "packing", packed) && set_text(spec, "path", object->path) &&
+        set_text(spec, "url", object->url) && set_text(spec, "backend", object->backend) &&
+        set_text(spec, "bucket", object->bucket) && set_text(spec, "key", object->key) &&
+        set_text(spec, "newline", newline))
         return spec;
     lithops_value_free(spec);
     return NULL;
@@ -151,14 +147,19 @@ int lithops__spec_decode(const lithops_value *value, struct lithops__spec *ret_s
 {
     *ret_spec = (struct lithops__spec){.text = NULL};
     struct texts texts = {{0}, {0}, {0}, {0}, {0}, {0}};
+    lithops_bytes packing = {NULL, 0};
     bool good = lithops__is_partition(value) &&
                 read_numbers(lithops_value_get(value, MARK), &ret_spec->object) &&
                 read_text(value, "path", &texts.path) && read_text(value, "url", &texts.url) &&
                 read_text(value, "backend", &texts.backend) &&
                 read_text(value, "bucket", &texts.bucket) && read_text(value, "key", &texts.key) &&
-                read_text(value, "newline", &texts.newline);
+                read_text(value, "newline", &texts.newline) &&
+                read_text(value, "packing", &packing);
     bool stored = texts.bucket.ptr && texts.key.ptr;
     if (!good || !!texts.path.ptr + !!texts.url.ptr + stored != 1)
         return lithops__fail(err, LITHOPS_EPARSE, "not the partition of an object");
+    int rc = packing.ptr ? lithops__packing_from_name(packing, &ret_spec->packing, err) : 0;
+    if (rc)
+        return rc;
     return copy_texts(&texts, ret_spec, err);
 }

@@ -26,6 +26,7 @@
 #include "partition/separator.h"
 #include "partition/source.h"
 #include "partition/spec.h"
+#include "storage/backends/client/client.h"
 
 #include <limits.h>
 #include <stdatomic.h>
@@ -166,7 +167,7 @@ static int fill(lithops_stream *stream, uint64_t keep)
     stream->len += got;
     if (got < room && stream->size != UINT64_MAX)
         return fail_shorter(stream, at + got);
-    if (got < room) /* a URL that did not tell its size */
+    if (got < room) /* a URL of unknown size, a pipe, a packed object */
         stream->size = stream->limit = stream->end = at + got;
     return got > 0;
 }
@@ -460,7 +461,7 @@ static int64_t skip_by_counting(lithops_stream *stream, int64_t max)
             int rc = fill(stream, stream->pos);
             if (rc < 0)
                 return lines;
-            if (rc == 0) /* the end of a URL that did not tell its size; `end` is known now */
+            if (rc == 0) /* the end of a URL of unknown size; `end` is known now */
                 break;
             continue;
         }
@@ -542,7 +543,7 @@ int64_t lithops_stream_read(lithops_stream *stream, void *buf, size_t len)
 
 int lithops_stream_rewind(lithops_stream *stream)
 {
-    stream->aligned = stream->inside = false; /* the next one who reads looks for P(start) */
+    stream->aligned = stream->inside = false; /* the next read looks for P(start) */
     stream->buf = stream->block;
     stream->len = 0;
     return stream->error.code;
@@ -562,7 +563,8 @@ int lithops_stream_error(const lithops_stream *stream, lithops_error *err)
     return stream->error.code;
 }
 
-static int begin(lithops_stream *stream, lithops_storage *storage, lithops_error *err)
+static int begin(lithops_stream *stream, bool of_client, lithops_storage *storage,
+                 lithops_error *err)
 {
     const lithops_object *object = &stream->spec.object;
     stream->start = object->range_start;
@@ -573,7 +575,9 @@ static int begin(lithops_stream *stream, lithops_storage *storage, lithops_error
     int rc = stream->spec.newline.len
                  ? lithops__separator_init(&stream->separator, stream->spec.newline, err)
                  : 0;
-    return rc ? rc : lithops__source_open(object, storage, &stream->source, err);
+    return rc ? rc
+              : lithops__source_open(object, stream->spec.packing, of_client, storage,
+                                     &stream->source, err);
 }
 
 /* The visitor that takes one object and no more. */
@@ -587,25 +591,85 @@ static int take_object(const lithops_object *object, bool parts, void *user, lit
     return lithops__spec_of(object, "\n", spec, err);
 }
 
-int lithops__stream_open(const lithops_value *spec, lithops_storage *storage,
-                         lithops_stream **ret_stream, lithops_error *err)
+/* As a plan does, of an object that is opened by its name. */
+static int look_into(struct lithops__spec *spec, lithops_storage *storage, lithops_error *err)
+{
+    int rc = lithops__packing_of(&spec->object, storage, &spec->packing, err);
+    if (spec->packing == LITHOPS__PACKING_OTHER)
+        spec->packing = LITHOPS__PACKING_NONE;
+    if (spec->packing != LITHOPS__PACKING_NONE)
+        spec->object.object_size_bytes = spec->object.range_end = spec->object.chunk_size_bytes =
+            UINT64_MAX;
+    return rc;
+}
+
+/* What `name` stands for, here. */
+static int find_here(const lithops_value *name, lithops_storage *storage,
+                     struct lithops__spec *ret_spec, lithops_error *err)
+{
+    char folder[PATH_MAX];
+    int rc = lithops__names_expand(name, getcwd(folder, sizeof folder), storage, take_object,
+                                   ret_spec, err);
+    return rc == 0 ? look_into(ret_spec, storage, err) : rc;
+}
+
+lithops_value *lithops__stream_find(const lithops_value *name, lithops_storage *storage,
+                                    lithops_error *err)
+{
+    struct lithops__spec spec = {.text = NULL};
+    lithops_value *value = NULL;
+    if (find_here(name, storage, &spec, err) == 0 &&
+        !(value = lithops__spec_encode(&spec.object, "\n", spec.packing)))
+        lithops__fail(err, LITHOPS_ENOMEM, "out of memory for the name of an object");
+    lithops__spec_deinit(&spec);
+    return value;
+}
+
+/* What `name` stands for at the client. Cloudobjects need no client to be found. */
+static int find_there(const lithops_value *name, lithops_storage *storage,
+                      struct lithops__spec *ret_spec, lithops_error *err)
+{
+    if (lithops_value_is_cloudobject(name))
+        return find_here(name, storage, ret_spec, err);
+    lithops_value *found = lithops__client_find(name, err);
+    int rc = found ? lithops__spec_decode(found, ret_spec, err) : err->code;
+    lithops_value_free(found);
+    return rc;
+}
+
+static int open_stream(const lithops_value *spec, bool of_client, lithops_storage *storage,
+                       lithops_stream **ret_stream, lithops_error *err)
 {
     lithops_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a stream");
-    char folder[PATH_MAX];
-    int rc = lithops__is_partition(spec)
-                 ? lithops__spec_decode(spec, &stream->spec, err)
-                 : lithops__names_expand(spec, getcwd(folder, sizeof folder), storage, take_object,
-                                         &stream->spec, err);
+    int rc = 0;
+    if (lithops__is_partition(spec))
+        rc = lithops__spec_decode(spec, &stream->spec, err);
+    else
+        rc = of_client ? find_there(spec, storage, &stream->spec, err)
+                       : find_here(spec, storage, &stream->spec, err);
     if (rc == 0)
-        rc = begin(stream, storage, err);
+        rc = begin(stream, of_client, storage, err);
     if (rc) {
         lithops__stream_close(stream);
         return rc;
     }
     *ret_stream = stream;
     return 0;
+}
+
+int lithops__stream_open(const lithops_value *spec, lithops_storage *storage,
+                         lithops_stream **ret_stream, lithops_error *err)
+{
+    return open_stream(spec, false, storage, ret_stream, err);
+}
+
+int lithops__stream_open_of_client(const lithops_value *spec, lithops_storage *storage,
+                                   lithops_stream **ret_stream, lithops_error *err)
+{
+    lithops_error own = LITHOPS_ERROR_INIT;
+    return open_stream(spec, lithops__client_is_elsewhere(), storage, ret_stream, err ? err : &own);
 }
 
 void lithops__stream_close(lithops_stream *stream)

@@ -484,7 +484,9 @@ static void a_whole_file_by_name(void **state)
     lithops_stream *stream;
     assert_int_equal(lithops__stream_open(name, NULL, &stream, &err), 0);
     const lithops_object *object = lithops_stream_object(stream);
-    assert_string_equal(object->path, path);
+    char own[100]; /* the name of the descriptor that other processes know */
+    snprintf(own, sizeof own, "/proc/%d%s", (int)getpid(), path + strlen("/proc/self"));
+    assert_string_equal(object->path, own);
     assert_null(object->url);
     assert_null(object->bucket);
     assert_int_equal(object->object_size_bytes, 4);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* gcc tells of sanitizers by macros, clang by __has_feature(). */
+/* gcc shows sanitizers by macros, clang by __has_feature(). */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define __SANITIZE_ADDRESS__ 1
@@ -51,14 +51,14 @@ static inline lithops_stream *open_range(const char *path, uint64_t size, uint64
                              .range_start = start,
                              .range_end = end,
                              .object_size_bytes = size};
-    lithops_value *spec = lithops__spec_encode(&object, newline);
+    lithops_value *spec = lithops__spec_encode(&object, newline, LITHOPS__PACKING_NONE);
     lithops_stream *stream = NULL;
     lithops__stream_open(spec, NULL, &stream, err);
     lithops_value_free(spec);
     return stream;
 }
 
-/* Bytes that a way of reading has given, and the number of lines where it tells. */
+/* Bytes that a way of reading has given, and the number of lines where it is known. */
 struct gathered {
     char *data;
     size_t len, capacity;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking the sizes of many URLs at the same time.
+/* Looking up the sizes of many URLs concurrently.
  *
  * A request takes a round trip or two, 20 to 200 ms; a thousand URLs one after the other would
  * take minutes. So a few threads share them. They live for this call only, and with all signals
@@ -25,7 +25,8 @@ static void ask(struct lithops__url_size *size)
     lithops_object object = {.url = size->url};
     struct lithops__source *source;
     size->err = (lithops_error)LITHOPS_ERROR_INIT;
-    size->rc = lithops__source_open(&object, NULL, &source, &size->err);
+    size->rc =
+        lithops__source_open(&object, LITHOPS__PACKING_NONE, false, NULL, &source, &size->err);
     if (size->rc)
         return;
     size->rc = lithops__source_size(source, &size->size, &size->parts, &size->err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plans and streams over URLs, from nginx: chunks where the server gives ranges, one chunk where it
- * does not, and objects whose size nobody tells. */
+ * does not, and objects of unknown size. */
 #include "net/test_server.h"
 #include "partition/stream_test_tools.h"
 
@@ -230,7 +230,7 @@ static void many_urls_are_asked_at_once(void **state)
     }
     lithops_value_free(specs);
     free(counts);
-    /* The first one that fails, in their order, is told. */
+    /* The first failure, in their order, is reported. */
     snprintf(url, sizeof url, "http://127.0.0.1:%d/none-1", nginx.port);
     assert_int_equal(lithops_value_append(names, lithops_value_string(url)), 0);
     assert_int_equal(lithops_value_append(names, lithops_value_string("http://")), 0);

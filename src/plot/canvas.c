@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A picture: a cairo image with a white ground.
+/* A picture: a cairo image with a white background.
  *
  * Text: cairo's toy fonts are enough for labels. A cairo context stops working for good when it is
  * given bytes that are not UTF-8, and job and function names may be anything, so text is checked
- * first. Where no font is installed cairo draws with a font of its own that has ASCII only; that
- * is found out by asking for the width of two characters which a real font tells apart, and the
- * few other characters that we use have ASCII stand-ins.
+ * first. Where no font is installed cairo draws with a font of its own that has ASCII only; this is
+ * detected by comparing the widths of two characters that differ in any real font, and the few
+ * non-ASCII characters that we use have ASCII replacements.
  *
  * Saving: the image is written to a new file beside the target and then renamed, so that a full
- * disk leaves neither a half picture nor an old one destroyed. */
+ * disk neither leaves a partial picture nor destroys an old one. */
 #include "plot/canvas.h"
 
 #include "base/error.h"
@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,6 +43,15 @@ static double width_of(struct lithops__canvas *canvas, const char *text)
     return extents.x_advance;
 }
 
+/* Without a configuration, fontconfig would complain on standard error and find no font. So cairo's
+ * built-in font is chosen directly, by this name. */
+static const char *font_family(void)
+{
+    bool configured = getenv("FONTCONFIG_FILE") || getenv("FONTCONFIG_PATH") ||
+                      access("/etc/fonts/fonts.conf", R_OK) == 0;
+    return configured ? "DejaVu Sans" : "@cairo:";
+}
+
 int lithops__canvas_init(struct lithops__canvas *canvas, double width_in, double height_in,
                          lithops_error *err)
 {
@@ -63,7 +73,7 @@ int lithops__canvas_init(struct lithops__canvas *canvas, double width_in, double
     }
     lithops__set_color(canvas, 0xFFFFFF);
     cairo_paint(canvas->cr);
-    cairo_select_font_face(canvas->cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
+    cairo_select_font_face(canvas->cr, font_family(), CAIRO_FONT_SLANT_NORMAL,
                            CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(canvas->cr, 40);
     canvas->ascii_only = width_of(canvas, "…") == width_of(canvas, "·");
@@ -167,7 +177,7 @@ static void clean(const struct lithops__canvas *canvas, const char *text, struct
 
 static void use_font(struct lithops__canvas *canvas, const struct lithops__text_style *style)
 {
-    cairo_select_font_face(canvas->cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
+    cairo_select_font_face(canvas->cr, font_family(), CAIRO_FONT_SLANT_NORMAL,
                            style->bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(canvas->cr, style->size);
     lithops__set_color(canvas, style->color);
@@ -263,7 +273,7 @@ int lithops__canvas_save(struct lithops__canvas *canvas, const char *path, litho
         return lithops__fail_errno(err, errno, "cannot write '%s'", path);
     cairo_status_t written = cairo_surface_write_to_png_stream(canvas->surface, write_all, &out);
     if (close(out.fd) != 0 && !out.os_errno)
-        out.os_errno = errno; /* a full disk may be told as late as here */
+        out.os_errno = errno; /* a full disk may show only here */
     if (written == CAIRO_STATUS_SUCCESS && !out.os_errno && rename(temporary, path) == 0)
         return 0;
     int os_errno = out.os_errno ? out.os_errno : written == CAIRO_STATUS_NO_MEMORY ? ENOMEM : errno;

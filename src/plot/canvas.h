@@ -36,7 +36,7 @@ struct lithops__text_style {
     double max_width; /* longer text ends in an ellipsis; 0: no limit */
 };
 
-/* EUSAGE for a silly size, ENOMEM. */
+/* EUSAGE if a size is out of range; ENOMEM. */
 int lithops__canvas_init(struct lithops__canvas *canvas, double width_in, double height_in,
                          lithops_error *err);
 void lithops__canvas_deinit(struct lithops__canvas *canvas);

@@ -109,7 +109,7 @@ void lithops__draw_mark(struct lithops__canvas *canvas, enum lithops__mark mark,
         cairo_close_path(cr);
         break;
     }
-    /* A thin white rim keeps marks apart from bars and from each other. */
+    /* A thin white rim separates marks from bars and from each other. */
     lithops__set_color(canvas, color);
     cairo_fill_preserve(cr);
     lithops__set_color(canvas, 0xFFFFFF);

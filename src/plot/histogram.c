@@ -18,8 +18,9 @@
 #include <string.h>
 
 #define PEAK_COLOR 0xD3D9E2
-#define LEAST_ROW 3.0   /* dots: below this calls are counted, not drawn */
-#define SHORTEST_S 5e-7 /* times in doubles tell no less; shorter calls count as this long */
+#define LEAST_ROW 3.0 /* dots: below this calls are counted, not drawn */
+#define SHORTEST_S                                                                                 \
+    5e-7 /* resolution of the times, which are doubles; shorter calls count as this long */
 #define BINS 24
 
 static void draw_caption(struct lithops__canvas *canvas, const struct lithops__box *box,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The calls that ran, as numbers for the histogram picture. Knows no picture. */
+/* The calls that ran, as numbers for the histogram. Does no drawing. */
 #ifndef LITHOPS_PLOT_LOAD_H
 #define LITHOPS_PLOT_LOAD_H
 

@@ -153,6 +153,32 @@ static void jobs_become_groups(void **state)
     assert_null(run.groups[0].function);
 }
 
+static void hosts_become_groups(void **state)
+{
+    (void)state;
+    struct lithops__plot_call calls[60];
+    char hosts[60][16], name[64];
+    for (int i = 0; i < 60; i++) {
+        calls[i] = call_at(0, i, i + 1);
+        calls[i].job = i < 40 ? "a1b2c3-0-M000" : "a1b2c3-0-M001";
+        snprintf(hosts[i], sizeof hosts[i], "host%d", i / 20);
+        calls[i].host = hosts[i];
+    }
+    struct lithops__run run;
+    assert_int_equal(lithops__run_init(&run, calls, 60, NULL), 0);
+    assert_int_equal(run.group_count, 3);
+    assert_int_equal(run.jobs, 2);
+    lithops__group_name(&run.groups[1], name, sizeof name);
+    assert_string_equal(name, "M000 host1");
+
+    for (int i = 0; i < 60; i++) /* too many hosts: by job */
+        snprintf(hosts[i], sizeof hosts[i], "host%d", i);
+    assert_int_equal(lithops__run_init(&run, calls, 60, NULL), 0);
+    assert_int_equal(run.group_count, 2);
+    lithops__group_name(&run.groups[0], name, sizeof name);
+    assert_string_equal(name, "M000");
+}
+
 static void load_is_exact(void **state)
 {
     (void)state;
@@ -240,6 +266,7 @@ int main(void)
         cmocka_unit_test(times_never_go_back),
         cmocka_unit_test(one_moment_still_has_an_axis),
         cmocka_unit_test(jobs_become_groups),
+        cmocka_unit_test(hosts_become_groups),
         cmocka_unit_test(load_is_exact),
         cmocka_unit_test(clock_steps_are_not_concurrency),
         cmocka_unit_test(load_adds_up_for_any_calls),

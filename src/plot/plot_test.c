@@ -303,6 +303,7 @@ static void strange_times_do_not_crash(void **state)
                                                    times[rand() % COUNT],
                                                    "x-0-M000",
                                                    "f",
+                                                   rand() % 2 ? "h" : NULL,
                                                    rand() % 5 - 2,
                                                    rand() % 2};
         assert_int_equal(draw(calls, (size_t)count, prefix("strange"), 5, 4, NULL), 0);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Many calls on few dots.
  *
- * A million calls share some 400 rows of dots. Drawing them one over the other would take long
- * and show only the last ones. So they are counted: a call adds one where it begins in its row and
- * takes one away after its end, whatever its length; one sweep along each row then gives the
- * number of calls at each dot, and that becomes the opacity. */
+ * A million calls share some 400 rows of dots. Drawing them one over the other would take long and
+ * show only the last ones. So they are counted: each call adds one at its begin and subtracts one
+ * after its end, whatever its length. One sweep along each row then gives the number of calls at
+ * each dot, which becomes its opacity. */
 #include "plot/raster.h"
 
 #include "base/error.h"

@@ -3,7 +3,7 @@
  *
  * Times come from outside: some are not known (0), and those of a crashed worker may be anything.
  * Here they become seconds from the start of the run, never decreasing along a call's life, so
- * that no drawing code has to think about it. */
+ * drawing code need not check them. */
 #include "plot/run.h"
 
 #include "base/error.h"
@@ -42,7 +42,7 @@ struct lithops__moments lithops__run_call(const struct lithops__run *run, size_t
     double end = first_known(call->func_end, call->worker_end, call->status_done);
     m.end = isnan(m.begin) ? NAN : place(end, run->start, &least);
     if (isnan(m.end))
-        m.begin = NAN; /* it runs still: nothing to draw yet */
+        m.begin = NAN; /* still running: nothing to draw yet */
     m.status = place(call->status_done, run->start, &least);
     m.result = place(call->result_done, run->start, &least);
     return m;
@@ -86,7 +86,7 @@ static size_t count_workers(const struct lithops__run *run)
     return count;
 }
 
-enum grouping { BY_JOB, BY_FUNCTION, ALL_TOGETHER };
+enum grouping { BY_HOST, BY_JOB, BY_FUNCTION, ALL_TOGETHER };
 
 /* False when there are more groups than colours. */
 static bool group_calls(struct lithops__run *run, enum grouping how)
@@ -99,14 +99,17 @@ static bool group_calls(struct lithops__run *run, enum grouping how)
         const char *call_job = call->job ? call->job : "?";
         bool new_job = !job || !same_text(call_job, job);
         bool same_function = group && same_text(call->function, group->function);
-        if (!group || (how == BY_JOB && new_job) || (how == BY_FUNCTION && !same_function)) {
+        bool new_host = group && !same_text(call->host, group->host);
+        if (!group || (how <= BY_JOB && new_job) || (how == BY_HOST && new_host) ||
+            (how == BY_FUNCTION && !same_function)) {
             if (run->group_count == LITHOPS__RUN_GROUPS)
                 return false;
             group = &run->groups[run->group_count++];
             *group = (struct lithops__group){
-                .first = i, .first_job = call_job, .function = call->function};
-        } else if (!same_function) {
-            group->function = NULL;
+                .first = i, .first_job = call_job, .function = call->function, .host = call->host};
+        } else {
+            group->function = same_function ? group->function : NULL;
+            group->host = new_host ? NULL : group->host;
         }
         group->count++;
         group->failed += call->failed;
@@ -135,7 +138,7 @@ int lithops__run_init(struct lithops__run *run, const struct lithops__plot_call 
     for (size_t i = 0; i < count; i++)
         run->failed += calls[i].failed;
     run->workers = count_workers(run);
-    if (!group_calls(run, BY_JOB) && !group_calls(run, BY_FUNCTION))
+    if (!group_calls(run, BY_HOST) && !group_calls(run, BY_JOB) && !group_calls(run, BY_FUNCTION))
         group_calls(run, ALL_TOGETHER);
     return 0;
 }
@@ -154,4 +157,7 @@ void lithops__group_name(const struct lithops__group *group, char *buf, size_t s
         snprintf(buf, size, "%s – %s", first, last);
     else
         snprintf(buf, size, "%s", first);
+    size_t used = strlen(buf);
+    if (group->host)
+        snprintf(buf + used, size - used, " %s", group->host);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What there is to draw: checked times, and calls in groups. */
+/* The calls to draw: checked times, in groups. */
 #ifndef LITHOPS_PLOT_RUN_H
 #define LITHOPS_PLOT_RUN_H
 
@@ -7,19 +7,21 @@
 
 #define LITHOPS__RUN_GROUPS 12
 
-/* Calls that stand together and share a colour: a job; where there are too many jobs, all
- * neighbouring jobs with the same function; where that is not enough, all calls. */
+/* Calls that stand together and share a colour: those of a job on one host; where there are too
+ * many of these, a job; where there are too many jobs, all neighbouring jobs with the same
+ * function; where that is not enough, all calls. */
 struct lithops__group {
     size_t first, count; /* in run->calls */
     size_t jobs, failed;
     const char *first_job, *last_job; /* borrowed; never NULL */
     const char *function;             /* borrowed; NULL: several */
+    const char *host;                 /* borrowed; NULL: several, or this machine */
 };
 
 struct lithops__run {
     const struct lithops__plot_call *calls; /* borrowed */
     size_t count, jobs, failed, workers;
-    double start;    /* the first time that is known: 0 on the time axis */
+    double start;    /* the first known time: 0 on the time axis */
     double length_s; /* until the last one; more than 0 */
     struct lithops__group groups[LITHOPS__RUN_GROUPS];
     size_t group_count;
@@ -37,7 +39,7 @@ struct lithops__moments lithops__run_call(const struct lithops__run *run, size_t
 
 /* "M000" of "a1b2c3-0-M000". */
 const char *lithops__job_id(const char *job);
-/* "M000", "A000 – A999". */
+/* "M000", "A000 – A999", "M000 host1". */
 void lithops__group_name(const struct lithops__group *group, char *buf, size_t size);
 
 #endif

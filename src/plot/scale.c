@@ -21,7 +21,7 @@ double lithops__tick_step(double range, int most)
 {
     double least = range / most;
     double power = pow(10, floor(log10(least)));
-    /* A hair more, so that 0.2 / 0.1 does not count as more than 2. */
+    /* Tolerance for rounding, so that 0.2 / 0.1 does not count as more than 2. */
     double factor = least / power * (1 - 1e-9);
     return power * (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10);
 }

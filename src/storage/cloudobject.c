@@ -2,9 +2,10 @@
 /* Cloudobjects: stored objects that travel as values.
  *
  * The value names the place and holds nothing else, so it can be copied, stored in lists, written
- * as JSON, and outlives the handle. The object behind it lives until somebody deletes it; keys
- * that are chosen here begin like upstream's, so that a clean of a job finds them. */
+ * as JSON, and outlives the handle. The object lives until it is deleted; generated keys begin like
+ * upstream's, so that cleaning a job finds them. */
 #include "base/error.h"
+#include "base/utf8.h"
 #include "storage/handle.h"
 
 #include <errno.h>
@@ -50,13 +51,15 @@ lithops_value *lithops_cloudobject_put(lithops_storage *storage, lithops_bytes b
         bucket = lithops_storage_bucket(storage);
     if (lithops__storage_check(storage, bucket, key, err) != 0)
         return NULL;
-    /* The value comes first: an object that nobody could name must not be stored. */
+    /* The value comes first: an object that could not be named must not be stored. */
     lithops_value *value =
         lithops_pack("{s:b,s:s,s:s,s:s}", MARK, 1, "backend", lithops_storage_backend(storage),
                      "bucket", bucket, "key", key);
     if (!value) {
-        lithops__fail(err, LITHOPS_EUSAGE,
-                      "bucket and key of a cloudobject must be UTF-8 (or memory is out)");
+        if (lithops__utf8_is_valid(bucket) && lithops__utf8_is_valid(key))
+            lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        else
+            lithops__fail(err, LITHOPS_EUSAGE, "bucket and key of a cloudobject must be UTF-8");
         return NULL;
     }
     if (lithops_storage_put(storage, bucket, key, body, err) != 0) {
@@ -82,7 +85,8 @@ int lithops__cloudobject_where(lithops_storage *storage, const lithops_value *va
                *key = text_of(value, "key");
     if (!lithops_value_is_cloudobject(value) || !backend || !bucket || !key)
         return lithops__fail(err, LITHOPS_EUSAGE,
-                             "no cloudobject: a map {\"" MARK "\": true, \"backend\", \"bucket\", "
+                             "not a cloudobject: a map {\"" MARK
+                             "\": true, \"backend\", \"bucket\", "
                              "\"key\"} with three strings is expected");
     if (!storage)
         return lithops__fail(err, LITHOPS_EUSAGE,

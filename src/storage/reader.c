@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Streams over one object.
  *
- * A reader gives the bytes of one version of the object, also while the object is replaced: with
- * local files it holds the file open, elsewhere it notices a change between two requests and ends
- * with an error rather than with a mixture. */
+ * A reader gives the bytes of one version of the object, even if the object is replaced meanwhile:
+ * with local files it holds the file open, elsewhere it notices a change between two requests and
+ * ends with an error rather than with a mixture. */
 #include "base/error.h"
 #include "storage/handle.h"
 
@@ -19,8 +19,7 @@ struct lithops_reader {
     char *bucket, *key;
     int fd; /* of the file behind the object, or -1 */
     uint64_t offset, end;
-    bool etag_known;
-    uint64_t etag_hash;
+    lithops_storage_cursor cursor; /* without a file */
 };
 
 static int open_file(lithops_reader *reader, lithops_error *err)
@@ -35,6 +34,18 @@ static int open_file(lithops_reader *reader, lithops_error *err)
         return lithops__fail_errno(err, errno, "cannot open object '%s/%s'", reader->bucket,
                                    reader->key);
     return 0;
+}
+
+/* Reading continues with the answer that had the size. */
+static int begin_remote(lithops_reader *reader, lithops_error *err)
+{
+    size_t none;
+    reader->cursor.expect_end = reader->end;
+    int rc = lithops__storage_read(reader->storage, reader->bucket, reader->key, &reader->cursor,
+                                   reader->offset, NULL, 0, &none, err);
+    if (rc == 0 && reader->end > reader->cursor.size_bytes)
+        reader->end = reader->cursor.size_bytes;
+    return rc;
 }
 
 int lithops_storage_open_reader(lithops_storage *storage, const char *bucket, const char *key,
@@ -53,14 +64,12 @@ int lithops_storage_open_reader(lithops_storage *storage, const char *bucket, co
     reader->key = strdup(key);
     reader->offset = offset;
     reader->end = len > UINT64_MAX - offset ? UINT64_MAX : offset + len;
-    lithops_object_info info;
     if (!reader->bucket || !reader->key)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a reader");
     else if (lithops__storage_caps(storage) & LITHOPS_STORAGE_LOCAL_FILES)
         rc = open_file(reader, err);
-    else if ((rc = lithops_storage_head(storage, bucket, key, &info, err)) == 0 &&
-             reader->end > info.size_bytes)
-        reader->end = info.size_bytes;
+    else
+        rc = begin_remote(reader, err);
     if (rc) {
         lithops_reader_close(reader);
         return rc;
@@ -91,17 +100,14 @@ static int read_remote(lithops_reader *reader, void *buf, size_t len, size_t *re
                        lithops_error *err)
 {
     size_t got = 0;
-    uint64_t etag_hash;
-    int rc = lithops__storage_read(reader->storage, reader->bucket, reader->key, reader->offset,
-                                   buf, len, &got, &etag_hash, err);
+    int rc = lithops__storage_read(reader->storage, reader->bucket, reader->key, &reader->cursor,
+                                   reader->offset, buf, len, &got, err);
     if (rc)
         return rc;
-    if (got < len || (reader->etag_known && etag_hash != reader->etag_hash))
+    if (got < len) /* there is more: `end` is not past the object's end */
         return lithops__fail(err, LITHOPS_EIO,
-                             "object '%s/%s' has changed while it was being read; read it again",
+                             "object '%s/%s' ended before its size was read; read it again",
                              reader->bucket, reader->key);
-    reader->etag_known = true;
-    reader->etag_hash = etag_hash;
     *ret_len = got;
     return 0;
 }
@@ -133,6 +139,7 @@ void lithops_reader_close(lithops_reader *reader)
         return;
     if (reader->fd >= 0)
         close(reader->fd);
+    lithops__storage_end_read(reader->storage, &reader->cursor);
     lithops_storage_close(reader->storage);
     free(reader->bucket);
     free(reader->key);

@@ -1,34 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The storage handle, and the table of drivers that are compiled in. */
+/* The storage handle. */
 #ifndef LITHOPS_STORAGE_INTERNAL_H
 #define LITHOPS_STORAGE_INTERNAL_H
 
-#include "config/config.h"
+#include "storage/drivers.h"
 
-#include <lithops/plugin/storage.h>
-
-extern const lithops_storage_driver lithops__storage_localhost;
-
-/* All drivers; ends with NULL. */
-extern const lithops_storage_driver *const lithops__storage_drivers[];
-
-/* The driver that `config` names, or `backend` when it is not NULL. NULL with LITHOPS_EUNSUPPORTED,
- * which names what there is. */
-const lithops_storage_driver *lithops__storage_choose(const struct lithops__config *config,
-                                                      const char *backend, lithops_error *err);
-
-/* Open what `config` names, or `backend` when it is not NULL. LITHOPS_EUNSUPPORTED names what
- * there is. Counted: lithops_storage_close() drops one reference. */
-lithops_storage *lithops__storage_open(const struct lithops__config *config, const char *backend,
-                                       lithops_error *err);
-
-/* Open `driver` with the settings of its section (NULL: none), without a configuration.
- * `bucket` (NULL: "storage") is what lithops_storage_bucket() tells. */
+/* Open `driver` with the settings of its section (NULL: none).
+ * `bucket` (NULL: "storage") is what lithops_storage_bucket() returns. */
 lithops_storage *lithops__storage_open_driver(const lithops_storage_driver *driver,
                                               const lithops_value *settings, const char *bucket,
                                               lithops_error *err);
 
-/* One more reference, for another lithops_storage_close(). Returns `storage`. */
+/* Take a reference, for another lithops_storage_close(). Returns `storage`. */
 lithops_storage *lithops__storage_ref(lithops_storage *storage);
 
 /* A request whose error is retryable is made up to `attempts` times (5), after waiting
@@ -39,18 +22,35 @@ void lithops__storage_set_retries(lithops_storage *storage, unsigned attempts,
 /* A combination of enum lithops_storage_caps. */
 unsigned lithops__storage_caps(const lithops_storage *storage);
 
-/* Read into the caller's buffer; *ret_len less than len only at the end of the object.
- * `*ret_etag_hash` (may be NULL) gets a number that changes with the content. */
+/* Read into the caller's buffer; *ret_len less than len only at the end of the object. `cursor`,
+ * zeroed before the first read, joins consecutive reads and makes sure that they see one version:
+ * LITHOPS_EIO if the object was replaced between two of them. With len 0 it only sets
+ * cursor->size_bytes. */
 int lithops__storage_read(lithops_storage *storage, const char *bucket, const char *key,
-                          uint64_t offset, void *buf, size_t len, size_t *ret_len,
-                          uint64_t *ret_etag_hash, lithops_error *err);
+                          lithops_storage_cursor *cursor, uint64_t offset, void *buf, size_t len,
+                          size_t *ret_len, lithops_error *err);
+/* After the last read with `cursor`, also when it failed. */
+void lithops__storage_end_read(lithops_storage *storage, lithops_storage_cursor *cursor);
+
+/* lithops_storage_list() of the keys that are greater than `after`. */
+int lithops__storage_list_after(lithops_storage *storage, const char *bucket, const char *prefix,
+                                const char *after,
+                                int (*visit)(const lithops_object_info *info, void *user),
+                                void *user, lithops_error *err);
 
 /* The file behind an object, for reading it directly; LITHOPS_EUNSUPPORTED without LOCAL_FILES. */
 int lithops__storage_path(lithops_storage *storage, const char *bucket, const char *key, char *buf,
                           size_t size, lithops_error *err);
 
-/* Where a cloudobject lies; strings are borrowed from it. LITHOPS_EUSAGE when `value` is none, or
- * when it belongs to another backend than `storage`. */
+/* Tell through `say` what is known of connection, credentials, clock and region, each with 0 or the
+ * code of what is wrong. @return 0, or the failure that any request will have */
+int lithops__storage_describe(lithops_storage *storage, const char *bucket,
+                              void (*say)(const char *what, int code, const char *detail,
+                                          void *user),
+                              void *user);
+
+/* Where a cloudobject is stored; strings are borrowed from it. LITHOPS_EUSAGE if `value` is not a
+ * cloudobject, or not one of the backend of `storage`. */
 int lithops__cloudobject_where(lithops_storage *storage, const lithops_value *value,
                                const char **ret_bucket, const char **ret_key, lithops_error *err);
 

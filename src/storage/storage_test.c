@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening storages: by name, by configuration, by driver; and walking folder trees. */
+/* Drivers of storages: opening and registering them; and walking folder trees. */
 #include "storage/storage.h"
 #include "storage/tree.h"
 
@@ -23,68 +23,6 @@ static int set_up(void **state)
     return mkdtemp(folder) ? 0 : -1;
 }
 
-static void configured_storage_is_opened(void **state)
-{
-    (void)state;
-    lithops_error err = LITHOPS_ERROR_INIT;
-    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    lithops_value *config = lithops_pack("{s:{s:s,s:s}}", "localhost", "storage_root", folder,
-                                         "storage_bucket", "mine");
-    options.config = config;
-    struct lithops__config *checked;
-    if (lithops__config_load(&options, &checked, &err) != 0)
-        fail_msg("%s", err.message);
-    lithops_storage *storage = lithops__storage_open(checked, NULL, &err);
-    if (!storage)
-        fail_msg("%s", err.message);
-    assert_string_equal(lithops_storage_backend(storage), "localhost");
-    assert_string_equal(lithops_storage_bucket(storage), "mine");
-    lithops_value *object =
-        lithops_cloudobject_put(storage, (lithops_bytes){"x", 1}, NULL, "k", &err);
-    assert_non_null(object);
-    char path[128];
-    snprintf(path, sizeof path, "%s/mine/k", folder);
-    assert_int_equal(access(path, F_OK), 0);
-    assert_int_equal(lithops_cloudobject_delete(storage, object, &err), 0);
-    lithops_value_free(object);
-
-    assert_ptr_equal(lithops__storage_ref(storage), storage);
-    lithops_storage_close(storage);
-    assert_string_equal(lithops_storage_backend(storage), "localhost"); /* one is left */
-    lithops_storage_close(storage);
-
-    assert_null(lithops__storage_open(checked, "floppy", &err));
-    assert_int_equal(err.code, LITHOPS_EUNSUPPORTED);
-    assert_string_equal(err.message,
-                        "storage backend 'floppy' is not built in; there is: localhost");
-    lithops__config_free(checked);
-    lithops_value_free(config);
-}
-
-static void a_storage_opens_by_name(void **state)
-{
-    (void)state;
-    lithops_error err = LITHOPS_ERROR_INIT;
-    setenv("TMPDIR", folder, 1);
-    setenv("HOME", folder, 1);
-    setenv("LITHOPS_CONFIG", "lithops: {backend: localhost}", 1);
-    lithops_storage *storage = lithops_storage_open("localhost", NULL, &err);
-    if (!storage)
-        fail_msg("%s", err.message);
-    assert_string_equal(lithops_storage_bucket(storage), "storage");
-    lithops_storage_close(storage);
-    storage = lithops_storage_open(NULL, NULL, &err);
-    assert_non_null(storage);
-    assert_string_equal(lithops_storage_backend(storage), "localhost");
-    lithops_storage_close(storage);
-    assert_null(lithops_storage_open("aws_s3", NULL, &err));
-    assert_int_equal(err.code, LITHOPS_EUNSUPPORTED);
-    assert_null(lithops_storage_open(NULL, "/no/such/config", &err));
-    assert_int_equal(err.code, LITHOPS_ENOTFOUND);
-    unsetenv("TMPDIR");
-    unsetenv("LITHOPS_CONFIG");
-}
-
 static void drivers_are_checked(void **state)
 {
     (void)state;
@@ -98,13 +36,42 @@ static void drivers_are_checked(void **state)
         lithops__storage_open_driver(&lithops__storage_localhost, settings, "../bad", &err));
     assert_int_equal(err.code, LITHOPS_EUSAGE);
     lithops_value_free(settings);
-    for (size_t i = 0; lithops__storage_drivers[i]; i++) {
-        const lithops_storage_driver *driver = lithops__storage_drivers[i];
-        const lithops_storage_ops *ops = driver->ops;
-        assert_true(ops->open && ops->close && ops->put && ops->read && ops->head && ops->list &&
-                    ops->del);
-        assert_int_equal(ops->path != NULL, !!(driver->caps & LITHOPS_STORAGE_LOCAL_FILES));
-    }
+    for (size_t i = 0; lithops__storage_driver(i); i++)
+        assert_int_equal(lithops__storage_driver_check(lithops__storage_driver(i), &err), 0);
+}
+
+static void a_program_registers_drivers(void **state)
+{
+    (void)state;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    static lithops_storage_driver own, other, broken;
+    static lithops_storage_ops ops;
+    own = lithops__storage_localhost;
+    own.name = "own";
+    other = own;
+    assert_int_equal(lithops_storage_register(&own, &err), 0);
+    assert_int_equal(lithops_storage_register(&own, &err), 0); /* the same: nothing to do */
+    assert_int_equal(lithops_storage_register(&other, &err), LITHOPS_EEXIST);
+    other.name = "other";
+    other.abi--;
+    assert_int_equal(lithops_storage_register(&other, &err), LITHOPS_EUNSUPPORTED);
+    ops = *own.ops;
+    ops.head = NULL;
+    broken = own;
+    broken.name = "broken";
+    broken.ops = &ops;
+    assert_int_equal(lithops_storage_register(&broken, &err), LITHOPS_EUSAGE);
+    assert_int_equal(lithops_storage_register(NULL, &err), LITHOPS_EUSAGE);
+    static const lithops_config_key without_help[] = {{.name = "colour"}, {.name = NULL}};
+    broken = own;
+    broken.name = "broken";
+    broken.config_keys = without_help;
+    assert_int_equal(lithops_storage_register(&broken, &err), LITHOPS_EUSAGE);
+    assert_ptr_equal(lithops__storage_find("own", &err), &own);
+    assert_null(lithops__storage_find("broken", &err));
+    static const char says[] = "storage backend 'broken' is not built in; available: localhost, ";
+    assert_memory_equal(err.message, says, strlen(says));
+    assert_string_equal(err.message + strlen(err.message) - strlen(", own"), ", own");
 }
 
 /* ---- trees ----------------------------------------------------------------------------------- */
@@ -142,6 +109,18 @@ static void trees_are_walked_in_key_order(void **state)
     lithops_error err = LITHOPS_ERROR_INIT;
     assert_int_equal(lithops__tree_walk(root, "", &options, append, all, &err), 0);
     assert_string_equal(all, ".h/x|a-b|a.b|a/b/x|a/c|a0|b|");
+    static const struct {
+        const char *after, *expected;
+    } rests[] = {
+        {"a-b", "a.b|a/b/x|a/c|a0|b|"}, {"a/", "a/b/x|a/c|a0|b|"}, {"a/b", "a/b/x|a/c|a0|b|"},
+        {"a/b/x", "a/c|a0|b|"},         {"a/zz", "a0|b|"},         {"b", ""}};
+    for (size_t i = 0; i < sizeof rests / sizeof *rests; i++) {
+        all[0] = '\0';
+        options.after = rests[i].after;
+        assert_int_equal(lithops__tree_walk(root, "", &options, append, all, &err), 0);
+        assert_string_equal(all, rests[i].expected);
+    }
+    options.after = NULL;
     all[0] = '\0';
     options.follow_links = true;
     assert_int_equal(lithops__tree_walk(root, "l", &options, append, all, &err), 0);
@@ -178,7 +157,7 @@ static void a_tree_that_is_too_deep_is_an_error(void **state)
     lithops_error err = LITHOPS_ERROR_INIT;
     assert_int_equal(lithops__tree_walk(root, "", &options, append, all, &err), LITHOPS_EIO);
     assert_non_null(strstr(err.message, "too long"));
-    options.path_max = 1024; /* what lies below cannot be named by a key */
+    options.path_max = 1024; /* no key can name what lies below */
     assert_int_equal(lithops__tree_walk(root, "", &options, append, all, &err), 0);
     assert_string_equal(all, "");
     close(root);
@@ -200,9 +179,8 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(configured_storage_is_opened),
-        cmocka_unit_test(a_storage_opens_by_name),
         cmocka_unit_test(drivers_are_checked),
+        cmocka_unit_test(a_program_registers_drivers),
         cmocka_unit_test(trees_are_walked_in_key_order),
         cmocka_unit_test(a_tree_that_is_too_deep_is_an_error),
     };

@@ -7,7 +7,7 @@
  *
  * A folder is read to its end before its files are visited, so the visitor may delete what it
  * sees. Folders are opened one segment at a time, each from its parent and never through a symbolic
- * link, so that nobody can lead a walk out of the tree by swapping a folder for a link. */
+ * link, so that swapping a folder for a link cannot lead a walk out of the tree. */
 #include "storage/tree.h"
 
 #include "base/buffer.h"
@@ -146,6 +146,20 @@ static int visit_name(struct walk *walk, int folder, char *name)
     return rc;
 }
 
+/* Whether there may be anything to visit at walk->path, or below it if it ends with '/'. */
+static bool is_wanted(const struct walk *walk)
+{
+    bool folder = walk->path[walk->len - 1] == '/';
+    size_t common = walk->len < walk->prefix_len ? walk->len : walk->prefix_len;
+    if (memcmp(walk->path, walk->prefix, common) != 0 || (common < walk->prefix_len && !folder))
+        return false;
+    const char *after = walk->options->after;
+    if (!after || strcmp(walk->path, after) > 0)
+        return true;
+    /* Whether a whole folder comes before `after`, that is, does not contain it. */
+    return folder && strncmp(walk->path, after, walk->len) == 0;
+}
+
 static int walk_folder(struct walk *walk, int folder)
 {
     struct lithops__buffer names = LITHOPS__BUFFER_INIT;
@@ -162,9 +176,7 @@ static int walk_folder(struct walk *walk, int folder)
         }
         memcpy(walk->path + here, sorted[i], len + 1);
         walk->len = here + len;
-        size_t common = walk->len < walk->prefix_len ? walk->len : walk->prefix_len;
-        bool wanted = memcmp(walk->path, walk->prefix, common) == 0;
-        if (wanted && (common == walk->prefix_len || sorted[i][len - 1] == '/'))
+        if (is_wanted(walk))
             rc = visit_name(walk, folder, sorted[i]);
     }
     walk->len = here;

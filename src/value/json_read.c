@@ -2,18 +2,17 @@
 /* JSON to values.
  *
  * Strict RFC 8259: any value may stand at the top; UTF-8; no comments, no final commas, no NaN.
- * Integers are exact to 64 bits, and larger ones an error rather than rounded; a number with a
- * '.' or an exponent is a double, correctly rounded. "\u0000" is allowed in strings, not in keys.
- * Of equal keys the last one counts, at the place of the first. {"$bytes": "<base64>"} is bytes.
+ * Integers are exact to 64 bits, and larger ones an error rather than rounded; a number with a '.'
+ * or an exponent is a double, correctly rounded. "\u0000" is allowed in strings, not in keys. Of
+ * equal keys the last one counts, at the place of the first. {"$bytes": "<base64>"} is bytes.
  *
- * Own code. The library that we would have taken, jansson 2.14, does not check its token buffer's
- * growth: under a memory limit, which is what worker processes run under, it drops digits of
- * numbers without a word and runs past the end of long strings. It is still the oracle of the
- * tests.
+ * Written here because jansson 2.14, the natural choice, does not check whether its token buffer
+ * could grow: under a memory limit, as in worker processes, it silently drops digits of numbers and
+ * reads past the end of long strings. The tests still use it as an oracle.
  *
- * One pass, recursive to 512 levels. Strings without escapes are taken straight from the text;
- * others are put together in `scratch`, which is used as a stack: a key stays in it while its
- * value is read. Positions are not tracked: line and column are counted when there is an error. */
+ * One pass, recursive to 512 levels. Strings without escapes are copied straight from the text;
+ * others are assembled in `scratch`, which is used as a stack: a key stays in it while its value is
+ * read. Positions are not tracked: line and column are counted when there is an error. */
 #include "base/error.h"
 #include "value/tree.h"
 
@@ -26,6 +25,9 @@ struct reader {
     const char *start, *at, *end;
     struct lithops__buffer scratch;
     lithops_error *err;
+    bool names;          /* NaN and Infinity are numbers */
+    const char *too_big; /* the first number that does not fit, and what about it */
+    const char *too_big_text;
 };
 
 /* A string's content: in the text, or, with `text` NULL, in scratch, which may move as it grows. */
@@ -75,7 +77,7 @@ static lithops_value *checked(struct reader *r, lithops_value *value)
 
 /* ---- what the text is made of ---------------------------------------------------------------- */
 
-/* The next character that is no blank, not moved past; '\0' at the end (and for a NUL, which has
+/* The next character other than blanks, not moved past; '\0' at the end (and for a NUL, which has
  * no place in JSON either). */
 static char peek(struct reader *r)
 {
@@ -111,6 +113,16 @@ static size_t take_digits(struct reader *r)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
+/* Reading goes on, to find out whether the text is JSON at all. */
+static lithops_value *too_big(struct reader *r, const char *first, const char *text)
+{
+    if (!r->too_big) {
+        r->too_big = first;
+        r->too_big_text = text;
+    }
+    return lithops_value_null();
+}
+
 static lithops_value *make_int(struct reader *r, const char *first)
 {
     bool is_negative = *first == '-';
@@ -118,8 +130,8 @@ static lithops_value *make_int(struct reader *r, const char *first)
     for (const char *p = first + is_negative; p < r->at; p++) {
         int digit = is_negative ? -(*p - '0') : *p - '0'; /* so that INT64_MIN fits */
         if (__builtin_mul_overflow(i, 10, &i) || __builtin_add_overflow(i, digit, &i))
-            return fail_at(r, first, "the integer has more than 64 bits; write it with a '.' or ",
-                           "as a string");
+            return too_big(r, first,
+                           "the integer has more than 64 bits; write it with a '.' or as a string");
     }
     return checked(r, lithops_value_int(i));
 }
@@ -137,7 +149,7 @@ static lithops_value *make_double(struct reader *r, const char *first)
     freelocale(c_locale);
     r->scratch.len = mark;
     if (isinf(d))
-        return fail_at(r, first, "the number is too big for a double", "");
+        return too_big(r, first, "the number is too big for a double");
     return checked(r, lithops_value_double(d));
 }
 
@@ -147,6 +159,8 @@ static lithops_value *read_number(struct reader *r)
     bool is_int = true;
     if (*r->at == '-')
         r->at++;
+    if (r->names && take_word(r, "Infinity"))
+        return checked(r, lithops_value_double(*first == '-' ? -HUGE_VAL : HUGE_VAL));
     const char *digits = r->at;
     size_t count = take_digits(r);
     if (count == 0)
@@ -231,7 +245,7 @@ static bool unescape(struct reader *r)
         return unescape_unicode(r);
     }
     if (!letter) {
-        fail_at(r, escape, "there is no such escape", "");
+        fail_at(r, escape, "unknown escape", "");
         return false;
     }
     r->at++;
@@ -316,8 +330,8 @@ static int base64_digit(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* Append the bytes to `out`. Strict: whole groups of four, no spare bits, so that one text alone
- * means these bytes. */
+/* Append the bytes to `out`. Strict: whole groups of four and no spare bits, so that each byte
+ * string has exactly one text. */
 static bool base64_decode(const char *text, size_t len, struct lithops__buffer *out)
 {
     if (len % 4 != 0)
@@ -452,7 +466,7 @@ static lithops_value *read_map(struct reader *r, unsigned levels)
     return map;
 }
 
-/* `levels`: lists and maps around it. Bytes are no level, so one more brace is looked into. */
+/* `levels`: lists and maps around it. Bytes are not a level, so one more brace is allowed. */
 static lithops_value *read_value(struct reader *r, unsigned levels)
 {
     char c = peek(r);
@@ -466,6 +480,10 @@ static lithops_value *read_value(struct reader *r, unsigned levels)
         return read_string_value(r);
     if (c == '-' || (c >= '0' && c <= '9'))
         return read_number(r);
+    if (r->names && take_word(r, "NaN"))
+        return checked(r, lithops_value_double(NAN));
+    if (r->names && c == 'I')
+        return read_number(r);
     if (take_word(r, "null"))
         return lithops_value_null();
     if (take_word(r, "true"))
@@ -475,19 +493,32 @@ static lithops_value *read_value(struct reader *r, unsigned levels)
     return expected(r, "a value");
 }
 
-lithops_value *lithops_value_from_json(const char *text, size_t len, lithops_error *err)
+lithops_value *lithops__json_read(const char *text, size_t len, bool names, bool *ret_too_big,
+                                  lithops_error *err)
 {
-    if (!text) {
-        lithops__fail(err, LITHOPS_EUSAGE, "the JSON text is NULL");
-        return NULL;
-    }
-    struct reader r = {text, text, text + len, LITHOPS__BUFFER_INIT, err};
+    *ret_too_big = false;
+    struct reader r = {.start = text, .at = text, .end = text + len, .err = err, .names = names};
     lithops_value *value = read_value(&r, 0);
     if (value && (peek(&r) != '\0' || r.at != r.end)) {
         expected(&r, "the end of the text");
         lithops_value_free(value);
         value = NULL;
     }
+    if (value && r.too_big) {
+        *ret_too_big = true;
+        fail_at(&r, r.too_big, r.too_big_text, "");
+        lithops_value_free(value);
+        value = NULL;
+    }
     lithops__buffer_deinit(&r.scratch);
     return value;
+}
+
+lithops_value *lithops_value_from_json(const char *text, size_t len, lithops_error *err)
+{
+    bool too_big;
+    if (text)
+        return lithops__json_read(text, len, false, &too_big, err);
+    lithops__fail(err, LITHOPS_EUSAGE, "the JSON text is NULL");
+    return NULL;
 }

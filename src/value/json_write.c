@@ -2,10 +2,9 @@
 /* Values to JSON.
  *
  * One line of UTF-8; escaped are the quote, the backslash and control characters. A double is the
- * shortest text that reads back as the same double, and always has a '.' or an 'e', so that it
- * does not come back as an int. Bytes are written as {"$bytes": "<base64>"}; a map that looks just
- * like that has no JSON form of its own, and is refused rather than changed into bytes on its way
- * back. */
+ * shortest text that reads back as the same double, and always has a '.' or an 'e', so that it does
+ * not come back as an int. Bytes are written as {"$bytes": "<base64>"}; a map of exactly that form
+ * is refused, as it would be read back as bytes. */
 #include "base/error.h"
 #include "value/tree.h"
 
@@ -35,8 +34,8 @@ static void write_string(struct lithops__buffer *out, const char *s, size_t len)
     lithops__buffer_append(out, "\"", 1);
 }
 
-/* The fewest digits that read back as `d`. Fewer than 15 come of themselves, since %g leaves out
- * final zeros; only the tiny numbers at the end of the range have fewer digits to begin with. */
+/* The fewest digits that read back as `d`. Precisions below 15 need not be tried, since %g drops
+ * trailing zeros; only subnormal numbers have fewer digits than that. */
 static void write_double(struct lithops__buffer *out, double d)
 {
     char digits[40], text[48];
@@ -79,29 +78,47 @@ static void write_base64(struct lithops__buffer *out, const unsigned char *bytes
     }
 }
 
-static int write_value(const lithops_value *value, struct lithops__buffer *out, lithops_error *err);
+struct writer {
+    struct lithops__buffer out;
+    enum lithops__json_numbers numbers;
+    lithops_error *err;
+};
 
-static int write_list(const struct list *list, struct lithops__buffer *out, lithops_error *err)
+static int write_value(struct writer *w, const lithops_value *value);
+
+static int write_no_number(struct writer *w, double d)
 {
+    if (w->numbers == LITHOPS__JSON_REFUSE)
+        return lithops__fail(w->err, LITHOPS_ETYPE, "JSON has no %s",
+                             isnan(d) ? "not-a-number" : "infinity");
+    const char *name = isnan(d) ? "NaN" : d < 0 ? "-Infinity" : "Infinity";
+    lithops__buffer_append_string(&w->out, w->numbers == LITHOPS__JSON_NULLS ? "null" : name);
+    return 0;
+}
+
+static int write_list(struct writer *w, const struct list *list)
+{
+    struct lithops__buffer *out = &w->out;
     int code = 0;
     lithops__buffer_append(out, "[", 1);
     for (size_t i = 0; i < list->count && code == 0 && !out->failed; i++) {
         union list_item scratch;
         if (i > 0)
             lithops__buffer_append(out, ", ", 2);
-        code = write_value(lithops__list_item(list, i, &scratch), out, err);
+        code = write_value(w, lithops__list_item(list, i, &scratch));
         if (code != 0)
-            lithops__error_prefix(err, "item %zu", i);
+            lithops__error_prefix(w->err, "item %zu", i);
     }
     lithops__buffer_append(out, "]", 1);
     return code;
 }
 
-static int write_map(const struct map *map, struct lithops__buffer *out, lithops_error *err)
+static int write_map(struct writer *w, const struct map *map)
 {
+    struct lithops__buffer *out = &w->out;
     if (map->count == 1 && strcmp(map->entries[0].key, LITHOPS__JSON_BYTES_KEY) == 0 &&
         map->entries[0].value->type == LITHOPS_STRING)
-        return lithops__fail(err, LITHOPS_ETYPE,
+        return lithops__fail(w->err, LITHOPS_ETYPE,
                              "a map of one string named '%s' cannot be written as JSON: it would "
                              "be read back as bytes",
                              LITHOPS__JSON_BYTES_KEY);
@@ -113,16 +130,17 @@ static int write_map(const struct map *map, struct lithops__buffer *out, lithops
             lithops__buffer_append(out, ", ", 2);
         write_string(out, entry->key, entry->key_len);
         lithops__buffer_append(out, ": ", 2);
-        code = write_value(entry->value, out, err);
+        code = write_value(w, entry->value);
         if (code != 0)
-            lithops__error_prefix(err, "key '%s'", entry->key);
+            lithops__error_prefix(w->err, "key '%s'", entry->key);
     }
     lithops__buffer_append(out, "}", 1);
     return code;
 }
 
-static int write_value(const lithops_value *value, struct lithops__buffer *out, lithops_error *err)
+static int write_value(struct writer *w, const lithops_value *value)
 {
+    struct lithops__buffer *out = &w->out;
     const struct scalar *scalar = (const struct scalar *)value;
     const struct text *text = (const struct text *)value;
     switch ((lithops_type)value->type) {
@@ -137,8 +155,7 @@ static int write_value(const lithops_value *value, struct lithops__buffer *out, 
         return 0;
     case LITHOPS_DOUBLE:
         if (!isfinite(scalar->as.d))
-            return lithops__fail(err, LITHOPS_ETYPE, "JSON has no %s",
-                                 isnan(scalar->as.d) ? "not-a-number" : "infinity");
+            return write_no_number(w, scalar->as.d);
         write_double(out, scalar->as.d);
         return 0;
     case LITHOPS_STRING:
@@ -150,26 +167,32 @@ static int write_value(const lithops_value *value, struct lithops__buffer *out, 
         lithops__buffer_append(out, "\"}", 2);
         return 0;
     case LITHOPS_LIST:
-        return write_list((const struct list *)value, out, err);
+        return write_list(w, (const struct list *)value);
     case LITHOPS_MAP:
-        return write_map((const struct map *)value, out, err);
+        return write_map(w, (const struct map *)value);
     }
-    return lithops__fail(err, LITHOPS_ETYPE, "a value of unknown type");
+    return lithops__fail(w->err, LITHOPS_ETYPE, "a value of unknown type");
 }
 
-int lithops_value_to_json(const lithops_value *value, char **ret_text, lithops_error *err)
+int lithops__json_write(const lithops_value *value, enum lithops__json_numbers numbers,
+                        char **ret_text, lithops_error *err)
 {
     if (!value || !ret_text)
         return lithops__fail(err, LITHOPS_EUSAGE, "%s is NULL", value ? "ret_text" : "the value");
-    struct lithops__buffer out = LITHOPS__BUFFER_INIT;
-    int code = write_value(value, &out, err);
+    struct writer w = {.numbers = numbers, .err = err};
+    int code = write_value(&w, value);
     if (code != 0) {
-        lithops__buffer_deinit(&out);
+        lithops__buffer_deinit(&w.out);
         return code;
     }
-    char *text = lithops__buffer_steal(&out);
+    char *text = lithops__buffer_steal(&w.out);
     if (!text)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory while writing JSON");
     *ret_text = text;
     return LITHOPS_OK;
+}
+
+int lithops_value_to_json(const lithops_value *value, char **ret_text, lithops_error *err)
+{
+    return lithops__json_write(value, LITHOPS__JSON_REFUSE, ret_text, err);
 }

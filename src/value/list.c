@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lists: built item by item, or over an array of the caller.
+/* Lists: built item by item, or backed by an array of the caller.
  *
  * A list over an array (ints, doubles, equal pieces of bytes, a range) stores no items: handing a
  * million inputs to map() costs one small allocation. Code in this library reads such a list with
  * lithops__list_item(), which puts the item on the stack; only lithops_value_at(), whose result
- * must stay, makes items that last, a block of them at a time. Appending to such a list is
- * refused, since its array is not ours to grow. A copy owns its array. */
+ * must outlive the call, creates items, a block at a time. Appending to such a list is refused,
+ * since its array is not ours to grow. A copy owns its array. */
 #include "value/tree.h"
 
 #include <lithops/executor.h>
@@ -49,7 +49,7 @@ lithops_value *lithops_strings(char *const *strings)
     return list ? &list->head : NULL;
 }
 
-/* A list over `data`; NULL when so many bytes cannot be there. */
+/* A list over `data`; NULL if the size overflows. */
 static lithops_value *list_over(enum lithops__list_kind kind, const void *data, size_t count,
                                 size_t item_bytes)
 {

@@ -77,7 +77,7 @@ static void index_add(struct map *map, size_t entry)
     map->index[slot] = (uint32_t)entry + 1;
 }
 
-/* Make the index, or double it, so that one pair more leaves half of it free. */
+/* Make the index, or double it, so that half of it is free after one more pair. */
 static int index_reserve(struct map *map)
 {
     if (map->count < SMALL_PAIRS || (map->index && 2 * (map->count + 1) <= map->index_size))
@@ -212,7 +212,7 @@ const lithops_value *lithops_value_pair(const lithops_value *value, size_t index
     return map->entries[index].value;
 }
 
-/* The order of the pairs does not count. */
+/* The order of the pairs does not matter. */
 bool lithops__map_equal(const struct map *a, const struct map *b)
 {
     if (a->count != b->count)

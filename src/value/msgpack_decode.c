@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MessagePack to values. Own code, for the reason that msgpack_encode.c gives.
  *
- * The bytes may come from anywhere, so nothing is believed before it is checked. Accepted is what
- * has a place among our types: no ext types, no integers past int64, map keys are strings without
- * NULs, strings are UTF-8, at most 512 levels; of equal keys the last one counts. Any form of a
- * number is accepted, not only the shortest.
+ * The bytes may come from anywhere, so everything is checked. Only what maps to our types is
+ * accepted: no ext types, no integers past int64, map keys are strings without NULs, strings are
+ * UTF-8, at most 512 levels; of equal keys the last one counts. Any form of a number is accepted,
+ * not only the shortest.
  *
  * Memory is bounded by the input: `owed` counts the values that lists and maps already entered
- * still wait for. Each takes one byte at least, so a new list that claims more items than the
- * remaining bytes less `owed` is a lie, and is found out before anything is allocated for it. */
+ * still wait for. Each takes one byte at least, so a list that claims more items than the remaining
+ * bytes less `owed` is invalid, and is rejected before anything is allocated for it. */
 #include "base/error.h"
 #include "value/tree.h"
 

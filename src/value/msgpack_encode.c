@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Values to MessagePack.
  *
- * Own code, where a library would do elsewhere: every call of every job passes here, in the client
- * and in the worker process, and loading a shared library costs each of these processes some
- * 50 us, more than a thousand calls. The format is small (see msgpack_decode.c for what we accept
- * of it).
+ * Written here although libraries exist: every call of every job comes through here, in the client
+ * and in the worker process, and loading a shared library would cost each process 50 us, the time
+ * of a thousand calls. The format is small (see msgpack_decode.c for what we accept of it).
  *
  * Always the shortest form: an int takes 1 to 9 bytes, a double 5 where a float holds exactly the
  * same number, else 9. Lists over arrays are written from the array. On failure the buffer is as

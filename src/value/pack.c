@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lithops_pack: a value from a format and arguments.
  *
- * One walk over the format, taking arguments as it goes. A bad argument (NULL, not UTF-8) or want
- * of memory does not end the walk: the values given to `o` are consumed in every case, so all
- * arguments have to be visited. Only a wrong format ends it, since it is not known then what the
- * next argument is. The first error is the one that is reported. */
+ * One walk over the format, taking arguments as it goes. A bad argument (NULL, not UTF-8) or lack
+ * of memory does not end the walk: values passed to `o` are always consumed, so all arguments must
+ * be visited. Only a wrong format ends it, since the type of the next argument is unknown then. The
+ * first error is the one that is reported. */
 #include "value/format.h"
 #include "value/tree.h"
 
@@ -62,10 +62,11 @@ static lithops_value *pack_string(struct packer *p)
     bool is_optional;
     lithops_bytes s = string_argument(p, &is_optional);
     if (!s.ptr)
-        return is_optional ? lithops_value_null()
-                           : fail(p, LITHOPS_EUSAGE, "the string is NULL; 's?' makes that a null");
+        return is_optional
+                   ? lithops_value_null()
+                   : fail(p, LITHOPS_EUSAGE, "the string is NULL; use 's?' to pass it as null");
     if (!lithops__utf8_valid(s.ptr, s.len))
-        return fail(p, LITHOPS_EUSAGE, "the string is not UTF-8; 'y' takes any bytes");
+        return fail(p, LITHOPS_EUSAGE, "the string is not UTF-8; use 'y' for arbitrary bytes");
     return checked(p, lithops__text_new(LITHOPS_STRING, s.ptr, s.len));
 }
 
@@ -86,13 +87,13 @@ static lithops_value *pack_value_argument(struct packer *p, bool consume)
     if (!consume)
         return checked(p, lithops_value_copy(value));
     if (value->parent)
-        return fail(p, LITHOPS_EUSAGE, "the value belongs to another one; 'O' copies it");
+        return fail(p, LITHOPS_EUSAGE, "the value belongs to another one; use 'O' to copy it");
     return value;
 }
 
 static lithops_value *pack_value(struct packer *p, unsigned levels);
 
-/* An item has just failed, and its place belongs in front of the message. */
+/* Whether an item has just failed, so that its position must be prepended to the message. */
 static bool needs_path(const struct packer *p, int code_before)
 {
     return code_before == 0 && p->code != 0 && !p->is_wrong_format;
@@ -189,7 +190,7 @@ static lithops_value *pack_value(struct packer *p, unsigned levels)
     case '{':
         return pack_map(p, levels + 1);
     case '\0':
-        return wrong_format(p, "the end comes too early");
+        return wrong_format(p, "the format ends too early");
     default:
         p->format.at--;
         return wrong_format(p, "unknown letter");

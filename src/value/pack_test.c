@@ -217,10 +217,10 @@ static void failed_packs_consume_their_values(void **state)
         assert_int_equal(err.code, LITHOPS_EUSAGE);                                                \
         assert_string_equal(err.message, text);                                                    \
     } while (0)
-    FAILS("item 0: the string is NULL; 's?' makes that a null", "[s o]", (const char *)NULL,
+    FAILS("item 0: the string is NULL; use 's?' to pass it as null", "[s o]", (const char *)NULL,
           lithops_value_int(1));
-    FAILS("item 1: the string is not UTF-8; 'y' takes any bytes", "[o s o s]", lithops_value_int(1),
-          "\xff", lithops_pack("[i]", 1), (const char *)NULL);
+    FAILS("item 1: the string is not UTF-8; use 'y' for arbitrary bytes", "[o s o s]",
+          lithops_value_int(1), "\xff", lithops_pack("[i]", 1), (const char *)NULL);
     FAILS("key 'a': item 1: the value is NULL", "{s:[so], s:o}", "a", "x", (lithops_value *)NULL,
           "b", lithops_value_int(1));
     FAILS("a key is NULL, holds a NUL, or is not UTF-8", "{s:o}", (const char *)NULL,
@@ -229,7 +229,7 @@ static void failed_packs_consume_their_values(void **state)
           lithops_value_int(1));
     FAILS("item 0: the bytes are NULL", "[yo]", (const void *)NULL, (size_t)5,
           lithops_value_int(1));
-    FAILS("item 0: the value belongs to another one; 'O' copies it", "[oo]", item,
+    FAILS("item 0: the value belongs to another one; use 'O' to copy it", "[oo]", item,
           lithops_value_int(1));
     FAILS("the value is NULL", "O", (lithops_value *)NULL);
     assert_null(vpack(NULL, "[os]", lithops_value_int(1), (const char *)NULL));

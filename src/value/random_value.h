@@ -11,7 +11,7 @@
 
 static uint64_t random_state = 0x9e3779b97f4a7c15u;
 
-/* xorshift64*; the high bits are the good ones. */
+/* xorshift64*, of which the high bits are used. */
 static inline uint64_t random_bits(void)
 {
     random_state ^= random_state >> 12;

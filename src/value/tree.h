@@ -93,7 +93,7 @@ struct map {
 void *lithops__value_new(size_t size, lithops_type type);
 /* A string or bytes value with a copy of the content. Does not check UTF-8. */
 lithops_value *lithops__text_new(lithops_type type, const void *ptr, size_t len);
-/* Free a value that its owner has let go, whatever its parent says. */
+/* Free a value whose owner has dropped it, regardless of `parent`. */
 void lithops__value_destroy(lithops_value *value);
 /* Make `container` the owner of `item`. LITHOPS_EUSAGE when it has an owner, would own itself, or
  * makes the tree too deep; a failing caller then calls lithops__value_reject(). */
@@ -107,7 +107,7 @@ void lithops__value_reject(const lithops_value *container, lithops_value *item);
  * does not. */
 const lithops_value *lithops__list_item(const struct list *list, size_t index,
                                         union list_item *scratch);
-/* Room for `count` items, so that appending so many does not fail for want of memory. */
+/* Reserve room for `count` items, so that appending them cannot fail. */
 int lithops__list_reserve(struct list *list, size_t count);
 void lithops__list_deinit(struct list *list);
 lithops_value *lithops__list_copy(const struct list *list);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lithops_unpack: a value taken apart by a format, into the caller's variables.
  *
- * One walk over format and value together; it ends at the first error. An item's own error says
- * what was expected, and each list or map around it puts the item's place in front as the walk
- * returns: "key 'a': item 3: int expected, string given". Where an optional key is missing, its
- * part of the format is walked with no value, which takes the arguments and stores nothing.
- * Nothing is allocated, but for `!` on maps of more than 64 pairs. */
+ * One walk over format and value together; it ends at the first error. The error names what was
+ * expected, and each enclosing list or map prepends the position as the walk returns: "key 'a':
+ * item 3: int expected, string given". Where an optional key is missing, its part of the format is
+ * walked with no value, which takes the arguments and stores nothing. Nothing is allocated, but for
+ * `!` on maps of more than 64 pairs. */
 #include "value/format.h"
 #include "value/tree.h"
 
@@ -27,7 +27,7 @@ static int expect(struct unpacker *u, const lithops_value *value, lithops_type t
                          lithops_type_name(lithops_value_type(value)));
 }
 
-/* NOLINTBEGIN(clang-analyzer-valist.Uninitialized): it loses sight of a va_list behind a pointer */
+/* NOLINTBEGIN(clang-analyzer-valist.Uninitialized): it cannot follow a va_list behind a pointer */
 
 /* ---- one value each; `value` is NULL for an optional one that is missing --------------------- */
 
@@ -132,7 +132,7 @@ static int unpack_list(struct unpacker *u, const lithops_value *list, unsigned l
             if (code != 0 && code != LITHOPS_EUSAGE)
                 lithops__error_prefix(u->err, "item %zu", i);
         } else if (format_peek(&u->format) == '\0') {
-            code = format_fail(&u->format, u->err, "the end comes too early");
+            code = format_fail(&u->format, u->err, "the format ends too early");
         } else if (i < size) {
             code = lithops__fail(u->err, LITHOPS_ENOMEM, "out of memory");
         } else {
@@ -148,7 +148,7 @@ static int unpack_list(struct unpacker *u, const lithops_value *list, unsigned l
 
 /* ---- maps ------------------------------------------------------------------------------------ */
 
-/* Which pairs of a map the format has named, for `!`. */
+/* Pairs of a map that the format has named, for `!`. */
 struct seen {
     uint64_t few;    /* bits, for up to 64 pairs */
     uint64_t *words; /* &few, or allocated */
@@ -274,7 +274,7 @@ static int unpack_value(struct unpacker *u, const lithops_value *value, unsigned
     case '{':
         return unpack_map(u, value, levels + 1);
     case '\0':
-        return format_fail(&u->format, u->err, "the end comes too early");
+        return format_fail(&u->format, u->err, "the format ends too early");
     default:
         u->format.at--;
         return format_fail(&u->format, u->err, "unknown letter");

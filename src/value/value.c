@@ -3,8 +3,8 @@
  *
  * Lists are in list.c, maps in map.c; how values lie in memory, and what always holds, is in
  * tree.h. Joining two values (lithops__value_attach) is the one place where a tree grows and the
- * one place that has to be right: it keeps every tree a tree, with one owner for each value and a
- * bounded depth, so that everything else may recurse without a thought. */
+ * one place that has to be right: it ensures that each value has one owner and that depth is
+ * bounded, so that everything else may recurse safely. */
 #include "base/error.h"
 #include "value/tree.h"
 
@@ -26,7 +26,8 @@ void *lithops__value_new(size_t size, lithops_type type)
     return value;
 }
 
-/* The constants are handed out as if they could be written; is_constant keeps everyone off. */
+/* The constants are returned as non-const; is_constant protects them from being written or freed.
+ */
 lithops_value *lithops_value_null(void)
 {
     return (lithops_value *)&value_null.head;
@@ -78,6 +79,12 @@ lithops_value *lithops_value_string_n(const char *s, size_t len)
     return lithops__text_new(LITHOPS_STRING, s, len);
 }
 
+lithops_value *lithops__value_text(const void *ptr, size_t len)
+{
+    return lithops__text_new(lithops__utf8_valid(ptr, len) ? LITHOPS_STRING : LITHOPS_BYTES, ptr,
+                             len);
+}
+
 lithops_value *lithops_value_string(const char *s)
 {
     return s ? lithops_value_string_n(s, strlen(s)) : NULL;
@@ -110,75 +117,6 @@ lithops_value *lithops__value_opaque(lithops_content content, lithops_bytes byte
     if (value)
         value->opaque = (uint8_t)content;
     return value;
-}
-
-bool lithops__value_payload(const lithops_value *value, lithops_payload *ret_payload)
-{
-    static const lithops_content contents[] = {
-        [LITHOPS_NULL] = LITHOPS_CONTENT_NULL,     [LITHOPS_BOOL] = LITHOPS_CONTENT_BOOL,
-        [LITHOPS_INT] = LITHOPS_CONTENT_INT,       [LITHOPS_DOUBLE] = LITHOPS_CONTENT_DOUBLE,
-        [LITHOPS_STRING] = LITHOPS_CONTENT_STRING, [LITHOPS_BYTES] = LITHOPS_CONTENT_BYTES,
-    };
-    const lithops_type type = lithops_value_type(value);
-    if (type > LITHOPS_BYTES)
-        return false;
-    *ret_payload = (lithops_payload){.content = contents[type]};
-    if (type == LITHOPS_BOOL)
-        ret_payload->b = lithops_value_get_bool(value);
-    else if (type == LITHOPS_INT)
-        ret_payload->i = lithops_value_get_int(value);
-    else if (type == LITHOPS_DOUBLE)
-        ret_payload->d = lithops_value_get_double(value);
-    else if (type >= LITHOPS_STRING)
-        ret_payload->bytes = lithops_value_get_bytes(value);
-    if (type == LITHOPS_BYTES && value->opaque)
-        ret_payload->content = (lithops_content)value->opaque;
-    return true;
-}
-
-lithops_value *lithops_value_from_packed(lithops_bytes packed, lithops_error *err)
-{
-    return lithops__value_decode(packed.ptr, packed.len, err);
-}
-
-int lithops_value_to_packed(const lithops_value *value, void **ret_bytes, size_t *ret_len,
-                            lithops_error *err)
-{
-    struct lithops__buffer buffer = LITHOPS__BUFFER_INIT;
-    int rc = lithops__value_encode(value, &buffer, err);
-    if (rc == 0) {
-        *ret_len = buffer.len;
-        *ret_bytes = lithops__buffer_steal(&buffer);
-        if (!*ret_bytes)
-            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    }
-    lithops__buffer_deinit(&buffer);
-    return rc;
-}
-
-lithops_value *lithops_payload_value(const lithops_payload *payload)
-{
-    if (!payload)
-        return NULL;
-    switch (payload->content) {
-    case LITHOPS_CONTENT_NULL:
-        return lithops_value_null();
-    case LITHOPS_CONTENT_BOOL:
-        return lithops_value_bool(payload->b);
-    case LITHOPS_CONTENT_INT:
-        return lithops_value_int(payload->i);
-    case LITHOPS_CONTENT_DOUBLE:
-        return lithops_value_double(payload->d);
-    case LITHOPS_CONTENT_STRING:
-        return lithops__value_view(LITHOPS_STRING, payload->bytes);
-    case LITHOPS_CONTENT_BYTES:
-        return lithops__value_view(LITHOPS_BYTES, payload->bytes);
-    case LITHOPS_CONTENT_PACKED:
-    case LITHOPS_CONTENT_PICKLE:
-    case LITHOPS_CONTENT_PIECES:
-        return lithops__value_opaque(payload->content, payload->bytes);
-    }
-    return NULL;
 }
 
 /* ---- ownership ------------------------------------------------------------------------------- */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Want of memory, everywhere: each operation runs again and again, with its first, second, third
+/* Lack of memory, everywhere: each operation runs again and again, with its first, second, third
  * ... allocation failing, until it runs through. Each failure must be reported as one, and leave
  * nothing behind: as many blocks are live after it as before.
  *
- * The linker hands malloc and its kin of the engine's objects to the __wrap_ functions below. */
+ * The linker replaces malloc() and related functions in the engine's objects by the __wrap_
+ * functions below. */
 #include "base/error.h"
 #include "value/value.h"
 

@@ -158,7 +158,7 @@ static void text_must_be_utf8(void **state)
     lithops_value_free(map);
 }
 
-/* Our check against a decoder that was written the other way round: from numbers to bytes. */
+/* Compare our check with an encoder: it must accept exactly the bytes that the encoder makes. */
 static void utf8_is_what_an_encoder_makes(void **state)
 {
     (void)state;
@@ -193,7 +193,7 @@ static void a_value_has_one_owner(void **state)
     assert_int_equal(lithops_value_append(list, lithops_value_string("more")), 0);
     assert_int_equal(lithops_value_size(lithops_value_get(map, "list")), 2);
 
-    /* constants are no one's */
+    /* nobody owns constants */
     assert_int_equal(lithops_value_append(list, lithops_value_null()), 0);
     assert_int_equal(lithops_value_append(list, lithops_value_null()), 0);
 
@@ -347,7 +347,7 @@ static void odd_arrays(void **state)
     lithops_value_free(strings);
 }
 
-/* Sanitizers end the program where malloc() would give NULL; here NULL is what is tested. */
+/* By default sanitizers end the program where malloc() would return NULL, which is tested here. */
 LITHOPS_PUBLIC const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {

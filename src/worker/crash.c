@@ -6,7 +6,11 @@
  * Handlers are set in worker processes only, which are Lithops' own; a function may set others.
  * Not everything here is async-signal-safe by the letter (dladdr, snprintf); it runs once, on a
  * stack of its own, and a second fault in it ends the process at once. */
-#include "worker/worker.h"
+#include "worker/crash.h"
+
+#include "ipc/layout.h"
+#include "worker/call.h"
+#include "worker/process.h"
 
 #include <dlfcn.h>
 #include <execinfo.h>
@@ -20,7 +24,6 @@
 enum { STACK_BYTES = 64 << 10, FRAMES = 24 };
 
 static struct lithops__worker_process *crashing;
-static bool prepared;
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
 enum { SIGNALS = sizeof signals / sizeof signals[0] };
 static struct sigaction of_runtime[SIGNALS]; /* handlers that come after ours */
@@ -75,13 +78,11 @@ static void on_crash(int signal, siginfo_t *info, void *context)
     line->crash_memory =
         crashing->memory_bytes && !crashing->in_group && memory_is_at_limit(crashing->memory_bytes);
     atomic_store(&line->crash_signal, (uint32_t)signal);
-    if (prepared) {
-        void *frames[FRAMES];
-        int count = backtrace(frames, FRAMES);
-        size_t used = 0;
-        for (int i = 2; i < count && used + 1 < sizeof line->crash_text; i++)
-            used += write_frame(line->crash_text + used, sizeof line->crash_text - used, frames[i]);
-    }
+    void *frames[FRAMES];
+    int count = backtrace(frames, FRAMES);
+    size_t used = 0;
+    for (int i = 2; i < count && used + 1 < sizeof line->crash_text; i++)
+        used += write_frame(line->crash_text + used, sizeof line->crash_text - used, frames[i]);
 #if defined(__GLIBC__)
     /* What stdio has buffered; not by fflush(), whose lock another thread may hold. */
     if (stdout->_IO_write_ptr > stdout->_IO_write_base)
@@ -105,13 +106,6 @@ void lithops__crash_init(struct lithops__worker_process *process, bool keep_hand
                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND};
     for (size_t i = 0; i < SIGNALS; i++)
         sigaction(signals[i], &action, keep_handlers ? &of_runtime[i] : NULL);
-}
-
-void lithops__crash_prepare(void)
-{
-    if (prepared)
-        return;
     void *frame;
-    (void)backtrace(&frame, 1); /* loads the unwinder, which a handler must not */
-    prepared = true;
+    (void)backtrace(&frame, 1); /* loads the unwinder, which a handler must not; 0.2 ms */
 }

@@ -6,8 +6,15 @@
  * types that argument gets an error and not a process that waits for ever. */
 #include "worker/init.h"
 
-#include "base/clock.h"
-#include "worker/worker.h"
+#include "ipc/area.h"
+#include "ipc/layout.h"
+#include "ipc/region.h"
+#include "worker/crash.h"
+#include "worker/guard.h"
+#include "worker/limits.h"
+#include "worker/loop.h"
+#include "worker/process.h"
+#include "worker/tidy.h"
 
 #include <lithops/plugin/runtime.h>
 
@@ -27,8 +34,8 @@ bool lithops__init_was_called(void)
     return atomic_load(&initialized);
 }
 
-/* A word that is 1 here and 0 in children: a function that forks, and whose child returns, must
- * not have the child go on as this worker. */
+/* A word that is 1 here and 0 in children: if a function forks and its child returns, the child
+ * must not continue as this worker. */
 static const _Atomic uint32_t *make_mark(void)
 {
     _Atomic uint32_t *mark =
@@ -37,6 +44,14 @@ static const _Atomic uint32_t *make_mark(void)
         return NULL;
     atomic_store(mark, 1);
     return mark;
+}
+
+/* The process that this one must not outlive: the client, or, in a container, the process between
+ * the two, which has another id here. */
+static pid_t parent_of(const struct lithops__control *control)
+{
+    const char *between = getenv("__LITHOPS_PARENT");
+    return between ? (pid_t)strtol(between, NULL, 10) : (pid_t)control->client_pid;
 }
 
 static int worker_main(const char *argument, bool is_runtime)
@@ -55,7 +70,7 @@ static int worker_main(const char *argument, bool is_runtime)
     }
     struct lithops__control *control = process.area.control;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != control->client_pid)
+    if (getppid() != parent_of(control))
         return 1; /* the client died before the line above */
     if (lithops__area_move_fd(&process.area) != 0 || !(process.alive = make_mark()))
         return 1;
@@ -65,10 +80,13 @@ static int worker_main(const char *argument, bool is_runtime)
     process.ticks_per_us = control->ticks_per_ms / 1000 + 1;
     if (lithops__region_init(&process.region, &process.area, process.slot) != 0)
         return 1;
+    process.calls_left = control->calls_per_process ? control->calls_per_process : UINT64_MAX;
     process.region.before_growth = lithops__limits_before_growth;
     process.region.user = &process;
+    lithops__guard_start(&process);
     lithops__tidy_init(&process);
     lithops__crash_init(&process, is_runtime);
+    lithops__memory_read(&process.fresh);
     atomic_store(&process.line->state, LITHOPS__WORKER_READY);
     lithops__worker_run(&process);
     fflush(stdout);

@@ -2,14 +2,19 @@
 /* The input side of a call: inputs as values, bytes, arguments, objects; and what upstream injects.
  *
  * An input is looked at only when the function asks for it. */
+#include "worker/input.h"
+
 #include "base/error.h"
 #include "config/config.h"
+#include "config/storage.h"
 #include "function/image.h"
+#include "ipc/area.h"
+#include "ipc/layout.h"
 #include "ipc/payload.h"
 #include "partition/partition.h"
-#include "storage/storage.h"
 #include "value/value.h"
-#include "worker/worker.h"
+#include "worker/call.h"
+#include "worker/process.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -330,8 +335,12 @@ lithops_stream *lithops_call_object(lithops_call *call)
     }
     call->used = true;
     lithops_storage *storage = lithops_call_storage(call);
-    call->input_failed =
-        !storage || lithops__stream_open(input, storage, &call->stream, &call->error) != 0;
+    int rc = storage ? 0 : LITHOPS_EIO;
+    if (rc == 0)
+        rc = call->process->area.control->is_elsewhere
+                 ? lithops__stream_open_of_client(input, storage, &call->stream, &call->error)
+                 : lithops__stream_open(input, storage, &call->stream, &call->error);
+    call->input_failed = rc != 0;
     return call->stream;
 }
 
@@ -348,17 +357,17 @@ const char *lithops_call_file(lithops_call *call, const char *name)
 
 int64_t lithops_call_id(lithops_call *call)
 {
-    return call->range->numbers ? 0 : (int64_t)call->index;
+    return (int64_t)(call->range->first_id + (call->range->numbers ? 0 : call->index));
 }
 
 const char *lithops_call_job_key(lithops_call *call)
 {
-    static char key[64]; /* a worker process runs one call at a time */
+    static _Thread_local char key[64]; /* the function may have threads */
     const struct lithops__range *range = call->range;
     const uint32_t *numbers = lithops__at(&call->process->area, range->numbers);
-    uint32_t number = range->numbers ? numbers[call->index] : range->job_number;
-    snprintf(key, sizeof key, "%s-%c%03u", call->process->area.control->executor_id,
-             range->job_kind, number);
+    uint32_t number =
+        range->numbers ? numbers[call->index] & LITHOPS__NUMBER_MASK : range->job_number;
+    snprintf(key, sizeof key, "%s-%c%03u", range->executor_id, range->job_kind, number);
     return key;
 }
 

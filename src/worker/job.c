@@ -2,13 +2,18 @@
 /* What a worker process needs to know of a job: its function, and the environment, extra
  * arguments and modules of its calls.
  *
- * Decoded when the process first works on the job's range and kept for a while. The environment of
- * a job is put in force when its calls begin, and taken back when those of another job do. */
-#include "worker/worker.h"
+ * Decoded when the process first works on the job's range and kept for a while. A job's environment
+ * is set when its calls begin, and undone when those of another job do. */
+#include "worker/job.h"
 
 #include "base/error.h"
 #include "function/image.h"
+#include "ipc/area.h"
+#include "ipc/layout.h"
 #include "value/value.h"
+#include "worker/call.h"
+#include "worker/load.h"
+#include "worker/process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,21 +34,36 @@ static void restore_environment(struct lithops__worker_process *process)
     process->saved_count = 0;
 }
 
-static void apply_environment(struct lithops__worker_process *process, const lithops_value *env)
+/* False: memory is out; what was set is taken back. */
+static bool apply_environment(struct lithops__worker_process *process, const lithops_value *env)
 {
     size_t count = lithops_value_size(env);
     process->saved = calloc(count ? count : 1, sizeof *process->saved);
-    if (!process->saved)
-        return;
-    for (size_t i = 0; i < count; i++) {
+    bool applied = process->saved != NULL;
+    for (size_t i = 0; applied && i < count; i++) {
         const char *name;
         const lithops_value *value = lithops_value_pair(env, i, &name);
         const char *old = getenv(name);
-        struct lithops__saved_variable *saved = &process->saved[process->saved_count++];
-        saved->name = strdup(name);
-        saved->value = old ? strdup(old) : NULL;
-        setenv(name, lithops_value_get_string(value), 1);
+        struct lithops__saved_variable saved = {strdup(name), old ? strdup(old) : NULL};
+        if (saved.name && (saved.value || !old)) {
+            process->saved[process->saved_count++] = saved;
+            applied = setenv(name, lithops_value_get_string(value), 1) == 0;
+        } else {
+            free(saved.name);
+            free(saved.value);
+            applied = false;
+        }
     }
+    if (!applied)
+        restore_environment(process);
+    return applied;
+}
+
+/* Without memory the calls of this visit fail; the next one reads the job again. */
+static void forget_job(struct lithops__job_context *job)
+{
+    if (job->load_error.code == LITHOPS_ENOMEM)
+        job->range = 0;
 }
 
 static void make_current(struct lithops__worker_process *process, struct lithops__job_context *job)
@@ -52,8 +72,10 @@ static void make_current(struct lithops__worker_process *process, struct lithops
         return;
     restore_environment(process);
     process->current = job;
-    if (job->env)
-        apply_environment(process, job->env);
+    if (job->env && !apply_environment(process, job->env)) {
+        process->current = NULL;
+        lithops__fail(&job->load_error, LITHOPS_ENOMEM, "out of memory");
+    }
 }
 
 static const char *string_at(const struct lithops__area *area, lithops__offset offset)
@@ -85,6 +107,7 @@ void lithops__job_load(struct lithops__job_context *job, const struct lithops__a
                                string_at(area, function->symbol),
                                string_at(area, function->signature), &job->callable, &err);
     job->load_error = err;
+    forget_job(job);
 }
 
 struct lithops__job_context *lithops__job_enter(struct lithops__worker_process *process,
@@ -97,6 +120,7 @@ struct lithops__job_context *lithops__job_enter(struct lithops__worker_process *
         struct lithops__job_context *job = &process->jobs[i];
         if (job->range == range_id + 1 && job->generation == generation) {
             make_current(process, job);
+            forget_job(job);
             return job;
         }
     }
@@ -112,5 +136,6 @@ struct lithops__job_context *lithops__job_enter(struct lithops__worker_process *
     job->load_error.code = LITHOPS__NOT_LOADED;
     (void)read_spec(&process->area, job, range, &job->load_error);
     make_current(process, job); /* before loading: constructors of libraries see it */
+    forget_job(job);
     return job;
 }

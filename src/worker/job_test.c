@@ -2,9 +2,12 @@
 /* Jobs as a worker process sees them: which environment is in force, what is remembered of a job,
  * and what is not of another one in its place. */
 #include "base/buffer.h"
+#include "ipc/layout.h"
 #include "ipc/table.h"
 #include "value/value.h"
-#include "worker/worker.h"
+#include "worker/call.h"
+#include "worker/job.h"
+#include "worker/process.h"
 
 #include <lithops/function.h>
 
@@ -30,14 +33,18 @@ static int setup(void **state)
     return 0;
 }
 
+/* What the client of another machine has given these calls. */
+static const struct lithops__job_name job_name = {"a1b2c3-7", 'M', 42, 1000};
+
 static uint32_t make_range(const void *spec, size_t len)
 {
     static const lithops_function nothing = {.name = "nothing", .symbol = "nothing"};
     uint32_t id, function;
     lithops_error err = LITHOPS_ERROR_INIT;
     assert_int_equal(lithops__table_function(&table, &nothing, &function, &err), 0);
-    assert_int_equal(lithops__table_new_range(&table, function, 1, 1, LITHOPS__PENDING, &id, &err),
-                     0);
+    assert_int_equal(
+        lithops__table_new_range(&table, function, 3, 3, LITHOPS__PENDING, &job_name, &id, &err),
+        0);
     struct lithops__range *range = &table.area.ranges[id];
     range->spec = len ? lithops__table_store(&table, spec, len) : 0;
     range->spec_len = len;
@@ -179,10 +186,26 @@ static void damaged_jobs_fail_their_calls(void **state)
     }
 }
 
+static void calls_are_known_by_what_was_given(void **state)
+{
+    (void)state;
+    struct lithops__range *range = &table.area.ranges[make_range(NULL, 0)];
+    lithops_call call = {.process = &process, .range = range, .index = 2};
+    assert_int_equal(lithops_call_id(&call), 1002);
+    assert_string_equal(lithops_call_job_key(&call), "a1b2c3-7-M042");
+
+    const uint32_t numbers[] = {5, 8, 9 | LITHOPS__NUMBER_UNWANTED};
+    range->numbers = lithops__table_store(&table, numbers, sizeof numbers);
+    range->first_id = 0;
+    assert_int_equal(lithops_call_id(&call), 0); /* each single call is a job of its own */
+    assert_string_equal(lithops_call_job_key(&call), "a1b2c3-7-M009");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(environment_is_the_jobs, setup, teardown),
+        cmocka_unit_test_setup_teardown(calls_are_known_by_what_was_given, setup, teardown),
         cmocka_unit_test_setup_teardown(one_environment_follows_another, setup, teardown),
         cmocka_unit_test_setup_teardown(forgotten_jobs_are_read_again, setup, teardown),
         cmocka_unit_test_setup_teardown(functions_may_change_it, setup, teardown),

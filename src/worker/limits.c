@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* runtime_memory: what a worker process may use while it runs the calls of a job.
  *
- * Best is a memory control group (version 1 or 2) of the process's own: the kernel ends a process
- * that goes over, and says so. The client looks for a place where groups can be made and puts it
- * into the control block; the worker makes its group when a job with a limit first comes. Results
- * in shared memory are charged to the group of the process that wrote them, so the limit is moved
- * up by what the worker's region holds.
+ * Preferably each process has its own memory control group (version 1 or 2): the kernel kills a
+ * process that exceeds it, and says so. The client looks for a place where groups can be made and
+ * notes it in the control block; the worker makes its group for the first job with a limit. Results
+ * in shared memory are charged to the group of the process that wrote them, so the limit is raised
+ * by the size of the worker's region.
  *
- * Where no group can be had, RLIMIT_DATA makes allocations fail instead. */
-#include "worker/worker.h"
+ * Where no group can be had, RLIMIT_DATA makes allocations fail instead.
+ *
+ * A limit is for one call, but what calls leave behind adds up in their process. So a process that
+ * stays above the middle between a fresh one and the limit is replaced: every call finds at least
+ * half of the room of a fresh process. With a higher threshold, ordinary calls would fail for what
+ * others left; with a lower one, a loaded library would cost a process per call. */
+#include "worker/limits.h"
 
+#include "base/cgroup.h"
 #include "base/error.h"
+#include "ipc/layout.h"
+#include "worker/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,4 +110,45 @@ int lithops__limits_before_growth(void *user, uint64_t bytes)
     if (process->in_group && process->memory_bytes)
         return set_group_limit(process, process->memory_bytes + bytes);
     return 0;
+}
+
+uint64_t lithops__limits_oom_kills(const struct lithops__worker_process *process)
+{
+    char folder[320];
+    uint64_t kills = 0;
+    if (!process->in_group || !process->memory_bytes)
+        return 0;
+    group_folder(process, folder, sizeof folder);
+    (void)lithops__cgroup_oom_kills(folder, &kills);
+    return kills;
+}
+
+void lithops__memory_read(struct lithops__memory *ret_memory)
+{
+    memset(ret_memory, 0, sizeof *ret_memory);
+    char text[200]; /* no allocation: there may be no memory for one */
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    text[len > 0 ? len : 0] = '\0';
+    unsigned long long vms, rss, shared, data;
+    if (sscanf(text, "%llu %llu %llu %*u %*u %llu", &vms, &rss, &shared, &data) != 4)
+        return;
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    *ret_memory = (struct lithops__memory){vms * page, rss * page, shared * page, data * page};
+}
+
+/* What counts against the limit, about. */
+static uint64_t counted(const struct lithops__worker_process *process,
+                        const struct lithops__memory *memory)
+{
+    return process->in_group ? memory->resident_bytes - memory->shared_bytes : memory->data_bytes;
+}
+
+bool lithops__limits_are_worn(const struct lithops__worker_process *process,
+                              const struct lithops__memory *memory)
+{
+    uint64_t limit = process->memory_bytes, fresh = counted(process, &process->fresh);
+    return fresh < limit && counted(process, memory) > fresh + (limit - fresh) / 2;
 }

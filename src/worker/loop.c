@@ -1,20 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of a worker process: look for calls, take them, run them, sleep.
  *
- * It claims a block of calls from a span (about 20 us of work, as far as it can tell), and then
- * takes each call of the block by a CAS on its state. When nothing is offered it takes calls out
- * of the blocks of other workers, from their ends: so a call that turns out long never keeps
- * others waiting behind it. When there is nothing at all it spins for a short time, one process
- * for all, and then sleeps.
+ * Which calls it takes, and how, is ipc/take.h: a claim in a span, each call of it by a CAS on
+ * its state; when nothing is offered, calls from the ends of other workers' claims. With nothing to
+ * do it spins briefly, one process at a time, and then sleeps.
  *
  * Clock readings cost as much as a tiny call, so calls are timed in groups that grow while they
  * take less than a microsecond, and shrink to one call as soon as they do not. */
-#include "worker/worker.h"
+#include "worker/loop.h"
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "ipc/area.h"
 #include "ipc/bell.h"
+#include "ipc/call_error.h"
+#include "ipc/gate.h"
+#include "ipc/layout.h"
 #include "ipc/queue.h"
+#include "ipc/region.h"
+#include "ipc/take.h"
+#include "worker/call.h"
+#include "worker/job.h"
+#include "worker/limits.h"
+#include "worker/load.h"
+#include "worker/process.h"
+#include "worker/quiet.h"
+#include "worker/result.h"
+#include "worker/room.h"
+#include "worker/tidy.h"
 
 #include <stdio.h>
 #include <stdio_ext.h>
@@ -22,11 +35,10 @@
 #include <unistd.h>
 
 enum {
-    BLOCK_US = 20,      /* work that a block should hold */
-    BLOCK_CALLS = 4096, /* at most */
     GROUP_CALLS = 32,   /* timed together, at most */
-    SERIAL_US = 50,     /* work that is not worth waking another process for */
     LONG_CALL_US = 500, /* from here on, resources are read before a call too */
+    TRUSTED_US = 20,    /* so long, calls are taken for harmless without a look */
+    MOST_LEFT_OUT = 15, /* times that it sleeps without spinning */
 };
 
 /* One stay in a range. */
@@ -39,6 +51,8 @@ struct visit {
     struct lithops__function_slot *function;
     uint64_t group_start, group_first, group_len, group_limit;
     bool long_calls;
+    const struct lithops__span *span; /* what is left of it others are woken for; NULL: nothing */
+    uint64_t position;
 };
 
 static void store_error(lithops_call *call)
@@ -46,7 +60,7 @@ static void store_error(lithops_call *call)
     struct lithops__region *region = &call->process->region;
     lithops_bytes data = {call->error_data, call->error_data_len};
     size_t len = lithops__call_error_size(&call->error, data);
-    call->pending = lithops__region_alloc(region, len);
+    call->pending = lithops__call_room(call, len);
     if (!call->pending && data.len) {
         data.len = 0;
         len = lithops__call_error_size(&call->error, data);
@@ -70,7 +84,7 @@ static unsigned run_function(lithops_call *call)
     if (rc == 0) {
         rc = lithops__callable_run(&job->callable, call);
         if (!atomic_load_explicit(call->process->alive, memory_order_relaxed))
-            _exit(1); /* not this process: a child of the function's that returned */
+            _exit(1); /* not this process: a child that the function forked has returned */
         if (rc == 0 && call->input_failed)
             rc = call->error.code;
         if (rc == 0 && call->stream)
@@ -90,8 +104,8 @@ static unsigned run_function(lithops_call *call)
     return LITHOPS__FAILED;
 }
 
-/* Something that stdio has buffered, so that it must be flushed for this call. Per call, so it
- * must not cost a function call where that can be had. */
+/* Something that stdio has buffered, so that it must be flushed for this call. Per call, so without
+ * a function call where possible. */
 static inline bool has_output(void)
 {
 #if defined(__GLIBC__)
@@ -113,7 +127,7 @@ static void start_group(struct visit *visit, uint64_t start)
     atomic_store_explicit(&visit->process->line->busy_since, start + 1, memory_order_relaxed);
 }
 
-/* The group ended at `end`: times for its calls, and what they tell about the next ones. */
+/* The group ended at `end`: set the times of its calls, and adapt to them. */
 static void end_group(struct visit *visit, uint64_t end)
 {
     uint64_t n = visit->group_len, elapsed = end - visit->group_start, average = elapsed / n;
@@ -140,13 +154,53 @@ static void end_group(struct visit *visit, uint64_t end)
 }
 
 /* May the calls of the group have made a system call? One takes 150 ns and more, a call some 10. */
-static bool is_worth_tidying(const struct visit *visit, uint64_t elapsed)
+static bool may_have_harmed(const struct visit *visit, uint64_t elapsed)
 {
     uint64_t us = visit->process->ticks_per_us;
     return elapsed > us / 4 + visit->group_len * us / 80;
 }
 
-/* Undo what can be undone of what a function did to its process, keep what it wrote and used.
+/* Is the group to be tidied up after? Where calls take longer than that by themselves, the measure
+ * is the time of those that were looked at and had done no harm; a look costs as much as two of
+ * them. What slips through is found when calls have run for 20 us more, and before another job. */
+static bool is_worth_tidying(const struct visit *visit, uint64_t elapsed)
+{
+    if (!may_have_harmed(visit, elapsed))
+        return false;
+    struct lithops__worker_process *process = visit->process;
+    uint64_t us = process->ticks_per_us, average = elapsed / visit->group_len;
+    uint64_t pace = atomic_load_explicit(&visit->function->clean_ticks, memory_order_relaxed);
+    process->trusted_ticks += elapsed;
+    if (average <= us / 2 && elapsed <= visit->group_len * pace + us / 8 &&
+        process->trusted_ticks <= TRUSTED_US * us) {
+        process->unseen_ticks += elapsed;
+        return false;
+    }
+    process->timers_due = true;
+    process->trusted_ticks = 0;
+    if (average > us / 2 || lithops__is_memory_unseen(process) || !lithops__is_tidy(process))
+        return true;
+    process->unseen_ticks += elapsed;
+    pace = pace ? (pace * 7 + average + 4) / 8 : average;
+    atomic_store_explicit(&visit->function->clean_ticks, pace, memory_order_relaxed);
+    return false;
+}
+
+/* What the last job's calls did to the process must not reach the next one's. */
+static void tidy_between_jobs(struct lithops__worker_process *process,
+                              const struct lithops__job_context *job)
+{
+    if (process->trusted_range == job->range && process->trusted_generation == job->generation)
+        return;
+    struct lithops__call_extra extra;
+    if (process->trusted_ticks && !lithops__is_tidy(process))
+        (void)lithops__tidy(process, 0, &extra);
+    process->trusted_ticks = 0;
+    process->trusted_range = job->range;
+    process->trusted_generation = job->generation;
+}
+
+/* Undo what a function did to its process as far as possible; keep what it wrote and used.
  * @param buffered  the output, if there is any, was seen in stdio's buffer
  * @return where struct lithops__call_extra is, 0: nothing to tell */
 static uint32_t tidy_up(struct visit *visit, uint64_t elapsed, bool buffered)
@@ -155,6 +209,8 @@ static uint32_t tidy_up(struct visit *visit, uint64_t elapsed, bool buffered)
     struct lithops__call_extra extra;
     if (!lithops__tidy(process, elapsed, &extra))
         return 0;
+    if (extra.log_end > extra.log_begin)
+        atomic_store_explicit(&visit->range->wrote, 1, memory_order_relaxed);
     if (!buffered && extra.log_end > extra.log_begin)
         atomic_store_explicit(&visit->function->writes, 1, memory_order_relaxed);
     lithops__offset at = lithops__region_alloc(&process->region, sizeof extra);
@@ -171,7 +227,7 @@ static uint32_t tidy_up(struct visit *visit, uint64_t elapsed, bool buffered)
 }
 
 /* The group ends before it is full. What its calls wrote and did must not reach those of others;
- * nobody can tell which of them it was, so the last one gets it. */
+ * which of them it was is unknown, so the last one gets it. */
 static void cut_group(struct visit *visit)
 {
     uint64_t end = now(visit->process), elapsed = end - visit->group_start;
@@ -179,8 +235,10 @@ static void cut_group(struct visit *visit)
     bool tidy = is_worth_tidying(visit, elapsed);
     end_group(visit, end);
     uint32_t extra = tidy ? tidy_up(visit, elapsed, false) : 0;
-    if (extra)
+    if (extra) {
+        lithops__take_note_block(visit->range);
         visit->extras[last] = extra;
+    }
     if (tidy)
         start_group(visit, now(visit->process));
 }
@@ -228,6 +286,9 @@ static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
 
     if (call->used)
         lithops__call_clear(call);
+    if (call->pending && outcome == LITHOPS__SUCCESS &&
+        lithops__take_is_unwanted(&process->area, visit->range, index))
+        lithops__call_drop_result(call);
     if (call->pending)
         lithops__region_publish(&process->region, call->pending, call->pending_len);
     record->payload = call->result_payload;
@@ -247,90 +308,74 @@ static void run_call(struct visit *visit, lithops_call *call, uint64_t index)
         }
     }
     visit->extras[index] = extra;
-    if (outcome == LITHOPS__FAILED) /* first, so that who sees the state sees that too */
-        atomic_fetch_add(&visit->range->failed, 1);
-    atomic_store_explicit(&visit->states[index], lithops__state_make(outcome, process->slot),
-                          memory_order_release);
-    if (outcome == LITHOPS__FAILED && atomic_load(&visit->range->want_end))
-        lithops__bell_landed(process->area.control);
+    if (call->pending || extra)
+        lithops__take_note_block(visit->range);
+    lithops__take_publish(&process->area, visit->range, &visit->states[index], outcome,
+                          process->slot);
 }
 
-/* After a full fence: does anybody wait for what has landed? */
-static void wake_waiters(struct visit *visit, bool at_end)
+static void finish_claim(struct visit *visit, uint64_t done)
 {
-    struct lithops__range *range = visit->range;
-    bool wake = atomic_load(&range->want_each) > 0 || at_end;
-    uint64_t wanted = atomic_load(&range->want_call);
-    if (wanted && lithops__state_is_done(atomic_load(&visit->states[wanted - 1]))) {
-        atomic_compare_exchange_strong(&range->want_call, &wanted, 0);
-        wake = true;
-    }
-    if (wake)
-        lithops__bell_landed(visit->process->area.control);
-}
-
-static bool is_wanted(const struct lithops__range *range)
-{
-    return atomic_load_explicit(&range->want_each, memory_order_relaxed) ||
-           atomic_load_explicit(&range->want_call, memory_order_relaxed);
-}
-
-static void finish_block(struct visit *visit, uint64_t done)
-{
-    struct lithops__range *range = visit->range;
     if (visit->group_len > 0)
         cut_group(visit);
     if (done == 0)
         return;
-    uint64_t all = atomic_fetch_add(&range->done_hint, done) + done;
-    atomic_thread_fence(memory_order_seq_cst); /* states before wants, and before other states */
-    bool at_end = atomic_load(&range->want_end) > 0 &&
-                  (all >= atomic_load(&range->count) || atomic_load(&range->recount));
-    wake_waiters(visit, at_end);
+    lithops__take_finish(&visit->process->area, visit->range, done);
 }
 
-/* Run those calls of [begin, end) that nobody has taken. @return how many */
-static uint64_t run_block(struct visit *visit, lithops_call *call, uint64_t begin, uint64_t end)
+/* Run those calls of [begin, end) that are not taken yet. @return how many */
+static uint64_t run_claim(struct visit *visit, lithops_call *call, uint64_t begin, uint64_t end)
 {
     struct lithops__worker *line = visit->process->line;
     uint64_t done = 0;
     start_group(visit, now(visit->process));
-    uint16_t running = lithops__state_make(LITHOPS__RUNNING, visit->process->slot);
     for (uint64_t i = begin; i < end; i++) {
-        uint16_t pending = LITHOPS__PENDING;
         atomic_store_explicit(&line->current, i, memory_order_relaxed);
-        if (!atomic_compare_exchange_strong(&visit->states[i], &pending, running)) {
+        bool owned = lithops__take_own(&visit->states[i], visit->process->slot);
+        /* Once the first is owned: who is woken may run before this process goes on, and opens no
+         * gate while a call is not taken. */
+        if (i == begin && visit->span)
+            lithops__take_share(&visit->process->area, visit->range, visit->span, visit->position,
+                                end - begin);
+        if (!owned) {
             if (visit->group_len > 0) /* a group is calls in a row */
                 cut_group(visit);
             continue;
         }
-        if (done && is_wanted(visit->range))
-            wake_waiters(visit, false); /* the CAS was the fence */
+        if (done && lithops__take_is_wanted(visit->range)) /* the CAS was the fence */
+            lithops__take_wake_waiters(&visit->process->area, visit->range, false);
         run_call(visit, call, i);
         done++;
-        if (visit->process->is_spoilt) { /* the rest of the block is offered again */
-            finish_block(visit, done);
+        if (--visit->process->calls_left == 0 || visit->process->is_spoilt) {
+            /* Still announced: what is left of the claim, and reducers, are offered again. */
+            finish_claim(visit, done);
             _exit(0);
         }
     }
-    finish_block(visit, done);
-    if (done)
+    finish_claim(visit, done);
+    if (done) {
         visit->process->cold = 0;
+        visit->process->has_run = true;
+    }
     atomic_store_explicit(&line->busy_since, 0, memory_order_relaxed);
     return done;
 }
 
-/* The memory limit of the job. A process that uses more than that already, for what earlier calls
- * have left in it, makes room for a fresh one. */
+/* The memory limit of the job. A process in which earlier calls have left too much for it is
+ * replaced by a fresh one. */
 static void enter_limits(struct visit *visit, lithops_call *call)
 {
     struct lithops__worker_process *process = visit->process;
     lithops_error err = LITHOPS_ERROR_INIT;
-    if (lithops__limits_enter(process, visit->range->memory_bytes, &err) == 0)
-        return;
-    if (!process->cold)
-        _exit(0); /* it runs nothing: what it has claimed is offered again */
-    call->job->load_error = err;
+    struct lithops__memory memory;
+    int rc = lithops__limits_enter(process, visit->range->memory_bytes, &err);
+    if (!process->cold) {
+        lithops__memory_read(&memory);
+        if (rc != 0 || lithops__limits_are_worn(process, &memory))
+            _exit(0); /* it runs nothing: what it has claimed is offered again */
+    }
+    if (rc != 0)
+        call->job->load_error = err;
 }
 
 static void visit_begin(struct visit *visit, lithops_call *call,
@@ -348,64 +393,12 @@ static void visit_begin(struct visit *visit, lithops_call *call,
     call->process = process;
     call->range = visit->range;
     call->job = lithops__job_enter(process, range);
+    tidy_between_jobs(process, call->job);
     if (visit->range->memory_bytes != process->memory_bytes && call->job->load_error.code >= 0)
         enter_limits(visit, call);
 }
 
 /* ---- reducers: they run when their gate is open ---------------------------------------------- */
-
-/* Every block ends with a look at the gate. So it goes on where the last one has stopped, and
- * passes each call once; only when all were taken does somebody look at all. */
-static bool were_taken(const struct visit *maps, const struct lithops__gate *gate)
-{
-    struct lithops__gate_look *look = &maps->process->look;
-    uint32_t generation = atomic_load_explicit(&maps->range->generation, memory_order_relaxed);
-    if (look->range != gate->range || look->generation != generation || look->begin != gate->begin)
-        *look = (struct lithops__gate_look){gate->range, generation, gate->begin, gate->begin};
-    while (look->taken < gate->end &&
-           lithops__state_of(atomic_load_explicit(&maps->states[look->taken],
-                                                  memory_order_relaxed)) >= LITHOPS__RUNNING)
-        look->taken++;
-    return look->taken == gate->end;
-}
-
-/* All calls of the gate were taken, and enough are done: whoever runs the reducer now waits only
- * for calls that run. (One that was taken may wait again: to be run once more.) */
-static bool gate_is_open(const struct visit *maps, const struct lithops__gate *gate)
-{
-    if (!were_taken(maps, gate))
-        return false;
-    uint64_t done = 0;
-    for (uint64_t i = gate->end; i-- > gate->begin;) { /* calls are taken in order: ask the last */
-        uint16_t state = atomic_load_explicit(&maps->states[i], memory_order_acquire);
-        if (lithops__state_of(state) < LITHOPS__RUNNING)
-            return false;
-        done += lithops__state_is_done(state);
-    }
-    return done * 100 >= (gate->end - gate->begin) * gate->percent;
-}
-
-static const struct lithops__gate *gate_of(const struct lithops__area *area,
-                                           const struct lithops__range *reducers, uint64_t call)
-{
-    const struct lithops__slot *slots = lithops__at(area, reducers->inputs);
-    return lithops__at(area, slots[call].payload);
-}
-
-/* The first reducer whose gate ends after `index`; gates are in order and do not overlap. */
-static uint64_t first_reducer_after(const struct lithops__area *area,
-                                    const struct lithops__range *reducers, uint64_t index)
-{
-    uint64_t low = 0, high = atomic_load(&reducers->count);
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        if (gate_of(area, reducers, middle)->end > index)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
 
 /* Run the reducers that map calls [first, last) have made ready; their range is announced. */
 static void run_ready(const struct visit *maps, lithops_call *call, uint32_t id, uint64_t first,
@@ -416,17 +409,18 @@ static void run_ready(const struct visit *maps, lithops_call *call, uint32_t id,
     const struct lithops__range *reducers = &area->ranges[id];
     const lithops__state *states = lithops__range_states(area, reducers);
     uint64_t count = atomic_load(&reducers->count);
-    for (uint64_t r = first_reducer_after(area, reducers, first); r < count; r++) {
-        const struct lithops__gate *gate = gate_of(area, reducers, r);
+    for (uint64_t r = lithops__gate_first_after(area, reducers, first); r < count; r++) {
+        const struct lithops__gate *gate = lithops__gate_of(area, reducers, r);
         if (gate->begin >= last)
             return;
-        if (atomic_load(&states[r]) != LITHOPS__PENDING || !gate_is_open(maps, gate))
+        if (atomic_load(&states[r]) != LITHOPS__PENDING ||
+            !lithops__gate_is_open(area, gate, &process->look))
             continue;
         atomic_store(&process->line->begin, r);
         atomic_store(&process->line->end, r + 1);
         struct visit visit;
         visit_begin(&visit, call, process, id);
-        (void)run_block(&visit, call, r, r + 1);
+        (void)run_claim(&visit, call, r, r + 1);
     }
 }
 
@@ -451,57 +445,24 @@ static void run_open_reducers(struct visit *visit, lithops_call *call, uint64_t 
 {
     struct lithops__area *area = &visit->process->area;
     for (uint64_t r = begin; r < end; r++) {
-        const struct lithops__gate *gate = gate_of(area, visit->range, r);
-        struct visit maps = {.process = visit->process,
-                             .range = &area->ranges[gate->range],
-                             .states = lithops__range_states(area, &area->ranges[gate->range])};
-        if (gate_is_open(&maps, gate))
-            (void)run_block(visit, call, r, r + 1);
+        const struct lithops__gate *gate = lithops__gate_of(area, visit->range, r);
+        if (lithops__gate_is_open(area, gate, &visit->process->look))
+            (void)run_claim(visit, call, r, r + 1);
     }
 }
 
 /* ---- finding calls --------------------------------------------------------------------------- */
 
-static uint64_t average_ns(const struct visit *visit)
-{
-    return (atomic_load_explicit(&visit->function->average_ps, memory_order_relaxed) + 999) / 1000;
-}
-
-static uint64_t block_size(const struct visit *visit, const struct lithops__span *span)
-{
-    if (visit->range->chunk)
-        return visit->range->chunk;
-    uint64_t average = average_ns(visit);
-    if (average == 0)
-        return 1;
-    const struct lithops__control *control = visit->process->area.control;
-    uint64_t size = BLOCK_US * 1000 / average;
-    uint64_t share = lithops__queue_left(&visit->process->area, span) / (2 * control->max_workers);
-    size = size < BLOCK_CALLS ? size : BLOCK_CALLS;
-    size = size < share ? size : share;
-    return size ? size : 1;
-}
-
-/* There is more than this process should do alone: wake another one, which does the same. */
-static void share_work(const struct visit *visit, const struct lithops__span *span,
-                       uint64_t position, uint64_t claimed)
-{
-    struct lithops__control *control = visit->process->area.control;
-    if (!lithops__bell_anyone_parked(control))
-        return;
-    uint64_t left = lithops__queue_left(&visit->process->area, span);
-    bool other_spans = atomic_load_explicit(&control->tail, memory_order_acquire) > position + 1;
-    if (left == 0 && claimed == 1 && !other_spans)
-        return;
-    uint64_t average = average_ns(visit);
-    if (!other_spans && average && (left + claimed) * average < SERIAL_US * 1000)
-        return;
-    lithops__bell_wake_one(control);
-}
-
 static bool is_reducer(const struct visit *visit)
 {
     return visit->range->job_kind == 'R';
+}
+
+static uint64_t claim_size(const struct visit *visit, const struct lithops__span *span)
+{
+    const struct lithops__worker_process *process = visit->process;
+    uint64_t size = lithops__take_claim_size(&process->area, visit->range, span);
+    return size < process->calls_left ? size : process->calls_left;
 }
 
 static void work_on(struct lithops__worker_process *process, lithops_call *call,
@@ -511,13 +472,15 @@ static void work_on(struct lithops__worker_process *process, lithops_call *call,
     visit_begin(&visit, call, process, process->line->range - 1);
     uint64_t begin, count;
     while ((count = lithops__queue_claim(&process->area, process->line, span, position,
-                                         block_size(&visit, span), &begin)) > 0) {
-        share_work(&visit, span, position, count);
+                                         claim_size(&visit, span), &begin)) > 0) {
         if (is_reducer(&visit)) {
+            lithops__take_share(&process->area, visit.range, span, position, count);
             run_open_reducers(&visit, call, begin, begin + count);
             continue;
         }
-        (void)run_block(&visit, call, begin, begin + count);
+        visit.span = span;
+        visit.position = position;
+        (void)run_claim(&visit, call, begin, begin + count);
         if (visit.range->dependents) {
             if (!run_reducers(&visit, call, begin, begin + count))
                 break;
@@ -531,29 +494,14 @@ static void work_on(struct lithops__worker_process *process, lithops_call *call,
 static bool steal_from(struct lithops__worker_process *process, lithops_call *call,
                        struct lithops__worker *victim)
 {
-    uint32_t range = atomic_load(&victim->range);
-    uint64_t end = atomic_load(&victim->end), current = atomic_load(&victim->current);
-    if (range == 0 || atomic_load(&victim->claiming) || end <= current + 1)
+    uint64_t index;
+    if (!lithops__take_from(&process->area, process->line, victim, &index))
         return false;
-    if (!lithops__queue_join(&process->area, process->line, range - 1))
-        return false;
-    struct lithops__range *target = &process->area.ranges[range - 1];
-    bool stolen = false;
-    if (target->chunk == 0 && target->job_kind != 'R' && end <= atomic_load(&target->count)) {
-        const lithops__state *states = lithops__range_states(&process->area, target);
-        uint64_t i = end - 1;
-        while (i > current && atomic_load(&states[i]) != LITHOPS__PENDING)
-            i--;
-        if (i > current) {
-            struct visit visit;
-            visit_begin(&visit, call, process, range - 1);
-            atomic_store(&process->line->begin, i);
-            atomic_store(&process->line->end, i + 1);
-            stolen = run_block(&visit, call, i, i + 1) > 0;
-            if (stolen && target->dependents)
-                (void)run_reducers(&visit, call, i, i + 1);
-        }
-    }
+    struct visit visit;
+    visit_begin(&visit, call, process, process->line->range - 1);
+    bool stolen = run_claim(&visit, call, index, index + 1) > 0;
+    if (stolen && visit.range->dependents)
+        (void)run_reducers(&visit, call, index, index + 1);
     lithops__queue_leave(process->line);
     return stolen;
 }
@@ -579,7 +527,8 @@ static bool spin(struct lithops__worker_process *process, lithops_call *call, ui
             lithops__pause();
             rung = atomic_load_explicit(&control->doorbell, memory_order_acquire) != doorbell;
         }
-        /* Whoever counts as spinning must be free to look: not while it runs a stolen call. */
+        /* A process that counts as spinning must be free to look, so not while it runs a stolen
+         * call. */
         lithops__bell_stop_spinning(control);
         if (rung || steal(process, call))
             return true;
@@ -587,6 +536,37 @@ static bool spin(struct lithops__worker_process *process, lithops_call *call, ui
             return false;
     }
     return false;
+}
+
+/* Spinning pays where work comes at once, and there is a CPU for who brings it. What comes over a
+ * link is brought by others, who sleep until it comes, and are to run on this CPU perhaps: so
+ * there, where it did not pay, it is left out once, then three times in a row and so on, until it
+ * pays again. A client of this machine spins as well, which moves the two to different CPUs. */
+static bool spin_if_it_pays(struct lithops__worker_process *process, lithops_call *call,
+                            uint32_t doorbell)
+{
+    if (process->spins_left_out < process->spins_to_leave_out) {
+        process->spins_left_out++;
+        return false;
+    }
+    process->spins_left_out = 0;
+    if (spin(process, call, doorbell)) {
+        process->spins_to_leave_out = 0;
+        return true;
+    }
+    if (!process->area.control->is_elsewhere)
+        return false;
+    uint32_t more = process->spins_to_leave_out * 2 + 1;
+    process->spins_to_leave_out = more < MOST_LEFT_OUT ? more : MOST_LEFT_OUT;
+    return false;
+}
+
+static void rest(struct lithops__worker_process *process, uint32_t doorbell)
+{
+    lithops__tidy_before_rest(process);
+    if (!lithops__bell_park(process->area.control, process->slot, doorbell,
+                            lithops__quiet_ns(process)))
+        lithops__quiet(process);
 }
 
 void lithops__worker_run(struct lithops__worker_process *process)
@@ -601,10 +581,8 @@ void lithops__worker_run(struct lithops__worker_process *process)
         struct lithops__span *span = lithops__queue_find(&process->area, process->line, &position);
         if (span)
             work_on(process, &call, span, position);
-        else if (!steal(process, &call) && !spin(process, &call, doorbell)) {
-            lithops__crash_prepare();
-            lithops__bell_park(control, process->slot, doorbell);
-        }
+        else if (!steal(process, &call) && !spin_if_it_pays(process, &call, doorbell))
+            rest(process, doorbell);
     }
 }
 

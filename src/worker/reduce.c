@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The input of a reducer: results of map calls, in call order, read where the map workers wrote
- * them. A reducer is started when all its map calls were taken by some worker, so what it waits
- * for here is running.
+ * them. A reducer starts once all its map calls are taken by workers, so those it waits for here
+ * are running.
  *
- * A failure ends the input, and fails the reducer even if its function takes no notice: a loop that
- * runs as long as there are results must not make a total out of some of them. */
+ * A failure ends the input, and fails the reducer even if its function takes no notice: a loop over
+ * the results must not produce a total of only some of them. */
 #include "base/error.h"
+#include "ipc/area.h"
+#include "ipc/call_error.h"
+#include "ipc/layout.h"
 #include "ipc/payload.h"
-#include "value/value.h"
-#include "worker/worker.h"
+#include "worker/call.h"
+#include "worker/input.h"
+#include "worker/loop.h"
+#include "worker/process.h"
+#include "worker/result.h"
 
 static const struct lithops__gate *gate_of(lithops_call *call)
 {
@@ -25,8 +31,13 @@ int64_t lithops_call_result_count(lithops_call *call)
     return gate ? (int64_t)(gate->end - gate->begin) : 0;
 }
 
+bool lithops_call_is_reducer(lithops_call *call)
+{
+    return call->range->job_kind == 'R';
+}
+
 static int fail_like(lithops_call *call, const struct lithops__area *area,
-                     const struct lithops__record *record, unsigned state, uint64_t index)
+                     const struct lithops__record *record, unsigned state, uint64_t id)
 {
     call->input_failed = true;
     if (state == LITHOPS__CANCELED)
@@ -39,7 +50,7 @@ static int fail_like(lithops_call *call, const struct lithops__area *area,
         lithops__call_error_read(lithops__at(area, record->payload), &call->error);
         lithops__call_keep_data(call, lithops__call_error_data(lithops__at(area, record->payload)));
     }
-    lithops__error_prefix(&call->error, "map call %llu", (unsigned long long)index);
+    lithops__error_prefix(&call->error, "map call %llu", (unsigned long long)id);
     return call->error.code;
 }
 
@@ -49,7 +60,7 @@ static int next_record(lithops_call *call, const struct lithops__record **ret_re
     call->used = true;
     const struct lithops__gate *gate = gate_of(call);
     if (!gate)
-        return lithops__fail(&call->error, LITHOPS_EUSAGE, "this call is no reducer");
+        return lithops__fail(&call->error, LITHOPS_EUSAGE, "this call is not a reducer");
     if (call->input_failed || call->next_result >= gate->end - gate->begin)
         return 0;
     const struct lithops__area *area = &call->process->area;
@@ -59,7 +70,7 @@ static int next_record(lithops_call *call, const struct lithops__record **ret_re
     unsigned state = lithops__state_of(atomic_load(&lithops__range_states(area, maps)[index]));
     *ret_record = &lithops__range_records(area, maps)[index];
     if (state != LITHOPS__SUCCESS)
-        return fail_like(call, area, *ret_record, state, index);
+        return fail_like(call, area, *ret_record, state, maps->first_id + index);
     return 1;
 }
 
@@ -102,7 +113,7 @@ int lithops_call_next_bytes(lithops_call *call, lithops_bytes *ret_bytes)
     enum lithops__content content = lithops__record_content(record);
     if (content != LITHOPS__CONTENT_BYTES && content != LITHOPS__CONTENT_STRING) {
         call->input_failed = true;
-        return lithops__fail(&call->error, LITHOPS_ETYPE, "map call %llu: its result is no bytes",
+        return lithops__fail(&call->error, LITHOPS_ETYPE, "map call %llu: its result is not bytes",
                              (unsigned long long)(gate_of(call)->begin + call->next_result - 1));
     }
     *ret_bytes = lithops__payload_bytes(&call->process->area, record->payload);

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The result side of a call. Null, bool, int and double go into the call's record; everything else
  * into the worker's region of shared memory, where the client reads it in place. */
+#include "worker/result.h"
+
 #include "base/buffer.h"
 #include "base/error.h"
+#include "ipc/area.h"
+#include "ipc/layout.h"
+#include "ipc/region.h"
 #include "partition/partition.h"
 #include "value/value.h"
-#include "worker/worker.h"
+#include "worker/call.h"
+#include "worker/process.h"
+#include "worker/room.h"
 
 #include <lithops/plugin/runtime.h>
 
@@ -68,15 +75,15 @@ int lithops_return_double(lithops_call *call, double d)
 void *lithops_call_alloc(lithops_call *call, size_t len)
 {
     lithops__call_drop_result(call);
-    call->pending = lithops__region_alloc(&call->process->region, len);
+    call->pending = lithops__call_room(call, len);
     call->pending_len = len;
     if (call->pending)
         return lithops__at(&call->process->area, call->pending);
     call->used = true;
     lithops__fail(&call->error, LITHOPS_ENOSPACE,
                   "no shared memory left for a result of %zu bytes: release or clean results, or "
-                  "raise localhost.shared_memory",
-                  len);
+                  "raise %s",
+                  len, call->process->area.control->memory_key);
     return NULL;
 }
 
@@ -87,7 +94,7 @@ static int return_copy(lithops_call *call, enum lithops__content content, const 
     if (!room)
         return LITHOPS_ENOSPACE;
     if (len)
-        memmove(room, ptr, len); /* it may be a part of the block that was just given back */
+        memmove(room, ptr, len); /* it may be part of the block that was just released */
     call->result_content = content;
     call->result_payload = call->pending;
     return 0;
@@ -118,7 +125,7 @@ int lithops_return_bytes(lithops_call *call, const void *ptr, size_t len)
 int lithops_return_payload(lithops_call *call, const lithops_payload *payload)
 {
     if (!payload || payload->content > LITHOPS_CONTENT_PICKLE)
-        return fail(call, LITHOPS_EUSAGE, "the result is no payload");
+        return fail(call, LITHOPS_EUSAGE, "the result is not a payload");
     const enum lithops__content content = (enum lithops__content)payload->content;
     if (payload->content > LITHOPS_CONTENT_DOUBLE)
         return return_text(call, content, payload->bytes.ptr, payload->bytes.len);
@@ -143,12 +150,12 @@ static int return_packed(lithops_call *call, const lithops_value *value)
     return rc;
 }
 
-static int return_borrowed(lithops_call *call, const lithops_value *value)
+int lithops__return_borrowed(lithops_call *call, const lithops_value *value)
 {
     if (!value)
         return fail(call, LITHOPS_EUSAGE,
-                    "the result could not be built: a wrong format, a string that is not UTF-8, "
-                    "or no memory");
+                    "the result is NULL: lithops_pack() or another maker of values has failed; "
+                    "lithops_return() with the same format says why");
     lithops_payload payload;
     return lithops__value_payload(value, &payload) ? lithops_return_payload(call, &payload)
                                                    : return_packed(call, value);
@@ -156,9 +163,21 @@ static int return_borrowed(lithops_call *call, const lithops_value *value)
 
 int lithops_return_value(lithops_call *call, lithops_value *value)
 {
-    int rc = return_borrowed(call, value);
+    int rc = lithops__return_borrowed(call, value);
     lithops_value_free(value);
     return rc;
+}
+
+static int return_formatted(lithops_call *call, const char *format, va_list args)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_value *value = lithops__vpack(&err, format, args);
+    if (value)
+        return lithops_return_value(call, value);
+    lithops__error_prefix(&err, "lithops_return()");
+    call->used = true;
+    call->error = err;
+    return err.code;
 }
 
 int lithops_return(lithops_call *call, const char *format, ...)
@@ -173,17 +192,9 @@ int lithops_return(lithops_call *call, const char *format, ...)
     else if (strcmp(format, "i") == 0)
         rc = lithops_return_int(call, va_arg(args, int));
     else
-        rc = lithops_return_value(call, lithops_vpack(format, args));
+        rc = return_formatted(call, format, args);
     va_end(args);
     return rc;
-}
-
-int lithops_return_future(lithops_call *call, lithops_future *future)
-{
-    const lithops_value *value;
-    lithops_error err = LITHOPS_ERROR_INIT;
-    int rc = lithops_future_value(future, LITHOPS_FOREVER, &value, &err);
-    return rc == 0 ? return_borrowed(call, value) : lithops_fail_error(call, &err);
 }
 
 int lithops_fail(lithops_call *call, const char *format, ...)

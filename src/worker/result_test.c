@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The result side of a call, over a real area and region, without a worker process: what ends up in
  * the call, and that results which are given again or dropped take no memory. */
+#include "ipc/area.h"
 #include "ipc/payload.h"
-#include "worker/worker.h"
+#include "ipc/region.h"
+#include "worker/call.h"
+#include "worker/process.h"
+#include "worker/result.h"
 
 #include <lithops/plugin/runtime.h>
 
@@ -25,6 +29,8 @@ static int setup(void **state)
     memset(&call, 0, sizeof call);
     assert_int_equal(lithops__area_create(&process.area, "test-0", 1, LIMIT, &err), 0);
     assert_int_equal(lithops__region_init(&process.region, &process.area, 0), 0);
+    snprintf(process.area.control->memory_key, sizeof process.area.control->memory_key, "%s",
+             "test.shared_memory");
     call.process = &process;
     return 0;
 }
@@ -115,8 +121,8 @@ static void payloads_arrive(void **state)
     assert_int_equal(lithops_return_payload(&call, &payload), 0);
     result_is("[1, null]");
     payload.content = (lithops_content)99;
-    fails(lithops_return_payload(&call, &payload), LITHOPS_EUSAGE, "no payload");
-    fails(lithops_return_payload(&call, NULL), LITHOPS_EUSAGE, "no payload");
+    fails(lithops_return_payload(&call, &payload), LITHOPS_EUSAGE, "not a payload");
+    fails(lithops_return_payload(&call, NULL), LITHOPS_EUSAGE, "not a payload");
 }
 
 static void the_last_one_counts(void **state)
@@ -165,10 +171,20 @@ static void wrong_results_are_refused(void **state)
 {
     (void)state;
     fails(lithops_return_bytes(&call, NULL, 5), LITHOPS_EUSAGE, "NULL");
-    fails(lithops_return_value(&call, NULL), LITHOPS_EUSAGE, "could not be built");
+    fails(lithops_return_value(&call, NULL), LITHOPS_EUSAGE, "the result is NULL");
     fails(lithops_return(&call, NULL), LITHOPS_EUSAGE, "format");
     fails(lithops_return(&call, "{s:i", "a", 1), LITHOPS_EUSAGE, "format");
-    fails(lithops_return(&call, "s", "\xff"), LITHOPS_EUSAGE, "UTF-8");
+    fails(lithops_return(&call, "s", "\xff"), LITHOPS_EUSAGE, "the string is not UTF-8; use 'y'");
+    const char *none = NULL;
+    fails(lithops_return(&call, "s", none), LITHOPS_EUSAGE, "the string is NULL; use 's?'");
+    fails(lithops_return(&call, "z", 1), LITHOPS_EUSAGE,
+          "unknown letter at offset 0 of the format 'z'");
+    fails(lithops_return(&call, "[I", INT64_C(1)), LITHOPS_EUSAGE,
+          "the format ends too early at offset 2");
+    fails(lithops_return(&call, "II", INT64_C(1), INT64_C(2)), LITHOPS_EUSAGE,
+          "more than one value at offset 1");
+    fails(lithops_return(&call, "{s:[I,s]}", "a", INT64_C(1), "\xff"), LITHOPS_EUSAGE,
+          "key 'a': item 1: the string is not");
 }
 
 static void results_too_large_are_refused(void **state)
@@ -178,7 +194,7 @@ static void results_too_large_are_refused(void **state)
     for (int i = 0; i < 4; i++) {
         call.error.code = 0;
         assert_null(lithops_call_alloc(&call, lens[i]));
-        fails(call.error.code, LITHOPS_ENOSPACE, "localhost.shared_memory");
+        fails(call.error.code, LITHOPS_ENOSPACE, "raise test.shared_memory");
     }
     assert_int_equal(lithops_return(&call, "s", "small ones go on"), 0);
     result_is("\"small ones go on\"");
@@ -213,7 +229,7 @@ static void failures_keep_what_was_said(void **state)
     error.code = LITHOPS_ENOTFOUND;
     snprintf(error.message, sizeof error.message, "gone");
     fails(lithops_fail_error(&call, &error), LITHOPS_ENOTFOUND, "gone");
-    error.code = 0; /* an error that is none is one all the same */
+    error.code = 0; /* an error without a code is still an error */
     assert_int_equal(lithops_fail_error(&call, &error), LITHOPS_ECALL);
     error.code = LITHOPS_ECALL;
     assert_int_equal(lithops_fail_data(&call, &error, (lithops_bytes){"data", 4}), LITHOPS_ECALL);
@@ -222,7 +238,7 @@ static void failures_keep_what_was_said(void **state)
     assert_null(call.error_data);
 }
 
-/* Nothing of a call is there for the next one. */
+/* Nothing of a call is left for the next one. */
 static void clearing_leaves_nothing(void **state)
 {
     (void)state;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Failing, delaying and truncating requests by plan.
  *
- * Failures come before the wrapped backend is asked, as when a server cannot be reached, or after
- * it, as when its answer is lost: a put that is repeated then has already happened. A listing
- * breaks off after some objects were visited, as between two pages. */
+ * A failure comes before the wrapped backend is called, as if the server could not be reached, or
+ * after it, as if the answer were lost: a repeated put has then already happened. A listing breaks
+ * off after some objects were visited, as between two pages. */
 #include "storage_fault.h"
 
 #include "base/error.h"
@@ -14,7 +14,7 @@
 static const lithops_storage_driver *inner;
 static struct storage_fault_plan *plan;
 
-/* Does this request fail? */
+/* Whether this request fails. */
 static bool fails(void)
 {
     unsigned number = __atomic_add_fetch(&plan->requests, 1, __ATOMIC_RELAXED);
@@ -67,20 +67,31 @@ static int fault_put(void *state, const char *bucket, const char *key, lithops_b
     REQUEST(inner->ops->put(state, bucket, key, body, op));
 }
 
+static int fault_put_new(void *state, const char *bucket, const char *key, lithops_bytes body,
+                         const lithops_storage_op *op)
+{
+    return inner->ops->put_new(state, bucket, key, body, op); /* an answer that is lost is seen */
+}
+
+static int fault_make_bucket(void *state, const char *bucket, const lithops_storage_op *op)
+{
+    REQUEST(inner->ops->make_bucket(state, bucket, op));
+}
+
 static int fault_put_fd(void *state, const char *bucket, const char *key, int fd,
                         const lithops_storage_op *op)
 {
     REQUEST(inner->ops->put_fd(state, bucket, key, fd, op));
 }
 
-static int fault_read(void *state, const char *bucket, const char *key, uint64_t offset, void *buf,
-                      size_t len, size_t *ret_len, uint64_t *ret_etag_hash,
-                      const lithops_storage_op *op)
+static int fault_read(void *state, const char *bucket, const char *key,
+                      lithops_storage_cursor *cursor, uint64_t offset, void *buf, size_t len,
+                      size_t *ret_len, const lithops_storage_op *op)
 {
     bool failing = fails();
     if (failing && !plan->half)
         return fault(op);
-    int rc = inner->ops->read(state, bucket, key, offset, buf, len, ret_len, ret_etag_hash, op);
+    int rc = inner->ops->read(state, bucket, key, cursor, offset, buf, len, ret_len, op);
     if (rc == 0 && failing)
         *ret_len /= 2;
     return rc;
@@ -116,7 +127,7 @@ static int count_object(const lithops_object_info *info, void *user)
     return 0;
 }
 
-static int fault_list(void *state, const char *bucket, const char *prefix,
+static int fault_list(void *state, const char *bucket, const char *prefix, const char *after,
                       int (*visit)(const lithops_object_info *info, void *user), void *user,
                       const lithops_storage_op *op)
 {
@@ -124,19 +135,25 @@ static int fault_list(void *state, const char *bucket, const char *prefix,
     if (failing && !plan->half)
         return fault(op);
     if (!failing)
-        return inner->ops->list(state, bucket, prefix, visit, user, op);
+        return inner->ops->list(state, bucket, prefix, after, visit, user, op);
     struct half half = {.visit = visit, .user = user};
     size_t count = 0;
-    int rc = inner->ops->list(state, bucket, prefix, count_object, &count, op);
+    int rc = inner->ops->list(state, bucket, prefix, after, count_object, &count, op);
     half.left = count / 2;
     if (rc == 0)
-        rc = inner->ops->list(state, bucket, prefix, visit_half, &half, op);
+        rc = inner->ops->list(state, bucket, prefix, after, visit_half, &half, op);
     return half.broken ? fault(op) : rc;
 }
 
 static int fault_del(void *state, const char *bucket, const char *key, const lithops_storage_op *op)
 {
     REQUEST(inner->ops->del(state, bucket, key, op));
+}
+
+static int fault_del_many(void *state, const char *bucket, const char *const *keys, size_t count,
+                          const lithops_storage_op *op)
+{
+    REQUEST(inner->ops->del_many(state, bucket, keys, count, op));
 }
 
 static int fault_path(void *state, const char *bucket, const char *key, char *buf, size_t size,
@@ -155,11 +172,14 @@ const lithops_storage_driver *storage_fault_wrap(const lithops_storage_driver *w
     ops = (lithops_storage_ops){.open = fault_open,
                                 .close = fault_close,
                                 .put = fault_put,
+                                .put_new = wrapped->ops->put_new ? fault_put_new : NULL,
+                                .make_bucket = wrapped->ops->make_bucket ? fault_make_bucket : NULL,
                                 .put_fd = wrapped->ops->put_fd ? fault_put_fd : NULL,
                                 .read = fault_read,
                                 .head = fault_head,
                                 .list = fault_list,
                                 .del = fault_del,
+                                .del_many = wrapped->ops->del_many ? fault_del_many : NULL,
                                 .path = wrapped->ops->path ? fault_path : NULL};
     driver = *wrapped;
     driver.ops = &ops;

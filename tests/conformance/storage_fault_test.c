@@ -58,7 +58,7 @@ static void a_passing_fault_is_not_seen(void **state)
     plan.failures = 4;
     assert_int_equal(lithops_storage_put(storage, "b", "k", body, &err), 0);
     assert_int_equal(plan.requests, 5);
-    assert_int_equal(err.code, 0); /* never written on success */
+    assert_int_equal(err.code, 0); /* not written on success */
     lithops_storage_close(storage);
 }
 
@@ -110,13 +110,13 @@ static void a_truncated_answer_is_not_taken_for_the_object(void **state)
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_storage *storage = open_plain(5, 0);
     assert_int_equal(lithops_storage_put(storage, "b", "k", body, &err), 0);
-    plan = (struct storage_fault_plan){.every = 2, .half = true}; /* head is whole, read is half */
+    plan = (struct storage_fault_plan){.every = 1, .half = true};
     void *data;
     size_t len;
     assert_int_equal(lithops_storage_get(storage, "b", "k", 0, SIZE_MAX, &data, &len, &err),
                      LITHOPS_EIO);
     assert_true(plan.requests > 2);
-    plan.every = 4;
+    plan = (struct storage_fault_plan){.failures = 3, .half = true};
     assert_int_equal(lithops_storage_get(storage, "b", "k", 0, SIZE_MAX, &data, &len, &err), 0);
     assert_int_equal(len, 10);
     free(data);
@@ -126,6 +126,85 @@ static void a_truncated_answer_is_not_taken_for_the_object(void **state)
     assert_int_equal(lithops_storage_open_reader(storage, "b", "k", 0, 10, &reader, &err), 0);
     assert_int_equal(lithops_reader_read(reader, buf, 10, &len, &err), LITHOPS_EIO);
     lithops_reader_close(reader);
+    lithops_storage_close(storage);
+}
+
+/* Requests cost money: an object that fits into the first piece takes one. */
+static void a_get_is_one_request(void **state)
+{
+    (void)state;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_storage *storage = open_plain(5, 0);
+    static const struct {
+        size_t size;
+        unsigned requests;
+    } cases[] = {{0, 1}, {10, 1}, {32 << 10, 1}, {(32 << 10) + 1, 2}, {3000000, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        void *bytes = calloc(1, cases[i].size + 1), *data;
+        size_t len;
+        assert_int_equal(
+            lithops_storage_put(storage, "b", "k", (lithops_bytes){bytes, cases[i].size}, &err), 0);
+        free(bytes);
+        plan = (struct storage_fault_plan){.requests = 0};
+        assert_int_equal(lithops_storage_get(storage, "b", "k", 0, SIZE_MAX, &data, &len, &err), 0);
+        assert_int_equal(len, cases[i].size);
+        assert_int_equal(plan.requests, cases[i].requests);
+        free(data);
+    }
+    const char *keys[2500];
+    for (size_t i = 0; i < 2500; i++)
+        keys[i] = "k";
+    plan = (struct storage_fault_plan){.requests = 0};
+    assert_int_equal(lithops_storage_delete_many(storage, "b", keys, 2500, &err), 0);
+    assert_int_equal(plan.requests, 3);
+    lithops_storage_close(storage);
+}
+
+static bool on_fifth_look(void *user)
+{
+    return ++*(unsigned *)user >= 5;
+}
+
+/* With an unreachable server, neither pauses nor attempts hold a caller beyond its time limit. */
+static void retries_keep_to_their_bounds(void **state)
+{
+    (void)state;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    unsigned looks = 0;
+    lithops_storage *storage = open_plain(1000, 3600 * 1000);
+    plan = (struct storage_fault_plan){.every = 1};
+    lithops_storage_set_bounds(storage, LITHOPS_FOREVER, on_fifth_look, &looks, NULL);
+    assert_int_equal(lithops_storage_put(storage, "b", "k", body, &err), LITHOPS_ECANCELED);
+    assert_int_equal(plan.requests, 1);
+    lithops_storage_set_bounds(storage, 5000, NULL, NULL, NULL); /* sooner than a second attempt */
+    assert_int_equal(lithops_storage_put(storage, "b", "k", body, &err), LITHOPS_ETHROTTLED);
+    assert_int_equal(plan.requests, 2);
+    lithops_storage_close(storage);
+}
+
+/* A call that makes several requests begins none after its time limit. */
+static void several_requests_share_one_deadline(void **state)
+{
+    (void)state;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_storage *storage = open_plain(1, 0);
+    static char large[100000];
+    const char *keys[2500];
+    for (size_t i = 0; i < 2500; i++)
+        keys[i] = "k";
+    assert_int_equal(
+        lithops_storage_put(storage, "b", "k", (lithops_bytes){large, sizeof large}, &err), 0);
+    plan = (struct storage_fault_plan){.delay_ms = 20};
+    lithops_storage_set_bounds(storage, 10, NULL, NULL, NULL);
+    void *data;
+    size_t len;
+    assert_int_equal(lithops_storage_get(storage, "b", "k", 0, SIZE_MAX, &data, &len, &err),
+                     LITHOPS_ETIMEDOUT);
+    assert_true(plan.requests <= 1);
+    plan.requests = 0;
+    assert_int_equal(lithops_storage_delete_many(storage, "b", keys, 2500, &err),
+                     LITHOPS_ETIMEDOUT);
+    assert_true(plan.requests <= 1);
     lithops_storage_close(storage);
 }
 
@@ -189,6 +268,7 @@ int main(void)
                                         .open = open_early,
                                         .close = close_in_folder,
                                         .keys_are_files = true,
+                                        .requests_fail = true,
                                         .reader_keeps_version = true};
     struct storage_suite late = early;
     late.name = "localhost, faults after the request";
@@ -199,6 +279,9 @@ int main(void)
         cmocka_unit_test(a_lasting_error_is_not_repeated),
         cmocka_unit_test(attempts_wait_longer_and_longer),
         cmocka_unit_test(a_truncated_answer_is_not_taken_for_the_object),
+        cmocka_unit_test(a_get_is_one_request),
+        cmocka_unit_test(retries_keep_to_their_bounds),
+        cmocka_unit_test(several_requests_share_one_deadline),
         cmocka_unit_test(a_broken_list_goes_on_where_it_was),
         cmocka_unit_test(a_descriptor_is_read_again_only_if_it_can_be),
     };

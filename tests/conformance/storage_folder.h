@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Localhost storage in a folder of its own, for tests. */
+/* Localhost storage in a temporary folder, for tests. */
 #ifndef LITHOPS_TESTS_STORAGE_FOLDER_H
 #define LITHOPS_TESTS_STORAGE_FOLDER_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A storage backend in memory, for tests.
  *
- * A sorted array of objects under one lock. It is the reference that localhost is held against
- * where the contract leaves no room, and shows how small a backend can be. */
+ * A sorted array of objects under one lock. It is the reference for localhost, and shows how small
+ * a backend can be. */
 #include "storage_memory.h"
 
 #include "base/error.h"
@@ -52,7 +52,7 @@ static void memory_close(void *state)
     pthread_mutex_destroy(&memory->lock);
 }
 
-/* The first object at or behind bucket and key. */
+/* The first object at or after bucket and key. */
 static size_t lower_bound(const struct memory *memory, const char *bucket, const char *key)
 {
     size_t low = 0, high = memory->count;
@@ -113,7 +113,7 @@ static int memory_put(void *state, const char *bucket, const char *key, lithops_
             memory->capacity = memory->capacity ? 2 * memory->capacity : 16;
             memory->objects = realloc(memory->objects, memory->capacity * sizeof object);
             if (!memory->objects)
-                abort(); /* a test's helper: nothing to be saved */
+                abort(); /* out of memory in a test */
         }
         memmove(&memory->objects[i + 1], &memory->objects[i], (memory->count - i) * sizeof object);
         memory->count++;
@@ -123,9 +123,9 @@ static int memory_put(void *state, const char *bucket, const char *key, lithops_
     return 0;
 }
 
-static int memory_read(void *state, const char *bucket, const char *key, uint64_t offset, void *buf,
-                       size_t len, size_t *ret_len, uint64_t *ret_etag_hash,
-                       const lithops_storage_op *op)
+static int memory_read(void *state, const char *bucket, const char *key,
+                       lithops_storage_cursor *cursor, uint64_t offset, void *buf, size_t len,
+                       size_t *ret_len, const lithops_storage_op *op)
 {
     struct memory *memory = state;
     pthread_mutex_lock(&memory->lock);
@@ -135,8 +135,8 @@ static int memory_read(void *state, const char *bucket, const char *key, uint64_
         *ret_len = len < there ? len : there;
         if (*ret_len)
             memcpy(buf, (const char *)object->data + offset, *ret_len);
-        if (ret_etag_hash)
-            *ret_etag_hash = object->version;
+        cursor->size_bytes = object->len;
+        snprintf(cursor->etag, sizeof cursor->etag, "%llu", (unsigned long long)object->version);
     }
     pthread_mutex_unlock(&memory->lock);
     return object ? 0 : LITHOPS_ENOTFOUND;
@@ -162,22 +162,23 @@ static int memory_head(void *state, const char *bucket, const char *key,
     return object ? 0 : LITHOPS_ENOTFOUND;
 }
 
-/* The lock is not held while the visitor runs: it may put and delete. So each step looks for the
- * first key behind the last one. */
-static int memory_list(void *state, const char *bucket, const char *prefix,
+/* The lock is not held while the visitor runs, which may put and delete. So each step looks for the
+ * first key after the last one. */
+static int memory_list(void *state, const char *bucket, const char *prefix, const char *after,
                        int (*visit)(const lithops_object_info *info, void *user), void *user,
                        const lithops_storage_op *op)
 {
     struct memory *memory = state;
     char key[1100];
-    snprintf(key, sizeof key, "%s", prefix);
+    bool behind = *after && strcmp(after, prefix) >= 0;
+    snprintf(key, sizeof key, "%s", behind ? after : prefix);
     pthread_mutex_lock(&memory->lock);
     size_t i = lower_bound(memory, bucket, "");
     bool there = i < memory->count && strcmp(memory->objects[i].bucket, bucket) == 0;
     pthread_mutex_unlock(&memory->lock);
     if (!there)
         return lithops__fail(op->err, LITHOPS_ENOTFOUND, "no bucket '%s'", bucket);
-    for (bool first = true;; first = false) {
+    for (bool first = !behind;; first = false) {
         lithops_object_info info;
         pthread_mutex_lock(&memory->lock);
         i = lower_bound(memory, bucket, key);
@@ -212,6 +213,15 @@ static int memory_del(void *state, const char *bucket, const char *key,
     return 0;
 }
 
+static int memory_del_many(void *state, const char *bucket, const char *const *keys, size_t count,
+                           const lithops_storage_op *op)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = memory_del(state, bucket, keys[i], op);
+    return rc;
+}
+
 static const lithops_storage_ops memory_ops = {
     .open = memory_open,
     .close = memory_close,
@@ -220,13 +230,22 @@ static const lithops_storage_ops memory_ops = {
     .head = memory_head,
     .list = memory_list,
     .del = memory_del,
+    .del_many = memory_del_many,
+};
+
+static const lithops_config_key memory_keys[] = {
+    {.name = "storage_bucket",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "storage",
+     .help = "Bucket for Lithops' own data."},
+    {.name = NULL},
 };
 
 const lithops_storage_driver storage_memory = {
     .abi = LITHOPS_STORAGE_ABI,
     .name = "memory",
     .summary = "A sorted array, for tests.",
-    .caps = LITHOPS_STORAGE_RANGE_GET | LITHOPS_STORAGE_ATOMIC_PUT,
     .state_size = sizeof(struct memory),
     .ops = &memory_ops,
+    .config_keys = memory_keys,
 };

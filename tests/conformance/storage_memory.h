@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A storage backend in memory, for tests: the contract of lithops/plugin/storage.h and nothing
- * more. It needs no settings; a bucket is there once something was put into it. */
+ * more. It needs no settings; a bucket exists once something was put into it. */
 #ifndef LITHOPS_TESTS_STORAGE_MEMORY_H
 #define LITHOPS_TESTS_STORAGE_MEMORY_H
 

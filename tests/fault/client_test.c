@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happens in or to the client: it is killed, it forks, it has signals, descriptors and memory
- * of its own, or is no program that can be started again. */
+/* The client is killed, forks, uses signals, descriptors and memory, or cannot be started again. */
 #include "fault.h"
 
 #include <errno.h>
@@ -24,7 +23,7 @@ static lithops_wait_options within_limit(void)
     return options;
 }
 
-/* Wait for a child, that must return 0. */
+/* Wait for a child, which must return 0. */
 static void check_child(pid_t pid)
 {
     int status = 0;
@@ -70,7 +69,7 @@ FAULT_CASE(workers_of_a_killed_client_end)
     waitpid(client, NULL, 0);
 }
 
-/* At any moment of its start: what is left is found by the runner of the cases. */
+/* At any moment of its start; the runner of the cases finds what is left. */
 FAULT_CASE(client_killed_as_it_starts)
 {
     for (int i = 0; i < 60 / FAULT_SLOWER; i++) {
@@ -90,7 +89,7 @@ FAULT_CASE(client_killed_as_it_starts)
 /* ---- fork
  * ------------------------------------------------------------------------------------------- */
 
-/* Everything that a child may try with what it has from its parent. */
+/* Everything that a child may try with handles of its parent. */
 static void use_inherited(lithops_executor *fexec, lithops_futures *futures, lithops_future *future)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
@@ -158,8 +157,8 @@ FAULT_CASE(child_cannot_use_the_parents_executor)
 
 FAULT_CASE(child_opens_its_own_executor)
 {
-    if (FAULT_TSAN)
-        fault_skip("ThreadSanitizer allows no new threads in the child of a process with threads");
+    if (UNDER_TSAN)
+        fault_skip("ThreadSanitizer allows no new threads in a child of a process with threads");
     lithops_executor *fexec = fault_open(2, NULL);
     fault_check_works(fexec, 100);
     for (int i = 0; i < 3; i++) {
@@ -167,7 +166,7 @@ FAULT_CASE(child_opens_its_own_executor)
         if (child == 0) {
             alarm(FAULT_CASE_S);
             use_own();
-            lithops_error err = LITHOPS_ERROR_INIT; /* having one of its own changes nothing */
+            lithops_error err = LITHOPS_ERROR_INIT; /* opening its own executor changes nothing */
             CHECK(lithops_call_async(fexec, fault_square, lithops_value_int(1), NULL, &err) ==
                   NULL);
             CHECK_INT(err.code, LITHOPS_EFORKED);
@@ -210,7 +209,7 @@ static void *start_calls(void *fexec)
 /* The child has the locks as they were: whatever another thread held stays held in it. */
 FAULT_CASE(fork_while_threads_work)
 {
-    if (FAULT_SANITIZED)
+    if (UNDER_SANITIZER)
         fault_skip("a sanitizer does not allow fork with threads");
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_executor *fexec = fault_open(2, NULL);
@@ -247,7 +246,7 @@ LITHOPS_FUNCTION(crash)
     return lithops_call_id(call) != 0;
 }
 
-/* How a worker finds its signals: a bit for each that is blocked or not at its default. */
+/* The signals of a worker: one bit for each that is blocked or not at its default. */
 LITHOPS_FUNCTION(odd_signals)
 {
     int64_t odd = 0;
@@ -262,7 +261,7 @@ LITHOPS_FUNCTION(odd_signals)
     return lithops_return_int(call, odd);
 }
 
-/* Crashes and time-outs are seen, whoever collects the processes. */
+/* Crashes and timeouts are noticed whoever reaps the processes. */
 static void check_deaths_are_seen(void)
 {
     lithops_error err;
@@ -376,10 +375,10 @@ FAULT_CASE(standard_descriptors_are_closed)
         taken = taken || fcntl(fd, F_GETFD) >= 0;
     lithops_executor_close(fexec);
     CHECK_INT(dup2(kept, 2), 2);
-    CHECK(!taken); /* what the program prints must not end up in a descriptor of ours */
+    CHECK(!taken); /* the program's output must not end up in a descriptor of the engine */
 }
 
-/* Descriptors of the engine are closed when the program starts another one. */
+/* A program that the client starts gets no descriptor of the engine. */
 FAULT_CASE(descriptors_are_close_on_exec)
 {
     bool before[256];
@@ -438,8 +437,8 @@ static double time_to_first_result(void)
 /* Starting processes does not copy the client's memory: that would cost 12 ms per GiB. */
 FAULT_CASE(large_client_starts_workers_as_fast)
 {
-    if (FAULT_SANITIZED)
-        fault_skip("a sanitizer takes its time");
+    if (UNDER_SANITIZER)
+        fault_skip("a sanitizer makes this slow");
     double small = 1, large = 1;
     for (int i = 0; i < 10; i++) {
         double t = time_to_first_result();
@@ -493,7 +492,7 @@ FAULT_CASE(program_that_forgot_to_initialize)
     char text[4096];
     CHECK_INT(run_program("forgot", text, sizeof text), 2);
     CHECK(strstr(text, "lithops_init") != NULL);
-    /* and not when it is given the argument that workers get */
+    /* nor with the argument that workers get */
     CHECK_INT(run_program("--lithops-worker=0", text, sizeof text), 2);
 }
 
@@ -523,7 +522,7 @@ FAULT_CASE(workers_that_end_as_they_start)
     check_stillborn("return", 40, false);
 }
 
-/* All but the first: calls run in that one, and there is no storm of new processes. */
+/* All but the first: calls run there, and there is no storm of new processes. */
 FAULT_CASE(some_workers_end_as_they_start)
 {
     check_stillborn("exit-but-0", 60, true);

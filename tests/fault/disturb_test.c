@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Functions that disturb their process, or run for too long, or take too much: the harm is to
- * their own call, and the calls that the same process runs next find everything in its place. One
- * worker process, so that they do come after it. */
+/* Functions that disturb their process, run too long or take too much: only their own call is
+ * harmed, and the next calls in the same process find everything in its place. There is one worker
+ * process, so that the next calls run in it. */
 #include "fault.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- what a call needs of its process
+/* ---- what a call needs from its process
  * -------------------------------------------------------------- */
 
 LITHOPS_FUNCTION(print_words)
@@ -42,8 +42,20 @@ LITHOPS_FUNCTION(where)
     return lithops_return(call, "s", getcwd(folder, sizeof folder));
 }
 
-/* Whatever a function has done: the next calls print, return large results, and are where they
- * should be. */
+static void check_folder(lithops_executor *fexec)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    char folder[4096];
+    const char *its_folder;
+    CHECK(getcwd(folder, sizeof folder) != NULL);
+    lithops_future *future = lithops_call_async(fexec, where, lithops_value_null(), NULL, &err);
+    CHECK_INT(lithops_future_result(future, FAULT_WAIT_MS, &err, "s", &its_folder), 0);
+    CHECK(strcmp(folder, its_folder) == 0);
+    lithops_future_unref(future);
+}
+
+/* Whatever a function did, the next calls print, return large results, and run in the right
+ * folder. */
 static void check_undisturbed(lithops_executor *fexec)
 {
     static int64_t size = 5 << 20;
@@ -60,7 +72,7 @@ static void check_undisturbed(lithops_executor *fexec)
     free(logs);
     lithops_future_unref(future);
 
-    size += 1 << 20; /* each is larger, so that the region must grow for it */
+    size += 1 << 20; /* each one larger, so that the region must grow */
     future = lithops_call_async(fexec, large_result, lithops_value_int(size), NULL, &err);
     lithops_bytes bytes;
     int rc = lithops_future_bytes(future, FAULT_WAIT_MS, &bytes, &err);
@@ -70,17 +82,11 @@ static void check_undisturbed(lithops_executor *fexec)
     CHECK_INT(bytes.len, size);
     lithops_future_unref(future);
 
-    char folder[4096];
-    const char *its_folder;
-    CHECK(getcwd(folder, sizeof folder) != NULL);
-    future = lithops_call_async(fexec, where, lithops_value_null(), NULL, &err);
-    CHECK_INT(lithops_future_result(future, FAULT_WAIT_MS, &err, "s", &its_folder), 0);
-    CHECK(strcmp(folder, its_folder) == 0);
-    lithops_future_unref(future);
+    check_folder(fexec);
     fault_check_works(fexec, 100);
 }
 
-/* Run it some times, alone and among others; `code` is what its calls end with. */
+/* Run the function several times, alone and among others; its calls end with `code`. */
 static void check_harmless(const lithops_function *function, int64_t input, int code)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
@@ -138,7 +144,7 @@ LITHOPS_FUNCTION(redirect)
     return 0;
 }
 
-/* To a file that is longer than what was written before. */
+/* To a file longer than the earlier output. */
 LITHOPS_FUNCTION(redirect_to_file)
 {
     char path[] = "/tmp/lithops-fault-XXXXXX";
@@ -153,7 +159,7 @@ LITHOPS_FUNCTION(redirect_to_file)
     return 0;
 }
 
-/* Without closing them: the numbers that the worker uses are all taken. */
+/* Without closing them, so that all numbers that the worker uses are taken. */
 LITHOPS_FUNCTION(close_and_open)
 {
     for (int fd = 3; fd < 1024; fd++)
@@ -210,8 +216,8 @@ FAULT_CASE(descriptors_used_up)
     check_harmless(use_up_descriptors, 0, 0);
 }
 
-/* A file that a function holds at the number of one that it closed is not written to by the
- * engine. */
+/* The engine does not write to a file that a function opened at the number of one that it
+ * closed. */
 LITHOPS_FUNCTION(keep_a_file)
 {
     for (int fd = 3; fd < 1024; fd++)
@@ -270,7 +276,7 @@ FAULT_CASE(ten_megabytes_printed)
         lithops_future_unref(future);
     }
     check_undisturbed(fexec);
-    setenv("TMPDIR", "/tmp/lithops-fault-nowhere", 1); /* no log file is kept of this */
+    setenv("TMPDIR", "/tmp/lithops-fault-nowhere", 1); /* this leaves no log file */
     lithops_executor_close(fexec);
 }
 
@@ -314,6 +320,37 @@ FAULT_CASE(folder_changed)
     check_harmless(go_elsewhere, 0, 0);
 }
 
+/* Takes some hundred nanoseconds, each time about the same, which is slow for a call without system
+ * calls. */
+LITHOPS_FUNCTION(go_elsewhere_at_times)
+{
+    for (volatile int i = 0; i < 300; i++)
+        ;
+    if (lithops_call_int(call) % 5000 == 4999)
+        (void)!chdir("/");
+    return lithops_return_int(call, 1);
+}
+
+/* Among many harmless calls of equal length, one that changes the folder is still noticed, in the
+ * middle of a block and at its end. */
+FAULT_CASE(folder_changed_among_steady_calls)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_executor *fexec = fault_open(1, NULL);
+    lithops_map_options options = LITHOPS_MAP_OPTIONS_INIT;
+    const int64_t chunksizes[] = {options.chunksize, 1000, 20000};
+    for (int i = 0; i < 6; i++) {
+        options.chunksize = chunksizes[i / 2];
+        lithops_futures *futures = lithops_map(
+            fexec, go_elsewhere_at_times, lithops_range(0, 19990 + i % 2 * 10), &options, &err);
+        CHECK(futures != NULL);
+        CHECK_INT(lithops_wait(fexec, futures, NULL, NULL, NULL, &err), 0);
+        lithops_futures_unref(futures);
+        check_folder(fexec); /* at once: after another call it would be in its place again */
+    }
+    lithops_executor_close(fexec);
+}
+
 FAULT_CASE(signals_blocked)
 {
     check_harmless(block_signals, 0, 0);
@@ -334,7 +371,7 @@ FAULT_CASE(umask_set)
     check_harmless(new_umask, 0, 0);
 }
 
-/* A child that stays, and says where: its process id is the result. */
+/* Leaves a child running, whose process id is the result. */
 LITHOPS_FUNCTION(leave_child)
 {
     pid_t pid = fork();
@@ -349,8 +386,8 @@ LITHOPS_FUNCTION(leave_child)
 LITHOPS_FUNCTION(fork_and_return)
 {
     pid_t parent = getpid();
-    (void)!fork();
-    return lithops_return_int(call, getpid() == parent ? 1 : 2);
+    pid_t child = fork();
+    return lithops_return_int(call, getpid() == parent ? child : -1);
 }
 
 FAULT_CASE(children_left_are_ended)
@@ -380,19 +417,18 @@ FAULT_CASE(function_that_returns_twice)
             lithops_call_async(fexec, fork_and_return, lithops_value_null(), NULL, &err);
         int64_t who = 0;
         CHECK_INT(lithops_future_result(future, FAULT_WAIT_MS, &err, "I", &who), 0);
-        nanosleep(&(struct timespec){0, 2000000}, NULL); /* time for the child to do harm */
+        CHECK(who > 0 && fault_is_gone((pid_t)who, 5000)); /* together with any harm it did */
         int64_t again = 0;
         CHECK_INT(lithops_future_result(future, FAULT_WAIT_MS, &err, "I", &again), 0);
-        CHECK_INT(who, 1);
-        CHECK_INT(again, 1);
+        CHECK_INT(again, who);
         lithops_future_unref(future);
     }
     check_undisturbed(fexec);
     lithops_executor_close(fexec);
 }
 
-/* A thread that a function leaves running does not end the process, and cannot crash it later
- * without being blamed on some call; it is only seen that calls go on. */
+/* A thread left running by a function does not end the process. If it crashed, some call would be
+ * blamed; so this only checks that calls go on. */
 static void *run_on(void *unused)
 {
     (void)unused;
@@ -414,6 +450,70 @@ FAULT_CASE(threads_left)
     check_harmless(leave_thread, 0, 0);
 }
 
+/* ---- timers ---------------------------------------------------------------------------------- */
+
+enum { TIMER_MS = 100 };
+
+static void spin(double s)
+{
+    for (double until = fault_now() + s; fault_now() < until;)
+        ;
+}
+
+/* Work for a while and forget the timer, which later kills the process. */
+LITHOPS_FUNCTION(leave_timer)
+{
+    struct itimerval timer = {.it_value.tv_usec = TIMER_MS * 1000};
+    spin(0.0005);
+    setitimer(lithops_call_int(call), &timer, NULL);
+    return 0;
+}
+
+LITHOPS_FUNCTION(leave_cpu_limit)
+{
+    struct rlimit limit;
+    (void)call;
+    getrlimit(RLIMIT_CPU, &limit);
+    limit.rlim_cur = 1000;
+    spin(0.0005);
+    setrlimit(RLIMIT_CPU, &limit);
+    return 0;
+}
+
+LITHOPS_FUNCTION(spin_past_timers)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_CPU, &limit);
+    spin(3e-3 * TIMER_MS);
+    return lithops_return_int(call, limit.rlim_cur == 1000);
+}
+
+static void check_timer_ends(const lithops_function *function, int timer)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_executor *fexec = fault_open(1, NULL);
+    CHECK_INT(fault_call(fexec, function, lithops_value_int(timer), &err), 0);
+    lithops_future *future =
+        lithops_call_async(fexec, spin_past_timers, lithops_value_null(), NULL, &err);
+    int64_t is_limited = -1;
+    CHECK_INT(lithops_future_result(future, FAULT_WAIT_MS, &err, "I", &is_limited), 0);
+    CHECK_INT(is_limited, 0);
+    lithops_future_unref(future);
+    lithops_executor_close(fexec);
+}
+
+FAULT_CASE(timers_left_running)
+{
+    check_timer_ends(leave_timer, ITIMER_REAL);
+    check_timer_ends(leave_timer, ITIMER_VIRTUAL);
+    check_timer_ends(leave_timer, ITIMER_PROF);
+}
+
+FAULT_CASE(cpu_time_limited)
+{
+    check_timer_ends(leave_cpu_limit, 0);
+}
+
 int main(int argc, char **argv)
 {
     lithops_init(&argc, &argv);
@@ -429,6 +529,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(file_at_a_number_of_ours),
         cmocka_unit_test(ten_megabytes_printed),
         cmocka_unit_test(folder_changed),
+        cmocka_unit_test(folder_changed_among_steady_calls),
         cmocka_unit_test(signals_blocked),
         cmocka_unit_test(signals_ignored),
         cmocka_unit_test(session_started),
@@ -436,6 +537,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(children_left_are_ended),
         cmocka_unit_test(function_that_returns_twice),
         cmocka_unit_test(threads_left),
+        cmocka_unit_test(timers_left_running),
+        cmocka_unit_test(cpu_time_limited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,14 +7,16 @@
  * processes, from some nanoseconds to some milliseconds apart, now and then as soon as they start.
  * Whatever happens:
  *   - every call ends, with the right result or with an error that says crash;
- *   - there are at most as many crashed calls as kills: nothing but the call that ran is lost;
+ *   - at most as many calls crash as there are kills: only the running call is lost;
  *   - no call is run twice: each counts its runs in a memory file that client and workers share;
  *   - an outcome that was seen does not change;
  *   - afterwards the executor works as if nothing had happened.
  *
- * The test looks into the engine only for the process ids to kill, and for what to print when
+ * The test looks into the engine only for process ids to kill, and to print its state when
  * something hangs. */
-#include "core/core.h"
+#include "core/executor.h"
+#include "core/future.h"
+#include "core/job.h"
 #include "fault.h"
 
 #include <errno.h>
@@ -32,8 +34,8 @@ enum { WORKERS = 3, COUNTERS = 1 << 20, HANG_MS = 20000 * FAULT_SLOWER };
 /* ---- the functions
  * ------------------------------------------------------------------------------- */
 
-/* Counts of runs, by the number that is each call's input. The client's process id and descriptor
- * come in the environment of the worker. */
+/* How often each call has run, by its input. Workers learn the client's process id and the
+ * descriptor from the environment. */
 static _Atomic uint8_t *runs;
 
 static void count_run(int64_t number)
@@ -146,8 +148,7 @@ static void dump(void)
                 (unsigned long long)line->begin, (unsigned long long)line->end,
                 (unsigned long long)line->current);
     }
-    for (size_t j = 0; j < fexec->job_count; j++) {
-        struct lithops__job *job = fexec->jobs[j];
+    for (struct lithops__job *job = fexec->jobs.first; job; job = job->links.next) {
         uint64_t count = lithops__job_count(job), shown = 0;
         for (uint64_t i = 0; i < count; i++) {
             uint16_t state = lithops__job_state(job, i);
@@ -206,6 +207,17 @@ static int signal_worker(int pidfd, int signal)
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
 }
 
+/* If processes start slowly (under a sanitizer, on a busy machine), all might be killed while
+ * starting, and the engine gives up after 30 in a row. So after a few, spare them until one has
+ * started. */
+static bool is_spared(const struct lithops__worker *line)
+{
+    static unsigned in_a_row;
+    bool starting = line->state == LITHOPS__WORKER_STARTING;
+    in_a_row = starting ? in_a_row + 1 : 0;
+    return in_a_row > 10;
+}
+
 /* One attempt on the worker of a slot: kill it, or stop it for a while (and then perhaps kill). */
 static void attack(unsigned slot, uint64_t *random)
 {
@@ -214,7 +226,8 @@ static void attack(unsigned slot, uint64_t *random)
     int pidfd = pid ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
     if (pidfd < 0)
         return;
-    if (line->pid == pid) { /* it was the worker's when the descriptor was opened */
+    if (line->pid == pid &&
+        !is_spared(line)) { /* the id still belonged to the worker when the descriptor was opened */
         bool kill_it = true;
         if (random_below(random, 8) == 0 && signal_worker(pidfd, SIGSTOP) == 0) {
             counts.stops++;
@@ -300,7 +313,7 @@ static bool is_right_blob(lithops_future *future, int64_t number)
     return false;
 }
 
-/* The result is the one for this call's number? */
+/* Whether the result is the one for this call's number. */
 static bool is_right(const lithops_function *function, lithops_future *future, int64_t number)
 {
     if (function == blob)
@@ -331,7 +344,7 @@ static void check_call(const lithops_function *function, lithops_future *future,
         return;
     case LITHOPS_FAILED:
         if (lithops_future_error(future, &err) != LITHOPS_ECRASH || !strstr(err.message, "ignal"))
-            give_up("an error that is no crash", &err);
+            give_up("an error other than a crash", &err);
         if (run > 1)
             give_up("a call ran twice", &err);
         counts.crashes++;
@@ -412,7 +425,7 @@ static void run_reduce(const lithops_function *function, size_t count)
     if (rc == 0 && sum != expected)
         give_up("a wrong sum", NULL);
     if (rc != 0 && rc != LITHOPS_ECRASH)
-        give_up("an error that is no crash", &err);
+        give_up("an error other than a crash", &err);
     if (rc == 0)
         counts.successes++;
     else if (strstr(err.message, "map call"))
@@ -521,7 +534,7 @@ int main(int argc, char **argv)
     if (counts.crashes > counts.kills)
         give_up("more calls crashed than processes were killed", NULL);
     if (counts.successes == 0 || counts.crashes == 0)
-        give_up("the test has tested nothing", NULL);
+        give_up("the test tested nothing", NULL);
     for (int i = 0; i < 20; i++)
         fault_check_works(fexec, 1000);
     lithops_executor_close(fexec);

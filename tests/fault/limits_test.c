@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client runs into limits: descriptors, address space, file size, processes, shared memory.
- * Each gives a clear error where the limit was met, nothing hangs, and when there is room again
- * the executor works again. */
+ * Each limit causes a clear error, nothing hangs, and the executor works again once there is
+ * room. */
 #include "fault.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@ static void set_limit(int resource, uint64_t limit)
     CHECK(setrlimit((__rlimit_resource_t)resource, &both) == 0);
 }
 
-/* An error that a user can do something with. */
+/* An error that tells the user what to do. */
 static void check_clear(const lithops_error *err)
 {
     if (err->code >= 0 || strlen(err->message) < 20 || strchr(err->message, '\n'))
@@ -28,7 +28,7 @@ static void check_clear(const lithops_error *err)
     CHECK(strchr(err->message, '\n') == NULL);
 }
 
-/* Run a map: all its calls succeed, or all that fail say clearly why. @return how many succeeded */
+/* Run a map, of which every failed call must say clearly why. @return how many succeeded */
 static size_t try_map(lithops_executor *fexec, const lithops_function *function, int64_t input,
                       size_t count, lithops_error *ret_err)
 {
@@ -65,7 +65,7 @@ static size_t try_map(lithops_executor *fexec, const lithops_function *function,
 /* ---- descriptors
  * ------------------------------------------------------------------------------------ */
 
-/* All descriptors that are free, to be closed one by one: others may have been taken meanwhile. */
+/* Take all free descriptors, to be closed one by one: others may have been taken meanwhile. */
 struct taken {
     int fds[256], count;
 };
@@ -82,7 +82,7 @@ static void give_one(struct taken *taken)
     close(taken->fds[--taken->count]);
 }
 
-/* So many free descriptors: from too few to open anything to enough. */
+/* From too few free descriptors to open anything, to enough. */
 FAULT_CASE(few_descriptors)
 {
     lithops_error err;
@@ -101,14 +101,14 @@ FAULT_CASE(few_descriptors)
         }
         if (err.code)
             CHECK(strstr(err.message, "files") != NULL ||
-                  strstr(err.message, "descriptors") != NULL);
+                  strstr(err.message, "descriptor") != NULL);
         give_one(&taken);
     }
     CHECK(opened > 0 && opened < 16);
     CHECK(worked > 0 && worked <= opened);
 }
 
-/* They run out while processes are to be started, and are there again later. */
+/* Descriptors run out while processes are being started, and become free again later. */
 FAULT_CASE(descriptors_run_out_later)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
@@ -144,7 +144,7 @@ static int try_limit(int resource, uint64_t limit, int workers)
 
 FAULT_CASE(little_address_space)
 {
-    if (FAULT_SANITIZED)
+    if (UNDER_SANITIZER)
         fault_skip("a sanitizer needs all of it");
     const uint64_t mb[] = {30, 100, 200, 400, 700, 1000, 2000, 4000, 16000, 100000, 1000000};
     int worked = 0, count = (int)(sizeof mb / sizeof mb[0]);
@@ -154,7 +154,7 @@ FAULT_CASE(little_address_space)
     CHECK(worked < count);
 }
 
-/* Memory files count too, and going over is a signal: it must not come to that. */
+/* The limit applies to memory files too, and exceeding it is a signal, which must not happen. */
 FAULT_CASE(small_files_only)
 {
     const uint64_t mb[] = {0, 1, 10, 100, 300, 1000, 10000, 1000000};
@@ -171,9 +171,9 @@ FAULT_CASE(small_files_only)
 FAULT_CASE(no_more_processes)
 {
     if (getuid() == 0 && (setgid(65533) != 0 || setuid(65533) != 0))
-        fault_skip("cannot become another user, and root has no limit");
+        fault_skip("cannot change to another user, and root has no limit");
     if (access("/proc/self/exe", X_OK) != 0)
-        fault_skip("the test program is not for other users");
+        fault_skip("other users cannot run the test program");
     lithops_error err = LITHOPS_ERROR_INIT;
     int opened = 0, worked = 0;
     for (uint64_t limit = 1; limit < 8; limit++) { /* threads count too */
@@ -188,7 +188,7 @@ FAULT_CASE(no_more_processes)
         lithops_executor_close(fexec);
     }
     CHECK(worked > 0 && opened < 7);
-    /* none at all for the first job, then enough */
+    /* none for the first job, then enough */
     set_limit(RLIMIT_NPROC, 20);
     lithops_executor *fexec = fault_open(2, NULL);
     CHECK_INT(try_map(fexec, fault_square, 2, 20, &err), 20);
@@ -259,13 +259,13 @@ FAULT_CASE(too_many_calls_for_shared_memory)
     lithops_executor_close(fexec);
 }
 
-/* Results of 8 calls of 5 MiB fit, of 40 do not; once they are cleaned the next ones fit again,
- * whichever worker makes them. */
+/* 8 results of 5 MiB fit, 40 do not; once cleaned, the next ones fit again, whichever worker makes
+ * them. */
 FAULT_CASE(results_too_large_for_shared_memory)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_executor *fexec = fault_open(3, lithops_pack("{s:i}", "shared_memory", 64));
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 3; round++) { /* each takes the 5 s that workers wait for room */
         err = (lithops_error)LITHOPS_ERROR_INIT;
         size_t good = try_map(fexec, make_result, 5 << 10, 40, &err);
         CHECK_INT(err.code, LITHOPS_ENOSPACE);
@@ -285,7 +285,7 @@ FAULT_CASE(results_too_large_for_shared_memory)
     lithops_executor_close(fexec);
 }
 
-/* Sizes change from round to round: what was taken for one serves the others. */
+/* Sizes change from round to round: memory taken for one size serves the others. */
 FAULT_CASE(memory_of_results_serves_other_sizes)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
@@ -305,7 +305,7 @@ FAULT_CASE(memory_of_results_serves_other_sizes)
     lithops_executor_close(fexec);
 }
 
-/* Results are used up as they come: much more passes through than there is memory. */
+/* Results are consumed as they come: much more passes through than fits into memory. */
 FAULT_CASE(released_results_make_room)
 {
     lithops_error err = LITHOPS_ERROR_INIT;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls that take too long or too much memory: each ends with TimeoutError or MemoryError, in time,
- * and nothing else does. */
+/* Calls that take too long or too much memory: each ends in time with TimeoutError or MemoryError,
+ * and all others succeed. */
 #include "compute/backends/localhost/pool.h"
 #include "fault.h"
 
@@ -49,7 +49,7 @@ LITHOPS_FUNCTION(fork_and_loop)
     return lithops_call_id(call) != 0;
 }
 
-/* Endless for inputs that end in 5, else nothing. */
+/* Loops forever if the input ends in 5, else does nothing. */
 LITHOPS_FUNCTION(loop_on_5)
 {
     int64_t i = lithops_call_int(call);
@@ -58,7 +58,7 @@ LITHOPS_FUNCTION(loop_on_5)
     return lithops_return_int(call, i);
 }
 
-/* Touch so many MiB. */
+/* Touch that many MiB. */
 LITHOPS_FUNCTION(fill_memory)
 {
     size_t len = (size_t)lithops_call_int(call) << 20;
@@ -77,7 +77,7 @@ LITHOPS_FUNCTION(fill_heap)
     char **blocks = calloc((size_t)mb, sizeof *blocks);
     for (int64_t i = 0; i < mb; i++) {
         blocks[i] = malloc(1 << 20);
-        memset(blocks[i], 1, 1 << 20); /* crashes when there is none, as much software does */
+        memset(blocks[i], 1, 1 << 20); /* crashes when out of memory, as much software does */
     }
     for (int64_t i = 0; i < mb; i++)
         free(blocks[i]);
@@ -175,7 +175,7 @@ FAULT_CASE(only_endless_calls_time_out)
     lithops_executor_close(fexec);
 }
 
-/* Tiny calls are timed together: what comes after them must still get its whole time. */
+/* Tiny calls are timed together; a long call after them must still get its full time. */
 LITHOPS_FUNCTION(tiny_then_long)
 {
     int64_t i = lithops_call_int(call);
@@ -206,7 +206,7 @@ FAULT_CASE(long_calls_after_tiny_ones_get_their_time)
     lithops_executor_close(fexec);
 }
 
-/* Calls that take nearly as long as they may, one after the other, in one process. */
+/* Calls that take almost their whole timeout, one after the other, in one process. */
 FAULT_CASE(calls_just_under_the_limit_succeed)
 {
     lithops_error err;
@@ -300,21 +300,21 @@ FAULT_CASE(close_ends_what_runs)
 static void lose_memory_groups(void)
 {
     if (getuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))
-        fault_skip("cannot become another user");
+        fault_skip("cannot change to another user");
     if (access("/proc/self/exe", X_OK) != 0)
-        fault_skip("the test program is not for other users");
+        fault_skip("other users cannot run the test program");
 }
 
-/* Whether worker processes get memory groups here: an ordinary user often may not make any. */
+/* Whether worker processes get memory groups here: an ordinary user often cannot make any. */
 static bool has_memory_groups(void)
 {
-    struct lithops__control control = {.executor_id = "probe"};
-    lithops__group_prepare(&control);
-    return control.cgroup[0] != '\0';
+    char folder[256];
+    lithops__group_find("probe", folder, sizeof folder);
+    return folder[0] != '\0';
 }
 
-/* `mapped`: also memory that is asked for in one piece. Without groups that is simply refused, and
- * what the function does about it looks like any other crash. */
+/* `mapped`: also request memory in one piece. Without groups the kernel simply refuses it, and the
+ * function's reaction looks like any other crash. */
 static void check_memory(bool mapped)
 {
     lithops_error err;
@@ -328,7 +328,7 @@ static void check_memory(bool mapped)
             fprintf(stderr, "%d: %s\n%s\n", rc, err.message, err.traceback);
         CHECK_INT(rc, LITHOPS_EMEMORY);
         CHECK(strstr(err.message, "runtime_memory") != NULL);
-        /* what needs less, runs; without a limit, it runs too */
+        /* a call that needs less succeeds, as does one without a limit */
         CHECK_INT(
             fault_call_limited(fexec, function, lithops_value_int(20), LITHOPS_DEFAULT, 64, &err),
             0);
@@ -340,15 +340,15 @@ static void check_memory(bool mapped)
 
 FAULT_CASE(memory_limit_is_kept)
 {
-    if (FAULT_SANITIZED)
-        fault_skip("a sanitizer takes too much memory itself");
+    if (UNDER_SANITIZER)
+        fault_skip("a sanitizer itself takes too much memory");
     check_memory(has_memory_groups());
 }
 
 FAULT_CASE(memory_limit_is_kept_without_groups)
 {
-    if (FAULT_SANITIZED)
-        fault_skip("a sanitizer takes too much memory itself");
+    if (UNDER_SANITIZER)
+        fault_skip("a sanitizer itself takes too much memory");
     lose_memory_groups();
     check_memory(false);
 }
@@ -356,8 +356,8 @@ FAULT_CASE(memory_limit_is_kept_without_groups)
 /* Results in shared memory are not the call's memory. */
 FAULT_CASE(results_do_not_count_as_runtime_memory)
 {
-    if (FAULT_SANITIZED)
-        fault_skip("a sanitizer takes too much memory itself");
+    if (UNDER_SANITIZER)
+        fault_skip("a sanitizer itself takes too much memory");
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_executor *fexec = fault_open(1, NULL);
     lithops_call_options options = LITHOPS_CALL_OPTIONS_INIT;
@@ -378,8 +378,8 @@ FAULT_CASE(results_do_not_count_as_runtime_memory)
 
 FAULT_CASE(only_the_greedy_call_fails)
 {
-    if (FAULT_SANITIZED)
-        fault_skip("a sanitizer takes too much memory itself");
+    if (UNDER_SANITIZER)
+        fault_skip("a sanitizer itself takes too much memory");
     enum { COUNT = 40 };
     lithops_error err = LITHOPS_ERROR_INIT;
     lithops_executor *fexec = fault_open(2, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program with something wrong about it, for client_test. Its argument says what:
+/* A defective program, for client_test. Its argument names the defect:
  *     forgot       it does not call lithops_init()
  *     exit crash   its worker processes end in a constructor, before main()
  *     exit-but-0   all but that of slot 0
@@ -57,7 +57,7 @@ static int report(const lithops_error *err)
     return 1;
 }
 
-/* Some maps, one after the other. */
+/* Run some maps, one after the other. */
 static int run(void)
 {
     lithops_error err = LITHOPS_ERROR_INIT;

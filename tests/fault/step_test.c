@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker process dies after exactly so many instructions.
+/* A worker process dies after an exact number of instructions.
  *
  *     step_test [POINTS [SEED]]
  *
- * What kill_test hits by chance is done here on purpose: a sleeping worker is stopped with ptrace,
- * a job is offered and somebody waits for it, then the worker does N single steps and is killed. N
- * goes from the wake-up to where it sleeps again, in POINTS steps, or one by one (POINTS 0). At
- * each of them
+ * This does systematically what kill_test does at random: it stops a sleeping worker with ptrace,
+ * offers a job and waits for it, then lets the worker do N single steps and kills it. N goes from
+ * the wake-up to where the worker sleeps again, in POINTS steps, or one by one (POINTS 0). At each
+ * N
  *   - the waiter is woken, and finds that all calls have ended, one at most with a crash;
  *   - no worker sleeps for ever: two calls that wait for each other then run at the same time. */
-#include "core/core.h"
+#include "core/executor.h"
+#include "core/future.h"
+#include "core/futures.h"
+#include "core/job.h"
 #include "fault.h"
 
 #include <errno.h>
@@ -114,13 +117,13 @@ static void die(const char *what, uint64_t steps, const lithops_error *err)
                 (unsigned)(control->parked[0] >> w & 1), (int)control->workers[w].range - 1,
                 (unsigned long long)control->workers[w].begin,
                 (unsigned long long)control->workers[w].end);
-    for (size_t j = 0; j < fexec->job_count; j++)
-        for (uint64_t i = 0; i < lithops__job_count(fexec->jobs[j]); i++) {
-            uint16_t state = lithops__job_state(fexec->jobs[j], i);
+    for (struct lithops__job *job = fexec->jobs.first; job; job = job->links.next)
+        for (uint64_t i = 0; i < lithops__job_count(job); i++) {
+            uint16_t state = lithops__job_state(job, i);
             if (!lithops__state_is_done(state))
-                fprintf(stderr, "range %u (%c): call %llu state %u worker %u\n",
-                        fexec->jobs[j]->range, fexec->jobs[j]->kind, (unsigned long long)i,
-                        lithops__state_of(state), lithops__state_worker(state));
+                fprintf(stderr, "range %u (%c): call %llu state %u worker %u\n", job->range,
+                        job->kind, (unsigned long long)i, lithops__state_of(state),
+                        lithops__state_worker(state));
         }
     _exit(1);
 }
@@ -205,7 +208,7 @@ static void await_waiter(lithops_futures *futures)
     nanosleep(&(struct timespec){0, 100000}, NULL); /* into the system call */
 }
 
-/* Both on one CPU: a step is then two switches, and no interrupt to another CPU. */
+/* Put both on one CPU: a step is then two context switches, without interrupting another CPU. */
 static void share_cpu(pid_t pid, const cpu_set_t *set)
 {
     if (sched_setaffinity(0, sizeof *set, set) != 0 ||
@@ -225,7 +228,7 @@ static bool step_ends(pid_t pid, lithops_futures *futures, int *ret_status)
     return waited == pid;
 }
 
-/* Step until the worker sleeps again, or has done so many. @return how many it did */
+/* Step until the worker sleeps again or has done `most` steps. @return how many it did */
 static uint64_t step(pid_t pid, lithops_futures *futures, uint64_t steps)
 {
     cpu_set_t before, one;
@@ -262,7 +265,7 @@ static void check_outcomes(lithops_futures *futures, uint64_t steps)
         if (rc == LITHOPS_ECRASH && !strstr(err.message, "map call"))
             crashes++;
         else if (rc != 0 && !(of_reducer && rc == LITHOPS_ECRASH))
-            die("another error than a crash", steps, &err);
+            die("an error other than a crash", steps, &err);
         else if (rc == 0 && !of_reducer && result != (int64_t)i * 3 + 1)
             die("a wrong result", steps, NULL);
     }
@@ -289,7 +292,7 @@ static void check_both_run(uint64_t steps)
 /* One attempt. @return the steps that the worker did before it came to rest, or was killed */
 static uint64_t die_after(uint64_t steps)
 {
-    for (int f = 0; f < 8; f++) /* so long that it is worth waking another worker */
+    for (int f = 0; f < 8; f++) /* long enough for it to be worth waking another worker */
         atomic_store(&fexec->table.area.functions[f].average_ps, 10000000000u);
     await_asleep(steps);
     pid_t pid = fexec->table.area.control->workers[0].pid;
@@ -320,8 +323,9 @@ static uint64_t die_after(uint64_t steps)
     return done;
 }
 
-/* Stepped calls take a thousand times as long, and would be treated as long calls are (which reads
- * /proc, for some 100,000 instructions). So let the workers think that a millisecond is longer. */
+/* Stepped calls take a thousand times as long, and would be treated as long calls (which means
+ * reading /proc, some 100,000 instructions). So make the workers believe that a millisecond is
+ * longer. */
 static void slow_down_clock(void)
 {
     struct lithops__control *control = fexec->table.area.control;

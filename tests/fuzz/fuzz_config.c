@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzer of the configuration: the input is a configuration file.
  *
- * It takes the whole way: file, module "yaml", scalars, checks, defaults. What loads must load
- * again from its own value, to the same; what does not load must say why in one line. */
+ * It goes all the way: file, module "yaml", scalars, checks, defaults. What loads must load again
+ * from its own value, with the same result; what does not load must say why in one line. */
 #include "config/config.h"
 
 #include <limits.h>
@@ -44,7 +44,7 @@ static void load_again(const struct lithops__config *config)
     options.config = whole;
     must(lithops__config_load(&options, &again, &err) == 0, err.message);
     lithops_value *whole_again = lithops__config_value(again, true);
-    must(lithops_value_equal(whole, whole_again), "loaded again, it is another one");
+    must(lithops_value_equal(whole, whole_again), "loaded again, it differs");
     lithops_value_free(whole);
     lithops_value_free(whole_again);
     lithops__config_free(again);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes the ELF reader: whatever a file holds, it is read or refused, and every name that comes
- * out of it ends. The corpus are tiny shared libraries: with a GNU and with a System V hash table,
- * with symbol versions, with a needed library and a search path. */
+/* Fuzzer of the ELF reader: whatever a file holds, it is read or refused, and every name found is
+ * terminated. The corpus consists of tiny shared libraries: with a GNU and with a System V hash
+ * table, with symbol versions, with a needed library and a search path. */
 #include "function/elf_file.h"
 
 #include <stdint.h>
@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A name ends, and within what the file holds. */
+/* A name is terminated within the file. */
 static void check(const char *name, size_t size)
 {
     if (name && strlen(name) > size)

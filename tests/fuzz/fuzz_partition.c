@@ -2,8 +2,8 @@
 /* Fuzzer of streams: the input is a separator, a number of chunks, a seed, and a text.
  *
  * The text is cut into that many chunks, and each chunk is read twice: by lines, and by methods in
- * an order that the seed gives. Together the chunks must give the lines of the reference split,
- * each once. */
+ * an order that the seed gives. Together the chunks must yield each line of the reference split
+ * once. */
 #include "partition/stream_test_tools.h"
 
 #include <stdio.h>
@@ -46,10 +46,10 @@ static void read_lines(lithops_stream *stream, const struct chunk *chunk)
     for (size_t i = chunk->first; i < chunk->last; i++) {
         const struct reference_line *expected = &chunk->lines[i];
         must(lithops_stream_next_line(stream, &line), "a line is missing");
-        must(line.len == expected->end - expected->start, "a line has another length");
+        must(line.len == expected->end - expected->start, "a line has the wrong length");
         must(memcmp(line.ptr, chunk->text + expected->start, line.len) == 0, "another line");
     }
-    must(!lithops_stream_next_line(stream, &line), "there is a line too many");
+    must(!lithops_stream_next_line(stream, &line), "there is an extra line");
 }
 
 static void read_by_seed(lithops_stream *stream, const struct chunk *chunk, uint32_t seed)
@@ -68,19 +68,19 @@ static void read_by_seed(lithops_stream *stream, const struct chunk *chunk, uint
         } else {
             int64_t max = 1 + (seed >> 8) % 4, left = (int64_t)(chunk->last - line);
             int64_t skipped = lithops_stream_skip_lines(stream, max);
-            must(skipped == (max < left ? max : left), "another number of lines");
+            must(skipped == (max < left ? max : left), "the wrong number of lines");
             line += (size_t)skipped;
             at = line < chunk->last ? chunk->lines[line].start : chunk->to;
         }
-        must(piece.len <= chunk->to - at, "there are bytes too many");
+        must(piece.len <= chunk->to - at, "there are extra bytes");
         must(!piece.len || memcmp(piece.ptr, chunk->text + at, piece.len) == 0, "other bytes");
         at += piece.len;
         while (line + 1 < chunk->last && chunk->lines[line + 1].start <= at)
             line++;
     }
     char byte;
-    must(lithops_stream_read(stream, &byte, 1) == 0, "there is a byte too many");
-    must(lithops_stream_skip_lines(stream, 1) == 0, "there is a line too many");
+    must(lithops_stream_read(stream, &byte, 1) == 0, "there is an extra byte");
+    must(lithops_stream_skip_lines(stream, 1) == 0, "there is an extra line");
 }
 
 static void check_chunks(const char *text, size_t len, const char *newline, size_t chunks,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzer of the JSON reader: the input is a JSON text, or not.
  *
- * What is read must be written again, to the same value, and be the same after its MessagePack.
- * What is not must say where, in one line. */
+ * Whatever is read must survive being written and read again, as JSON and as MessagePack. Otherwise
+ * the error must say where, in one line. */
 #include "value/value.h"
 
 #include <stdio.h>
@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(lithops_value_to_json(value, &text, &err) == 0, err.message);
     lithops_value *again = lithops_value_from_json(text, strlen(text), &err);
     must(again != NULL, err.message);
-    must(lithops_value_equal(value, again), "written and read again, it is another one");
+    must(lithops_value_equal(value, again), "written and read again, it differs");
     lithops_value_free(again);
     free(text);
 
@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(lithops__value_encode(value, &out, &err) == 0, err.message);
     again = lithops__value_decode(out.data, out.len, &err);
     must(again != NULL, err.message);
-    must(lithops_value_equal(value, again), "encoded and decoded, it is another one");
+    must(lithops_value_equal(value, again), "encoded and decoded, it differs");
     lithops_value_free(again);
     lithops_value_free(value);
     lithops__buffer_deinit(&out);

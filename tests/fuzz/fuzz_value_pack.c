@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzer of pack and unpack formats: the input is a format.
  *
- * A format says what its arguments are, so arguments are needed that do for all letters. Each one
+ * A format determines the types of its arguments, so the arguments must suit all letters. Each one
  * here is a pointer to a small block that is a string and has room for whatever is stored; there
- * are more of them than a format of MAX_FORMAT letters takes, and doubles for `f`. Not packed are
- * the letters that take a value or a length, which no such block is.
+ * are more of them than a format of MAX_FORMAT letters takes, and doubles for `f`. Letters that
+ * take a value or a length are not packed, as no such block is one.
  *
- * What is packed must be what unpacks by the same format. */
+ * What is packed must unpack by the same format. */
 #include "value/value.h"
 
 #include <stdio.h>
@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lithops_value *value = lithops_pack(format, POINTERS, DOUBLES);
     if (!value)
         return 0;
-    /* keys may repeat, and `s?` is another thing in unpack */
+    /* keys may repeat, and `s?` means something else in unpack */
     if (!strpbrk(format, "{?"))
         unpack(value, format, true);
     lithops_value_free(value);

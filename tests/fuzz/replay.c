@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs a fuzzer's function over the files of a corpus folder, and over every prefix of each: what
- * libFuzzer does with clang, as a plain test for every compiler.
+/* Runs a fuzzer's function over the files of a corpus folder, and over every prefix of each: a
+ * plain test for every compiler, where libFuzzer needs clang.
  *
- * A crash or a sanitizer's report fails the test. An empty corpus fails it too: a fuzzer without
- * seeds starts from nothing, and this test would test nothing. */
+ * A crash or a sanitizer's report fails the test. So does an empty corpus, with which it would test
+ * nothing. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdint.h>

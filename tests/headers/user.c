@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program as a user may write it, in C or C++, with warnings as errors: every macro of the
- * public headers is used once. It is compiled, never run. */
+/* A program as a user may write it, in C or C++, with warnings as errors. It uses every macro of
+ * the public headers once, and is compiled but never run. */
 #include <lithops/lithops.h>
 #include <lithops/plugin/storage.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of the public API share: an executor per group, checks that print the error, and
- * a look at what a program leaves behind. */
+/* Shared by the tests of the public API: an executor per group, checks that print the error, and a
+ * check for anything left behind. */
 #include "api.h"
 
 #include <dirent.h>
@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define MARK "LITHOPS_TEST_FOLDER"
 
 lithops_executor *fexec;
 lithops_error err;
@@ -32,6 +34,7 @@ void api_init(int *argc, char ***argv)
         perror(folder);
         exit(1);
     }
+    setenv(MARK, folder, 1);
 }
 
 static int remove_one(const char *path, const struct stat *status, int type, struct FTW *ftw)
@@ -40,20 +43,36 @@ static int remove_one(const char *path, const struct stat *status, int type, str
     return remove(path);
 }
 
-/* Other processes that run this program: its workers, and theirs. */
+/* Whether the process has the mark of this test in its environment, which all that a test starts
+ * inherits. */
+static bool is_marked(long pid, const char *mark)
+{
+    char path[64], *text = NULL;
+    size_t size = 0;
+    bool marked = false;
+    snprintf(path, sizeof path, "/proc/%ld/environ", pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return false;
+    while (!marked && getdelim(&text, &size, '\0', file) > 0)
+        marked = strcmp(text, mark) == 0;
+    free(text);
+    fclose(file);
+    return marked;
+}
+
+/* Processes that this test started, directly or not: its workers and their children. Another test
+ * may run the same program at the same time. */
 static size_t count_processes(void)
 {
-    char own[4096], other[4096], path[300];
-    ssize_t len = readlink("/proc/self/exe", own, sizeof own);
+    char mark[sizeof folder + sizeof MARK + 1];
     size_t count = 0;
     DIR *dir = opendir("/proc");
     struct dirent *entry;
+    snprintf(mark, sizeof mark, "%s=%s", MARK, folder);
     while (dir && (entry = readdir(dir)) != NULL) {
-        snprintf(path, sizeof path, "/proc/%s/exe", entry->d_name);
         long pid = strtol(entry->d_name, NULL, 10);
-        if (pid > 0 && pid != getpid() && len > 0 && readlink(path, other, sizeof other) == len &&
-            memcmp(own, other, (size_t)len) == 0)
-            count++;
+        count += pid > 0 && pid != getpid() && is_marked(pid, mark);
     }
     if (dir)
         closedir(dir);
@@ -63,7 +82,7 @@ static size_t count_processes(void)
 int api_finish(int failed)
 {
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    /* Workers of a worker that was killed are told by the kernel, and take a moment to end. */
+    /* The kernel signals the workers of a killed worker; they take a moment to end. */
     double start = api_now();
     while (count_processes() > 0 && api_now() - start < 10)
         usleep(1000);
@@ -74,13 +93,26 @@ int api_finish(int failed)
     return failed != 0;
 }
 
+const char *api_backend(void)
+{
+    return getenv("LITHOPS_TEST_BACKEND");
+}
+
+static lithops_value *make_config(void)
+{
+    const char *transport = getenv("LITHOPS_TEST_TRANSPORT");
+    return lithops_pack("{s:{s:s},s:{s:s}}", "localhost", "storage_root", folder, "process",
+                        "transport", transport ? transport : "socket");
+}
+
 lithops_executor *api_open(const char *settings)
 {
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    lithops_value *config = lithops_pack("{s:{s:s}}", "localhost", "storage_root", folder);
+    lithops_value *config = make_config();
     lithops_value *more = api_json(settings);
     options.config = config;
     options.settings = more;
+    options.backend = api_backend();
     lithops_executor *opened = lithops_executor_open(&options, &err);
     lithops_value_free(config);
     lithops_value_free(more);
@@ -230,10 +262,11 @@ static size_t count_entries(const char *path)
 
 size_t api_open_descriptors(void)
 {
-    return count_entries("/proc/self/fd") - 3; /* ".", "..", and that of the folder itself */
+    return count_entries("/proc/self/fd") - 3; /* ".", "..", and the folder's own descriptor */
 }
 
-size_t api_children(void)
+/* The first child process of this process, over all its threads. */
+static size_t list_children(pid_t *ret_first)
 {
     size_t count = 0;
     DIR *tasks = not_null(opendir("/proc/self/task"));
@@ -244,12 +277,24 @@ size_t api_children(void)
         FILE *file = task->d_name[0] == '.' ? NULL : fopen(path, "r");
         int pid;
         while (file && fscanf(file, "%d", &pid) == 1)
-            count++;
+            if (count++ == 0)
+                *ret_first = pid;
         if (file)
             fclose(file);
     }
     closedir(tasks);
     return count;
+}
+
+size_t api_children(void)
+{
+    pid_t first;
+    return list_children(&first);
+}
+
+bool api_child(pid_t *ret_pid)
+{
+    return list_children(ret_pid) > 0;
 }
 
 size_t api_mapped_kb(const char *field)

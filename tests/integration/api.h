@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of the public API share. They know the installed headers only.
+/* Shared by the tests of the public API, which use the installed headers only.
  *
- * Every wait has a limit, so that a call that never ends fails one test and not the whole run. */
+ * Every wait has a time limit, so that a call that never ends fails one test and not the whole
+ * run. */
 #ifndef LITHOPS_TESTS_API_H
 #define LITHOPS_TESTS_API_H
 
@@ -10,28 +11,31 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include <cmocka.h>
 
-enum { LIMIT_MS = 60000 };
+enum { LIMIT_MS = 100000 };
 
 extern lithops_executor *fexec; /* of the test group, two worker processes */
-extern lithops_error err;       /* of the call that was made last */
+extern lithops_error err;       /* error of the last call */
 extern char folder[64];         /* for files of this test program; removed when it ends */
 
-/* The first lines of main(): be a worker, or make the folder. */
+/* For the first line of main(): run as a worker, or make the folder. */
 void api_init(int *argc, char ***argv);
-/* The last one: remove the folder; a process or a descriptor that is left fails the run. */
+/* For the last line: remove the folder. Processes or descriptors left behind fail the run. */
 int api_finish(int failed);
 
 /* Group fixtures: open and close `fexec`. */
 int api_open_group(void **state);
 int api_close_group(void **state);
 
-/* An executor with storage in `folder`; `settings` is JSON for the section localhost. */
+/* For lithops_executor_options: the backend under test; NULL: the default. */
+const char *api_backend(void);
+/* An executor with storage in `folder`; `settings` is JSON for the section of the backend. */
 lithops_executor *api_open(const char *settings);
 
-/* The same with the limit on the wait that every test sets. */
+/* The same, with the time limit of every test. */
 extern const lithops_wait_options within_limit;
 
 lithops_value *api_json(const char *text);
@@ -49,14 +53,14 @@ void api_results_are(lithops_futures *futures, const char *json, const char *fil
 
 #define succeeds(expr) api_succeeds(expr, #expr, __FILE__, __LINE__)
 void api_succeeds(int rc, const char *what, const char *file, int line);
-/* `expr` gives `code`, and `err` says the same with `text` in its message. */
+/* `expr` returns `code`, and `err` has the same code and a message with `text`. */
 #define fails(expr, err_code, text)                                                                \
     do {                                                                                           \
         memset(&err, 0, sizeof err);                                                               \
         api_fails(expr, err_code, text, #expr, __FILE__, __LINE__);                                \
     } while (0)
 void api_fails(int rc, int code, const char *text, const char *what, const char *file, int line);
-/* `expr` gives NULL and fills `err`. */
+/* `expr` returns NULL and fills `err`. */
 #define is_refused(expr, err_code, text)                                                           \
     do {                                                                                           \
         memset(&err, 0, sizeof err);                                                               \
@@ -69,12 +73,13 @@ void api_fails(int rc, int code, const char *text, const char *what, const char 
 #define not_null(expr) api_not_null(expr, #expr, __FILE__, __LINE__)
 void *api_not_null(void *pointer, const char *what, const char *file, int line);
 
-/* Write `folder`/name. @return its path, in a buffer that the next four calls leave alone */
+/* Write `folder`/name. @return its path, valid for the next four calls */
 const char *api_write_file(const char *name, const void *data, size_t len);
 double api_now(void);     /* seconds */
 int api_times(int count); /* fewer under a sanitizer, which makes everything slow */
 size_t api_open_descriptors(void);
 size_t api_children(void);
+bool api_child(pid_t *ret_pid);          /* a child process; false: there is none */
 size_t api_mapped_kb(const char *field); /* of /proc/self/status */
 
 #endif

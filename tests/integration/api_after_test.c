@@ -19,7 +19,7 @@ LITHOPS_FUNCTION(burn_ms)
     return lithops_return(call, "s", "burnt");
 }
 
-/* Nothing, and once in a while 3 ms. */
+/* Does nothing, but occasionally takes 3 ms. */
 LITHOPS_FUNCTION(now_and_then)
 {
     if (lithops_call_int(call) % 50 == 7)
@@ -99,6 +99,7 @@ static const struct {
     {"host_result_query_count", LITHOPS_INT, READ},
     {"worker_calls", LITHOPS_INT, RAN},
     {"worker_cold_start", LITHOPS_BOOL, RAN},
+    {"worker_host", LITHOPS_STRING, RAN},
     {"worker_start_tstamp", LITHOPS_DOUBLE, RAN},
     {"worker_func_start_tstamp", LITHOPS_DOUBLE, RAN},
     {"worker_func_end_tstamp", LITHOPS_DOUBLE, RAN},
@@ -262,7 +263,7 @@ static void test_numbers(void **state)
     lithops_futures_unref(map);
 }
 
-/* Each call is looked at as soon as it is done, while those around it still run. */
+/* Reads each call's statistics as soon as it is done, while others still run. */
 static void test_order_while_running(void **state)
 {
     (void)state;
@@ -289,7 +290,7 @@ static void test_job_summary(void **state)
     char *csv = NULL, path[128], *again = NULL;
     result_is(call_int(increment, 1), "2");
     result_is(call_int(burn_ms, 20), "\"burnt\"");
-    result_is(call_int(increment, 2), "3"); /* beside the first one inside, another job outside */
+    result_is(call_int(increment, 2), "3"); /* shares the first one's job, but is listed apart */
     results_are(lithops_map(fexec, increment, lithops_range(0, 3), NULL, &err), "[1,2,3]");
     succeeds(lithops_map_reduce(fexec, increment, lithops_range(0, 3), sum, NULL, NULL, &err));
     int64_t x;
@@ -419,7 +420,7 @@ static bool is_stored(const lithops_value *object)
     return access(path, F_OK) == 0;
 }
 
-/* Two stored objects, as futures and as values that the caller owns. */
+/* Two stored objects, by futures and by values that the caller owns. */
 static lithops_futures *store_two(lithops_value *objects[2])
 {
     lithops_futures *futures = lithops_map(fexec, store_object, lithops_range(0, 2), NULL, &err);
@@ -502,7 +503,7 @@ static void test_clean_force(void **state)
     (void)state;
     lithops_futures *running =
         lithops_map(fexec, burn_ms, api_json("[60000,60000,60000]"), NULL, &err);
-    succeeds(lithops_clean(fexec, NULL, NULL, &err)); /* what runs is left alone */
+    succeeds(lithops_clean(fexec, NULL, NULL, &err)); /* running calls are left alone */
     assert_int_equal(lithops_futures_done(running), 0);
     lithops_clean_options options = LITHOPS_CLEAN_OPTIONS_INIT;
     options.force = true;

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-/* Two arguments that are needed, two that are not. */
+/* Two required arguments and two optional ones. */
 LITHOPS_FUNCTION(bind_four)
 {
     int64_t count;
@@ -40,7 +40,7 @@ LITHOPS_FUNCTION(bind_every_type)
     return lithops_return(call, "[iIbfss%yO]", i, l, b, f, s, t, t_len, y.ptr, y.len, o);
 }
 
-/* What the readers that need no format say. */
+/* Errors of the readers that take no format. */
 LITHOPS_FUNCTION(read_input)
 {
     const lithops_value *input = lithops_call_input(call);
@@ -93,7 +93,7 @@ static void test_bound(void **state)
         results_are(map_one(bind_four, cases[i].input, cases[i].extra), cases[i].result);
 }
 
-/* `result` is a part of the message. */
+/* `result` is part of the message. */
 static void test_not_bound(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Wrong use: NULL where a handle is needed, options out of range, what is not there, a wrong
- * configuration, fork. Each gives an error that says what to do, and the executor goes on. */
+/* Wrong use: NULL handles, options out of range, missing things, a wrong configuration, fork. Each
+ * causes an error that says what to do, and the executor goes on. */
 #include "api.h"
 
 #include <stdio.h>
@@ -20,7 +20,7 @@ LITHOPS_FUNCTION(sum)
     return lithops_return_int(call, total);
 }
 
-/* What is only for reducers, objects, and so on, in a call that is none. */
+/* Calls functions that are only for reducers, objects and so on, in a plain call. */
 LITHOPS_FUNCTION(misuse)
 {
     const lithops_value *value;
@@ -112,7 +112,7 @@ static void test_null_inputs(void **state)
     options.timeout_ms = 1000;
     is_refused(lithops_call_async(fexec, echo, NULL, &options, &err), LITHOPS_EUSAGE, "NULL");
     is_refused(lithops_map(fexec, echo, NULL, NULL, &err), LITHOPS_EUSAGE, "iterdata");
-    /* so many that the bytes for them are few again, modulo 2^64 */
+    /* so many that their size in bytes wraps around modulo 2^64 */
     is_refused(lithops_map(fexec, echo, lithops_range(0, 614891469123651721), NULL, &err),
                LITHOPS_ENOSPACE, "614891469123651721 calls");
     is_refused(lithops_map(fexec, echo, lithops_range(INT64_MIN, INT64_MAX), NULL, &err),
@@ -285,10 +285,10 @@ static void test_modes_and_backends(void **state)
     assert_true(err.code == LITHOPS_EUNSUPPORTED || err.code == LITHOPS_ECONFIG);
     not_null(strstr(err.message, "localhost"));
     options = (lithops_executor_options)LITHOPS_EXECUTOR_OPTIONS_INIT;
-    options.storage = "no_such_storage"; /* at once, not when somebody first reads an object */
+    options.storage = "no_such_storage"; /* at once, not when an object is first read */
     refused_options(options, LITHOPS_EUNSUPPORTED, "'no_such_storage' is not built in");
-    options.storage = "aws_s3";
-    refused_options(options, LITHOPS_EUNSUPPORTED, "there is: localhost");
+    options.storage = "infinispan";
+    refused_options(options, LITHOPS_EUNSUPPORTED, "available: localhost");
     options = (lithops_executor_options)LITHOPS_EXECUTOR_OPTIONS_INIT;
     options.monitoring = "pigeons";
     refused_options(options, LITHOPS_ECONFIG, "pigeons");
@@ -313,7 +313,8 @@ static void refused_settings(const char *json, const char *text)
     options.settings = settings;
     refused_options(options, LITHOPS_ECONFIG, text);
     options.settings = NULL;
-    lithops_value *config = lithops_pack("{s:O}", "localhost", settings);
+    lithops_value *config =
+        lithops_pack("{s:O,s:{s:b}}", "localhost", settings, "lithops", "strict", 1);
     options.config = config;
     refused_options(options, LITHOPS_ECONFIG, text);
     lithops_value_free(config);
@@ -340,7 +341,7 @@ static void test_wrong_configuration(void **state)
     options.config = NULL;
     options.config_file = "/nonexistent/config";
     is_refused(lithops_executor_open(&options, &err), err.code, "/nonexistent/config");
-    static const char text[] = "lithops:\n  mode: localhost\n  moed: x\n";
+    static const char text[] = "lithops:\n  strict: true\n  moed: x\n";
     const char *path = api_write_file("wrong.yaml", text, sizeof text - 1);
     options.config_file = path;
     refused_options(options, LITHOPS_ECONFIG, "wrong.yaml:3");
@@ -392,7 +393,7 @@ static void test_configuration_in_force(void **state)
 /* ---- fork --------------------------------------------------------------------------------------
  */
 
-/* ThreadSanitizer knows no child with threads of its own. */
+/* ThreadSanitizer does not support threads in a forked child. */
 #if defined(__SANITIZE_THREAD__)
 enum { CHILD_HAS_THREADS = 0 };
 #elif defined(__has_feature)
@@ -405,8 +406,8 @@ enum { CHILD_HAS_THREADS = 1 };
 enum { CHILD_HAS_THREADS = 1 };
 #endif
 
-/* In the child: every use of what the parent opened is refused, an executor of its own works.
- * @return 0, or the number of what went wrong */
+/* In the child: every use of the parent's handles is refused, a new executor works. @return 0, or
+ * the number of the failed check */
 static int use_in_child(lithops_future *future, lithops_futures *futures)
 {
     lithops_error own = LITHOPS_ERROR_INIT;

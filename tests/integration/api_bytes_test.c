@@ -30,7 +30,7 @@ LITHOPS_FUNCTION(invert)
     return lithops_return_bytes(call, out, in.len);
 }
 
-/* So many bytes out of the function's own memory. */
+/* Return that many bytes from the function's own memory. */
 LITHOPS_FUNCTION(make)
 {
     size_t len = (size_t)lithops_call_int(call);
@@ -45,18 +45,18 @@ LITHOPS_FUNCTION(make)
     return rc;
 }
 
-/* The byte that the whole input is made of. */
+/* Return the byte that fills the whole input. */
 LITHOPS_FUNCTION(only_byte)
 {
     lithops_bytes in = lithops_call_bytes(call);
     const unsigned char *from = in.ptr;
     for (size_t i = 1; i < in.len; i++)
         if (from[i] != from[0])
-            return lithops_fail(call, "byte %zu of %zu is another one", i, in.len);
+            return lithops_fail(call, "byte %zu of %zu is different", i, in.len);
     return lithops_return(call, "i", from[0]);
 }
 
-/* Ways to use lithops_call_alloc() that are not the usual one. */
+/* Unusual ways to use lithops_call_alloc(). */
 LITHOPS_FUNCTION(odd_alloc)
 {
     int64_t way, len;
@@ -66,13 +66,13 @@ LITHOPS_FUNCTION(odd_alloc)
     char *first = lithops_call_alloc(call, size), *second;
     memset(first, 'a', size);
     switch (way) {
-    case 0: /* a second one gives the first back */
+    case 0: /* a second allocation frees the first */
         second = lithops_call_alloc(call, size + 3);
         memset(second, 'b', size + 3);
         return lithops_return_bytes(call, second, size + 3);
-    case 1: /* less than asked for */
+    case 1: /* less than requested */
         return lithops_return_bytes(call, first, size / 2);
-    case 2: /* more than asked for */
+    case 2: /* more than requested */
         return lithops_return_bytes(call, first, size + 1);
     case 3: /* a part out of the middle */
         for (size_t i = 0; i < size; i++)
@@ -159,7 +159,7 @@ static void test_100_mib(void **state)
         check_inverted((size_t)100 << 20);
 }
 
-/* All sizes at once, kept, and read again after others have come and gone. */
+/* All sizes at once, kept, and read again after others came and went. */
 static void test_results_stay(void **state)
 {
     (void)state;
@@ -178,7 +178,7 @@ static void test_results_stay(void **state)
     }
 }
 
-/* Memory of results that are released is used again: 20 GiB pass through 512 MiB. */
+/* Memory of released results is reused: 20 GiB pass through 512 MiB. */
 static void test_memory_is_used_again(void **state)
 {
     (void)state;
@@ -194,8 +194,8 @@ static void test_memory_is_used_again(void **state)
     lithops_executor_close(small);
 }
 
-/* So is that of inputs, though their futures are held: 400 MiB pass through 64 MiB, three calls at
- * a time; a failed one gives its input back, too. */
+/* So is the memory of inputs, though their futures are held: 400 MiB pass through 64 MiB, three
+ * calls at a time; that of failed calls, too. */
 static void test_inputs_are_given_back(void **state)
 {
     (void)state;
@@ -217,7 +217,7 @@ static void test_inputs_are_given_back(void **state)
         char text[16];
         snprintf(text, sizeof text, "%d", i);
         if (i % 10 == 9)
-            call_fails(futures[i], LITHOPS_ECALL, "is another one");
+            call_fails(futures[i], LITHOPS_ECALL, "is different");
         else
             result_is(futures[i], text);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Done-callbacks: once for each, on one thread, free to use the API, and none lost at a close. */
+/* Done-callbacks: each is called once, on one thread, may use the API, and is not lost on close. */
 #include "api.h"
 
 #include <pthread.h>
@@ -23,12 +23,12 @@ LITHOPS_FUNCTION(talk)
 
 LITHOPS_FUNCTION(for_ever)
 {
-    while (!lithops_call_is_canceled(call)) /* it is killed before it sees that */
+    while (!lithops_call_is_canceled(call)) /* killed before it can see this */
         pause();
     return 0;
 }
 
-/* What the callbacks of a test have seen. */
+/* What the callbacks of a test saw. */
 static struct {
     sem_t done;
     atomic_int count, wrong;
@@ -86,6 +86,56 @@ static void test_before_and_after(void **state)
     assert_int_equal(atomic_load(&seen.sum), 6);
     assert_int_equal(atomic_load(&seen.wrong), 0);
     assert_false(pthread_equal(seen.thread, pthread_self()));
+}
+
+enum { ORDERED = 600 };
+static int order[ORDERED];
+static atomic_int ordered;
+
+static void note_order(lithops_future *future, void *user)
+{
+    (void)future;
+    order[atomic_fetch_add(&ordered, 1)] = (int)(intptr_t)user;
+    sem_post(&seen.done);
+}
+
+/* More callbacks than are called at a time, among others whose calls are not done. */
+static void test_order(void **state)
+{
+    (void)state;
+    lithops_future *slow[2];
+    for (int i = 0; i < 2; i++)
+        slow[i] = not_null(lithops_call_async(fexec, for_ever, lithops_value_int(0), NULL, &err));
+    lithops_future *future = start(1);
+    for (intptr_t i = 0; i < ORDERED; i++) {
+        succeeds(lithops_future_on_done(future, note_order, (void *)i, &err));
+        if (i % 100 == 0)
+            succeeds(lithops_future_on_done(slow[i / 100 % 2], note, NULL, &err));
+    }
+    for (int i = 0; i < 2; i++)
+        lithops_future_cancel(slow[i]);
+    wait_for(ORDERED + 6);
+    for (int i = 0; i < ORDERED; i++)
+        assert_int_equal(order[i], i);
+    for (int i = 0; i < 2; i++)
+        lithops_future_unref(slow[i]);
+    lithops_future_unref(future);
+}
+
+/* The call ends while its callbacks are set and looked at. */
+static void test_order_at_the_end_of_a_call(void **state)
+{
+    (void)state;
+    for (int round = 0; round < api_times(2000); round++) {
+        atomic_store(&ordered, 0);
+        lithops_future *future = start(1);
+        for (intptr_t i = 0; i < ORDERED; i++)
+            succeeds(lithops_future_on_done(future, note_order, (void *)i, &err));
+        wait_for(ORDERED);
+        for (int i = 0; i < ORDERED; i++)
+            assert_int_equal(order[i], i);
+        lithops_future_unref(future);
+    }
 }
 
 static void test_many(void **state)
@@ -151,7 +201,7 @@ static void test_calling_back_in(void **state)
     assert_int_equal(atomic_load(&seen.wrong), 0);
 }
 
-/* What a callback finds while its executor closes: everything can be read, nothing be started. */
+/* A callback that runs while its executor closes can read everything and start nothing. */
 static void look_at_close(lithops_future *future, void *user)
 {
     lithops_executor *executor = user;
@@ -199,14 +249,14 @@ static void test_at_close(void **state)
             lithops_future_unref(future);
         }
         lithops_executor_close(own);
-        assert_int_equal(atomic_load(&seen.count), 6); /* all came before close returned */
+        assert_int_equal(atomic_load(&seen.count), 6); /* all were called before close returned */
         assert_int_equal(atomic_load(&seen.wrong), 0);
         lithops_futures_unref(done);
         lithops_futures_unref(running);
     }
 }
 
-/* Callbacks of failed and cancelled calls come, too. */
+/* Callbacks of failed and cancelled calls are called, too. */
 static void test_other_ends(void **state)
 {
     (void)state;
@@ -232,7 +282,7 @@ static void test_wrong_use(void **state)
     lithops_future_unref(future);
 }
 
-/* The program's signals are for its own threads: the engine's block them all. */
+/* Signals go to the program's own threads: the engine's threads block them all. */
 static void look_at_signals(lithops_future *future, void *user)
 {
     (void)future, (void)user;
@@ -258,6 +308,8 @@ int main(int argc, char **argv)
     api_init(&argc, &argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_before_and_after, reset),
+        cmocka_unit_test_setup(test_order, reset),
+        cmocka_unit_test_setup(test_order_at_the_end_of_a_call, reset),
         cmocka_unit_test_setup(test_many, reset),
         cmocka_unit_test_setup(test_calling_back_in, reset),
         cmocka_unit_test_setup(test_at_close, reset),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* call_async: every type in and out, names of calls, environment, included files, and the ways in
- * which a call can end. */
+/* call_async: every type in and out, names of calls, environment, included files, and how calls can
+ * end. */
 #include "api.h"
 
 #include <limits.h>
@@ -148,7 +148,7 @@ static void test_containers(void **state)
         assert_int_equal(lithops_value_append(wide, lithops_value_int(i)), 0);
     round_trip(wide);
     double doubles[] = {1.5, -2.5};
-    round_trip(lithops_doubles(doubles, 2)); /* as one input it is a list like any other */
+    round_trip(lithops_doubles(doubles, 2)); /* as a single input, it is a list like any other */
     round_trip(lithops_range(-3, 3));
     round_trip(lithops_items("abcdef", 3, 2));
 }
@@ -196,7 +196,7 @@ static void test_unpacked(void **state)
     fails(lithops_future_result(future, LIMIT_MS, &err, "I", &i), LITHOPS_ETYPE, "map");
     fails(lithops_future_result(future, LIMIT_MS, &err, "{s:i", "i", &i), LITHOPS_EUSAGE, "");
     fails(lithops_future_result(future, LIMIT_MS, &err, NULL), LITHOPS_EUSAGE, "NULL");
-    assert_string_equal(s, "text"); /* still the future's */
+    assert_string_equal(s, "text"); /* still owned by the future */
     lithops_future_unref(future);
 }
 
@@ -298,7 +298,7 @@ static void test_environment(void **state)
         expect_variable("{\"LITHOPS_TEST_B\":\"\"}", "LITHOPS_TEST_B", "\"\"");
         expect_variable("{}", "LITHOPS_TEST_B", "\"outer\"");
     }
-    assert_string_equal(getenv("LITHOPS_TEST_B"), "outer"); /* the client's own */
+    assert_string_equal(getenv("LITHOPS_TEST_B"), "outer"); /* the client's environment */
     lithops_executor_close(fexec);
     fexec = shared;
     unsetenv("LITHOPS_TEST_B");
@@ -482,7 +482,8 @@ static void test_timeout(void **state)
     result_is(lithops_call_async(fexec, echo, lithops_value_int(1), &options, &err), "1");
 }
 
-/* ---- what upstream injects ------------------------------------------------------------------- */
+/* ---- arguments that upstream injects
+ * ------------------------------------------------------------------- */
 
 LITHOPS_FUNCTION(use_storage)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What calls write: to the right call, whoever else writes, however the call ends; and the log of
- * the library itself. */
+/* Output is attributed to the right call, whatever else writes and however the call ends; and the
+ * library's own log. */
 #include "api.h"
 
 #include <fcntl.h>
@@ -109,7 +109,7 @@ static void expect_logs(lithops_future *future, const char *expected)
     lithops_future_unref(future);
 }
 
-/* Every third call writes in the given way, among others that do not. */
+/* Every third call writes in the given way, the others do not write. */
 static void check_ways(int64_t us)
 {
     static const char *const formats[] = {"out %d\n", "err %d\n", "out %d\n", "err %d\n",
@@ -137,7 +137,7 @@ static void test_ways(void **state)
     check_ways(2000);
 }
 
-/* Calls of well under a microsecond run in groups; what one of them writes is still its own. */
+/* Calls of well under a microsecond run in groups; output is still attributed to the right one. */
 static void test_tiny_calls(void **state)
 {
     (void)state;
@@ -153,7 +153,7 @@ static void test_both_streams(void **state)
     expect_logs(future, "first 0\nsecond 0\nthird 0\n");
     future = not_null(
         lithops_call_async(fexec, write_something, lithops_pack("[ii]", 9, 0), NULL, &err));
-    expect_logs(lithops_future_ref(future), NULL); /* perhaps not even done */
+    expect_logs(lithops_future_ref(future), NULL); /* it may not even be done */
     succeeds(lithops_future_wait(future, LIMIT_MS, &err));
     expect_logs(future, NULL);
 }
@@ -175,7 +175,7 @@ static void test_every_end(void **state)
             strlen(logs) != strlen(out) + strlen(both))
             fail_msg("way %d: '%s'", way, logs ? logs : "(null)");
         free(logs);
-        if (way < 2 || way == 7) { /* the process is dead: the error tells what it said last */
+        if (way < 2 || way == 7) { /* the process is dead: the error has its last words */
             char *traceback = not_null(lithops_future_traceback(future));
             not_null(strstr(traceback, both));
             free(traceback);
@@ -265,7 +265,7 @@ static void test_log_sink(void **state)
     assert_true(records.count >= 60);
     assert_false(records.overlapped || records.bad);
 
-    /* a small chunk size is a warning, and only that at this level */
+    /* a small chunk size is the only warning at this level */
     memset(&records, 0, sizeof records);
     records.lowest = LITHOPS_LOG_NONE;
     lithops_log_to(LITHOPS_LOG_WARNING, sink, &records);
@@ -278,7 +278,7 @@ static void test_log_sink(void **state)
     assert_int_equal(records.lowest, LITHOPS_LOG_WARNING);
     not_null(strstr(records.text, "obj_chunk_size is 2"));
 
-    /* so is a way of monitoring that the backend does not have */
+    /* as is a kind of monitoring that the backend does not have */
     lithops_executor_options rabbit = LITHOPS_EXECUTOR_OPTIONS_INIT;
     rabbit.monitoring = "rabbitmq";
     lithops_executor_close(not_null(lithops_executor_open(&rabbit, &err)));
@@ -324,7 +324,7 @@ static void test_library_is_silent(void **state)
 int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
-    setenv("TMPDIR", folder, 1); /* where the output of calls is kept when an executor closes */
+    setenv("TMPDIR", folder, 1); /* where an executor that closes keeps the output of calls */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ways),
         cmocka_unit_test(test_tiny_calls),

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A long call among short ones: no worker process is idle while calls wait.
  *
- * The long call ends when it has seen all others end. So whatever had been put behind it, in its
- * worker's block or anywhere else, must be run by the other workers meanwhile; the test hangs (and
- * fails) if a single call is not. No clock decides. */
+ * The long call ends once all others have ended. So the other workers must meanwhile run every call
+ * queued behind it, in its worker's claim or anywhere else; if one is missed, the test hangs (and
+ * fails). It does not depend on a clock. */
 #include "api.h"
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 enum { PATIENCE_MS = 20000 };
 
-/* One word in a file that all worker processes map: calls that have ended. */
+/* A word in a file that all worker processes map: how many calls have ended. */
 static _Atomic int64_t *ended;
 
 static _Atomic int64_t *map_word(const char *path)
@@ -26,7 +26,7 @@ static _Atomic int64_t *map_word(const char *path)
     return word == MAP_FAILED ? NULL : word;
 }
 
-/* The input is 0 for a short call; for a long one, how many must have ended before it does. */
+/* The input is 0 for a short call; for a long one, how many calls must end before it. */
 LITHOPS_FUNCTION(one_of_many)
 {
     if (!ended) {
@@ -76,7 +76,7 @@ static void check_nothing_waits(size_t count, size_t at, size_t longs)
     succeeds(lithops_clean(fexec, NULL, NULL, &err));
 }
 
-/* So many short calls that they become what the engine expects: tiny, and taken in large blocks. */
+/* Run many short calls, until the engine expects tiny calls and takes them in large claims. */
 static void run_tiny_ones(void)
 {
     check_nothing_waits(20000, 0, 0);
@@ -116,7 +116,7 @@ static void test_some_long_calls(void **state)
     check_with("{\"worker_processes\":9}", 4);
 }
 
-/* Of another job, too: it does not wait for the first one to end. */
+/* Calls of another job, too, do not wait for the first one to end. */
 static void test_other_jobs_go_on(void **state)
 {
     (void)state;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Many at once and many in a row: jobs, functions, executors, threads; and nothing is left. */
+/* Many jobs, functions, executors and threads, at once and in a row; nothing is left behind. */
 #include "api.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -60,13 +61,14 @@ static void test_open_jobs(void **state)
     succeeds(lithops_clean(fexec, NULL, NULL, &err));
 }
 
-/* The executor's own look at everything: a wait and a get_result over 2,000 jobs. */
+/* wait and get_result without futures, over 2,000 jobs. */
 static void test_wait_for_all_jobs(void **state)
 {
     (void)state;
     enum { N = 2000 };
+    static lithops_futures *held[N];
     for (int64_t i = 0; i < N; i++)
-        lithops_futures_unref(lithops_map(fexec, increment, lithops_range(i, i + 1), NULL, &err));
+        held[i] = lithops_map(fexec, increment, lithops_range(i, i + 1), NULL, &err);
     succeeds(lithops_wait(fexec, NULL, &within_limit, NULL, NULL, &err));
     lithops_value *all;
     succeeds(lithops_get_result_value(fexec, NULL, &within_limit, &all, &err));
@@ -74,6 +76,8 @@ static void test_wait_for_all_jobs(void **state)
     for (size_t i = 0; i < N; i++)
         assert_int_equal(lithops_value_get_int(lithops_value_at(all, i)), i + 1);
     lithops_value_free(all);
+    for (size_t i = 0; i < N; i++)
+        lithops_futures_unref(held[i]);
     succeeds(lithops_clean(fexec, NULL, NULL, &err));
 }
 
@@ -177,7 +181,7 @@ static void test_executors_in_threads(void **state)
     }
 }
 
-/* Memory of jobs that are cleaned is used again, in the client and in the shared file. */
+/* Memory of cleaned jobs is reused, in the client and in the shared file. */
 static void test_jobs_in_a_row(void **state)
 {
     (void)state;
@@ -205,7 +209,7 @@ static void test_jobs_in_a_row(void **state)
     lithops_executor_close(small);
 }
 
-/* One crash after the other: each call has its error, each process its successor. */
+/* Crash after crash: each call gets its error, each process a successor. */
 static void test_crashes_in_a_row(void **state)
 {
     (void)state;
@@ -221,11 +225,15 @@ static void test_crashes_in_a_row(void **state)
         call_fails(lithops_futures_get(futures, i), LITHOPS_ECRASH, "Aborted");
     lithops_futures_unref(futures);
     result_is(lithops_call_async(own, increment, lithops_value_int(1), NULL, &err), "2");
-    assert_in_range(api_open_descriptors(), 0, descriptors + 4); /* one per process and log */
+    /* One per process and log; starting a successor takes some more. */
+    for (double end = api_now() + 10; api_open_descriptors() > descriptors + 4;) {
+        assert_true(api_now() < end);
+        sched_yield();
+    }
     lithops_executor_close(own);
 }
 
-/* Few descriptors: an error that says so, and all is well again when there are some. */
+/* Too few descriptors: an error that says so, and all is well once there are some. */
 static void test_no_descriptors(void **state)
 {
     (void)state;
@@ -241,7 +249,7 @@ static void test_no_descriptors(void **state)
     lithops_executor *own = lithops_executor_open(&options, &err);
     int64_t x = 0;
     int rc = err.code;
-    if (own) { /* enough to open, not enough to start a process: the call says so */
+    if (own) { /* enough to open, too few to start a process, which the call's error says */
         lithops_future *future =
             not_null(lithops_call_async(own, increment, lithops_value_int(1), NULL, &err));
         rc = lithops_future_result(future, LIMIT_MS, &err, "I", &x);

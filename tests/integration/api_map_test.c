@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* map over every kind of list, in every chunk size, and maps over futures. */
+/* map over every kind of list, with every chunk size, and over futures. */
 #include "api.h"
 
 #include <stdio.h>
@@ -240,7 +240,7 @@ static void test_chain_types(void **state)
     lithops_futures *first = map(echo, api_json(mixed));
     lithops_futures *second = then(echo, first);
     results_are(second, mixed);
-    results_are(then(echo, first), mixed); /* inputs that are done already */
+    results_are(then(echo, first), mixed); /* inputs that are already done */
     lithops_futures_unref(first);
     lithops_map_options options = LITHOPS_MAP_OPTIONS_INIT;
     lithops_value *extra = api_json("{\"factor\":3}");
@@ -324,7 +324,7 @@ static void test_other_executor(void **state)
     assert_int_equal(lithops_value_get_int(lithops_value_at(list, 21)), 103);
     lithops_value_free(list);
     lithops_futures_unref(second);
-    /* done futures of an executor that is closed stay readable, so they are good inputs */
+    /* done futures of a closed executor stay readable, so they are valid inputs */
     lithops_executor_close(other);
     second = then(increment, first);
     succeeds(lithops_get_result_value(NULL, second, &within_limit, &list, &err));

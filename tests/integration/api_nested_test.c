@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Functions that are clients themselves: they open an executor, and return what a future of it
- * will hold. Each level has worker processes of its own, so one process per level is enough. */
+/* Functions that are clients themselves: they open an executor, and return one of its futures'
+ * results. Each level has its own worker processes, so one process per level is enough. */
 #include "api.h"
 
 #include <stdio.h>
@@ -56,7 +56,7 @@ LITHOPS_FUNCTION(descend)
     return rc;
 }
 
-/* A map and its sum, from within a call. */
+/* A map and its sum, within a call. */
 LITHOPS_FUNCTION(inner_map)
 {
     lithops_error own = LITHOPS_ERROR_INIT;

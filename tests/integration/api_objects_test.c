@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* map over objects: files, folders, stored objects and cloudobjects, cut into chunks. Whatever the
- * cut, each line is in one chunk and none is lost. */
+/* map over objects: files, folders, stored objects and cloudobjects, cut into chunks. However they
+ * are cut, each line is in one chunk and none is lost. */
 #include "api.h"
 
 #include <stdio.h>
@@ -25,7 +25,7 @@ LITHOPS_FUNCTION(lines)
     return lithops_return_value(call, list);
 }
 
-/* Bytes that went by; it takes no notice of errors. */
+/* Counts bytes, ignoring errors. */
 LITHOPS_FUNCTION(count_carelessly)
 {
     lithops_stream *chunk = lithops_call_object(call);
@@ -320,8 +320,8 @@ LITHOPS_FUNCTION(wait_for_file)
     return 0;
 }
 
-/* Between the plan and the calls one file goes and one shrinks: the calls over them fail, also when
- * their function does not look. */
+/* Between planning and the calls, one file is removed and one shrinks: their calls fail, even if
+ * the function ignores errors. */
 static void check_changed_meanwhile(const lithops_function *function)
 {
     lithops_executor *shared = fexec;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* map_reduce: whatever the number of processes and the time when the reducer may start, it gets
- * each result once and in order, and never keeps a process from a map call. */
+/* map_reduce: whatever the number of processes and whenever the reducer may start, it gets each
+ * result once and in order, and never takes a process that a map call needs. */
 #include "api.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 LITHOPS_FUNCTION(square)
@@ -17,7 +19,7 @@ LITHOPS_FUNCTION(echo)
     return lithops_return_value(call, lithops_value_copy(lithops_call_input(call)));
 }
 
-/* Takes from nothing up to 3 ms, without order. */
+/* Takes 0 to 3 ms, in no particular order. */
 LITHOPS_FUNCTION(uneven)
 {
     int64_t x = lithops_call_int(call);
@@ -45,7 +47,7 @@ LITHOPS_FUNCTION(sum)
     return lithops_return_int(call, base + total);
 }
 
-/* Both loops are the ones that people write; the failure of a map call must not get lost. */
+/* Both loops that people write; the failure of a map call must not get lost. */
 LITHOPS_FUNCTION(careless_sum)
 {
     int64_t total = 0, x;
@@ -62,7 +64,7 @@ LITHOPS_FUNCTION(more_careless_sum)
     return lithops_return_int(call, total);
 }
 
-/* Everything as one list, read in turns in the three ways that there are. */
+/* All results as one list, read in the three possible ways by turns. */
 LITHOPS_FUNCTION(collect)
 {
     lithops_value *list = lithops_value_list();
@@ -76,6 +78,12 @@ LITHOPS_FUNCTION(collect)
     if (rc == 0 && lithops_call_next_value(call, &value) != 0)
         rc = lithops_fail(call, "something after the last one");
     return rc ? (lithops_value_free(list), rc) : lithops_return_value(call, list);
+}
+
+/* Works as a map function and as a reducer. */
+LITHOPS_FUNCTION(which)
+{
+    return lithops_return(call, "b", lithops_call_is_reducer(call));
 }
 
 LITHOPS_FUNCTION(collect_bytes)
@@ -132,8 +140,10 @@ static void test_parts(void **state)
         assert_int_equal(one, i * i);
     }
     lithops_future *reducer = lithops_futures_get(futures, 10);
-    char key[64];
-    assert_non_null(strstr(lithops_future_key(reducer, key, sizeof key), "-R"));
+    lithops_future *mapped = lithops_futures_get(futures, 9);
+    assert_true(lithops_future_is_reducer(reducer));
+    assert_false(lithops_future_is_reducer(mapped));
+    lithops_future_unref(mapped);
     result_is(reducer, "285");
     succeeds(lithops_get_result(NULL, futures, &within_limit, &err, "I", &one));
     assert_int_equal(one, 285);
@@ -141,6 +151,18 @@ static void test_parts(void **state)
     succeeds(lithops_map_reduce(fexec, square, lithops_range(0, 4), sum, NULL, NULL, &err));
     succeeds(lithops_get_result(fexec, NULL, &within_limit, &err, "I", &one));
     assert_int_equal(one, 14);
+}
+
+static void test_a_call_knows_what_it_is(void **state)
+{
+    (void)state;
+    lithops_futures *futures = start(which, lithops_range(0, 2), which, NULL);
+    succeeds(lithops_wait(NULL, futures, &within_limit, NULL, NULL, &err));
+    for (size_t i = 0; i < 3; i++) {
+        lithops_future *future = lithops_futures_get(futures, i);
+        result_is(future, i == 2 ? "true" : "false");
+    }
+    lithops_futures_unref(futures);
 }
 
 static void test_spawn_reducer(void **state)
@@ -323,6 +345,74 @@ static void test_by_key(void **state)
           LITHOPS_EUSAGE, "lithops_objects()");
 }
 
+/* 100,000 copies of a letter; if the input names a pipe, of the letter read from it. */
+LITHOPS_FUNCTION(many_of)
+{
+    static char text[100000];
+    const char *word = lithops_value_get_string(lithops_call_input(call));
+    if (!word)
+        return LITHOPS_EARG;
+    if (word[0] == '/') {
+        FILE *pipe = fopen(word, "re");
+        int letter = pipe ? fgetc(pipe) : EOF;
+        if (pipe)
+            fclose(pipe);
+        memset(text, letter, sizeof text);
+    } else {
+        memset(text, word[0], sizeof text);
+    }
+    return lithops_return_bytes(call, text, sizeof text);
+}
+
+/* The letters, if each result consists of one letter. */
+LITHOPS_FUNCTION(letters)
+{
+    char seen[16] = "";
+    size_t count = 0;
+    lithops_bytes bytes;
+    int rc;
+    while ((rc = lithops_call_next_bytes(call, &bytes)) > 0) {
+        const char *text = bytes.ptr;
+        for (size_t i = 1; i < bytes.len; i++)
+            if (text[i] != text[0])
+                return lithops_fail(call, "result %zu has more than one letter", count);
+        seen[count++] = text[0];
+    }
+    return rc ? rc : lithops_return(call, "s", seen);
+}
+
+/* A map's result that the user releases stays until the reducer has read it. */
+static void test_released_before_it_is_read(void **state)
+{
+    (void)state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    lithops_map_reduce_options options = LITHOPS_MAP_REDUCE_OPTIONS_INIT;
+    options.spawn_reducer = 100;
+    options.chunksize = 1;
+    lithops_futures *futures =
+        start(many_of, lithops_pack("[s,s,s,s]", "a", "b", "c", path), letters, &options);
+    for (size_t i = 0; i < 3; i++) {
+        lithops_future *future = lithops_futures_get(futures, i);
+        succeeds(lithops_future_wait(future, LIMIT_MS, &err));
+        lithops_future_release(future);
+    }
+    lithops_futures *others[8]; /* these would take its memory */
+    for (size_t i = 0; i < 8; i++)
+        others[i] = not_null(lithops_map(fexec, many_of, lithops_pack("[s]", "x"), NULL, &err));
+    for (size_t i = 0; i < 8; i++)
+        succeeds(lithops_wait(NULL, others[i], &within_limit, NULL, NULL, &err));
+    int pipe = open(path, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(write(pipe, "d", 1), 1);
+    close(pipe);
+    result_is(lithops_futures_get(futures, 4), "\"abcd\"");
+    for (size_t i = 0; i < 8; i++)
+        lithops_futures_unref(others[i]);
+    lithops_futures_unref(futures);
+    unlink(path);
+}
+
 static void test_hot(void **state)
 {
     (void)state;
@@ -340,12 +430,19 @@ int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parts),       cmocka_unit_test(test_spawn_reducer),
-        cmocka_unit_test(test_thousand),    cmocka_unit_test(test_types),
-        cmocka_unit_test(test_empty),       cmocka_unit_test(test_extra_args),
-        cmocka_unit_test(test_failing_map), cmocka_unit_test(test_failing_reducer),
-        cmocka_unit_test(test_cancelled),   cmocka_unit_test(test_by_key),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_a_call_knows_what_it_is),
+        cmocka_unit_test(test_spawn_reducer),
+        cmocka_unit_test(test_thousand),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_extra_args),
+        cmocka_unit_test(test_failing_map),
+        cmocka_unit_test(test_failing_reducer),
+        cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_by_key),
         cmocka_unit_test(test_hot),
+        cmocka_unit_test(test_released_before_it_is_read),
     };
     return api_finish(cmocka_run_group_tests(tests, api_open_group, api_close_group));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* get_result, sequences of futures, as_completed, released results, and what stays readable after
- * clean and close. */
+/* get_result, sequences of futures, as_completed, released results, and what can still be read
+ * after clean and close. */
 #include "api.h"
 
 #include <stdio.h>
@@ -31,7 +31,7 @@ LITHOPS_FUNCTION(fails_always)
     return lithops_fail(call, "as always");
 }
 
-/* `size` bytes, a list around them if asked for. */
+/* `size` bytes, in a list if asked for. */
 LITHOPS_FUNCTION(make_bytes)
 {
     int64_t size;
@@ -97,7 +97,7 @@ static void test_formats(void **state)
     lithops_future_unref(future);
 }
 
-/* One call gives its value; a map of one call, or several calls, a list. */
+/* One call yields its value; a map of one call, or several calls, a list. */
 static void test_shapes(void **state)
 {
     (void)state;
@@ -105,7 +105,8 @@ static void test_shapes(void **state)
     lithops_future *both[] = {one, two, NULL, one};
     results_are(lithops_futures_new(both, 1), "5");
     results_are(lithops_futures_new(both, 2), "[5,[6]]");
-    results_are(lithops_futures_new(both, 4), "[5,[6],5]"); /* NULL is left out, twice is twice */
+    results_are(lithops_futures_new(both, 4),
+                "[5,[6],5]"); /* NULL is skipped; a duplicate counts twice */
     results_are(lithops_futures_new(NULL, 0), "[]");
     results_are(lithops_map(fexec, echo, api_json("[7]"), NULL, &err), "[7]");
     lithops_futures *map = lithops_map(fexec, echo, api_json("[7,8]"), NULL, &err);
@@ -135,14 +136,14 @@ static void test_unread_only(void **state)
     unread_are("[2, 3, 4, 5]");
     lithops_futures_unref(map);
     succeeds(lithops_map_reduce(fexec, echo, api_json("[1,2,3]"), sum, NULL, NULL, &err));
-    unread_are("6"); /* of a map_reduce the reducer's */
+    unread_are("6"); /* of a map_reduce, the reducer's result */
     unread_are("[]");
     result_is(second, "2"); /* reading again is always possible */
     lithops_future_unref(first);
     lithops_future_unref(third);
 }
 
-/* What was read call by call is read, in whatever order. */
+/* Results read one by one count as read, in any order. */
 static void test_unread_after_single_reads(void **state)
 {
     (void)state;
@@ -169,7 +170,7 @@ static void test_unread_after_single_reads(void **state)
 static void test_unread_failures(void **state)
 {
     (void)state;
-    lithops_future_unref(call_json(fails_always, "1"));
+    lithops_future *held = call_json(fails_always, "1");
     lithops_value *value = NULL;
     fails(lithops_get_result_value(fexec, NULL, &within_limit, &value, &err), LITHOPS_ECALL,
           "as always");
@@ -179,22 +180,41 @@ static void test_unread_failures(void **state)
     assert_int_equal(lithops_value_type(value), LITHOPS_NULL);
     lithops_value_free(value);
     unread_are("[]");
+    lithops_future_unref(held);
 }
 
-/* Strings that get_result stored live until clean or close. */
+/* Strings that get_result stored live as long as the futures. */
 static void test_borrowed_strings(void **state)
 {
     (void)state;
     const char *strings[50];
+    lithops_future *held[50];
     for (int i = 0; i < 50; i++) {
-        lithops_future_unref(call_json(echo, "\"some text that is borrowed\""));
+        held[i] = call_json(echo, "\"some text that is borrowed\"");
         succeeds(lithops_get_result(fexec, NULL, &within_limit, &err, "s", &strings[i]));
     }
     for (int i = 0; i < 50; i++)
         assert_string_equal(strings[i], "some text that is borrowed");
+    for (int i = 0; i < 50; i++)
+        lithops_future_unref(held[i]);
 }
 
-/* ---- what the caller owns -------------------------------------------------------------------- */
+/* Dropping the last future of a call gives up its result. */
+static void test_dropped_are_not_asked_for(void **state)
+{
+    (void)state;
+    lithops_future *one = call_json(echo, "1"), *two = call_json(echo, "\"two\"");
+    lithops_future_unref(call_json(echo, "3"));
+    lithops_futures_unref(lithops_map(fexec, echo, api_json("[4,5]"), NULL, &err));
+    lithops_future_unref(one);
+    succeeds(lithops_wait(fexec, NULL, &within_limit, NULL, NULL, &err));
+    unread_are("\"two\"");
+    unread_are("[]");
+    result_is(two, "\"two\"");
+}
+
+/* ---- results that the caller owns
+ * -------------------------------------------------------------------- */
 
 static void test_values_outlive_everything(void **state)
 {
@@ -254,7 +274,7 @@ static void test_futures_outlive_the_executor(void **state)
     free(lithops_future_logs(single));
     free(lithops_future_traceback(never));
     char key[64];
-    assert_int_equal(strlen(lithops_future_key(never, key, sizeof key)), 19);
+    assert_in_range(strlen(lithops_future_key(never, key, sizeof key)), 19, 20);
     assert_false(lithops_future_cancel(never));
     call_fails(never, LITHOPS_ECANCELED, "");
     fails(lithops_future_on_done(single, (void (*)(lithops_future *, void *))abort, NULL, &err),
@@ -283,7 +303,7 @@ static void test_release(void **state)
     lithops_future_ref(again);
     assert_null(lithops_future_release(again)); /* twice */
     lithops_future_unref(again);
-    /* small results and results that are not there yet */
+    /* small results, and results that have not come yet */
     future = call_json(echo, "7");
     again = lithops_future_ref(future);
     succeeds(lithops_future_wait(future, LIMIT_MS, &err));
@@ -316,14 +336,15 @@ static void test_as_completed_order(void **state)
     for (int late = 0; late < 2; late++) {
         lithops_futures *futures = not_null(
             lithops_map(five, sleep_ms, api_json("[80,40,100,20,60,1,30,90]"), &options, &err));
-        if (late) /* all are done before anybody asks */
+        if (late) /* all are done before anyone asks */
             succeeds(lithops_wait(NULL, futures, &within_limit, NULL, NULL, &err));
         else
             assert_null(lithops_futures_as_completed(futures, 0));
         double before = 0;
         for (int i = 0; i < 8; i++) {
             lithops_future *future = not_null(lithops_futures_as_completed(futures, LIMIT_MS));
-            assert_true(end_of(future) >= before);
+            if (late || !api_backend()) /* over links, whoever waits gets them as they arrive */
+                assert_true(end_of(future) >= before);
             before = end_of(future);
             lithops_future_unref(future);
         }
@@ -368,7 +389,7 @@ static void test_as_completed_timeout(void **state)
     double start = api_now();
     assert_null(lithops_futures_as_completed(futures, 60));
     assert_true(api_now() - start >= 0.06);
-    assert_null(lithops_futures_as_completed(futures, -1)); /* no time is no time */
+    assert_null(lithops_futures_as_completed(futures, -1)); /* a timeout of 0 does not wait */
     assert_true(api_now() - start < 30);
     assert_int_equal(lithops_futures_cancel(futures), 1);
     lithops_future *future = lithops_futures_as_completed(futures, LIMIT_MS);
@@ -387,6 +408,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_unread_after_single_reads, open_own, api_close_group),
         cmocka_unit_test_setup_teardown(test_unread_failures, open_own, api_close_group),
         cmocka_unit_test_setup_teardown(test_borrowed_strings, open_own, api_close_group),
+        cmocka_unit_test_setup_teardown(test_dropped_are_not_asked_for, open_own, api_close_group),
         cmocka_unit_test_setup_teardown(test_values_outlive_everything, open_own, api_close_group),
         cmocka_unit_test_setup_teardown(test_futures_outlive_the_executor, open_own,
                                         api_close_group),

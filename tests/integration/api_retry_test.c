@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The key lithops.retries: calls that fail, crash or take too long run again, so often. */
+/* The key lithops.call_retries: how often calls that fail, crash or take too long run again. */
 #include "api.h"
 
 #include <fcntl.h>
@@ -52,8 +52,9 @@ static lithops_futures *start(lithops_executor *retrying)
 static lithops_executor *open_with_retries(int retries)
 {
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    lithops_value *config = lithops_pack("{s:{s:i}}", "lithops", "retries", retries);
+    lithops_value *config = lithops_pack("{s:{s:i}}", "lithops", "call_retries", retries);
     options.config = config;
+    options.backend = api_backend();
     lithops_executor *retrying = lithops_executor_open(&options, &err);
     lithops_value_free(config);
     assert_non_null(retrying);

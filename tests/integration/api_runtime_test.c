@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A runtime of another language: the worker processes are this program, started by a command of
- * the runtime's; all calls go through one native function, which runs *code*.
+/* A runtime of another language: the runtime's command starts this program as worker processes; all
+ * calls go through one native function, which runs *code*.
  *
  * The language has five words. Code is a word and a number, as in "add 5". */
 #include "api.h"
@@ -22,7 +22,7 @@ static int add(lithops_call *call, const lithops_payload *in, long number)
         call, &(lithops_payload){.content = LITHOPS_CONTENT_INT, .i = in->i + number});
 }
 
-/* The input once more, in place where it is bytes. */
+/* Return the input; in place if it is bytes. */
 static int echo(lithops_call *call, const lithops_payload *in)
 {
     lithops_payload out = *in;
@@ -42,7 +42,7 @@ static int fail_with(lithops_call *call, const lithops_payload *in)
     return lithops_fail_data(call, &error, in->bytes);
 }
 
-/* All contents of the map calls' results, one after the other. */
+/* The concatenated results of the map calls. */
 static int contents(lithops_call *call)
 {
     char text[64] = "";
@@ -259,7 +259,7 @@ static void test_errors_carry_data(void **state)
     assert_int_equal(data.len, 3);
     lithops_futures_unref(after);
     lithops_futures_unref(futures);
-    /* a reducer fails with what its map call said */
+    /* a reducer fails with the error of its map call */
     succeeds(lithops_map_reduce(fexec, fail, lithops_payloads(&in, 1), sum, NULL, &futures, &err));
     fails(lithops_wait(NULL, futures, &within_limit, NULL, NULL, &err), LITHOPS_ECALL, "told to");
     lithops_future *reducer = lithops_futures_get(futures, 1);
@@ -287,8 +287,8 @@ static void test_reducers_read_payloads(void **state)
     lithops_function_free(reduce);
 }
 
-/* Many pieces of code, more than are open at one time: each call runs its own, and what nobody
- * uses any more makes room. */
+/* More pieces of code than are kept at a time: each call runs its own, and code no longer in use
+ * makes room. */
 static void test_code_comes_and_goes(void **state)
 {
     (void)state;
@@ -363,6 +363,40 @@ static void test_code_ids_differ(void **state)
     lithops_function_free(second);
 }
 
+/* READ is the engine's own: results that were taken have it, and marked ones count as taken. */
+static void test_marks(void **state)
+{
+    (void)state;
+    lithops_function *function = not_null(lithops_function_open("libc.so.6:abs:int(int)", &err));
+    lithops_executor *own = not_null(api_open("{\"worker_processes\":2}"));
+    lithops_futures *many = not_null(lithops_map(own, function, lithops_range(0, 40), NULL, &err));
+    lithops_futures *few = not_null(lithops_map(own, function, lithops_range(40, 44), NULL, &err));
+    lithops_futures *all = not_null(lithops_futures_concat(many, few));
+    succeeds(lithops_wait(NULL, all, &within_limit, NULL, NULL, &err));
+    assert_int_equal(lithops_futures_marks(all, 0), 0);
+    lithops_futures_mark(all, 15, 42, LITHOPS_MARK_READ | LITHOPS_MARK_GIVEN_UP, true);
+    lithops_futures_mark(all, 16, 400, LITHOPS_MARK_GIVEN_UP, false);
+    lithops_futures_mark(all, 43, 44, LITHOPS_MARK_CONSUMED, true);
+    assert_int_equal(lithops_futures_marks(many, 14), 0);
+    assert_int_equal(lithops_futures_marks(many, 15), LITHOPS_MARK_READ | LITHOPS_MARK_GIVEN_UP);
+    assert_int_equal(lithops_futures_marks(many, 39), LITHOPS_MARK_READ);
+    assert_int_equal(lithops_futures_marks(few, 1), LITHOPS_MARK_READ);
+    assert_int_equal(lithops_futures_marks(few, 2), 0);
+    assert_int_equal(lithops_futures_marks(few, 3), LITHOPS_MARK_CONSUMED);
+    assert_int_equal(lithops_futures_marks(few, 4), 0);
+    lithops_value *unread = NULL;
+    succeeds(lithops_get_result_value(own, NULL, &within_limit, &unread, &err));
+    assert_int_equal(lithops_value_size(unread), 17);
+    lithops_value_free(unread);
+    for (size_t i = 0; i < 44; i++)
+        assert_true(lithops_futures_marks(all, i) & LITHOPS_MARK_READ);
+    lithops_futures_unref(all);
+    lithops_futures_unref(few);
+    lithops_futures_unref(many);
+    lithops_executor_close(own);
+    lithops_function_free(function);
+}
+
 static bool count_and_stop(void *user)
 {
     int *asked = user;
@@ -429,6 +463,55 @@ static void test_the_next_one_that_is_done(void **state)
     lithops_function_free(sleep_long);
 }
 
+/* For make_worker_command: the words to return, and the runtime expected. */
+struct making {
+    const char *runtime;
+    const char *const *command;
+    int count;
+};
+
+static const char *const *make_command(void *user, const char *runtime, lithops_error *ret_err)
+{
+    struct making *making = user;
+    making->count++;
+    if (making->runtime)
+        assert_string_equal(runtime, making->runtime);
+    else
+        assert_null(runtime);
+    if (!making->command && making->count > 1)
+        ret_err->code = LITHOPS_ENOTFOUND;
+    return making->command;
+}
+
+static void test_command_for_a_runtime(void **state)
+{
+    (void)state;
+    static char self[4096];
+    assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+    const char *const command[] = {self, "be a worker", NULL};
+    struct making making = {.command = command};
+    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    options.make_worker_command = make_command;
+    options.user = &making;
+    lithops_executor *other = not_null(lithops_executor_open(&options, &err));
+    lithops_function *function = code("echo");
+    lithops_future *future =
+        not_null(lithops_call_async(other, function, lithops_value_int(7), NULL, &err));
+    int64_t seven;
+    assert_int_equal(lithops_future_result(future, LITHOPS_FOREVER, &err, "I", &seven), 0);
+    assert_int_equal(seven, 7);
+    lithops_future_unref(future);
+    lithops_executor_close(other);
+    lithops_function_free(function);
+    lithops_value *settings = lithops_pack("{s:s}", "runtime", "some/image");
+    options.settings = settings;
+    making = (struct making){.runtime = "some/image"};
+    is_refused(lithops_executor_open(&options, &err), LITHOPS_EUSAGE, "make_worker_command");
+    is_refused(lithops_executor_open(&options, &err), LITHOPS_ENOTFOUND, "");
+    assert_int_equal(making.count, 2);
+    lithops_value_free(settings);
+}
+
 static void test_bad_code(void **state)
 {
     (void)state;
@@ -480,8 +563,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_code_comes_and_goes),
         cmocka_unit_test(test_code_of_two_executors),
         cmocka_unit_test(test_code_ids_differ),
+        cmocka_unit_test(test_marks),
         cmocka_unit_test(test_a_wait_can_be_interrupted),
         cmocka_unit_test(test_the_next_one_that_is_done),
+        cmocka_unit_test(test_command_for_a_runtime),
         cmocka_unit_test(test_bad_code),
     };
     return api_finish(cmocka_run_group_tests(tests, open_group, api_close_group));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* wait: how many, how long, of which executors, and from how many threads; cancelling.
+/* wait: for some or all calls, with timeouts, over several executors, in several threads; and
+ * cancelling.
  *
- * The calls here end when a file appears, so that a test knows what runs when it looks. */
+ * The calls here end when a file appears, so that a test always knows which are running. */
 #include "api.h"
 
 #include <pthread.h>
@@ -84,7 +85,7 @@ static void finish(lithops_futures *futures)
     lithops_futures_unref(futures);
 }
 
-/* Wait and check what the two lists hold: one letter per call, D or n. */
+/* Wait and check the two lists: one letter per call, D (done) or n. */
 static int wait_and_look(lithops_futures *futures, int return_when, int64_t timeout_ms,
                          const char *expected)
 {
@@ -384,7 +385,7 @@ static void test_threads(void **state)
                              0);
         }
         if (round % 2)
-            usleep(2000); /* so that some sleep already, and some do not */
+            usleep(2000); /* so that some already sleep, and some do not */
         open_gate(1, "");
         open_gate(0, "");
         size_t given = 0;
@@ -443,7 +444,7 @@ static void test_everything_from_four_threads(void **state)
     lithops_executor_close(other);
 }
 
-/* The lists of a wait are one look: whatever ends meanwhile, no call is missing from both. */
+/* The lists of a wait are a snapshot: whatever ends meanwhile, no call is missing from both. */
 static void test_lists_while_calls_end(void **state)
 {
     (void)state;

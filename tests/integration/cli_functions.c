@@ -2,6 +2,7 @@
 /* The shared library whose functions cli_test.py calls. */
 #include <lithops/lithops.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -55,7 +56,9 @@ LITHOPS_FUNCTION(sleep_ms)
 LITHOPS_FUNCTION(leave_child)
 {
     pid_t pid = fork();
-    if (pid == 0) {
+    if (pid == 0) { /* with output of its own, as by subprocess.run(..., capture_output=True) */
+        close(1);
+        close(2);
         execlp("sleep", "sleep", "600", (char *)NULL);
         _exit(127);
     }
@@ -109,6 +112,28 @@ LITHOPS_FUNCTION(count_lines)
     if (!stream)
         return LITHOPS_EARG;
     return lithops_return(call, "I", lithops_stream_skip_lines(stream, INT64_MAX));
+}
+
+/* The first number in a file that the job includes. */
+LITHOPS_FUNCTION(included_number)
+{
+    const char *name;
+    if (lithops_args(call, "s", "name", &name) != 0)
+        return LITHOPS_EARG;
+    char folder[64], path[4096];
+    size_t len = strcspn(name, "/");
+    snprintf(folder, sizeof folder, "%.*s", (int)len, name);
+    const char *found = lithops_call_file(call, folder);
+    if (!found)
+        return lithops_fail(call, "'%s' was not included", folder);
+    snprintf(path, sizeof path, "%s%s", found, name + len);
+    FILE *file = fopen(path, "r");
+    int number = 0;
+    if (!file || fscanf(file, "%d", &number) != 1)
+        number = -1;
+    if (file)
+        fclose(file);
+    return lithops_return(call, "i", number);
 }
 
 /* A plain C function, called by its signature. */

@@ -22,6 +22,8 @@ from typing import Any, ClassVar
 
 from lithops_airflow_plugin._airflow import DecoratedOperator, task_decorator_factory
 from lithops_airflow_plugin.operators.lithops import (
+    _REDUCER,
+    _SIZES,
     LithopsCallAsyncOperator,
     LithopsMapOperator,
     LithopsMapReduceOperator,
@@ -96,6 +98,9 @@ class _LithopsDecorated(_Decorated, LithopsCallAsyncOperator):
 class _MappedDecorated(_Decorated):
     """A decorated function that is mapped over its first argument."""
 
+    # What the decorated function is given takes the place of the operator's own data.
+    template_fields = (*_Decorated.template_fields, *_SIZES)
+
     def __init__(self, *, python_callable: Callable, **kwargs: Any) -> None:
         super().__init__(
             python_callable=python_callable, map_function=python_callable, map_iterdata=[], **kwargs
@@ -123,6 +128,7 @@ class _LithopsMapDecorated(_MappedDecorated, LithopsMapOperator):
 
 
 class _LithopsMapReduceDecorated(_MappedDecorated, LithopsMapReduceOperator):
+    template_fields = (*_MappedDecorated.template_fields, *_REDUCER)
     custom_operator_name = "@task.lithops_map_reduce"
     shallow_copy_attrs = ("python_callable", "map_function", "reduce_function")
 

@@ -6,6 +6,8 @@ Lithops configuration, which are objects ({"lithops": {...}, "localhost": {...}}
 plain values, which are options of the executor ({"backend": "localhost", "log_level": "info"}).
 """
 
+import logging
+import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -17,15 +19,15 @@ from lithops_airflow_plugin._airflow import (
     BaseHook,
 )
 
-#: Connections that users of earlier versions have: looked for where none is named.
-OLD_CONN_IDS = ("lithops_config", "lithops_engine_config")
+#: Looked for where no connection is named: the usual name, and those of earlier versions.
+DEFAULT_CONN_IDS = ("lithops_default", "lithops_config", "lithops_engine_config")
 
 
 class LithopsHook(BaseHook):
     """Opens executors of Lithops.
 
-    :param lithops_conn_id: the connection; without it one called lithops_config or
-        lithops_engine_config is used, and where there is none, Lithops' own configuration file
+    :param lithops_conn_id: the connection; without it the first of DEFAULT_CONN_IDS that is there,
+        and where there is none, Lithops' own configuration file
     :param lithops_config: sections and options that win over those of the connection
     :param options: options of the executor (mode, backend, storage, monitoring, log_level,
         config_file, and any key of the backend's section); they win over all others, None is unset
@@ -45,21 +47,30 @@ class LithopsHook(BaseHook):
         super().__init__()
         if "conn_id" in options:
             warnings.warn(
-                "LithopsHook: parameter 'conn_id' is deprecated, say 'lithops_conn_id'",
+                "LithopsHook: parameter 'conn_id' is deprecated; use 'lithops_conn_id'",
                 AirflowProviderDeprecationWarning,
                 stacklevel=2,
             )
-            lithops_conn_id = lithops_conn_id or options.pop("conn_id")
+            conn_id = options.pop("conn_id")
+            lithops_conn_id = lithops_conn_id or conn_id
         self.lithops_conn_id = lithops_conn_id
         self.lithops_config = lithops_config or {}
         self.options = options
 
     def executor_arguments(self) -> dict[str, Any]:
-        """The arguments for `lithops.FunctionExecutor`.
+        """Arguments for `lithops.FunctionExecutor`, which must not set up logging: Airflow has.
 
         :raises AirflowNotFoundException: the connection that was named does not exist
         :raises ValueError: the extra of the connection or `lithops_config` is wrong
         """
+        return self._arguments_of(*self._merged())
+
+    @staticmethod
+    def _arguments_of(sections: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+        return options | {"log_level": None} | ({"config": sections} if sections else {})
+
+    def _merged(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """(sections, options) from all sources, merged."""
         where, extra = self._extra()
         sections, options = _split(where, extra)
         for more in (_split("lithops_config", self.lithops_config), ({}, self.options)):
@@ -69,9 +80,8 @@ class LithopsHook(BaseHook):
         retries = options.pop("activation_retries", None)
         if retries is not None:
             sections = sections or _configuration_of_file(options.get("config_file"))
-            sections["lithops"] = {**(sections.get("lithops") or {}), "retries": retries}
-        # Airflow has set logging up; Lithops must not do so once more.
-        return {"log_level": None} | options | ({"config": sections} if sections else {})
+            sections["lithops"] = {**(sections.get("lithops") or {}), "call_retries": retries}
+        return sections, options
 
     def get_conn(self, executor_config: Mapping[str, Any] | None = None) -> Any:
         """A new `lithops.FunctionExecutor`, for the caller to close.
@@ -84,10 +94,13 @@ class LithopsHook(BaseHook):
         if executor_config:
             merged = {**self.lithops_config, **executor_config}
             return LithopsHook(self.lithops_conn_id, merged, **self.options).get_conn()
-        return lithops.FunctionExecutor(**self.executor_arguments())
+        sections, options = self._merged()
+        _show_records(options.get("log_level") or (sections.get("lithops") or {}).get("log_level"))
+        _let_functions_import_airflow()
+        return lithops.FunctionExecutor(**self._arguments_of(sections, options))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Run one call where the connection says; whether that worked, and a line for people."""
+        """Test the connection by running one call: (whether it worked, a message)."""
         from lithops_airflow_plugin.probe import successor
 
         try:
@@ -106,12 +119,13 @@ class LithopsHook(BaseHook):
         if self.lithops_conn_id:
             extra = self.get_connection(self.lithops_conn_id).extra_dejson
             return f"connection {self.lithops_conn_id!r}", extra
-        for conn_id in OLD_CONN_IDS:
+        for conn_id in DEFAULT_CONN_IDS:
             try:
                 extra = self.get_connection(conn_id).extra_dejson
             except AirflowNotFoundException:
                 continue
-            self.log.info("Lithops: using connection %r; name it with lithops_conn_id", conn_id)
+            if conn_id != self.default_conn_name:
+                self.log.info("Lithops: using connection %r; name it with lithops_conn_id", conn_id)
             return f"connection {conn_id!r}", extra
         return "", {}
 
@@ -139,7 +153,7 @@ class LithopsHook(BaseHook):
 
 
 def _split(where: str, mixed: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(sections, options) of what may hold both; options that a form left empty are left away."""
+    """(sections, options) of what may hold both; options that a form left empty are omitted."""
     if not isinstance(mixed, Mapping):
         raise ValueError(f"{where}: must be an object, but is a {type(mixed).__name__}")
     mixed = dict(mixed)
@@ -160,3 +174,27 @@ def _configuration_of_file(config_file: str | None) -> dict[str, Any]:
 
     path = config_file or get_default_config_filename()
     return dict(load_yaml_config(path)) if path else {}
+
+
+def _show_records(level: Any) -> None:
+    """Let Lithops' records of this level and above into the task's log, as what they are.
+
+    The executor's own `log_level` would write them to standard error, where all is an error.
+    """
+    if level is None or str(level).lower() == "none":
+        return
+    number = level if isinstance(level, int) else logging.getLevelName(str(level).upper())
+    if not isinstance(number, int):
+        raise ValueError(
+            f"log_level is {level!r}: debug, info, warning, error, critical or none is expected"
+        )
+    logging.getLogger("lithops").setLevel(number)
+
+
+def _let_functions_import_airflow() -> None:
+    """Airflow 3 denies task processes access to the database. The task itself has imported
+    Airflow by then; worker processes inherit an unusable database URL, so that importing
+    Airflow would fail there. This variable, which Airflow's own operators set for functions in
+    other interpreters, says that there is no database to connect to."""
+    if os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "").startswith("airflow-db-not"):
+        os.environ.setdefault("PYTHON_OPERATORS_VIRTUAL_ENV_MODE", "1")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators: a task submits one job to Lithops, waits for it, and returns what it gave.
+"""The operators: a task submits one job to Lithops, waits for it, and returns its result.
 
 `LithopsOperator` is what they share; each of the others turns its parameters into one call of the
 futures API (`_arguments()`) and the job's results into a return value (`_result()`). The job itself
@@ -7,22 +7,39 @@ is in job.py. An operator's attributes are what its author gave; `execute()` cha
 so a retry, or another run of the same object, starts from the same values.
 """
 
-import weakref
+import ast
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from lithops_airflow_plugin import lineage, spellings
-from lithops_airflow_plugin._airflow import AirflowException, BaseOperator
+from lithops_airflow_plugin._airflow import AIRFLOW_3, AirflowException, BaseOperator
 from lithops_airflow_plugin.hooks.lithops import LithopsHook
-from lithops_airflow_plugin.job import LithopsJob
+from lithops_airflow_plugin.job import LithopsJob, job_of, remember
 from lithops_airflow_plugin.links import PICTURE_KEY, LithopsTimelineLink
 
-# The last job of each operator object, by its id(): not an attribute, which would be a change.
-_jobs: dict[int, LithopsJob] = {}
+#: Base64 of the largest picture that is left in XCom.
+PICTURE_BYTES = 1 << 20
+
+
+def _copied(names: Sequence[str] | str | None) -> list[str] | str | None:
+    return list(names) if isinstance(names, list | tuple) else names
+
+
+def _of_text(value: Any) -> Any:
+    """What a template has made text of: Python's spelling, or JSON's; other text stays."""
+    if not isinstance(value, str):
+        return value
+    for parse in (ast.literal_eval, json.loads):
+        try:
+            return parse(value.strip())
+        except (ValueError, SyntaxError):
+            pass
+    return value
 
 
 class LithopsOperator(BaseOperator):
-    """What all operators have.
+    """Common base of the operators.
 
     :param lithops_conn_id: connection to take the configuration from; see LithopsHook
     :param lithops_config: sections of a configuration, and options of the executor, that win over
@@ -47,6 +64,14 @@ class LithopsOperator(BaseOperator):
         "backend",
         "storage",
         "runtime",
+        "mode",
+        "monitoring",
+        "log_level",
+        "runtime_memory",
+        "timeout",
+        "activation_retries",
+        "include_modules",
+        "exclude_modules",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "lithops_config": "json",
@@ -66,8 +91,8 @@ class LithopsOperator(BaseOperator):
         extra_env: Mapping[str, str] | None = None,
         runtime_memory: int | None = 256,
         timeout: int | None = None,
-        include_modules: Sequence[str] | None = (),
-        exclude_modules: Sequence[str] | None = (),
+        include_modules: Sequence[str] | str | None = (),
+        exclude_modules: Sequence[str] | str | None = (),
         mode: str | None = None,
         backend: str | None = None,
         storage: str | None = None,
@@ -86,8 +111,8 @@ class LithopsOperator(BaseOperator):
         self.extra_env = extra_env
         self.runtime_memory = runtime_memory
         self.timeout = timeout
-        self.include_modules = None if include_modules is None else list(include_modules)
-        self.exclude_modules = None if exclude_modules is None else list(exclude_modules)
+        self.include_modules = _copied(include_modules)
+        self.exclude_modules = _copied(exclude_modules)
         self.mode = mode
         self.backend = backend
         self.storage = storage
@@ -112,7 +137,7 @@ class LithopsOperator(BaseOperator):
         :raises ValueError: the configuration or an argument is wrong
         """
         job = LithopsJob(self.log)
-        _remember(self, job)
+        remember(self, job)
         try:
             return self._run(job, context)
         finally:
@@ -140,17 +165,17 @@ class LithopsOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Cancel the job. `execute()`, which waits for it, then ends the worker processes."""
-        job = _jobs.get(id(self))
+        job = job_of(self)
         if job is not None:
             job.cancel()
 
     def get_openlineage_facets_on_start(self) -> Any:
-        """What the task is known to read before it has run."""
+        """Inputs that are known before the task runs."""
         return lineage.facets(self._known_inputs(), [])
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """The objects that the job has read, and those that its results name."""
-        job = _jobs.get(id(self))
+        """Objects that the job has read, and objects that its results name."""
+        job = job_of(self)
         if job is None:
             return self.get_openlineage_facets_on_start()
         return lineage.facets(job.inputs, job.outputs)
@@ -172,30 +197,65 @@ class LithopsOperator(BaseOperator):
     def _hook(self) -> LithopsHook:
         return LithopsHook(
             self.lithops_conn_id,
-            self.lithops_config,
+            self._mapping("lithops_config"),
             mode=self.mode,
             backend=self.backend,
             storage=self.storage,
             monitoring=self.monitoring,
             runtime=self.runtime,
             log_level=self.log_level,
-            activation_retries=self.activation_retries,
+            activation_retries=self._number("activation_retries"),
         )
+
+    def _number(self, name: str) -> int | float | None:
+        """The value of a parameter that may have been templated, and so be a str."""
+        value = getattr(self, name)
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        if text in ("", "None"):
+            return None
+        for kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                pass
+        raise ValueError(f"{type(self).__name__}: {name} must be a number, but is {value!r}")
+
+    def _names(self, name: str) -> list[str] | None:
+        """The names that a parameter lists: as a list, the text of one, or with commas between."""
+        value = _of_text(getattr(self, name))
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        return None if value is None else list(value)
+
+    def _mapping(self, name: str) -> dict[str, Any] | None:
+        """The value of a parameter that is a mapping, or the text of one."""
+        value = _of_text(getattr(self, name))
+        if value in (None, ""):
+            return None
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{type(self).__name__}: {name} must be a mapping, but is {value!r}")
+        return dict(value)
 
     def _common_arguments(self) -> dict[str, Any]:
         return {
-            "extra_env": None if self.extra_env is None else dict(self.extra_env),
-            "timeout": self.timeout,
-            "include_modules": self.include_modules,
-            "exclude_modules": self.exclude_modules,
+            "extra_env": self._mapping("extra_env"),
+            "timeout": self._number("timeout"),
+            "include_modules": self._names("include_modules"),
+            "exclude_modules": self._names("exclude_modules"),
         }
 
     def _leave_picture(self, job: LithopsJob, context: Any) -> None:
-        # A picture is a convenience: whatever is wrong with it must not fail the task.
+        # The picture is a convenience, so no error in it may fail the task. Airflow 2 cannot show
+        # it.
+        if not AIRFLOW_3 or not self.do_xcom_push:
+            return
         try:
             picture = job.picture()
-            if picture:
+            if picture and len(picture) <= PICTURE_BYTES:
                 context["ti"].xcom_push(key=PICTURE_KEY, value=picture)
+                job.has_picture = True
         except Exception as error:
             self.log.warning("Lithops: no timeline picture: %s", error)
 
@@ -248,7 +308,11 @@ class LithopsCallAsyncOperator(LithopsOperator):
                 f"{type(self).__name__}: data_from_task needs data that is a dict or a list, not a "
                 f"{type(data).__name__}"
             )
-        arguments = {"func": self.func, "data": data, "runtime_memory": self.runtime_memory}
+        arguments = {
+            "func": self.func,
+            "data": data,
+            "runtime_memory": self._number("runtime_memory"),
+        }
         return "call_async", arguments
 
     def _result(self, results: list[Any]) -> Any:
@@ -258,10 +322,19 @@ class LithopsCallAsyncOperator(LithopsOperator):
         return lineage.objects(self.func, [self.data])
 
 
+_SIZES = ("chunk_size", "chunk_n", "chunksize")
+_REDUCER = ("extra_args_reduce", "map_runtime_memory", "reduce_runtime_memory", "spawn_reducer")
+
+
 class _Mapping(LithopsOperator):
     """What map and map_reduce share: where the items come from, and how objects are cut."""
 
-    template_fields = (*LithopsOperator.template_fields, "map_iterdata", "extra_params")
+    template_fields = (
+        *LithopsOperator.template_fields,
+        "map_iterdata",
+        "extra_params",
+        *_SIZES,
+    )
     template_fields_renderers = LithopsOperator.template_fields_renderers | {
         "map_iterdata": "json",
         "extra_params": "json",
@@ -312,9 +385,9 @@ class _Mapping(LithopsOperator):
             "map_function": self.map_function,
             "map_iterdata": self._items(context),
             "extra_args": self.extra_params,
-            "chunksize": self.chunksize,
-            "obj_chunk_size": self.chunk_size,
-            "obj_chunk_number": self.chunk_n,
+            "chunksize": self._number("chunksize"),
+            "obj_chunk_size": self._number("chunk_size"),
+            "obj_chunk_number": self._number("chunk_n"),
             "obj_newline": self.obj_newline,
         }
 
@@ -371,7 +444,9 @@ class LithopsMapOperator(_Mapping):
         super().__init__(**kwargs)
 
     def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
-        return "map", self._map_arguments(context) | {"runtime_memory": self.runtime_memory}
+        return "map", self._map_arguments(context) | {
+            "runtime_memory": self._number("runtime_memory")
+        }
 
 
 class LithopsMapReduceOperator(_Mapping):
@@ -386,6 +461,8 @@ class LithopsMapReduceOperator(_Mapping):
     :param spawn_reducer: start it when so many per cent of the others are done (20)
     """
 
+    template_fields = (*_Mapping.template_fields, *_REDUCER)
+    template_fields_renderers = _Mapping.template_fields_renderers | {"extra_args_reduce": "json"}
     _spellings = spellings.MAP_REDUCE
     shallow_copy_attrs = ("map_function", "reduce_function")
 
@@ -403,7 +480,7 @@ class LithopsMapReduceOperator(_Mapping):
     ) -> None:
         super().__init__(**kwargs)
         name = type(self).__name__
-        if reduce_function is None:  # not in the signature: it has an old spelling
+        if reduce_function is None:  # not in the signature: there is an old spelling
             raise TypeError(f"{name}: missing keyword argument 'reduce_function'")
         _check_callable(self, "reduce_function", reduce_function)
         if reducer_wait_local and spawn_reducer not in (None, 100):
@@ -423,12 +500,14 @@ class LithopsMapReduceOperator(_Mapping):
         self.spawn_reducer = spawn_reducer
 
     def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
-        spawn_reducer = 20 if self.spawn_reducer is None else self.spawn_reducer
+        spawn_reducer = self._number("spawn_reducer")
+        if spawn_reducer is None:
+            spawn_reducer = 20
         arguments = self._map_arguments(context) | {
             "reduce_function": self.reduce_function,
             "extra_args_reduce": self.extra_args_reduce,
-            "map_runtime_memory": self.map_runtime_memory,
-            "reduce_runtime_memory": self.reduce_runtime_memory,
+            "map_runtime_memory": self._number("map_runtime_memory"),
+            "reduce_runtime_memory": self._number("reduce_runtime_memory"),
             "obj_reduce_by_key": self.reducer_one_per_object,
             "spawn_reducer": 100 if self.reducer_wait_local else spawn_reducer,
         }
@@ -436,13 +515,6 @@ class LithopsMapReduceOperator(_Mapping):
 
     def _result(self, results: list[Any]) -> Any:
         return results if self.reducer_one_per_object else results[0]
-
-
-def _remember(operator: LithopsOperator, job: LithopsJob) -> None:
-    key = id(operator)
-    if key not in _jobs:
-        weakref.finalize(operator, _jobs.pop, key, None)
-    _jobs[key] = job
 
 
 def _is_empty_list(value: Any) -> bool:

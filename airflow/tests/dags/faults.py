@@ -52,7 +52,7 @@ with DAG("faults", schedule=None, catchup=False):
         task_id="misconfigured",
         func=abs,
         data=-1,
-        lithops_config={"localhost": {"worker_proceses": 2}},
+        lithops_config={"lithops": {"strict": True}, "localhost": {"worker_proceses": 2}},
     )
     LithopsCallAsyncOperator(
         task_id="no_connection", func=abs, data=-1, lithops_conn_id="not_there"

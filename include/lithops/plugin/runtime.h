@@ -80,6 +80,24 @@ lithops_storage_open_config(const char *backend, const lithops_value *config, li
  *         LITHOPS_ENOTFOUND and others of the file system */
 LITHOPS_PUBLIC lithops_value *lithops_config_read(const char *path, lithops_error *err);
 
+/** The same of the configuration that an executor would find: `config_file`, or, where that is
+ * NULL, the first one of the usual places. Null where there is none. */
+LITHOPS_PUBLIC lithops_value *lithops_config_find(const char *config_file, lithops_error *err);
+/** The configuration of an executor with these options (NULL: none), checked and with all defaults.
+ * @param secrets  false: to be shown, as lithops_executor_config(). True: to be handed on as
+ *                 options->config: secrets are not masked, and sections of backends that are not
+ *                 built in are there as they were given
+ * @return owned by the caller; NULL with the errors of lithops_executor_open() */
+LITHOPS_PUBLIC lithops_value *lithops_config_resolve(const lithops_executor_options *options,
+                                                     bool secrets, lithops_error *err);
+/** The same of an open executor, to be handed on. */
+LITHOPS_PUBLIC lithops_value *lithops_executor_config_full(const lithops_executor *fexec);
+/** Bytes of results that calls have written so far; each worker adds what it has in steps. */
+LITHOPS_PUBLIC uint64_t lithops_executor_results_written(const lithops_executor *fexec);
+/** Does a call of the executors of these futures wait for memory, until results are released?
+ * Cheap, and from any thread. */
+LITHOPS_PUBLIC bool lithops_futures_lack_memory(const lithops_futures *futures);
+
 /* ---- the client's side ----------------------------------------------------------------------- */
 
 /** A function that is code of a runtime. The bytes are copied; each executor that it is used with
@@ -101,8 +119,25 @@ LITHOPS_PUBLIC int lithops_futures_payload(const lithops_futures *futures, size_
  * {NULL, 0} when there is none. */
 LITHOPS_PUBLIC lithops_bytes lithops_futures_error_data(const lithops_futures *futures,
                                                         size_t index);
+/** What became of a call's outcome. The engine sets READ itself where it hands a result over, and
+ * lithops_get_result() without futures leaves such calls out; the others are a runtime's notes. */
+typedef enum lithops_mark {
+    LITHOPS_MARK_READ = 1,      /* the caller has taken it */
+    LITHOPS_MARK_COLLECTED = 2, /* the runtime's own get_result() without futures has given it */
+    LITHOPS_MARK_GIVEN_UP = 4,  /* nobody waits for it: its failure was reported, or need not be */
+    LITHOPS_MARK_CONSUMED = 8,  /* it is the input of another job */
+} lithops_mark;
+
+/** Set these marks (enum lithops_mark, or-ed) of calls [begin, end), or, without `on`, take them
+ * away. Cannot fail; thread-safe; calls past the end are ignored. */
+LITHOPS_PUBLIC void lithops_futures_mark(const lithops_futures *futures, size_t begin, size_t end,
+                                         unsigned marks, bool on);
+/** The marks of one call; 0 past the end. Thread-safe. */
+LITHOPS_PUBLIC unsigned lithops_futures_marks(const lithops_futures *futures, size_t index);
+
 /** Note that the caller has learnt the outcomes (and, with `result`, taken the results) of calls
- * [begin, end): for host_status_done_tstamp and host_result_done_tstamp of the statistics. */
+ * [begin, end): for host_status_done_tstamp and host_result_done_tstamp of the statistics, and,
+ * with `result`, LITHOPS_MARK_READ. */
 LITHOPS_PUBLIC void lithops_futures_seen(const lithops_futures *futures, size_t begin, size_t end,
                                          bool result);
 
@@ -137,6 +172,23 @@ LITHOPS_PUBLIC int lithops_futures_summary(const lithops_futures *futures, int64
  * @return the status to exit with */
 LITHOPS_PUBLIC int lithops_worker_main(const char *argument);
 
+/** What a runtime needs on a machine that has none of this one's files: a map of
+ *     program    name of the interpreter that is looked for there, as "python3.11"
+ *     arguments  a list of what follows it; the engine appends one more
+ *     files      a list of pairs [path here, name there]; names may have folders. Worker processes
+ *                find them in the folder that LITHOPS_WORKER_FILES of their environment names
+ * @return owned by the caller; NULL with an error */
+typedef lithops_value *(*lithops_runtime_kit_fn)(lithops_error *err);
+/** Say what makes that map. It is called while an executor opens that has a worker command and
+ * whose workers are on other machines, on the thread that opens it, and takes the place of the
+ * command. One per process; thread-safe. */
+LITHOPS_PUBLIC void lithops_runtime_elsewhere(lithops_runtime_kit_fn make);
+
+/** What gives memory back that the runtime keeps for later calls. Runs on the thread of
+ * lithops_worker_main(), between calls, when there was none for a moment; what malloc() keeps is
+ * given back after it. NULL: nothing. */
+LITHOPS_PUBLIC void lithops_worker_on_quiet(void (*give_back)(void *user), void *user);
+
 /** The code that the call's function was made of. Borrowed while the call runs. */
 LITHOPS_PUBLIC lithops_bytes lithops_call_code(lithops_call *call);
 /** A number for that code, never used again for another one in this worker process: what the
@@ -150,7 +202,7 @@ LITHOPS_PUBLIC int lithops_call_next_payload(lithops_call *call, lithops_payload
 /** Return a payload; its bytes are copied unless they came from lithops_call_alloc(). */
 LITHOPS_PUBLIC int lithops_return_payload(lithops_call *call, const lithops_payload *payload);
 /** Fail this call with an error, and data for the runtime on the other side (copied; may be empty;
- * left away when shared memory is used up). @return the error's code */
+ * omitted when shared memory is used up). @return the error's code */
 LITHOPS_PUBLIC int lithops_fail_data(lithops_call *call, const lithops_error *err,
                                      lithops_bytes data);
 /** Say that this call has written to standard output or error on its own, not through stdio. The

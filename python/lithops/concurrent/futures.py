@@ -7,8 +7,8 @@
         print(pool.submit(pow, 2, 8).result(), list(pool.map(abs, [-1, 2])))
 
 A `Future` here is a ``concurrent.futures.Future``: ``wait`` and ``as_completed`` are the standard
-library's own, and take futures of other executors beside these. The engine says when a call is
-done, on a thread of its own; nothing is polled.
+library's own, and take futures of other executors beside these. The engine reports when a call
+is done, on one of its threads; nothing is polled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from concurrent.futures import (
 from concurrent.futures import Future as _Future
 
 from lithops import executors as _executors
-from lithops._pooled import PooledFunction, call_later
+from lithops._shared.pooled import PooledFunction, call_later
 from lithops.future import ResponseFuture
 
 __all__ = [
@@ -66,7 +66,7 @@ class Future(_Future):
         return self._cancel_here()
 
     def _cancel_here(self) -> bool:
-        """Note the end of a call that was canceled, and wake who waits for it."""
+        """Note the end of a call that was canceled, and wake its waiters."""
         with self._condition:
             canceled, first = super().cancel(), self._state == 'CANCELLED'
             if first:
@@ -94,14 +94,16 @@ class FunctionExecutor(Executor):
         max_workers: calls that run at once; the configuration's number by default
         executor: a `lithops.FunctionExecutor` to use; it stays open. Otherwise one is opened with
             the remaining arguments (config, backend, storage, log_level, ...) and belongs to this
+        max_tasks_per_child: calls that a worker process runs before a fresh one takes its place;
+            items of a map count one by one. Of no effect with `executor`
         initializer, initargs: called once in each worker process, before its first call
         runtime_memory: MiB for each call
         extra_env: environment variables for each call
         execution_timeout: seconds that a call may run
         include_modules, exclude_modules: as in `lithops.FunctionExecutor.map`
 
-    Arguments that only make sense for the standard library (mp_context, max_tasks_per_child,
-    thread_name_prefix) are accepted and have no effect.
+    Arguments that only make sense for the standard library (mp_context, thread_name_prefix)
+    are accepted and have no effect.
     """
 
     _executor_cls = _executors.FunctionExecutor
@@ -115,11 +117,18 @@ class FunctionExecutor(Executor):
             raise TypeError('initializer must be a callable')
         if max_workers is not None and max_workers < 1:
             raise ValueError('max_workers must be greater than 0')
+        most = kwargs.get('max_tasks_per_child')
+        if most is not None and not isinstance(most, int):
+            raise TypeError('max_tasks_per_child must be an integer')
+        if most is not None and most <= 0:
+            raise ValueError('max_tasks_per_child must be >= 1')
         if executor is not None and not hasattr(executor, 'futures'):
             raise TypeError(f'executor must be a lithops.FunctionExecutor, not '
                             f'{type(executor).__name__}; give the one that it holds')
-        for name in ('mp_context', 'max_tasks_per_child', 'thread_name_prefix'):
+        for name in ('mp_context', 'thread_name_prefix'):
             kwargs.pop(name, None)
+        if most is None:
+            kwargs.pop('max_tasks_per_child', None)
         if max_workers is not None:
             kwargs['worker_processes'] = max_workers
         self._is_owner = executor is None
@@ -140,7 +149,7 @@ class FunctionExecutor(Executor):
         return self._inner
 
     def submit(self, fn: Callable, /, *args, **kwargs) -> Future:
-        # by its name where that will do: then it is pickled once
+        # by name where possible: then it is pickled only once
         function, call = ((self._pooled(fn, 'call'), (args, kwargs)) if self._has_initializer
                           else (call_later, (fn, args, kwargs)))
         return self._start(lambda: [self._inner.call_async(
@@ -175,19 +184,21 @@ class FunctionExecutor(Executor):
                 left = None if end is None else end - time.monotonic()
                 result = ahead[0].result(left)
                 ahead.popleft()
-                for item in items:  # none are left without buffersize
+                for item in items:  # without buffersize, all were taken already
                     ahead.append(self.submit(fn, *item))
                     break
                 yield result
         finally:
-            for future in ahead:  # who does not take the results does not want them
-                future.cancel()
+            while ahead:  # abandoning the results cancels the calls
+                ahead.popleft().cancel()
 
     def _start(self, start_job: Callable[[], list[ResponseFuture]]) -> list[Future]:
         with self._lock:  # a shutdown sees all calls or refuses them
             if self._is_shutdown:
                 raise RuntimeError('cannot schedule new futures after shutdown')
             futures = [Future(call) for call in start_job()]
+            if self._is_owner:
+                self._inner.futures.clear()  # each result is in its future
             self._pending.update(futures)
         for future in futures:
             future._call.on_done(_Delivery(future, self._pending))
@@ -214,7 +225,7 @@ class FunctionExecutor(Executor):
 
 
 class _Delivery:
-    """Hands the outcome of a call to its future; run by the engine."""
+    """Passes the outcome of a call to its future; called by the engine."""
 
     __slots__ = ('future', 'pending')
 

@@ -21,7 +21,7 @@ from .queues import JoinableQueue, Queue, SimpleQueue
 from .sharedctypes import Array, RawArray, RawValue, Value
 from .synchronize import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
 
-reducer = None  # nothing is reduced in the standard library's way
+reducer = None  # pickling does not use the standard library's reducers
 
 __all__ = [
     'Array', 'AuthenticationError', 'Barrier', 'BoundedSemaphore', 'BufferTooShort', 'Condition',

@@ -19,7 +19,7 @@ def are_wanted() -> bool:
 
 
 def give(executor, futures: list) -> None:
-    """Print and write what is wanted of calls that are done. Trouble goes to the log."""
+    """Print and write what was asked for of calls that are done. Errors go to the log."""
     try:
         if config.get_parameter(config.STREAM_STDOUT):
             for future in futures:
@@ -33,4 +33,4 @@ def give(executor, futures: list) -> None:
                 json.dump({future.call_id: future.stats for future in futures}, file, indent=4)
             executor.plot(futures, name)
     except Exception:
-        logger.exception('the details of a job cannot be given')
+        logger.exception('cannot write the details of a job')

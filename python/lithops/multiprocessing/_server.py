@@ -2,40 +2,47 @@
 """The process that holds the state shared by the processes of a program: locks, queues, dicts.
 
 Started by `_shared` when a program first makes a shared object, as a script of its own that knows
-nothing of the package and of the user's modules: values are opaque pickles here. It ends when its
-standard input does, that is, with the process that started it.
+nothing of the package and of the user's modules: values are opaque pickles here. It ends when
+something comes from its standard input, or its end, that is, with the process that started it. Its
+socket has an abstract name, so that nothing is left of it, however it and its clients end.
 
     request  (dropped idents, ident, method, args)      reply  (True, value) | (False, exception)
 
-Each thread of each client has a connection, and each connection a thread here, so that a lock
-taken by a thread there is held by one thread here. What a client was given while it died (a lock,
-an item of a queue) is taken back: sending the reply fails, and the call is undone.
+Each thread of each client has a connection, and each connection a thread here, so that a lock taken
+by a thread there is held by one thread here. If a client dies before it has read a reply (a lock,
+an item of a queue), the call is undone: either sending the reply fails, or the kernel reports that
+it was not read (ECONNRESET instead of the end of the stream).
+
+A thread here that waits for a client goes on waiting if the client dies; another thread watches for
+hang-ups, and drops the handles of a dead process at once.
 
 An object lives while a process has a handle of it, or a value that is kept here contains one, or a
-pickle of one is on its way. When none is left it stays for a while: a handle may be coming back.
+pickle of one is on its way. After that it is kept for a while, as a pickle may still be loaded.
 """
 
 import collections
+import functools
 import os
 import pickle
 import queue
 import resource
+import select
 import sys
 import threading
 import time
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Listener, answer_challenge, deliver_challenge
 
-GRACE_S = 60  # how long what nobody refers to is kept
-WIRE_MODULE = '_lithops_shared'  # what this module is called in pickles: here it is __main__
+GRACE_S = 60  # how long an object without handles is kept
+WIRE_MODULE = '_lithops_shared'  # name of this module in pickles; here it is __main__
 KEPT, TRAVELLING = 'kept', 'travelling'  # handles that no process has: in values, in pickles
 
 sys.modules[WIRE_MODULE] = sys.modules[__name__]
 
 
 class Pickled:
-    """A value that only clients can read. `idents` are the objects whose handles are in it: here,
-    it keeps them alive."""
+    """A value that only clients can read. It keeps the objects alive whose handles it contains,
+    `idents`."""
 
     __slots__ = ('data', 'idents')
     __module__ = WIRE_MODULE
@@ -98,7 +105,7 @@ class Lock:
 
 
 class RLock(Lock):
-    """Held by a thread here, for a thread there; with the connection both are gone."""
+    """Held by a thread here, for the client thread at the other end of its connection."""
 
     def __init__(self):
         super().__init__(threading.RLock)
@@ -157,7 +164,7 @@ class Condition:
         self.goes_with_thread = isinstance(lock, RLock)
 
     def wait(self, timeout=None):
-        return self.condition.wait(timeout)
+        return self.held(self.condition.wait, timeout)
 
     def undo_wait(self, notified):
         if notified:
@@ -166,10 +173,18 @@ class Condition:
             self.condition.release()
 
     def notify(self, n=1):
-        self.condition.notify(n)
+        self.held(self.condition.notify, n)
 
     def notify_all(self):
-        self.condition.notify_all()
+        self.held(self.condition.notify_all)
+
+    @staticmethod
+    def held(method, *args):
+        try:
+            return method(*args)
+        except RuntimeError:  # the only one that they raise
+            text = f'{method.__name__}() needs the lock: acquire() it first'
+        raise AssertionError(text)
 
 
 class Event:
@@ -365,7 +380,8 @@ class Server:
         self.entries = {}
         self.unreferenced = {}
         self.last_ident = 0
-        self.connections = collections.Counter()  # by process
+        self.connections = {}  # file descriptor -> process
+        self.hang_ups = select.epoll()
 
     # ---- what clients ask for ----
 
@@ -449,23 +465,46 @@ class Server:
         except (AuthenticationError, EOFError, OSError):
             connection.close()
             return
+        fd = connection.fileno()
         with self.lock:
-            self.connections[process] += 1
+            self.connections[fd] = process
+            self.hang_ups.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
+        undo = None
         try:
+            connection.send(None)  # from now on this connection counts
             while True:
-                self.answer(connection, process, *connection.recv())
+                request = connection.recv()
+                undo = None  # the last reply was read, since another request has come
+                undo = self.answer(connection, process, *request)
+        except ConnectionResetError:
+            if undo:
+                undo()  # the last reply was not read
         except (EOFError, OSError):
             pass
         finally:
-            connection.close()
+            with self.lock:
+                self.hung_up(fd)
+                connection.close()
             for lock in list(held_by_thread()):
                 lock.release()
+
+    def watch_hang_ups(self):
+        while True:
+            events = self.hang_ups.poll(GRACE_S)
             with self.lock:
-                self.connections[process] -= 1
-                if not self.connections[process]:
-                    self.process_ended(process)
+                self.purge()
+            for fd, _ in events:
+                with self.lock:
+                    if has_hung_up(fd):  # and was not reused for another connection
+                        self.hung_up(fd)
+
+    def hung_up(self, fd):
+        process = self.connections.pop(fd, None)
+        if process is not None and process not in self.connections.values():
+            self.process_ended(process)
 
     def answer(self, connection, process, dropped, ident, method, args):
+        """Carry out a request; gives what undoes it, if anything does."""
         for dropped_ident in dropped:
             self.add(dropped_ident, process, -1)
         thing = None
@@ -480,17 +519,24 @@ class Server:
             reply = False, exc if thing else ReferenceError('the shared object is gone')
         except Exception as exc:
             reply = False, exc
+        undo = getattr(thing, 'undo_' + method, None) if reply[0] else None
         try:
             connection.send(reply)
         except OSError:
-            undo = getattr(thing, 'undo_' + method, None)
-            if undo and reply[0]:
+            if undo:
                 undo(reply[1])
             raise
+        return undo and functools.partial(undo, reply[1])
+
+
+def has_hung_up(fd):
+    poll = select.poll()
+    poll.register(fd, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def end_with_standard_input():
-    sys.stdin.buffer.read()
+    sys.stdin.buffer.read(1)
     os._exit(0)
 
 
@@ -502,8 +548,9 @@ def main():
     with Listener(address, 'AF_UNIX', backlog=128) as listener:
         print('ready', flush=True)
         threading.Thread(target=end_with_standard_input, daemon=True).start()
-        # The listener takes connections as they come; to let each prove that it knows the key is
-        # the work of its own thread, so that none can hold up the others.
+        threading.Thread(target=server.watch_hang_ups, daemon=True).start()
+        # The listener accepts connections at once; each is authenticated on its own thread, so that
+        # none can hold up the others.
         while True:
             connection = listener.accept()
             threading.Thread(target=server.serve, args=(connection, authkey), daemon=True).start()

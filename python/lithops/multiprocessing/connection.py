@@ -15,7 +15,7 @@ from multiprocessing.connection import Client, Listener
 from multiprocessing.connection import wait as _wait_fds
 from typing import Any
 
-from lithops._cloudpickle import dumps
+from lithops._shared.cloudpickle import dumps
 
 from ._shared import Shared, call, where
 from .errors import BufferTooShort
@@ -49,7 +49,7 @@ class Connection:
         return self._sending is not None
 
     def fileno(self) -> int:
-        raise io.UnsupportedOperation('a connection of lithops.multiprocessing is no file; wait '
+        raise io.UnsupportedOperation('a connection of lithops.multiprocessing is not a file; wait '
                                       'for it with poll() or lithops.multiprocessing.connection.'
                                       'wait()')
 
@@ -162,7 +162,7 @@ def wait(object_list, timeout: float | None = None) -> list:
         return _wait_fds(files, timeout)
     end = None if timeout is None else time.monotonic() + timeout
     nap_s = 0.0005
-    while True:  # of several pipes, and of files beside them, there is nothing to sleep on
+    while True:  # nothing can wait for several pipes, or pipes and files, at once
         ready = [pipe for pipe in pipes if pipe.poll()] + _wait_fds(files, 0)
         left = _LONGEST_NAP_S if end is None else end - time.monotonic()
         if ready or left <= 0:

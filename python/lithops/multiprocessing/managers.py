@@ -47,7 +47,7 @@ class ListProxy(BaseProxy):
     tolist = _getvalue
 
     def _update(self, change: Callable[[list], Any]) -> Any:
-        """Change a copy, and put it in place unless somebody else was faster."""
+        """Change a copy, and store it unless another process has changed the object meanwhile."""
         while True:
             version, encoded = self._call('get')
             values = [decode(item) for item in encoded]
@@ -111,6 +111,12 @@ class ListProxy(BaseProxy):
     def copy(self) -> list:
         return self._getvalue()
 
+    def copy_proxy(self) -> ListProxy:
+        """Another shared list with the same items."""
+        other = ListProxy.__new__(type(self))
+        ListProxy.__init__(other, self._getvalue())
+        return other
+
     def __add__(self, other) -> list:
         return self._getvalue() + list(other)
 
@@ -129,14 +135,15 @@ class ListProxy(BaseProxy):
 
 
 class ArrayProxy(ListProxy):
-    """A shared list of numbers; `typecode` as in the module array is a note."""
+    """A shared list of numbers; `typecode` as in the module array is a note. A number in place of
+    the sequence stands for so many zeros."""
 
-    def __init__(self, typecode: str, sequence: Iterable, lock=True):
-        super().__init__(sequence)
+    def __init__(self, typecode: str = 'Any', sequence: Iterable | int | None = None, lock=True):
+        super().__init__([0] * sequence if isinstance(sequence, int) else sequence or ())
 
 
 class DictProxy(BaseProxy):
-    """A shared dict. Keys that are no plain values are equal when their pickles are."""
+    """A shared dict. Keys other than plain values are equal when their pickles are."""
 
     def __init__(self, *args, **kwargs):
         items = dict(*args, **kwargs).items()
@@ -250,7 +257,7 @@ class NamespaceProxy(BaseProxy):
 class ValueProxy(BaseProxy):
     """A shared value; `typecode` as in the module array is a note."""
 
-    def __init__(self, typecode: str, value: Any, lock=True):
+    def __init__(self, typecode: str = 'Any', value: Any = None, lock=True):
         super().__init__('Box', encode(value))
 
     def get(self) -> Any:
@@ -305,7 +312,7 @@ class BaseManager:
     def __init__(self, address=None, authkey=None, serializer='pickle', ctx=None):
         if address is not None:
             raise NotImplementedError('managers of lithops.multiprocessing have no address: they '
-                                      'use one process of this program; leave the address out')
+                                      'use one process of this program; omit the address')
 
     @classmethod
     def register(cls, typeid: str, callable: Callable | None = None, proxytype=None, exposed=None,
@@ -329,6 +336,9 @@ class BaseManager:
             raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'; "
                                  'register() makes one') from None
 
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *type(self)._makers})
+
     def start(self, initializer=None, initargs=()) -> None:
         """Nothing to do: the process starts with the first object."""
         if initializer is not None:
@@ -338,7 +348,7 @@ class BaseManager:
         """Nothing to do: see start()."""
 
     def shutdown(self) -> None:
-        """Nothing to do: objects go when nobody has a handle of them."""
+        """Nothing to do: objects are freed when no process has a handle of them."""
 
     def join(self, timeout: float | None = None) -> None:
         """Nothing to do: see shutdown()."""

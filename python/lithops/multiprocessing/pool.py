@@ -11,9 +11,11 @@ from typing import Any
 
 import lithops
 from lithops import _lithops
-from lithops._pooled import PooledFunction, call_later
+from lithops._client.frames import empty_frames
+from lithops._shared.pooled import PooledFunction, call_later
 
 from . import _details, config
+from ._shared import wait_in_steps
 from .context import cpu_count
 from .errors import TimeoutError as ProcessTimeoutError
 from .process import CloudProcess
@@ -31,7 +33,9 @@ class Pool:
     Parameters:
         processes: how many calls run at once; `cpu_count()` by default
         initializer, initargs: called once in each worker process, before its first call
-        maxtasksperchild, context: no effect
+        maxtasksperchild: calls that a worker process runs before a fresh one takes its place; items
+            of a map count one by one, whatever the chunksize
+        context: no effect
     """
 
     Process = CloudProcess
@@ -42,9 +46,14 @@ class Pool:
             raise ValueError('Number of processes must be at least 1')
         if initializer is not None and not callable(initializer):
             raise TypeError('initializer must be a callable')
+        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int)
+                                             or maxtasksperchild <= 0):
+            raise ValueError('maxtasksperchild must be a positive int or None')
         self._processes = processes or cpu_count()
-        self._executor = lithops.FunctionExecutor(
-            **{**config.executor_arguments(), 'worker_processes': self._processes})
+        arguments = {**config.executor_arguments(), 'worker_processes': self._processes}
+        if maxtasksperchild is not None:
+            arguments['max_tasks_per_child'] = maxtasksperchild
+        self._executor = lithops.FunctionExecutor(**arguments)
         self._pooled = PooledFunction.factory(initializer, initargs or ())
         self._has_initializer = initializer is not None
         self._state = RUN
@@ -96,14 +105,17 @@ class Pool:
              ) -> IMapIterator:
         """An iterator over the results, in the order of the items, as they come. All items are
         taken from `iterable` first."""
-        futures = self._map_async(func, iterable, chunksize)._futures
-        return IMapIterator(_in_order(futures))
+        result = self._map_async(func, iterable, chunksize)
+        left = result._futures = collections.deque(result._futures)  # dropping one frees its result
+        return IMapIterator(_in_order(left))
 
     def imap_unordered(self, func: Callable, iterable: Iterable, chunksize: int | None = None
                        ) -> IMapIterator:
         """imap() in the order in which the calls end."""
-        futures = self._map_async(func, iterable, chunksize)._futures
-        return IMapIterator(_as_they_end(futures))
+        result = self._map_async(func, iterable, chunksize)
+        futures, left = result._futures, set(result._futures)
+        result._futures = left
+        return IMapIterator(_as_they_end(len(futures), _lithops.as_completed(futures), left))
 
     def _map_async(self, func, iterable, chunksize, callback=None, error_callback=None,
                    how='item'):
@@ -111,7 +123,7 @@ class Pool:
             raise ValueError('Chunksize must be 1+, not {}'.format(chunksize))
         if not callable(func):
             raise TypeError(f'{func!r} is not callable')
-        items = [(item,) for item in iterable]  # one argument each, whatever it is
+        items = [(item,) for item in iterable]  # each item is one argument, even a tuple
         return self._start(MapResult, lambda options: self._executor.map(
             self._pooled(func, how), items, chunksize=chunksize, **options) if items else [],
             (func, items), callback, error_callback)
@@ -122,6 +134,7 @@ class Pool:
                 raise ValueError('Pool not running')
             env = config.get_parameter(config.ENV_VARS)
             futures = start_job({'extra_env': env} if env else {})
+            self._executor.futures.clear()  # only the AsyncResult keeps the results
             result = result_type(self, futures, kept, callback, error_callback)
             self._unfinished = {each for each in self._unfinished if not each.ready()}
             self._unfinished.add(result)
@@ -137,7 +150,7 @@ class Pool:
                 self._state = CLOSE
 
     def terminate(self) -> None:
-        """End the worker processes now, with what they do."""
+        """End the worker processes and their calls at once."""
         with self._lock:
             self._state = TERMINATE
             unfinished, self._unfinished = self._unfinished, set()
@@ -156,10 +169,17 @@ class Pool:
         self._executor.close()
 
     def __enter__(self) -> Pool:
+        if self._state != RUN:
+            raise ValueError('Pool not running')
         return self
 
     def __exit__(self, *exc_info) -> None:
         self.terminate()
+
+    def __repr__(self) -> str:
+        state = ('RUN', 'CLOSE', 'TERMINATE')[self._state]
+        return (f'<{type(self).__module__}.{type(self).__qualname__} state={state} '
+                f'pool_size={self._processes}>')
 
     def __reduce__(self):
         raise NotImplementedError('pool objects cannot be passed between processes or pickled')
@@ -171,17 +191,17 @@ class ThreadPool(Pool):
 
 
 class ApplyResult:
-    """The result of one call to be."""
+    """The pending result of one call."""
 
     def __init__(self, pool: Pool, futures: list, kept: Any, callback, error_callback):
         self._pool = pool
         self._futures = futures
-        self._kept = kept  # what the arguments refer to lives as long as the calls
+        self._kept = kept  # keeps what the arguments refer to alive while the calls run
         self._callback = callback
         self._error_callback = error_callback
         self._left = len(futures)
         self._lock = threading.Lock()
-        # Set after the callbacks; without any, the futures tell all there is to know.
+        # Set after the callbacks; without callbacks, the futures are enough.
         needed = callback or error_callback or _details.are_wanted()
         self._event = threading.Event() if needed else None
 
@@ -234,7 +254,7 @@ class ApplyResult:
     def wait(self, timeout: float | None = None) -> None:
         """Wait until ready, `timeout` seconds at most."""
         if self._event is not None:
-            self._event.wait(timeout)
+            wait_in_steps(self._event.wait, timeout)
             return
         try:
             _wait(self._futures, timeout)
@@ -248,14 +268,21 @@ class ApplyResult:
         if not self.ready():
             raise ProcessTimeoutError(f'no result after {timeout} seconds')
         self._kept = None
-        return self._outcome()
+        with self._pool._lock:
+            self._pool._unfinished.discard(self)
+        try:
+            return self._outcome()
+        except Exception as error:
+            empty_frames(error)
+            del self  # the exception refers to this frame
+            raise
 
 
 AsyncResult = ApplyResult
 
 
 class MapResult(ApplyResult):
-    """The results of a map to be."""
+    """The pending results of a map."""
 
     def _outcome(self) -> list:
         return _lithops.results(self._futures)
@@ -284,28 +311,23 @@ class IMapIterator:
         return future.result_value()
 
 
-def _in_order(futures: list) -> Iterator[Callable]:
-    left = collections.deque(futures)
+def _in_order(left: collections.deque) -> Iterator[Callable]:
+    def step(timeout):
+        _wait([left[0]], timeout)
+        return left.popleft()
     while left:
-        future = left.popleft()
-
-        def step(timeout):
-            _wait([future], timeout)
-            return future
         yield step
 
 
-def _as_they_end(futures: list) -> Iterator[Callable]:
-    if not futures:
-        return
-    ending = _lithops.as_completed(futures)
-
+def _as_they_end(count: int, ending: Any, left: set) -> Iterator[Callable]:
     def step(timeout):
         try:
-            return ending.next(timeout)
+            future = ending.next(timeout)
         except TimeoutError as exc:
             raise ProcessTimeoutError(*exc.args) from None
-    for _ in futures:
+        left.discard(future)
+        return future
+    for _ in range(count):
         yield step
 
 

@@ -12,12 +12,14 @@ import itertools
 import multiprocessing as _standard
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 
 import lithops
 
 from . import _details, config
+from ._shared import wait_in_steps
 
 __all__ = ['CloudProcess', 'current_process', 'active_children', 'parent_process']
 
@@ -27,11 +29,12 @@ _counter = itertools.count(1)
 _children: set[CloudProcess] = set()
 _lock = threading.Lock()
 _executors: dict[tuple, object] = {}
+_was_interrupted = False  # a join(), by Ctrl-C
 _current = None  # in a worker process, the `CloudProcess` that runs
 
 
 def _executor():
-    """For processes with the present configuration; it stays, and its worker processes with it."""
+    """The executor for processes with the current configuration, which stays open."""
     arguments = config.executor_arguments()
     key = os.getpid(), repr(sorted(arguments.items()))
     with _lock:
@@ -43,8 +46,10 @@ def _executor():
 
 
 def _join_at_exit(pid: int) -> None:
-    """Processes that are no daemons go on after the end of the script, which waits for them."""
-    if os.getpid() == pid:
+    """At exit the script waits for processes that are not daemons, but not if Ctrl-C ended it.
+    Unlike those of the standard library, these processes do not get the Ctrl-C themselves."""
+    is_over = _was_interrupted or getattr(sys, 'last_type', None) is KeyboardInterrupt
+    if os.getpid() == pid and not is_over:
         for process in active_children():
             if not process.daemon:
                 process._future.wait()
@@ -60,8 +65,8 @@ def _run(process: CloudProcess) -> int:
         return 0
     except SystemExit as exc:
         if exc.code is None or isinstance(exc.code, int):
-            return exc.code or 0
-        print(exc.code)
+            return (exc.code or 0) & 0xff  # as the kernel truncates it
+        print(exc.code, file=sys.stderr)
         return 1
     finally:
         _current = None
@@ -73,7 +78,7 @@ class CloudProcess:
     def __init__(self, group=None, target: Callable | None = None, name: str | None = None,
                  args=(), kwargs=None, *, daemon: bool | None = None):
         if group is not None:
-            raise ValueError('group must be None: processes have no groups')
+            raise AssertionError('group argument must be None: processes have no groups')
         number = next(_counter)
         self._target = target
         self._args = tuple(args or ())
@@ -120,15 +125,21 @@ class CloudProcess:
         """On a thread of the engine, when the call is done."""
         _details.give(executor, [self._future])
         _children.discard(self)
-        os.close(self._closing)  # which the sentinel shows
+        os.close(self._closing)  # makes the sentinel readable
         self._ended.set()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the end, `timeout` seconds at most. Raises what the target has raised."""
-        self._check_started()
         if self._parent[0] != os.getpid():
             raise AssertionError('can only join a child process')
-        if self._ended.wait(timeout) and self._exitcode is None and self._future.error:
+        self._check_started('join')
+        global _was_interrupted
+        try:
+            has_ended = wait_in_steps(self._ended.wait, timeout)
+        except KeyboardInterrupt:
+            _was_interrupted = True
+            raise
+        if has_ended and self._exitcode is None and self._future.error:
             raise self._future.exception_value()
 
     def is_alive(self) -> bool:
@@ -144,7 +155,7 @@ class CloudProcess:
         self._stop(signal.SIGKILL)
 
     def _stop(self, number: int) -> None:
-        self._check_started()
+        self._check_started('end')
         if self.is_alive():
             code, self._exitcode = self._exitcode, -number
             if not self._future.cancel():
@@ -217,10 +228,10 @@ class CloudProcess:
             raise ValueError('process not started')
         return self._sentinel
 
-    def _check_started(self) -> None:
+    def _check_started(self, verb: str) -> None:
         self._check_open()
         if self._future is None:
-            raise AssertionError('can only do that with a started process')
+            raise AssertionError(f'can only {verb} a started process')
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -244,7 +255,7 @@ class _Parent:
         self.name = name
 
     def is_alive(self) -> bool:
-        return True  # this process would not be, otherwise
+        return True  # else this process would have been ended
 
 
 def current_process():

@@ -14,6 +14,9 @@ __all__ = ['Queue', 'SimpleQueue', 'JoinableQueue', 'Empty', 'Full']
 class Queue(Shared):
     """First in, first out; `maxsize` items at most, any number if 0 or less."""
 
+    Empty = Empty
+    Full = Full
+
     def __init__(self, maxsize: int = 0):
         super().__init__('Queue', maxsize)
 
@@ -63,14 +66,18 @@ class SimpleQueue(Queue):
     def __init__(self):
         super().__init__()
 
+    def _check_open(self) -> None:
+        if self.__dict__.get('_is_closed'):
+            raise OSError('handle is closed')
+
 
 class JoinableQueue(Queue):
-    """A queue that knows when all that was put has been worked off."""
+    """A queue that tracks when all items have been processed."""
 
     def task_done(self) -> None:
-        """Say that an item is worked off; ValueError if there was none."""
+        """Mark an item as processed; ValueError if none is outstanding."""
         self._call('task_done')
 
     def join(self) -> None:
-        """Wait until all items are worked off."""
+        """Wait until all items have been processed."""
         self._call('join')

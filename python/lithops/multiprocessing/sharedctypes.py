@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values and arrays of C types in memory that processes share.
 
-They are real ctypes objects over mapped memory, so that reading and writing cost what they cost in
-one process, and numpy can look at them (``numpy.frombuffer(array.get_obj())``).
+They are real ctypes objects over mapped memory, so reading and writing cost the same as within one
+process, and numpy can view them (``numpy.frombuffer(array.get_obj())``). Of a type that is
+none of C's (``Value(dict)``, ``Array(str, ['a', 'b'])``) the objects are pickled and held by the
+process that holds locks and queues.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from multiprocessing import sharedctypes as _standard
 from typing import Any
 
 from ._shared import Shared
+from .managers import ListProxy, ValueProxy
 from .synchronize import RLock
 
 __all__ = ['RawValue', 'RawArray', 'Value', 'Array', 'copy', 'synchronized']
@@ -51,8 +54,8 @@ def _reduce_raw(self):
 
 
 def _describe(ctype: type) -> Any:
-    """What makes a type again elsewhere. The types of arrays have no name to be found by, and the
-    structures of a script cannot be pickled by value."""
+    """What is needed to rebuild a type in another process. The types of arrays have no name to be
+    found by, and the structures of a script cannot be pickled by value."""
     if issubclass(ctype, ctypes.Array):
         return ctype._length_, _describe(ctype._type_)
     if ctype.__module__ == '__main__' and issubclass(ctype, ctypes.Structure):
@@ -82,9 +85,22 @@ def _type_of(typecode_or_type: str | type) -> type:
     return _standard.typecode_to_type.get(typecode_or_type, typecode_or_type)
 
 
+def _is_of_c(kind: Any) -> bool:
+    if isinstance(kind, str):
+        raise TypeError(f'{kind!r} is not a type code; there are: '
+                        f'{" ".join(_standard.typecode_to_type)}')
+    try:
+        ctypes.sizeof(kind)
+    except TypeError:
+        return False
+    return True
+
+
 def RawValue(typecode_or_type: str | type, *args: Any):
     """A C object in shared memory, made of `args`; as ``multiprocessing.sharedctypes.RawValue``."""
     ctype = _type_of(typecode_or_type)
+    if not _is_of_c(ctype):
+        return ValueProxy(ctype.__name__, *args or (0,))
     raw = _raw(ctype, _Memory(ctypes.sizeof(ctype)))
     raw.__init__(*args)
     return raw
@@ -98,6 +114,8 @@ def RawArray(typecode_or_type: str | type, size_or_initializer):
     else:
         items = tuple(size_or_initializer)
         length = len(items)
+    if not _is_of_c(ctype):
+        return ListProxy(items or [0] * length)
     raw = _raw(ctype * length, _Memory(length * ctypes.sizeof(ctype)))
     raw.__init__(*items)
     return raw
@@ -120,7 +138,47 @@ def _locked(raw, lock):
         lock = RLock()
     if not hasattr(lock, 'acquire'):
         raise AttributeError(f'{lock!r} has no method acquire')
+    if isinstance(raw, Shared):
+        return _locked_type(type(raw))._of(raw, lock)
     return synchronized(raw, lock)
+
+
+class _Locked:
+    """What a lock adds to the handle of an object."""
+
+    @classmethod
+    def _of(cls, handle, lock):
+        handle.__class__ = cls
+        handle._lock = lock
+        handle.acquire, handle.release = lock.acquire, lock.release
+        return handle
+
+    def __reduce__(self):
+        make, (_, *rest) = super().__reduce__()
+        return _arrive_locked, (make, (type(self).__bases__[1], *rest), self._lock)
+
+    def get_lock(self):
+        return self._lock
+
+    def get_obj(self) -> Any:
+        """A copy of the object."""
+        return self._getvalue()
+
+    def __enter__(self):
+        return self._lock.__enter__()
+
+    def __exit__(self, *exc_info) -> None:
+        self._lock.__exit__(*exc_info)
+
+
+@functools.lru_cache(maxsize=None)
+def _locked_type(base: type) -> type:
+    return type('Synchronized' + base.__name__, (_Locked, base), {})
+
+
+def _arrive_locked(make, arguments, lock):
+    handle = make(*arguments)
+    return _locked_type(type(handle))._of(handle, lock)
 
 
 _synchronized_types: dict[type, type] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Locks and their relatives, for processes."""
+"""Locks and other synchronization primitives for processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Acquirable(Shared):
             self._call('release')
         except RuntimeError as exc:
             if not was_interrupted():
-                raise ValueError(str(exc)) from None
+                raise ValueError('semaphore or lock released too many times') from None
 
     def __enter__(self) -> bool:
         return self.acquire()
@@ -44,6 +44,13 @@ class RLock(_Acquirable):
 
     def __init__(self):
         super().__init__('RLock')
+
+    def release(self) -> None:
+        """Give it back; AssertionError if this thread does not hold it."""
+        try:
+            super().release()
+        except ValueError:
+            raise AssertionError('attempt to release recursive lock not owned by thread') from None
 
 
 class Semaphore(_Acquirable):
@@ -91,7 +98,7 @@ class Condition(Shared):
         self._lock.__exit__(*exc_info)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Give the lock away until notified, `timeout` seconds at most; tells which."""
+        """Release the lock until notified, `timeout` seconds at most; True if notified."""
         return self._call('wait', timeout)
 
     def wait_for(self, predicate: Callable[[], object], timeout: float | None = None):
@@ -129,7 +136,7 @@ class Event(Shared):
         self._call('clear')
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set, `timeout` seconds at most; tells whether it is."""
+        """Wait until it is set, `timeout` seconds at most; True if it is."""
         return self._call('wait', timeout)
 
 
@@ -141,14 +148,14 @@ class Barrier(threading.Barrier):
     """
 
     def __init__(self, parties: int, action: Callable | None = None, timeout: float | None = None):
-        # Its condition and numbers first: the base sets them.
+        # Create condition and numbers first: the base class assigns to them.
         object.__setattr__(self, '_numbers', Shared('List', [0, 0]))
         super().__init__(parties, action, timeout)
         object.__setattr__(self, '_cond', Condition())
 
     def __setattr__(self, name, value):
         if name == '_cond':
-            return  # the base's is for threads
+            return  # the base class's is for threads
         object.__setattr__(self, name, value)
 
     @property

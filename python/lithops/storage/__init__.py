@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import io
 import os
 from typing import Any, BinaryIO
 
 from lithops import _lithops
+from lithops.storage import clients
 from lithops.storage.utils import CloudObject, StorageNoSuchKeyError, key_of
 
 __all__ = ['Storage', 'InternalStorage']
@@ -67,7 +69,7 @@ class Storage:
 
     @property
     def storage_handler(self) -> Storage:
-        """Itself: there is no other object behind it."""
+        """This object, as there is no separate client."""
         return self
 
     def get_storage_config(self) -> dict:
@@ -77,15 +79,18 @@ class Storage:
         return {'backend': self.backend, self.backend: section}
 
     def get_client(self) -> Any:
-        """An object with the few methods of boto3's client that programs use of it."""
-        return _Client(self)
+        """The backend's client, where its library is installed: boto3's for what speaks S3's
+        protocol, `redis.StrictRedis`, Azure's `BlobServiceClient`, a session of requests for Swift.
+        Else an object with the few methods of boto3 that programs use, over any backend."""
+        return _library_client(self.backend, self._config) or _Client(self)
 
     def create_bucket(self, bucket: str) -> None:
-        """Nothing: a bucket comes with its first object."""
+        """Create a bucket; one that is there already, and the caller's, is fine."""
+        self._native.create_bucket(bucket)
 
     def put_object(self, bucket: str, key: str, body: Any) -> None:
-        """Store bytes, a str, or what can be read from a file; an object of this key is replaced,
-        and nobody ever sees a part."""
+        """Store bytes, a str, or what can be read from a file; an existing object of this
+        key is replaced atomically."""
         self._native.put(bucket, key_of(key), body)
 
     def get_object(self, bucket: str, key: str, stream: bool = False,
@@ -118,7 +123,7 @@ class Storage:
                 raise ValueError
             return int(first), int(last) - int(first) + 1 if last else None
         except ValueError:
-            raise ValueError(f"Range is {text!r}: 'bytes=first-last' is expected") from None
+            raise ValueError(f"Range is {text!r}; write 'bytes=first-last'") from None
 
     def head_object(self, bucket: str, key: str) -> dict:
         """What is known of an object: 'content-length' (str), 'last-modified', 'etag'."""
@@ -180,12 +185,16 @@ class Storage:
         """Write an object to a file, of the key's name by default. False if that fails."""
         path = file_name or key
         try:
-            with self.get_object(bucket, key, stream=True) as source:
-                os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-                with open(path, 'wb') as file:
-                    while data := source.read(_READ_BYTES):
-                        file.write(data)
-        except (OSError, StorageNoSuchKeyError) as exc:
+            os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+            part = f'{path}.part'
+            try:
+                with open(part, 'wb') as file:
+                    self._native.get_file(bucket, key_of(key), file.fileno())
+                os.replace(part, path)
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(part)
+        except OSError as exc:
             _complain('download_file', exc)
             return False
         return True
@@ -223,6 +232,17 @@ class Storage:
                              f'{self.backend!r}')
 
 
+def _library_client(backend: str, config: dict | None) -> Any:
+    """None where its library is not installed, or there is nothing that it could be given."""
+    if config is None:
+        from lithops.config import load_config
+        config = load_config(log=False)
+    try:
+        return clients.make_client(backend, (config or {}).get(backend) or {})
+    except ImportError:
+        return None
+
+
 class _Client:
     """What programs use of boto3, over any storage."""
 
@@ -245,6 +265,14 @@ class _Client:
         return self._storage.list_objects(Bucket, Prefix)
 
     list_objects_v2 = list_objects
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('_'):
+            raise AttributeError(name)
+        library = clients.library_of(self._storage.backend)
+        install = f'; for a client of {library}, install it' if library else ''
+        raise AttributeError(f'the client of storage {self._storage.backend!r} has no {name!r}: it '
+                             f'puts, gets, heads, deletes and lists objects{install}')
 
 
 class InternalStorage:

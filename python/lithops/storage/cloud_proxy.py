@@ -72,7 +72,7 @@ def _key(path: str | _os.PathLike) -> str:
 
 
 class CloudFileProxy:
-    """In place of `os`: what has to do with files is answered by the storage, all else by `os`."""
+    """Stands in for `os`: file functions work on the storage, everything else is that of `os`."""
 
     def __init__(self, cloud_storage: CloudStorage | None = None):
         self._storage = cloud_storage or CloudStorage()
@@ -111,7 +111,7 @@ class CloudFileProxy:
             yield top, dirs, files
 
     def remove(self, path: str) -> None:
-        """Delete an object. As in the storage, and as upstream: that there is none is no error."""
+        """Delete an object. A missing one is not an error, as in the storage and upstream."""
         self._storage.delete_data(_key(path))
 
     unlink = remove

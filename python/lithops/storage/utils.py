@@ -7,8 +7,8 @@ import os
 
 
 def key_of(path: str) -> str:
-    """The key of what programs make of a prefix, a slash and a name: as with files, slashes at the
-    beginning and parts that are '.' or empty do not count."""
+    """The key for a path that a program has built from a prefix, a slash and a name: as with files,
+    leading slashes and parts that are '.' or empty are ignored."""
     if not isinstance(path, str) or not ('//' in path or path.startswith(('/', './'))
                                          or '/./' in path or path == '.'):
         return path

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs for multiprocessing with their import changed: pools, processes, and what they share."""
+import collections
 import ctypes
 import os
 import pickle
@@ -119,6 +120,10 @@ def remember(value):
     remembered = value, globals().get('remembered', (None, 0))[1] + 1
 
 
+def in_process(_):
+    return os.getpid()
+
+
 def recall(_):
     return remembered
 
@@ -141,7 +146,11 @@ def test_the_life_of_a_pool():
     assert result.get() == 0.2
     with pytest.raises(NotImplementedError):
         pickle.dumps(pool)
-    for wrong in ({'processes': 0}, {'processes': -1}):
+    with pytest.raises(ValueError), pool:
+        pass
+    assert 'state=CLOSE pool_size=1' in repr(pool)
+    for wrong in ({'processes': 0}, {'processes': -1}, {'processes': 1, 'maxtasksperchild': 0},
+                  {'processes': 1, 'maxtasksperchild': 'a'}):
         with pytest.raises(ValueError):
             mp.Pool(**wrong)
     with pytest.raises(TypeError):
@@ -180,6 +189,10 @@ def test_process():
     queue = mp.Queue()
     process = mp.Process(target=put, args=(queue, 1, [2]), kwargs={'x': 3}, name='putter')
     assert (process.exitcode, process.pid, process.is_alive()) == (None, None, False)
+    with pytest.raises(AssertionError, match='can only join a started process'):
+        process.join()
+    with pytest.raises(AssertionError):
+        mp.Process(group=1)
     process.start()
     process.join()
     assert [queue.get(timeout=60) for _ in range(3)] == [1, [2], {'x': 3}]
@@ -228,7 +241,7 @@ def test_how_processes_end():
             raise KeyError('why')
         sys.exit(how)
     codes = []
-    for how in (0, 3, 'a message', 'raise'):
+    for how in (0, 3, 256, -1, True, 'a message', 'raise'):
         process = mp.Process(target=end, args=(how,))
         process.start()
         if how == 'raise':
@@ -237,7 +250,7 @@ def test_how_processes_end():
         else:
             process.join()
         codes.append(process.exitcode)
-    assert codes == [0, 3, 1, 1]
+    assert codes == [0, 3, 0, 255, 1, 1, 1]
 
 
 @pytest.mark.parametrize('end, number', [(mp.Process.terminate, signal.SIGTERM),
@@ -323,6 +336,8 @@ def test_locks():
         thread.start()
         thread.join()
         assert others == [False]
+    with pytest.raises(AssertionError, match='not owned by thread'):
+        again.release()
     semaphore = mp.BoundedSemaphore(2)
     assert semaphore.acquire() and semaphore.acquire() and not semaphore.acquire(False)
     semaphore.release()
@@ -334,20 +349,24 @@ def test_locks():
         mp.Semaphore(-1)
 
 
+def until_it_sleeps(pid):
+    """Wait until the main thread of a process waits: each of twenty looks has found it asleep."""
+    asleep = 0
+    while asleep < 20:
+        with open(f'/proc/{pid}/stat') as file:
+            asleep = asleep + 1 if file.read().rpartition(')')[2].split()[0] == 'S' else 0
+        time.sleep(0.001)
+
+
 def test_a_process_that_is_killed_while_it_waits_takes_nothing():
-    queue, lock, begun = mp.Queue(), mp.Lock(), mp.Event()
+    queue, lock = mp.Queue(), mp.Lock()
     lock.acquire()
 
-    def wait_for_both():
-        begun.set()
-        lock.acquire()
-        queue.get()
-    for what in (lambda: (begun.set(), lock.acquire()), lambda: (begun.set(), queue.get())):
-        begun.clear()
-        process = mp.Process(target=what)
+    for wait in (lock.acquire, queue.get):
+        receiving, sending = mp.Pipe(duplex=False)
+        process = mp.Process(target=lambda: (sending.send(os.getpid()), wait()))
         process.start()
-        assert begun.wait(60)
-        time.sleep(0.05)  # until it waits; should it not yet, the test tests less
+        until_it_sleeps(receiving.recv())
         process.kill()
         process.join()
     lock.release()
@@ -374,8 +393,9 @@ def test_condition():
     assert ready.value == 4
     with condition:
         assert condition.wait(0.01) is False and condition.wait_for(lambda: False, 0.01) is False
-    with pytest.raises(RuntimeError):
-        condition.notify()
+    for unheld in (condition.notify, condition.notify_all, condition.wait):
+        with pytest.raises(AssertionError, match='acquire'):
+            unheld()
 
 
 def test_event():
@@ -409,13 +429,18 @@ def test_queues():
     queue.put(lambda: 'a lambda')
     queue.put(None)
     assert queue.full() and queue.qsize() == 2 and not queue.empty()
-    with pytest.raises(Full):
+    assert (queue.Full, queue.Empty) == (Full, Empty)
+    with pytest.raises(queue.Full):
         queue.put_nowait(3)
     with pytest.raises(Full):
         queue.put(3, timeout=0.01)
     assert queue.get()() == 'a lambda' and queue.get_nowait() is None
     with pytest.raises(Empty):
         queue.get(timeout=0.01)
+    simple = mp.SimpleQueue()
+    simple.close()
+    with pytest.raises(OSError):
+        simple.get()
     queue.close()
     queue.join_thread()
     with pytest.raises(ValueError):
@@ -536,6 +561,27 @@ def test_values_and_arrays():
         mp.Value('i', lock=3)
 
 
+def test_values_and_arrays_of_any_object():
+    value, names = mp.Value(dict, {'a': 1}), mp.Array(str, ['x', 'y'])
+    raw, empty = mp.RawValue(str, 'text'), mp.RawArray(object, 2)
+
+    def change():
+        with value.get_lock(), names:
+            value.value = {**value.value, 'b': [2]}
+            names[1] = names[0] + 'z'
+        raw.value = raw.value.upper()
+        empty[0] = None
+    process = mp.Process(target=change)
+    process.start()
+    process.join()
+    assert value.value == {'a': 1, 'b': [2]} == value.get_obj() and names[:] == ['x', 'xz']
+    assert raw.value == 'TEXT' and list(empty) == [None, 0] and not hasattr(raw, 'get_lock')
+    with value:
+        assert value.acquire() and value.release() is None
+    with pytest.raises(TypeError, match="'z' is not a type code"):
+        mp.Value('z')
+
+
 def test_numpy_looks_at_a_shared_array():
     numpy = pytest.importorskip('numpy')
     shared = mp.Array('d', 1000)
@@ -550,9 +596,11 @@ def test_numpy_looks_at_a_shared_array():
 
 def test_managers():
     with mp.Manager() as manager:
+        assert {'dict', 'list', 'Lock', 'Queue', 'Namespace'} <= set(dir(manager))
         table, items = manager.dict(a=1), manager.list([3, 1, 2])
         space, value = manager.Namespace(x=1), manager.Value('i', 5)
         array, lock = manager.Array('i', [1, 2]), manager.Lock()
+        assert list(manager.Array('i', 3)) == [0, 0, 0]
 
         def change(n):
             with lock:
@@ -601,6 +649,9 @@ def test_a_shared_list():
     items.sort(reverse=True)
     items *= 2
     items.reverse()
+    other = items.copy_proxy()
+    other.append(4)
+    assert type(other) is type(items) and other != items and len(other) == len(items) + 1
     assert items.copy() == [0, 1, 2, 3, 0, 1, 2, 3] and items + [4] == [*items, 4]
     with pytest.raises(IndexError):
         items[99]
@@ -656,18 +707,32 @@ def test_a_manager_of_a_class_of_ones_own():
 
 def test_nothing_is_left_of_a_program(tmp_path):
     done = run_script('''
-        import os
         import lithops.multiprocessing as mp
         from lithops.multiprocessing import _shared
 
         value, queue = mp.Value('i', 3), mp.Queue()
-        print(os.path.dirname(_shared.where().address))
+        print(_shared._state.server.pid)
         if mp.Process(target=queue.put, args=(1,)).start():
             pass
         print(queue.get())
         ''', TMPDIR=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, '')
-    assert done.stdout.splitlines()[1] == '1'
+    server, item = done.stdout.split()
+    assert item == '1' and not os.path.exists('/proc/' + server)
+    assert not [name for name in os.listdir(tmp_path) if name.startswith('lithops-mp')]
+
+
+@pytest.mark.parametrize('victim', ['os.getpid()', '_shared._state.server.pid'])
+def test_nothing_is_left_of_a_program_or_a_server_that_is_killed(tmp_path, victim):
+    done = run_script(f'''
+        import os, signal
+        import lithops.multiprocessing as mp
+        from lithops.multiprocessing import _shared
+
+        mp.Queue()
+        os.kill({victim}, signal.SIGKILL)
+        ''', TMPDIR=str(tmp_path))
+    assert done.stderr == ''
     assert not [name for name in os.listdir(tmp_path) if name.startswith('lithops-mp')]
 
 
@@ -689,17 +754,88 @@ def test_the_server_ends_with_a_program_that_is_killed():
     assert not _is_served(address)
 
 
+class _Client:
+    """A connection whose client sends two requests, and dies before the second's reply."""
+
+    def __init__(self, end, queue):
+        self.end = end
+        self.requests = iter(['process', ((), queue, 'get', ()), ((), queue, 'qsize', ())])
+        self.replies = []
+
+    def fileno(self):
+        return self.end.fileno()
+
+    def recv(self):
+        return next(self.requests)
+
+    def send(self, reply):
+        if len(self.replies) == 2:
+            raise ConnectionResetError
+        self.replies.append(reply)
+
+    def close(self):
+        self.end.close()
+
+
+def test_a_reply_that_was_read_is_not_undone(monkeypatch):
+    import socket
+
+    from lithops.multiprocessing import _server
+    for name in ('deliver_challenge', 'answer_challenge'):
+        monkeypatch.setattr(_server, name, lambda connection, authkey: None)
+    server, queue = _server.Server(), _server.Queue()
+    ident = server.enter('process', queue)
+    queue.put('item', True, None)
+    end, other = socket.socketpair()
+    with other, server.hang_ups:
+        client = _Client(end, ident)
+        server.serve(client, b'')
+    assert client.replies == [None, (True, 'item')]  # that it is connected, and the first one
+    assert queue.qsize() == 0  # it is the client's: the request that came after it shows
+
+
+def test_a_forked_child_closes_its_parents_pipe_once():
+    done = run_script('''
+        import os, sys
+        import lithops.multiprocessing as mp
+
+        value = mp.Value('i', 7)
+        child = os.fork()
+        if child == 0:
+            os._exit(value.value)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == value.value
+        ''', PYTHONDEVMODE='1')
+    assert (done.returncode, done.stderr) == (0, '')
+
+
 def _is_served(address):
     import socket
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(address) == 0
 
 
-def test_ctrl_c_in_a_wait_takes_nothing():
-    done = run_script('''
-        import os, signal, threading
-        import lithops.multiprocessing as mp
+INTERRUPT = '''
+import os, signal, sys, threading, time
+import lithops.multiprocessing as mp
 
+def until_it_sleeps():
+    asleep = 0
+    while asleep < 20:
+        with open(f'/proc/{os.getpid()}/stat') as file:
+            asleep = asleep + 1 if file.read().rpartition(')')[2].split()[0] == 'S' else 0
+        time.sleep(0.001)
+
+def interrupt():
+    """Ctrl-C, once the main thread waits. The signal comes to this thread: what it waits in goes
+    on, as when a signal comes just before a system call begins."""
+    until_it_sleeps()
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+'''
+
+
+def test_ctrl_c_in_a_wait_takes_nothing():
+    done = run_script(INTERRUPT + textwrap.dedent('''
         queue, lock, condition = mp.Queue(), mp.Lock(), mp.Condition()
         lock.acquire()
 
@@ -708,17 +844,141 @@ def test_ctrl_c_in_a_wait_takes_nothing():
                 condition.wait()
 
         for wait in (queue.get, lock.acquire, wait_for_condition):
-            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+            thread = threading.Thread(target=interrupt)
             try:
+                thread.start()
                 wait()
                 print('not interrupted')
             except KeyboardInterrupt:
                 pass
+            thread.join()
         queue.put('kept')
         lock.release()
         print(queue.get(timeout=60), lock.acquire(timeout=60), condition.acquire(timeout=60))
-        ''')
+        '''))
     assert (done.returncode, done.stderr, done.stdout) == (0, '', 'kept True True\n')
+
+
+def test_one_ctrl_c_ends_a_program_that_joins():
+    done = run_script(INTERRUPT + textwrap.dedent('''
+        process = mp.Process(target=time.sleep, args=(600,))
+        process.start()
+        thread = threading.Thread(target=interrupt)
+        try:
+            thread.start()
+            process.join()
+        except KeyboardInterrupt:
+            print('interrupted', process.is_alive())
+        thread.join()
+        '''))
+    assert (done.returncode, done.stderr, done.stdout) == (0, '', 'interrupted True\n')
+
+
+def test_one_ctrl_c_ends_a_program_that_does_something_else():
+    done = run_script('''
+        import os, signal, time
+        import lithops.multiprocessing as mp
+        mp.Process(target=time.sleep, args=(600,)).start()
+        os.kill(os.getpid(), signal.SIGINT)
+        ''')
+    assert done.returncode == -signal.SIGINT and 'KeyboardInterrupt' in done.stderr
+
+
+def test_daemon_threads_that_wait_say_nothing_at_exit():
+    done = run_script('''
+        import os, threading
+        import lithops.multiprocessing as mp
+        queue, lock = mp.Queue(), mp.Lock()
+        lock.acquire()
+        waiting = threading.Barrier(5)
+        for wait in (queue.get, lock.acquire) * 2:
+            threading.Thread(target=lambda: (waiting.wait(), wait()), daemon=True).start()
+        waiting.wait()
+        queue.qsize()
+        ''')
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+
+
+def test_an_answer_that_is_not_read_is_taken_back():
+    from lithops.multiprocessing import _shared
+    queue = mp.Queue()
+    queue.put('kept')
+    connection = _shared._connect(queue._server)
+    connection.send(([], queue._ident, 'get', (True, None)))
+    assert wait_ready([connection], 60) == [connection] and queue.empty()
+    connection.close()
+    assert queue.get(timeout=60) == 'kept'
+
+
+def test_the_end_of_a_process_that_waits_is_the_end_of_its_pipes():
+    receiving, sending = mp.Pipe(duplex=False)
+    lock = mp.Lock()
+    lock.acquire()
+    process = mp.Process(target=lambda end: (end.send(os.getpid()), lock.acquire()),
+                         args=(sending,))
+    process.start()
+    sending.close()
+    until_it_sleeps(receiving.recv())
+    process.kill()
+    with pytest.raises(EOFError):
+        receiving.recv()
+
+
+def test_what_a_thread_has_made_outlives_it():
+    done = run_script('''
+        import threading
+        from lithops.multiprocessing import Queue, _shared
+        queues = []
+        for _ in range(20):
+            made = threading.Thread(target=lambda: queues.append(Queue()))
+            made.start()
+            made.join()
+        print(_shared.call(_shared.where(), 0, 'count'))
+        ''')
+    assert (done.returncode, done.stderr, done.stdout) == (0, '', '20\n')
+
+
+def test_objects_that_are_dropped_are_forgotten(monkeypatch):
+    from lithops.multiprocessing import _server, _shared
+    count = _shared.call(_shared.where(), 0, 'count')
+    for _ in range(2000):
+        mp.Lock()
+    assert _shared.call(_shared.where(), 0, 'count') <= count
+    server = _server.Server()
+    for _ in range(10_000):
+        server.add(server.create('me', 'Queue'), 'me', -1)
+    assert len(server.entries) == 10_000 and server.count('me') == 0
+    monkeypatch.setattr(time, 'monotonic', lambda: float('inf'))
+    server.purge()
+    assert not server.entries and not server.unreferenced
+
+
+def test_the_end_of_the_server_wakes_those_that_wait():
+    done = run_script('''
+        import os, signal, threading
+        import lithops.multiprocessing as mp
+        from lithops.multiprocessing import _shared
+        lock, queue, event, barrier = mp.Lock(), mp.Queue(), mp.Event(), mp.Barrier(9)
+        lock.acquire()
+        begun = threading.Barrier(5)
+
+        def waiter(wait):
+            begun.wait()
+            try:
+                wait()
+            except RuntimeError as exc:
+                print(exc)
+        threads = [threading.Thread(target=waiter, args=(wait,))
+                   for wait in (lock.acquire, queue.get, event.wait, barrier.wait)]
+        for thread in threads:
+            thread.start()
+        begun.wait()
+        os.kill(_shared._state.server.pid, signal.SIGKILL)
+        for thread in threads:
+            thread.join()
+        ''')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.count('has ended') == 4
 
 
 def test_the_end_of_the_server_is_an_error_that_says_so():
@@ -861,3 +1121,32 @@ def test_parameters(capsys, tmp_path):
     finally:
         mp_config.reset()
     assert mp_config.get_parameter(mp_config.ENV_VARS) == {}
+
+
+def test_a_pool_replaces_its_processes_after_so_many_calls():
+    with mp.Pool(2, remember, ('it',), maxtasksperchild=3) as pool:
+        pids = collections.Counter(pool.map(in_process, range(30), chunksize=5))
+        assert set(pids.values()) <= {1, 2, 3} and len(pids) >= 10
+        assert pool.apply(recall, (0,)) == ('it', 1)
+
+
+def test_what_a_manager_shows():
+    """As upstream's, and said in docs/coming-from-lithops.md; the standard library's differ."""
+    with mp.Manager() as manager:
+        value, array = manager.Value('i', 3), manager.Array('i', [1, 2])
+        assert str(value) == '3'
+        assert array[:] == [1, 2] and type(array[:]) is list
+        array[0] = 'any object'
+        assert array[:] == ['any object', 2] and str(array) == "['any object', 2]"
+        with pytest.raises(AttributeError, match='address'):
+            manager.address
+
+
+def test_exit_codes_are_the_standard_librarys():
+    codes = {256: 0, 257: 1, -1: 255, 0: 0, True: 1, 'a text': 1, 3.5: 1, None: 0}
+    processes = [mp.Process(target=sys.exit, args=(code,)) for code in codes]
+    for each in processes:
+        each.start()
+    for each in processes:
+        each.join()
+    assert [each.exitcode for each in processes] == list(codes.values())

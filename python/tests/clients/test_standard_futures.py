@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """lithops.concurrent.futures where it does more than the standard library's own, or less."""
 import asyncio
+import collections
 import concurrent.futures as standard
 import os
 import threading
@@ -57,6 +58,12 @@ def test_map_takes_several_iterables_and_stops_at_the_shortest(pool):
     assert list(pool.map(max, [(1, 2)], [(0, 9)], chunksize=2)) == [(1, 2)]
     with pytest.raises(ValueError):
         pool.map(pow, [1], [1], chunksize=0)
+
+
+def test_wrong_numbers_of_tasks():
+    for wrong, error in ((0, ValueError), ('a', TypeError)):
+        with pytest.raises(error, match='max_tasks_per_child'):
+            cf.ProcessPoolExecutor(1, max_tasks_per_child=wrong)
 
 
 def test_map_with_a_buffer_takes_items_as_results_are_taken(pool):
@@ -147,6 +154,24 @@ def test_shutdown():
     pool.shutdown()
 
 
+def wait_for_file(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+
+
+def test_shutdown_cancels_all_that_do_not_run(tmp_path):
+    """The standard library's lets one more run, which its queue holds."""
+    pool = ProcessPoolExecutor(1)
+    running, *waiting = [pool.submit(wait_for_file, str(tmp_path / 'go')) for _ in range(3)]
+    while not running.running():
+        time.sleep(0.01)
+    pool.shutdown(wait=False, cancel_futures=True)
+    assert [future.cancelled() for future in waiting] == [True, True]
+    (tmp_path / 'go').touch()
+    assert running.result(60) is None
+    pool.shutdown()
+
+
 def test_an_executor_that_is_lent_stays_open():
     with lithops.FunctionExecutor() as fexec:
         with ProcessPoolExecutor(executor=fexec) as pool:
@@ -178,3 +203,16 @@ def test_a_future_of_ones_own_is_the_standard_one():
     future = Future()
     assert not future.running() and future.stats == {} and future.lithops_future is None
     assert future.cancel() and future.cancelled()
+
+
+def in_process(_):
+    return os.getpid()
+
+
+def test_processes_are_replaced_after_so_many_tasks():
+    with ProcessPoolExecutor(2, max_tasks_per_child=3) as pool:
+        pids = collections.Counter(pool.map(in_process, range(30)))
+        assert set(pids.values()) <= {1, 2, 3} and len(pids) >= 10
+        assert pool.submit(in_process, 0).result() not in (pid for pid in pids if pids[pid] == 3)
+    with ProcessPoolExecutor(1, max_tasks_per_child=None) as pool:
+        assert len(set(pool.map(in_process, range(30)))) == 1

@@ -7,6 +7,8 @@
     register_lithops()
     with parallel_config('lithops'):
         roots = Parallel()(delayed(math.sqrt)(i) for i in range(10))
+
+Each batch of joblib's is a call; arguments of 1 MiB and more go to the storage, once per Parallel.
 """
 
 from joblib import register_parallel_backend

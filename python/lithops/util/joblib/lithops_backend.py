@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The backend of joblib whose batches are calls of an executor.
 
-An executor stays when a `Parallel` ends, and with it its worker processes: the next one finds them
+An executor and its worker processes outlive a `Parallel`: the next one finds them
 warm. Big arguments go to the storage once for all calls of a `Parallel` that have them; worker
 processes keep the last ones they have read. They are read-only there, as joblib's own backends
 make big arrays.
@@ -19,7 +19,7 @@ from typing import Any
 import lithops
 from joblib._parallel_backends import AutoBatchingMixin, ParallelBackendBase
 from lithops import _lithops
-from lithops.multiprocessing import cpu_count
+from lithops.multiprocessing import config, cpu_count
 from lithops.storage import Storage
 
 BIG_BYTES = 1 << 20  # as joblib's max_nbytes
@@ -46,11 +46,13 @@ class LithopsBackend(AutoBatchingMixin, ParallelBackendBase):
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads,
                          **kwargs)
         self._arguments = dict(lithops_args or {})
+        if lithops_args:  # they also apply to lithops.multiprocessing, in the calls and here
+            config.set_parameter(config.LITHOPS_CONFIG, lithops_args)
         self._running: set = set()
         self._shared = _SharedArguments(self._arguments)
 
     def __reduce__(self):
-        # It goes along with calls that may start more of them; what is at work here does not.
+        # A backend travels with calls that may nest `Parallel`; its running state does not.
         return functools.partial(type(self), self.nesting_level, self.inner_max_num_threads,
                                  self._arguments), ()
 
@@ -70,7 +72,7 @@ class LithopsBackend(AutoBatchingMixin, ParallelBackendBase):
         arguments = tuple(sorted(self._arguments.items()))
         try:
             self._executor = _executor(os.getpid(), n_jobs, arguments)
-        except TypeError:  # a dict among them, that cannot be a key
+        except TypeError:  # an argument that cannot be a key, such as a dict
             self._executor = _executor.__wrapped__(os.getpid(), n_jobs, arguments)
         self._env = self._prepare_worker_env(n_jobs)
         return n_jobs

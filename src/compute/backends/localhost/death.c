@@ -1,32 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker process is dead: what becomes of its calls.
+/* Handles the death of a worker process: its calls fail or run again.
  *
  * The call whose state says RUNNING by this slot ends with an error that says why. Calls of its
- * block that it had not begun are PENDING still; their block is offered again. If it died between
- * claiming a block and saying which, the whole range is offered again: calls that are taken or
- * done are skipped, by their state. Reducers are too: those that its map calls had made ready were
- * never in a block. */
+ * claim that it had not begun are still PENDING; their claim is offered again. If it died between
+ * staking a claim and announcing it, the whole range is offered again; the states of calls that are
+ * taken or done make workers skip them. So are its reducers: those that its map calls had made
+ * ready were never in a claim. */
 #include "base/clock.h"
 #include "base/error.h"
 #include "compute/backends/localhost/pool.h"
 #include "ipc/bell.h"
-#include "ipc/queue.h"
+#include "ipc/settle.h"
+#include "ipc/slotlog.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TAIL_BYTES = 700 }; /* of the output, for the traceback */
+static const uint64_t own_end_again_ns = 10000000000u;
 
 /* Append the end of what the call wrote to its error. */
-static void add_output(const struct lithops__slot_process *process, uint64_t begin, uint64_t end,
-                       lithops_error *error)
+static void add_output(const struct lithops__table *table, uint32_t slot, uint64_t begin,
+                       uint64_t end, lithops_error *error)
 {
     char text[TAIL_BYTES];
     size_t used = strlen(error->traceback), room = sizeof error->traceback - used;
     uint64_t from = end - begin > sizeof text ? end - sizeof text : begin;
-    ssize_t len = pread(process->log_fd, text, end - from, (off_t)from);
+    size_t len = lithops__slotlog_read(table, slot, from, text, end - from);
     if (len > 0)
         snprintf(error->traceback + used, room, "last output:\n%.*s", (int)len, text);
 }
@@ -51,8 +54,8 @@ static void describe_signal(const struct lithops__worker *line, int signal, lith
     error->signal = signal;
 }
 
-/* The kernel has ended more processes for want of memory than when this one was started. One of
- * them is accounted for now: who dies next, by another hand, is not taken for it. */
+/* Whether the kernel's out-of-memory killer has struck since this process was started. One kill is
+ * then accounted for, so that a process killed later by someone else is not counted as one. */
 static bool was_out_of_memory(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status)
 {
     if (status->si_code != CLD_KILLED || status->si_status != SIGKILL)
@@ -83,7 +86,7 @@ static void describe_death(struct lithops__pool *pool, uint32_t slot,
                       (unsigned long long)(range->memory_bytes >> 20));
     else if (was_out_of_memory(pool, slot, status))
         lithops__fail(error, LITHOPS_EMEMORY,
-                      "memory was out, and the kernel ended the call's process: let fewer calls "
+                      "the kernel's out-of-memory killer ended the call's process: let fewer calls "
                       "run at a time (worker_processes), or give each a limit (runtime_memory)");
     else if (status->si_pid == 0)
         lithops__fail(error, LITHOPS_ECRASH, "the function ended its worker process");
@@ -95,50 +98,13 @@ static void describe_death(struct lithops__pool *pool, uint32_t slot,
         describe_signal(&control->workers[slot], status->si_status, error);
 }
 
-static bool has_pending(const lithops__state *states, uint64_t begin, uint64_t end)
+/* Whether a cancel returned true: then the call must end as cancelled. */
+static bool is_cancel_asked(const struct lithops__pool *pool, uint32_t slot, uint32_t range,
+                            uint64_t index)
 {
-    for (uint64_t i = begin; i < end; i++)
-        if (atomic_load(&states[i]) == LITHOPS__PENDING)
-            return true;
-    return false;
-}
-
-static void offer_rest(struct lithops__pool *pool, uint32_t range_id, uint64_t begin, uint64_t end)
-{
-    struct lithops__table *table = pool->table;
-    const lithops__state *states =
-        lithops__range_states(&table->area, &table->area.ranges[range_id]);
-    if (has_pending(states, begin, end))
-        (void)lithops__table_offer(table, range_id, begin, end, NULL);
-}
-
-/* Somebody was told that the call will end as cancelled. */
-static bool is_cancel_asked(const struct lithops__pool *pool, uint32_t range, uint64_t index)
-{
-    uint32_t generation = atomic_load(&pool->table->area.ranges[range].generation);
-    for (size_t c = 0; c < pool->cancel_count; c++) {
-        const struct lithops__cancel *cancel = &pool->cancels[c];
-        if (cancel->range == range && cancel->generation == generation && index >= cancel->begin &&
-            index < cancel->end)
-            return true;
-    }
-    return false;
-}
-
-/* Where retries are set, the call waits again. */
-static bool try_again(struct lithops__table *table, uint32_t range_id, uint64_t index,
-                      uint16_t running, const lithops_error *error)
-{
-    struct lithops__range *range = &table->area.ranges[range_id];
-    uint32_t *attempts = &lithops__range_extras(&table->area, range)[index];
-    if (*attempts >= range->retries || range->retries == 0 || error->code == LITHOPS_ECANCELED)
-        return false;
-    ++*attempts;
-    lithops__state *state = &lithops__range_states(&table->area, range)[index];
-    atomic_store(state, LITHOPS__PENDING);
-    uint16_t pending = LITHOPS__PENDING;
-    return lithops__table_offer(table, range_id, index, index + 1, NULL) == 0 ||
-           !atomic_compare_exchange_strong(state, &pending, running); /* somebody has it already */
+    const struct lithops__doom *doom = &pool->slots[slot].doom;
+    return doom->reason == LITHOPS__KILL_CANCEL && doom->range == range && doom->index == index &&
+           doom->generation == atomic_load(&pool->table->area.ranges[range].generation);
 }
 
 static void settle_running(struct lithops__pool *pool, uint32_t slot, uint32_t range_id,
@@ -155,18 +121,37 @@ static void settle_running(struct lithops__pool *pool, uint32_t slot, uint32_t r
     uint64_t busy = atomic_load(&line->busy_since);
     struct lithops__settlement settlement = {.start = busy ? busy - 1 : 0};
     describe_death(pool, slot, range, status, &settlement.error);
-    if (is_cancel_asked(pool, range_id, index))
+    if (is_cancel_asked(pool, slot, range_id, index))
         lithops__fail(&settlement.error, LITHOPS_ECANCELED, "the call was cancelled");
-    else if (try_again(table, range_id, index, running, &settlement.error))
+    else if (lithops__settle_try_again(table, range_id, index, running, &settlement.error))
         return;
     struct lithops__call_extra extra = {.log_begin = atomic_load(&line->log_size)};
-    off_t end = lseek(pool->slots[slot].log_fd, 0, SEEK_END);
-    extra.log_end = end < 0 ? extra.log_begin : (uint64_t)end;
+    extra.log_end = lithops__slotlog_size(table, slot);
+    lithops__slotlog_mend(lithops__slotlog_open(table, slot, NULL), table->area.control, line,
+                          &extra.log_begin, &extra.log_end);
     if (extra.log_end > extra.log_begin) {
-        add_output(&pool->slots[slot], extra.log_begin, extra.log_end, &settlement.error);
+        add_output(table, slot, extra.log_begin, extra.log_end, &settlement.error);
         settlement.extra = &extra;
+        atomic_store(&range->wrote, 1);
+        lithops__slotlog_trim(lithops__slotlog_open(table, slot, NULL), table->area.control, line,
+                              extra.log_begin, extra.log_end);
     }
     (void)lithops__table_settle(table, range_id, index, running, &settlement);
+}
+
+/* Who ends an allocation or a container sends SIGTERM to all of its processes. If it has come to
+ * the call's process first, this one's is on its way, and the client says better why the call is
+ * lost. With the lock held: there is nothing to do for others then. Not again soon, as a function
+ * may do that to itself. */
+static void await_own_end(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status)
+{
+    uint64_t now = lithops__now_ns();
+    if (!pool->table->area.control->is_elsewhere || status->si_code != CLD_KILLED ||
+        status->si_status != SIGTERM || pool->closing || now < pool->own_end_ns ||
+        pool->slots[slot].reason != LITHOPS__KILL_NONE)
+        return;
+    pool->own_end_ns = now + own_end_again_ns;
+    (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
 }
 
 void lithops__pool_bury(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status)
@@ -175,6 +160,8 @@ void lithops__pool_bury(struct lithops__pool *pool, uint32_t slot, const siginfo
     struct lithops__control *control = table->area.control;
     struct lithops__worker *line = &control->workers[slot];
     uint32_t announced = atomic_load(&line->range);
+    if (announced)
+        await_own_end(pool, slot, status);
     lithops__bell_forget(control, slot);
     if (announced) {
         uint32_t range_id = announced - 1;
@@ -185,14 +172,17 @@ void lithops__pool_bury(struct lithops__pool *pool, uint32_t slot, const siginfo
             uint64_t count = atomic_load(&range->count), end = atomic_load(&line->end);
             atomic_store(&range->recount, 1);
             if (atomic_load(&line->claiming) || range->job_kind == 'R')
-                offer_rest(pool, range_id, 0, count);
+                lithops__settle_offer_rest(table, range_id, 0, count);
             else
-                offer_rest(pool, range_id, atomic_load(&line->begin), end < count ? end : count);
+                lithops__settle_offer_rest(table, range_id, atomic_load(&line->begin),
+                                           end < count ? end : count);
             lithops__table_kick_dependents(table, range_id);
         }
     }
     atomic_store(&line->claiming, 0);
     atomic_store(&line->busy_since, 0);
+    if (atomic_exchange(&line->lacks_bytes, 0))
+        atomic_fetch_sub(&control->lacking, 1);
     atomic_store(&line->begin, 0);
     atomic_store(&line->end, 0);
     atomic_store(&line->crash_signal, 0);
@@ -201,21 +191,4 @@ void lithops__pool_bury(struct lithops__pool *pool, uint32_t slot, const siginfo
     atomic_store(&line->state, LITHOPS__WORKER_NONE);
     atomic_store(&line->pid, 0);
     lithops__bell_wake_everyone(control);
-}
-
-void lithops__pool_fail_all(struct lithops__pool *pool, const lithops_error *error)
-{
-    struct lithops__table *table = pool->table;
-    struct lithops__settlement settlement = {.error = *error};
-    uint64_t high = atomic_load(&table->area.control->ranges_high);
-    for (uint32_t id = 0; id < high; id++) {
-        struct lithops__range *range = &table->area.ranges[id];
-        if (atomic_load(&range->generation) & 1)
-            continue;
-        uint64_t count = atomic_load(&range->count);
-        for (uint64_t i = 0; i < count; i++)
-            (void)lithops__table_settle(table, id, i, LITHOPS__PENDING, &settlement);
-    }
-    lithops__queue_drop(&table->area);
-    lithops__bell_landed(table->area.control);
 }

@@ -2,24 +2,27 @@
 /* The localhost backend: warm worker processes over shared memory, and their supervisor.
  *
  * Calls do not pass through here: the client writes them into shared memory and workers take them.
- * The supervisor thread starts processes when there is more to do than processes to do it, notices
- * when one dies, and ends those whose call has run past its timeout or was cancelled. When nothing
- * is open it sleeps without a timer.
- *
- * A call is killed by killing its process. So that this never hits the next call, which the process
- * may have begun meanwhile, the process is stopped first, then its line is looked at, and only then
- * is it killed or set going again. */
+ * The supervisor thread starts processes when calls outnumber them, notices when one dies, and ends
+ * those whose call has run past its timeout or was cancelled (deadline.c). When nothing is pending
+ * it sleeps without a timer. */
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "compute/backends/localhost/pool.h"
 #include "ipc/bell.h"
 #include "ipc/queue.h"
+#include "ipc/settle.h"
+#include "ipc/slotlog.h"
+#include "worker/init.h"
+#include "worker/leftovers.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -30,7 +33,6 @@
 enum {
     FAILED_STARTS = 3,  /* in a row are enough to give up ... */
     KILLED_STARTS = 30, /* ... or so many that were killed, which says little about the program */
-    START_TIMEOUT_S = 60,
     START_PAUSE_NS = 1000000000,
 };
 
@@ -40,57 +42,40 @@ static void wake_supervisor(struct lithops__pool *pool)
     (void)!write(pool->event_fd, &one, sizeof one);
 }
 
-static int signal_process(const struct lithops__slot_process *process, int signal)
-{
-    return (int)syscall(SYS_pidfd_send_signal, process->pidfd, signal, NULL, 0);
-}
-
 /* ---- starting -------------------------------------------------------------------------------- */
-
-static int open_log(lithops_error *err)
-{
-    int fd = lithops__high_fd(memfd_create(LITHOPS__LOG_NAME, MFD_CLOEXEC));
-    if (fd < 0 || fcntl(fd, F_SETFL, O_APPEND) != 0) {
-        lithops__fail_errno(err, errno, "cannot make a log file for a worker process");
-        if (fd >= 0)
-            close(fd);
-        fd = -1;
-    }
-    return fd;
-}
 
 static void note_end(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status);
 
-/* Start a process in the slot. The lock is let go of while the process is made. */
+/* Start a process in the slot. The lock is released while the process is created. */
 static int start_process(struct lithops__pool *pool, uint32_t slot, lithops_error *err)
 {
     struct lithops__slot_process *process = &pool->slots[slot];
     struct lithops__worker *line = &pool->table->area.control->workers[slot];
-    if (process->log_fd < 0 && (process->log_fd = open_log(err)) < 0)
+    int log_fd = lithops__slotlog_open(pool->table, slot, err);
+    if (log_fd < 0)
         return err->code;
     process->reason = LITHOPS__KILL_NONE;
     process->oom_kills = lithops__group_oom_kills(pool->table->area.control, slot);
     process->started_ns = lithops__now_ns();
-    off_t log_end = lseek(process->log_fd, 0, SEEK_END);
-    process->log_start = log_end < 0 ? 0 : (uint64_t)log_end;
+    process->start = ++pool->starts;
+    process->log_start = lithops__slotlog_size(pool->table, slot);
     atomic_store(&line->state, LITHOPS__WORKER_STARTING);
-    pid_t pid;
-    int pidfd;
+    struct lithops__watch watch;
     pthread_mutex_unlock(&pool->table->lock);
-    int rc = lithops__spawn_worker(&pool->table->area, slot, process->log_fd, pool->command, &pid,
-                                   &pidfd, err);
-    uint64_t own_oom_kills = lithops__own_oom_kills(); /* not before: it would wait for that */
+    int rc = lithops__spawn_worker(&pool->table->area, slot, log_fd, pool->lifeline[0],
+                                   process->start, pool->command, &watch, err);
+    uint64_t own_oom_kills = lithops__own_oom_kills(); /* reading it must not delay the start */
     pthread_mutex_lock(&pool->table->lock);
     process->own_oom_kills = own_oom_kills;
-    if (rc != 0) { /* one that could not be watched was killed; it may have taken a call by then */
+    if (rc != 0) {
+        /* one that could not be watched was killed, perhaps after it took a call */
         lithops__pool_bury(pool, slot, &(siginfo_t){.si_pid = 0});
         return rc;
     }
-    process->pid = pid;
-    process->pidfd = pidfd;
-    atomic_store(&line->pid, pid);
+    process->watch = watch;
+    atomic_store(&line->pid, watch.pid);
     pool->alive++;
-    if (pidfd < 0) { /* it may have taken a call in its short life */
+    if (watch.is_over) { /* it may have taken a call in its short life */
         note_end(pool, slot, &(siginfo_t){.si_pid = 0});
         wake_supervisor(pool);
     }
@@ -100,12 +85,12 @@ static int start_process(struct lithops__pool *pool, uint32_t slot, lithops_erro
 static void give_up_starting(struct lithops__pool *pool)
 {
     lithops__log(LITHOPS_LOG_ERROR, "localhost", "%s", pool->start_error.message);
-    lithops__pool_fail_all(pool, &pool->start_error);
+    lithops__settle_waiting(pool->table, &pool->start_error);
     pool->wanted = 0;
     pool->failed_starts = 0;
 }
 
-/* As long as some process runs, calls only wait longer. */
+/* As long as any process runs, calls only wait longer. */
 static void pause_starting(struct lithops__pool *pool)
 {
     pool->wanted = pool->alive;
@@ -115,7 +100,7 @@ static void pause_starting(struct lithops__pool *pool)
 static void start_wanted(struct lithops__pool *pool)
 {
     for (uint32_t slot = 0; slot < pool->count && pool->alive < pool->wanted; slot++) {
-        if (pool->slots[slot].pid || pool->closing)
+        if (pool->slots[slot].watch.pid || pool->closing)
             continue;
         lithops_error err = LITHOPS_ERROR_INIT;
         if (start_process(pool, slot, &err) != 0) {
@@ -135,13 +120,12 @@ static void start_wanted(struct lithops__pool *pool)
  * lithops_init(). */
 static void note_failed_start(struct lithops__pool *pool, uint32_t slot, const siginfo_t *status)
 {
-    char output[400]; /* the end of what it said: there an interpreter has the reason */
-    off_t start = (off_t)pool->slots[slot].log_start;
-    off_t end = lseek(pool->slots[slot].log_fd, 0, SEEK_END);
-    if (end - start > (off_t)sizeof output - 1)
-        start = end - (off_t)sizeof output + 1;
-    ssize_t len = pread(pool->slots[slot].log_fd, output, sizeof output - 1, start);
-    output[len > 0 ? len : 0] = '\0';
+    char output[400]; /* the end of its output: an interpreter puts the reason there */
+    uint64_t start = pool->slots[slot].log_start;
+    uint64_t end = lithops__slotlog_size(pool->table, slot);
+    if (end > start + sizeof output - 1)
+        start = end - (sizeof output - 1);
+    output[lithops__slotlog_read(pool->table, slot, start, output, sizeof output - 1)] = '\0';
     const char *how = status->si_code == CLD_EXITED ? "exit status" : "signal";
     if (pool->command)
         lithops__fail(&pool->start_error, LITHOPS_EBACKEND,
@@ -164,17 +148,8 @@ static void note_failed_start(struct lithops__pool *pool, uint32_t slot, const s
 
 static void reap(struct lithops__pool *pool, uint32_t slot)
 {
-    struct lithops__slot_process *process = &pool->slots[slot];
     siginfo_t status;
-    memset(&status, 0, sizeof status);
-    if (waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &status, WEXITED | WNOWAIT) == 0) {
-        /* What the function has started ends with it; before the id may be somebody else's. */
-        kill(-process->pid, SIGKILL);
-        waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &status, WEXITED);
-    } else {
-        memset(&status, 0, sizeof status); /* the program waits for all its children itself */
-    }
-    close(process->pidfd);
+    lithops__watch_reap(&pool->slots[slot].watch, &status);
     note_end(pool, slot, &status);
 }
 
@@ -183,7 +158,7 @@ static void note_end(struct lithops__pool *pool, uint32_t slot, const siginfo_t 
     struct lithops__slot_process *process = &pool->slots[slot];
     bool was_starting =
         atomic_load(&pool->table->area.control->workers[slot].state) == LITHOPS__WORKER_STARTING;
-    process->pid = 0;
+    process->watch.pid = 0;
     pool->alive--;
     if (was_starting && process->reason == LITHOPS__KILL_NONE && !pool->closing)
         note_failed_start(pool, slot, status);
@@ -191,142 +166,7 @@ static void note_end(struct lithops__pool *pool, uint32_t slot, const siginfo_t 
         pool->failed_starts = 0;
     lithops__pool_bury(pool, slot, status);
     process->reason = LITHOPS__KILL_NONE;
-}
-
-/* Stop the process; false when it is not stopped within 50 ms (it ends, or hangs in the kernel). */
-static bool stop_process(const struct lithops__slot_process *process)
-{
-    if (signal_process(process, SIGSTOP) != 0)
-        return false;
-    for (int i = 0; i < 500; i++) {
-        siginfo_t status;
-        memset(&status, 0, sizeof status);
-        if (waitid((idtype_t)P_PIDFD, (id_t)process->pidfd, &status,
-                   WSTOPPED | WEXITED | WNOWAIT | WNOHANG) != 0)
-            return false;
-        if (status.si_pid)
-            return status.si_code == CLD_STOPPED;
-        nanosleep(&(struct timespec){0, 100000}, NULL);
-    }
-    return false;
-}
-
-/* End the process if it still runs call `index` of `range`, for this reason; if that is the time
- * that it takes, the same run of the call as began at `busy`. */
-static void kill_call(struct lithops__pool *pool, uint32_t slot, uint32_t range, uint64_t index,
-                      uint64_t busy, enum lithops__kill_reason reason)
-{
-    struct lithops__table *table = pool->table;
-    struct lithops__slot_process *process = &pool->slots[slot];
-    const struct lithops__worker *line = &table->area.control->workers[slot];
-    const lithops__state *states = lithops__range_states(&table->area, &table->area.ranges[range]);
-    (void)stop_process(process); /* if it cannot be stopped, what is read now has to do */
-    if (atomic_load(&line->range) == range + 1 && atomic_load(&line->current) == index &&
-        (reason != LITHOPS__KILL_TIMEOUT || atomic_load(&line->busy_since) == busy) &&
-        atomic_load(&states[index]) == lithops__state_make(LITHOPS__RUNNING, slot)) {
-        process->reason = reason;
-        signal_process(process, SIGKILL);
-    } else {
-        signal_process(process, SIGCONT);
-    }
-}
-
-/* ---- deadlines and cancellation -------------------------------------------------------------- */
-
-static bool is_idle(struct lithops__pool *pool)
-{
-    const struct lithops__control *control = pool->table->area.control;
-    for (uint32_t slot = 0; slot < pool->count; slot++)
-        if (atomic_load(&control->workers[slot].range) ||
-            atomic_load(&control->workers[slot].state) == LITHOPS__WORKER_STARTING)
-            return false;
-    lithops__queue_advance(&pool->table->area);
-    for (uint64_t at = atomic_load(&control->head); at < atomic_load(&control->tail); at++)
-        if (lithops__queue_left(&pool->table->area, lithops__span_at(&pool->table->area, at)))
-            return false;
-    return true;
-}
-
-/* Since when the call has been running, as far as can be told. The worker notes the time once for a
- * group of short calls; if not the first of them turns out to be long, it is given its whole time
- * from when it was first seen here. */
-static uint64_t running_since(struct lithops__slot_process *process,
-                              const struct lithops__worker *line,
-                              const struct lithops__seen_call *call)
-{
-    struct lithops__seen_call *seen = &process->seen;
-    if (atomic_load(&line->busy_first) == call->index)
-        return call->busy - 1;
-    if (seen->range != call->range || seen->index != call->index || seen->busy != call->busy)
-        *seen = *call;
-    return seen->since;
-}
-
-/* End calls that have run too long; when to look next. */
-static uint64_t check_deadlines(struct lithops__pool *pool)
-{
-    const struct lithops__area *area = &pool->table->area;
-    uint64_t now_ns = lithops__now_ns(), next_ns = UINT64_MAX;
-    for (uint32_t slot = 0; slot < pool->count; slot++) {
-        const struct lithops__worker *line = &area->control->workers[slot];
-        uint32_t range = atomic_load(&line->range);
-        uint64_t busy = atomic_load(&line->busy_since), index = atomic_load(&line->current);
-        if (pool->slots[slot].pid == 0 || pool->slots[slot].reason != LITHOPS__KILL_NONE)
-            continue;
-        if (atomic_load(&line->state) == LITHOPS__WORKER_STARTING) {
-            uint64_t limit_ns = pool->slots[slot].started_ns + START_TIMEOUT_S * 1000000000ull;
-            if (now_ns >= limit_ns)
-                signal_process(&pool->slots[slot], SIGKILL);
-            else if (limit_ns < next_ns)
-                next_ns = limit_ns;
-            continue;
-        }
-        if (range == 0 || busy == 0 || area->ranges[range - 1].timeout_ticks == 0)
-            continue;
-        uint64_t now = lithops__ticks() - area->control->epoch_ticks;
-        struct lithops__seen_call call = {range, index, busy, now};
-        uint64_t ran = now - running_since(&pool->slots[slot], line, &call);
-        uint64_t limit = area->ranges[range - 1].timeout_ticks;
-        if ((int64_t)ran < 0)
-            ran = 0;
-        if (ran >= limit) {
-            kill_call(pool, slot, range - 1, index, busy, LITHOPS__KILL_TIMEOUT);
-        } else {
-            double left_ms = (double)(limit - ran) / (double)area->control->ticks_per_ms;
-            uint64_t at_ns = now_ns + (uint64_t)(left_ms * 1e6) + 100000;
-            next_ns = at_ns < next_ns ? at_ns : next_ns;
-        }
-    }
-    /* A worker that takes a call between the two halves of the look would not be seen: only two
-     * looks in a row, a timeout apart, count. */
-    bool idle = is_idle(pool), again = idle && pool->was_idle;
-    pool->was_idle = idle;
-    if (again) {
-        pool->shortest_ns = UINT64_MAX;
-        return UINT64_MAX;
-    }
-    if (pool->start_again_ns > now_ns && pool->start_again_ns < next_ns)
-        next_ns = pool->start_again_ns;
-    uint64_t any_ns = pool->shortest_ns == UINT64_MAX ? UINT64_MAX : now_ns + pool->shortest_ns;
-    return any_ns < next_ns ? any_ns : next_ns;
-}
-
-static void carry_out_cancels(struct lithops__pool *pool)
-{
-    const struct lithops__area *area = &pool->table->area;
-    for (size_t c = 0; c < pool->cancel_count; c++) {
-        const struct lithops__cancel *cancel = &pool->cancels[c];
-        for (uint32_t slot = 0; slot < pool->count; slot++) {
-            const struct lithops__worker *line = &area->control->workers[slot];
-            uint64_t index = atomic_load(&line->current);
-            if (pool->slots[slot].pid && pool->slots[slot].reason == LITHOPS__KILL_NONE &&
-                atomic_load(&line->range) == cancel->range + 1 && index >= cancel->begin &&
-                index < cancel->end &&
-                atomic_load(&area->ranges[cancel->range].generation) == cancel->generation)
-                kill_call(pool, slot, cancel->range, index, 0, LITHOPS__KILL_CANCEL);
-        }
-    }
-    pool->cancel_count = 0;
+    process->doom.reason = LITHOPS__KILL_NONE;
 }
 
 static uint32_t count_busy(const struct lithops__pool *pool)
@@ -338,7 +178,7 @@ static uint32_t count_busy(const struct lithops__pool *pool)
     return busy;
 }
 
-/* Calls that run or wait, as far as there can be processes for them. */
+/* Running and pending calls, at most as many as there can be processes. */
 static uint64_t count_needed(struct lithops__pool *pool)
 {
     struct lithops__area *area = &pool->table->area;
@@ -360,6 +200,59 @@ static void want_processes(struct lithops__pool *pool)
         pool->wanted = (uint32_t)needed;
 }
 
+/* ---- processes that functions started
+ * --------------------------------------------------------------
+ */
+
+static bool is_over(const struct lithops__origin *origin, void *user)
+{
+    const struct lithops__pool *pool = user;
+    if (strcmp(origin->executor_id, pool->table->area.control->executor_id) != 0)
+        return false;
+    for (uint32_t slot = 0; slot < pool->count; slot++)
+        if (pool->slots[slot].watch.pid && pool->slots[slot].start == origin->start)
+            return false;
+    return true;
+}
+
+/* For lithops__leftovers_kill(): a client that has called setsid() has workers in two sessions. */
+static pid_t sessions(const struct lithops__pool *pool)
+{
+    return getsid(0) == pool->session ? pool->session : -1;
+}
+
+/* Those of dead processes. It reads /proc, so without the lock; only the supervisor, which this is,
+ * starts and buries processes. If the program has closed its standard streams, output of its other
+ * threads would land in a descriptor opened here: that case is left to the guard. */
+static void end_leftovers(struct lithops__pool *pool)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            return;
+    (void)lithops__leftovers_kill(sessions(pool), is_over, pool, false);
+}
+
+/* The executor closes: the guard ends what is left, and itself. As a child of this process (of
+ * process 1 of a container, or a subreaper) the guard has to be reaped. */
+static void dismiss_guard(struct lithops__pool *pool)
+{
+    pid_t pid = atomic_load(&pool->table->area.control->guard_pid), parent = 0;
+    char path[64], name[32] = "";
+    char word = sessions(pool) < 0 ? LITHOPS__GUARD_LOOK_AT_ALL : LITHOPS__GUARD_LOOK;
+    (void)!write(pool->lifeline[1], &word, 1);
+    close(pool->lifeline[0]);
+    close(pool->lifeline[1]);
+    if (pid <= 1)
+        return;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%*d (%31[^)]) %*c %d", name, &parent) == 2 &&
+        strcmp(name, "lithops-guard") == 0 && parent == getpid())
+        (void)waitpid(pid, NULL, 0);
+    if (file)
+        fclose(file);
+}
+
 /* ---- the supervisor -------------------------------------------------------------------------- */
 
 static int poll_timeout_ms(uint64_t until_ns)
@@ -376,55 +269,71 @@ static int poll_timeout_ms(uint64_t until_ns)
 static void *supervise(void *user)
 {
     struct lithops__pool *pool = user;
-    struct pollfd *fds = calloc(pool->count + 1, sizeof *fds);
-    uint32_t *slot_of = calloc(pool->count + 1, sizeof *slot_of);
+    struct pollfd *fds = pool->fds;
+    uint32_t *slot_of = pool->slot_of;
     pthread_mutex_lock(&pool->table->lock);
-    while (fds && slot_of && !pool->closing) {
+    while (!pool->closing) {
         want_processes(pool);
         start_wanted(pool);
-        carry_out_cancels(pool);
-        pool->look_ns = check_deadlines(pool);
+        pool->look_ns = lithops__pool_check_deadlines(pool);
+        if (lithops__pool_end_doomed(pool))
+            continue;                                        /* time has passed: look again */
+        uint64_t tend_ns = lithops__table_tend(pool->table); /* it may let go of the lock */
+        uint64_t look_ns = pool->look_ns < tend_ns ? pool->look_ns : tend_ns;
         nfds_t n = 0;
         fds[n++] = (struct pollfd){pool->event_fd, POLLIN, 0};
         for (uint32_t slot = 0; slot < pool->count; slot++)
-            if (pool->slots[slot].pid) {
+            if (pool->slots[slot].watch.pid) {
                 slot_of[n] = slot;
-                fds[n++] = (struct pollfd){pool->slots[slot].pidfd, POLLIN, 0};
+                fds[n++] = (struct pollfd){pool->slots[slot].watch.fd, POLLIN, 0};
+                uint64_t again_ns = lithops__watch_look_again(&pool->slots[slot].watch);
+                look_ns = again_ns < look_ns ? again_ns : look_ns;
             }
-        int timeout_ms = pool->closing ? 0 : poll_timeout_ms(pool->look_ns);
+        int timeout_ms = pool->closing ? 0 : poll_timeout_ms(look_ns);
         pthread_mutex_unlock(&pool->table->lock);
         (void)poll(fds, n, timeout_ms);
         uint64_t events;
         if (fds[0].revents)
             (void)!read(pool->event_fd, &events, sizeof events);
         pthread_mutex_lock(&pool->table->lock);
+        bool any = false;
         for (nfds_t i = 1; i < n; i++)
-            if (fds[i].revents)
+            if (lithops__watch_is_over(&pool->slots[slot_of[i]].watch, fds[i].revents)) {
                 reap(pool, slot_of[i]);
+                any = true;
+            }
+        if (any && !pool->closing) {
+            pthread_mutex_unlock(&pool->table->lock);
+            end_leftovers(pool);
+            pthread_mutex_lock(&pool->table->lock);
+        }
     }
     pthread_mutex_unlock(&pool->table->lock);
-    free(fds);
-    free(slot_of);
     return NULL;
+}
+
+static void wake_for_table(void *user)
+{
+    wake_supervisor(user);
 }
 
 /* ---- the interface --------------------------------------------------------------------------- */
 
-static uint32_t count_cpus(void)
+static int localhost_capacity(const struct lithops__config *config,
+                              struct lithops__capacity *ret_capacity, lithops_error *err)
 {
-    cpu_set_t set; /* a set larger than that makes the call fail */
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        return (uint32_t)CPU_COUNT(&set);
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    return cpus < 1 ? 1 : (uint32_t)cpus;
-}
-
-static uint32_t localhost_workers(const struct lithops__config *config)
-{
+    (void)err;
     const lithops_value *set = lithops__config_get(config, "localhost", "worker_processes");
     uint32_t count = lithops_value_type(set) == LITHOPS_INT ? (uint32_t)lithops_value_get_int(set)
-                                                            : count_cpus();
-    return count > LITHOPS__MAX_WORKERS ? LITHOPS__MAX_WORKERS : count;
+                                                            : lithops__cpus();
+    int64_t mb = lithops__config_int(config, "localhost", "shared_memory");
+    *ret_capacity = (struct lithops__capacity){
+        .hosts = 1,
+        .workers = count > LITHOPS__MAX_WORKERS ? LITHOPS__MAX_WORKERS : count,
+        .memory_bytes = mb > 0 ? (uint64_t)mb << 20 : lithops__memory_bytes() / 4 * 3,
+        .memory_key = "localhost.shared_memory",
+    };
+    return 0;
 }
 
 /* The words and their strings in one block. */
@@ -453,6 +362,26 @@ static char **copy_command(const char *const *command, lithops_error *err)
     return copy;
 }
 
+static bool open_lifeline(struct lithops__pool *pool)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return false;
+    pool->lifeline[0] = lithops__high_fd(ends[0]);
+    int saved = errno;
+    pool->lifeline[1] = lithops__high_fd(ends[1]);
+    errno = pool->lifeline[0] < 0 ? saved : errno;
+    return pool->lifeline[0] >= 0 && pool->lifeline[1] >= 0;
+}
+
+static void free_memory(struct lithops__pool *pool)
+{
+    free(pool->slots);
+    free(pool->fds);
+    free(pool->slot_of);
+    free(pool->command);
+}
+
 static int localhost_open(void *state, struct lithops__table *table,
                           const struct lithops__config *config, const char *const *worker_command,
                           lithops_error *err)
@@ -460,51 +389,62 @@ static int localhost_open(void *state, struct lithops__table *table,
     lithops_error own = LITHOPS_ERROR_INIT;
     err = err ? err : &own;
     struct lithops__pool *pool = state;
+    if (!worker_command && !lithops__init_was_called())
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "lithops_init(&argc, &argv) must be the first line of main(): worker "
+                             "processes are this program, started again");
     if (worker_command && !(pool->command = copy_command(worker_command, err)))
         return err->code;
     struct lithops__control *control = table->area.control;
     pool->table = table;
+    pool->session = getsid(0);
     pool->count = control->max_workers;
-    pool->wanted = 1; /* the first call comes soon: its process can start meanwhile */
+    pool->wanted = 1; /* the first call comes soon: start its process now */
     pool->look_ns = pool->shortest_ns = UINT64_MAX;
-    pool->event_fd = -1;
-    if (count_cpus() > 1)
+    pool->event_fd = pool->lifeline[0] = pool->lifeline[1] = -1;
+    if (lithops__cpus() > 1)
         control->spin_ticks = (uint64_t)lithops__config_int(config, "localhost", "spin_us") *
                               control->ticks_per_ms / 1000;
+    control->calls_per_process =
+        (uint64_t)lithops__config_int(config, "localhost", "max_tasks_per_child");
     pool->slots = calloc(pool->count, sizeof *pool->slots);
-    if (!pool->slots) {
+    pool->fds = calloc(pool->count + 1, sizeof *pool->fds);
+    pool->slot_of = calloc(pool->count + 1, sizeof *pool->slot_of);
+    if (!pool->slots || !pool->fds || !pool->slot_of) {
         lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
         goto failed;
     }
-    for (uint32_t slot = 0; slot < pool->count; slot++)
-        pool->slots[slot].log_fd = -1;
+    table->wake = wake_for_table;
+    table->wake_user = pool;
     pool->event_fd = lithops__high_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (pool->event_fd < 0) {
         lithops__fail_errno(err, errno, "cannot watch worker processes");
         goto failed;
     }
-    sigset_t all, old; /* the program's signals are for the program's threads */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&pool->thread, NULL, supervise, pool);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!open_lifeline(pool)) {
+        lithops__fail_errno(err, errno, "cannot watch worker processes");
+        goto failed;
+    }
+    int rc = lithops__thread_start(&pool->thread, supervise, pool);
     if (rc == 0)
         return 0;
     lithops__fail_errno(err, rc, "cannot start a thread");
 failed:
+    for (int i = 0; i < 2; i++)
+        if (pool->lifeline[i] >= 0)
+            close(pool->lifeline[i]);
     if (pool->event_fd >= 0)
         close(pool->event_fd);
-    free(pool->slots);
-    free(pool->command);
+    free_memory(pool);
     return err->code;
 }
 
 static void kill_all(struct lithops__pool *pool)
 {
     for (uint32_t slot = 0; slot < pool->count; slot++)
-        if (pool->slots[slot].pid && pool->slots[slot].reason == LITHOPS__KILL_NONE) {
+        if (pool->slots[slot].watch.pid && pool->slots[slot].reason == LITHOPS__KILL_NONE) {
             pool->slots[slot].reason = LITHOPS__KILL_CANCEL;
-            signal_process(&pool->slots[slot], SIGKILL);
+            lithops__watch_signal(&pool->slots[slot].watch, SIGKILL);
         }
 }
 
@@ -522,17 +462,16 @@ static void localhost_close(void *state)
     pthread_mutex_lock(&pool->table->lock);
     kill_all(pool); /* the one that was being started */
     for (uint32_t slot = 0; slot < pool->count; slot++) {
-        if (pool->slots[slot].pid)
+        if (pool->slots[slot].watch.pid)
             reap(pool, slot);
-        lithops__group_remove(control, slot);
-        if (pool->slots[slot].log_fd >= 0)
-            close(pool->slots[slot].log_fd);
     }
     pthread_mutex_unlock(&pool->table->lock);
+    for (uint32_t slot = 0; slot < pool->count; slot++)
+        lithops__group_remove(control, slot); /* waits for the kernel */
+    dismiss_guard(pool);
+    pool->table->wake = NULL;
     close(pool->event_fd);
-    free(pool->slots);
-    free(pool->command);
-    free(pool->cancels);
+    free_memory(pool);
 }
 
 static void localhost_offered(void *state, uint32_t range, uint64_t calls)
@@ -558,54 +497,42 @@ static void localhost_offered(void *state, uint32_t range, uint64_t calls)
 static void localhost_cancel(void *state, uint32_t range, uint64_t begin, uint64_t end)
 {
     struct lithops__pool *pool = state;
-    if (pool->cancel_count == pool->cancel_capacity) {
-        size_t capacity = pool->cancel_capacity ? pool->cancel_capacity * 2 : 16;
-        struct lithops__cancel *cancels = realloc(pool->cancels, capacity * sizeof *cancels);
-        if (!cancels)
-            return;
-        pool->cancels = cancels;
-        pool->cancel_capacity = capacity;
-    }
-    pool->cancels[pool->cancel_count++] = (struct lithops__cancel){
-        range, atomic_load(&pool->table->area.ranges[range].generation), begin, end};
-    wake_supervisor(pool);
+    if (lithops__pool_doom_canceled(pool, range, begin, end))
+        wake_supervisor(pool);
 }
 
 static void localhost_prepare_limits(void *state)
 {
-    struct lithops__pool *pool = state;
-    if (!pool->group_tried)
-        lithops__group_prepare(pool->table->area.control);
-    pool->group_tried = true;
+    struct lithops__table *table = ((struct lithops__pool *)state)->table;
+    struct lithops__control *control = table->area.control;
+    char folder[sizeof control->cgroup];
+    lithops__group_find(control->executor_id, folder, sizeof folder);
+    pthread_mutex_lock(&table->lock);
+    memcpy(control->cgroup, folder, sizeof folder);
+    pthread_mutex_unlock(&table->lock);
 }
 
-static void localhost_logs(void *state, unsigned worker, uint64_t begin, uint64_t end,
-                           struct lithops__buffer *out)
+static bool has_no_client(const struct lithops__origin *origin, void *user)
 {
-    const struct lithops__pool *pool = state;
-    if (worker >= pool->count || pool->slots[worker].log_fd < 0 || end <= begin)
-        return;
-    void *room = lithops__buffer_reserve(out, end - begin);
-    ssize_t len = room ? pread(pool->slots[worker].log_fd, room, end - begin, (off_t)begin) : -1;
-    if (len > 0)
-        out->len += (size_t)len;
+    bool (*const *is_alive)(const char *executor_id) = user;
+    return origin->executor_id[0] == '\0' || !(*is_alive)(origin->executor_id);
 }
 
-static void localhost_tidy(bool (*is_alive)(const char *executor_id),
+static void localhost_tidy(bool (*is_alive)(const char *executor_id), bool dry_run,
                            struct lithops__tidied *tidied)
 {
-    tidied->process_groups += lithops__orphans_kill(); /* first: they hold memory groups */
-    tidied->memory_groups += lithops__group_tidy(is_alive);
+    /* first: they hold memory groups */
+    tidied->process_groups += lithops__leftovers_kill(-1, has_no_client, &is_alive, dry_run);
+    tidied->memory_groups += lithops__group_tidy(is_alive, dry_run);
 }
 
 static const struct lithops__compute_ops localhost_ops = {
-    .workers = localhost_workers,
+    .capacity = localhost_capacity,
     .open = localhost_open,
     .close = localhost_close,
     .offered = localhost_offered,
     .cancel = localhost_cancel,
     .prepare_limits = localhost_prepare_limits,
-    .logs = localhost_logs,
     .tidy = localhost_tidy,
 };
 
@@ -613,6 +540,7 @@ const struct lithops__compute_driver lithops__compute_localhost = {
     .name = "localhost",
     .mode = "localhost",
     .summary = "Worker processes of this machine, over shared memory.",
+    .is_direct = true,
     .state_size = sizeof(struct lithops__pool),
     .ops = &localhost_ops,
 };

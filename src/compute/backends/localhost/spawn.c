@@ -5,40 +5,29 @@
  * process everything but the shared memory (3) and the log (0 is /dev/null, 1, 2, 4) is closed,
  * signals are at their defaults, and it leads a process group, so that a Ctrl-C at the terminal is
  * the client's to handle, and killing the group ends what the function has started. */
+#include "base/spawn.h"
 #include "base/error.h"
 #include "compute/backends/localhost/pool.h"
-#include "worker/worker.h"
+#include "compute/watch.h"
+#include "ipc/area.h"
+#include "worker/init.h"
+#include "worker/leftovers.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int make_attributes(posix_spawnattr_t *attributes)
-{
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    int rc = posix_spawnattr_init(attributes);
-    if (rc == 0)
-        rc = posix_spawnattr_setsigmask(attributes, &none);
-    if (rc == 0)
-        rc = posix_spawnattr_setsigdefault(attributes, &all);
-    if (rc == 0)
-        rc = posix_spawnattr_setpgroup(attributes, 0);
-    if (rc == 0)
-        rc = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                      POSIX_SPAWN_SETPGROUP);
-    return rc;
-}
-
 /* Both source descriptors are 10 or more, so no dup2 overwrites what a later one needs. */
-static int make_actions(posix_spawn_file_actions_t *actions, int area_fd, int log_fd)
+static int make_actions(posix_spawn_file_actions_t *actions, int area_fd, int log_fd, int lifeline,
+                        int watch_fd)
 {
+    int last = watch_fd >= 0 ? LITHOPS__WORKER_WATCH_FD : LITHOPS__WORKER_LIFELINE_FD;
     int rc = posix_spawn_file_actions_init(actions);
     if (rc == 0)
         rc = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
@@ -51,49 +40,81 @@ static int make_actions(posix_spawn_file_actions_t *actions, int area_fd, int lo
     if (rc == 0)
         rc = posix_spawn_file_actions_adddup2(actions, log_fd, LITHOPS__WORKER_LOG_FD);
     if (rc == 0)
-        rc = posix_spawn_file_actions_addclosefrom_np(actions, LITHOPS__WORKER_LOG_FD + 1);
+        rc = posix_spawn_file_actions_adddup2(actions, lifeline, LITHOPS__WORKER_LIFELINE_FD);
+    if (rc == 0 && watch_fd >= 0)
+        rc = posix_spawn_file_actions_adddup2(actions, watch_fd, LITHOPS__WORKER_WATCH_FD);
+    if (rc == 0)
+        rc = lithops__close_from(actions, last + 1);
     return rc;
 }
 
-int lithops__high_fd(int fd)
+/* This program, even if its file was replaced. Under valgrind, /proc/self/exe is valgrind itself;
+ * readlink() gives the program's name. */
+static const char *own_program(char *buf, size_t size)
 {
-    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
-    if (fd >= 0) {
-        int saved = errno;
-        close(fd);
-        errno = saved;
-    }
-    return high;
+    const char *preloaded = getenv("LD_PRELOAD");
+    ssize_t len = preloaded && strstr(preloaded, "vgpreload")
+                      ? readlink("/proc/self/exe", buf, size - 1)
+                      : -1;
+    if (len < 0)
+        return "/proc/self/exe";
+    buf[len] = '\0';
+    return buf;
 }
 
-int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int log_fd,
-                          char *const *command, pid_t *ret_pid, int *ret_pidfd, lithops_error *err)
+/* The client's environment and the mark; for free(). */
+static char **make_environment(char *mark)
 {
+    size_t count = 0, kept = 0;
+    while (environ && environ[count])
+        count++;
+    char **made = malloc((count + 2) * sizeof *made);
+    for (size_t i = 0; made && i < count; i++)
+        if (strncmp(environ[i], LITHOPS__MARK, sizeof LITHOPS__MARK - 1) != 0)
+            made[kept++] = environ[i];
+    if (made) {
+        made[kept++] = mark;
+        made[kept] = NULL;
+    }
+    return made;
+}
+
+int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int log_fd, int lifeline,
+                          uint32_t start, char *const *command, struct lithops__watch *ret_watch,
+                          lithops_error *err)
+{
+    int watch_fd = -1, rc = lithops__watch_prepare(ret_watch, &watch_fd, err);
+    if (rc != 0)
+        return rc;
+    atomic_store(&area->control->has_watch_pipes, watch_fd >= 0);
+    pid_t pid;
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_t actions;
     char argument[64];
     snprintf(argument, sizeof argument, "%s%u", LITHOPS__WORKER_ARGUMENT, slot);
     char name[] = "lithops-worker", *argv[LITHOPS__MOST_COMMAND + 2] = {name};
-    const char *program = command && command[0] ? command[0] : "/proc/self/exe";
+    char own[4096];
+    const char *program = command && command[0] ? command[0] : own_program(own, sizeof own);
     int argc = command ? 0 : 1;
     for (; command && command[argc]; argc++)
         argv[argc] = command[argc];
     argv[argc] = argument;
-    int rc = make_attributes(&attributes);
+    char mark[96];
+    lithops__mark_write(mark, sizeof mark, area->control->executor_id, start);
+    char **environment = make_environment(mark);
+    rc = lithops__child_attributes(&attributes, POSIX_SPAWN_SETPGROUP);
     if (rc == 0)
-        rc = make_actions(&actions, area->fd, log_fd);
+        rc = make_actions(&actions, area->fd, log_fd, lifeline, watch_fd);
     if (rc == 0)
-        rc = posix_spawnp(ret_pid, program, &actions, &attributes, argv, environ);
+        rc = lithops__spawn(&pid, program, &actions, &attributes, argv,
+                            environment ? environment : environ);
+    free(environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
-    if (rc != 0)
-        return lithops__fail_errno(err, rc, "cannot start a worker process (%s)", program);
-    *ret_pidfd = lithops__high_fd((int)syscall(SYS_pidfd_open, *ret_pid, 0));
-    if (*ret_pidfd < 0 && errno != ESRCH) {
-        rc = errno;
-        kill(*ret_pid, SIGKILL);
-        waitpid(*ret_pid, NULL, 0);
-        return lithops__fail_errno(err, rc, "cannot watch a worker process");
-    }
-    return 0;
+    if (watch_fd >= 0)
+        close(watch_fd);
+    if (rc == 0)
+        return lithops__watch_begin(ret_watch, pid, err);
+    lithops__watch_abandon(ret_watch);
+    return lithops__fail_errno(err, rc, "cannot start a worker process (%s)", program);
 }

@@ -18,7 +18,8 @@
  * for one machine's temporary data, and a rename keeps objects whole as long as the kernel runs. */
 #include "base/clock.h"
 #include "base/error.h"
-#include "storage/storage.h"
+#include "base/retry.h"
+#include "storage/drivers.h"
 #include "storage/tree.h"
 
 #include <errno.h>
@@ -34,7 +35,7 @@
 #define TEMP_NAME_SIZE (sizeof TEMP_PREFIX + 16)
 #define TEMP_KEEP_S (24 * 3600)
 #define PIECE_BYTES ((size_t)8 << 20) /* between two looks at deadline and cancel */
-#define FOLDER_TRIES 1000             /* each needs a delete that comes between two system calls */
+#define FOLDER_TRIES 1000             /* each retry needs a delete between two system calls */
 
 struct localhost {
     int root; /* descriptor */
@@ -54,8 +55,8 @@ static const char *temp_folder(void)
     return "/tmp";
 }
 
-/* Upstream's folder. It lies where everybody may write, so it must be ours: else somebody else
- * could put function images and results there. */
+/* Upstream's folder. It lies where everybody may write, so it must be this user's: otherwise others
+ * could plant function images and results there. */
 static int default_root(struct localhost *localhost, lithops_error *err)
 {
     char temp[PATH_MAX], uid[16];
@@ -82,7 +83,7 @@ static int default_root(struct localhost *localhost, lithops_error *err)
     return 0;
 }
 
-/* Folders on the way may be links here: whoever writes the configuration may choose. */
+/* Parent folders may be links here, as the configuration chooses them. */
 static int configured_root(struct localhost *localhost, const char *root, lithops_error *err)
 {
     if (*root != '/' || strlen(root) >= sizeof localhost->path)
@@ -135,7 +136,7 @@ struct place {
     char path[1400];
 };
 
-/* What the engine's rules allow and a file system does not. */
+/* Reject names that the engine allows and a file system does not. */
 static int place_of(const char *bucket, const char *key, struct place *ret_place,
                     const lithops_storage_op *op)
 {
@@ -196,7 +197,7 @@ static int fail_place(const struct localhost *localhost, const char *bucket, con
                                localhost->path);
 }
 
-/* Remove the folders of `place` that are empty now, up to the bucket, which stays. */
+/* Remove the empty folders of `place`, up to the bucket, which stays. */
 static void prune(const struct localhost *localhost, const struct place *place)
 {
     size_t len = place->folder_len;
@@ -221,11 +222,8 @@ static void prune(const struct localhost *localhost, const struct place *place)
 
 static int check_bounds(const lithops_storage_op *op)
 {
-    if (op->cancel && *op->cancel)
-        return lithops__fail(op->err, LITHOPS_ECANCELED, "the request was cancelled");
-    if (op->deadline_ns != UINT64_MAX && lithops__now_ns() > op->deadline_ns)
-        return lithops__fail(op->err, LITHOPS_ETIMEDOUT, "the request took too long");
-    return 0;
+    const struct lithops__bounds bounds = {op->deadline_ns, op->interrupted, op->user};
+    return lithops__bounds_check(&bounds, op->err);
 }
 
 /* A put under way: an open file under a temporary name in the object's folder. */
@@ -295,14 +293,29 @@ static int put_write(const struct localhost *localhost, const struct put *put, c
     return 0;
 }
 
-/* Give the file its name, or remove it when `rc` says that it could not be written. */
-static int put_end(const struct localhost *localhost, struct put *put, int rc,
+/* Give the file its name; with `only_new` unless something has it. */
+static int give_name(const struct put *put, bool only_new)
+{
+    if (!only_new)
+        return renameat(put->folder, put->temp, put->folder, put->place.name);
+    int rc = linkat(put->folder, put->temp, put->folder, put->place.name, 0);
+    if (rc == 0)
+        unlinkat(put->folder, put->temp, 0);
+    return rc;
+}
+
+/* End a put, or remove its file when `rc` says that it could not be written. */
+static int put_end(const struct localhost *localhost, struct put *put, bool only_new, int rc,
                    const lithops_storage_op *op)
 {
-    if (close(put->fd) != 0 && rc == 0 && errno != EINTR) /* where quotas are told late */
+    /* some file systems report quotas only here */
+    if (close(put->fd) != 0 && rc == 0 && errno != EINTR)
         rc = fail_write(localhost, put, errno, op);
-    if (rc == 0 && renameat(put->folder, put->temp, put->folder, put->place.name) != 0)
-        rc = fail_write(localhost, put, errno, op);
+    if (rc == 0 && give_name(put, only_new) != 0)
+        rc = only_new && errno == EEXIST
+                 ? lithops__fail(op->err, LITHOPS_EEXIST, "object '%s' exists already",
+                                 put->place.path)
+                 : fail_write(localhost, put, errno, op);
     if (rc)
         unlinkat(put->folder, put->temp, 0);
     close(put->folder);
@@ -311,10 +324,9 @@ static int put_end(const struct localhost *localhost, struct put *put, int rc,
     return rc;
 }
 
-static int localhost_put(void *state, const char *bucket, const char *key, lithops_bytes body,
-                         const lithops_storage_op *op)
+static int put_bytes(const struct localhost *localhost, const char *bucket, const char *key,
+                     lithops_bytes body, bool only_new, const lithops_storage_op *op)
 {
-    const struct localhost *localhost = state;
     struct put put;
     int rc = place_of(bucket, key, &put.place, op);
     if (rc == 0)
@@ -322,7 +334,19 @@ static int localhost_put(void *state, const char *bucket, const char *key, litho
     if (rc)
         return rc;
     rc = put_write(localhost, &put, body.ptr, body.len, op);
-    return put_end(localhost, &put, rc, op);
+    return put_end(localhost, &put, only_new, rc, op);
+}
+
+static int localhost_put(void *state, const char *bucket, const char *key, lithops_bytes body,
+                         const lithops_storage_op *op)
+{
+    return put_bytes(state, bucket, key, body, false, op);
+}
+
+static int localhost_put_new(void *state, const char *bucket, const char *key, lithops_bytes body,
+                             const lithops_storage_op *op)
+{
+    return put_bytes(state, bucket, key, body, true, op);
 }
 
 static int copy_fd(const struct localhost *localhost, const struct put *put, int fd, void *buf,
@@ -335,7 +359,7 @@ static int copy_fd(const struct localhost *localhost, const struct put *put, int
         if (got < 0 && errno != EINTR)
             return lithops__fail_errno(op->err, errno, "cannot read what is to be stored as '%s'",
                                        put->place.path);
-        int rc = got > 0 ? put_write(localhost, put, buf, (size_t)got, op) : 0;
+        int rc = got > 0 ? put_write(localhost, put, buf, (size_t)got, op) : check_bounds(op);
         if (rc)
             return rc;
     }
@@ -355,7 +379,7 @@ static int localhost_put_fd(void *state, const char *bucket, const char *key, in
         rc = put_begin(localhost, &put, op);
     if (rc == 0) {
         rc = copy_fd(localhost, &put, fd, buf, size, op);
-        rc = put_end(localhost, &put, rc, op);
+        rc = put_end(localhost, &put, false, rc, op);
     }
     free(buf);
     return rc;
@@ -393,8 +417,8 @@ static int open_object(const struct localhost *localhost, const char *bucket, co
 
 static uint64_t etag_hash_of(const struct stat *st)
 {
-    /* A put makes a new file, so its number alone tells most changes; the time tells those that
-     * reuse the number, or write the file in place. */
+    /* A put makes a new file, so its inode number alone shows most changes; the time shows those
+     * that reuse the number, or write the file in place. */
     uint64_t time_ns = (uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec;
     uint64_t hash = (uint64_t)st->st_ino * 0x9e3779b97f4a7c15u;
     hash = (hash ^ time_ns) * 0xff51afd7ed558ccdu;
@@ -402,10 +426,15 @@ static uint64_t etag_hash_of(const struct stat *st)
     return hash ^ hash >> 32;
 }
 
+static void etag_of(const struct stat *st, char *ret_etag, size_t size)
+{
+    snprintf(ret_etag, size, "%016llx", (unsigned long long)etag_hash_of(st));
+}
+
 static void describe(const char *key, const struct stat *st, lithops_object_info *ret_info)
 {
     static _Thread_local char etag[24];
-    snprintf(etag, sizeof etag, "%016llx", (unsigned long long)etag_hash_of(st));
+    etag_of(st, etag, sizeof etag);
     *ret_info = (lithops_object_info){.key = key,
                                       .size_bytes = (uint64_t)st->st_size,
                                       .etag = etag,
@@ -413,9 +442,9 @@ static void describe(const char *key, const struct stat *st, lithops_object_info
                                                        (double)st->st_mtim.tv_nsec / 1e9};
 }
 
-static int localhost_read(void *state, const char *bucket, const char *key, uint64_t offset,
-                          void *buf, size_t len, size_t *ret_len, uint64_t *ret_etag_hash,
-                          const lithops_storage_op *op)
+static int localhost_read(void *state, const char *bucket, const char *key,
+                          lithops_storage_cursor *cursor, uint64_t offset, void *buf, size_t len,
+                          size_t *ret_len, const lithops_storage_op *op)
 {
     const struct localhost *localhost = state;
     int fd = -1;
@@ -439,8 +468,8 @@ static int localhost_read(void *state, const char *bucket, const char *key, uint
     if (rc)
         return rc;
     *ret_len = done;
-    if (ret_etag_hash)
-        *ret_etag_hash = etag_hash_of(&st);
+    cursor->size_bytes = (uint64_t)st.st_size;
+    etag_of(&st, cursor->etag, sizeof cursor->etag);
     return 0;
 }
 
@@ -486,12 +515,13 @@ static int visit_object(const char *path, const struct stat *st, void *user)
     return listing->visit(&info, listing->user);
 }
 
-static int localhost_list(void *state, const char *bucket, const char *prefix,
+static int localhost_list(void *state, const char *bucket, const char *prefix, const char *after,
                           int (*visit)(const lithops_object_info *info, void *user), void *user,
                           const lithops_storage_op *op)
 {
     const struct localhost *localhost = state;
-    static const struct lithops__tree_options options = {.path_max = 1024, .hidden = is_temp};
+    const struct lithops__tree_options options = {
+        .path_max = 1024, .hidden = is_temp, .after = after};
     int folder = lithops__tree_open(localhost->root, bucket, strlen(bucket), false);
     if (folder < 0)
         return fail_place(localhost, bucket, prefix, -folder, op);
@@ -522,23 +552,47 @@ static int localhost_del(void *state, const char *bucket, const char *key,
     return 0;
 }
 
+static int localhost_make_bucket(void *state, const char *bucket, const lithops_storage_op *op)
+{
+    const struct localhost *localhost = state;
+    return mkdirat(localhost->root, bucket, 0777) == 0 || errno == EEXIST
+               ? 0
+               : lithops__fail_errno(op->err, errno, "cannot create bucket '%s' in %s", bucket,
+                                     localhost->path);
+}
+
 static const lithops_storage_ops localhost_ops = {
     .open = localhost_open,
     .close = localhost_close,
     .put = localhost_put,
+    .put_new = localhost_put_new,
     .put_fd = localhost_put_fd,
     .read = localhost_read,
     .head = localhost_head,
     .list = localhost_list,
     .del = localhost_del,
+    .make_bucket = localhost_make_bucket,
     .path = localhost_path,
+};
+
+static const lithops_config_key localhost_keys[] = {
+    {.name = "storage_bucket",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "storage",
+     .help = "Bucket of the localhost storage for Lithops' own data."},
+    {.name = "storage_root",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Folder that holds the buckets of the localhost storage. Default: lithops-<user> in "
+             "the folder for temporary files."},
+    {.name = NULL},
 };
 
 const lithops_storage_driver lithops__storage_localhost = {
     .abi = LITHOPS_STORAGE_ABI,
     .name = "localhost",
     .summary = "Files under a folder of this machine.",
-    .caps = LITHOPS_STORAGE_RANGE_GET | LITHOPS_STORAGE_ATOMIC_PUT | LITHOPS_STORAGE_LOCAL_FILES,
+    .caps = LITHOPS_STORAGE_LOCAL_FILES,
     .state_size = sizeof(struct localhost),
     .ops = &localhost_ops,
+    .config_keys = localhost_keys,
 };

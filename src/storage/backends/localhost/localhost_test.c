@@ -127,7 +127,7 @@ static void objects_are_plain_files(void **state)
                      LITHOPS_ENOTFOUND);
     assert_int_equal(lithops__storage_path(storage, "b", "x/y/k", path, 10, &err), LITHOPS_EUSAGE);
     assert_int_equal(count_files("b/x/y"), 1); /* no temporary file is left */
-    /* And a file that somebody else has put there is an object. */
+    /* A file that someone else put there is an object. */
     assert_int_equal(mkdir(at("b/z"), 0700), 0);
     fd = open(at("b/z/foreign"), O_WRONLY | O_CREAT, 0600);
     close(fd);
@@ -293,11 +293,11 @@ static int in_child(int (*body)(void))
     return WEXITSTATUS(status);
 }
 
-enum { CANNOT = 77 }; /* this machine does not let us make the fault */
+enum { CANNOT = 77 }; /* this machine does not allow the fault */
 
 static char large[4 << 20];
 
-/* A put of more than there is room for: told, nothing left behind, the old object is whole. */
+/* A put of more than there is room for: an error, nothing left behind, the old object whole. */
 static int put_too_much(void)
 {
     void *data;
@@ -326,8 +326,8 @@ static int put_too_much(void)
 
 static int on_a_full_disk(void)
 {
-    /* A mount of our own that ends with this process; as root, or where users may have namespaces.
-     */
+    /* A private mount that ends with this process; for root, or where users may create
+     * namespaces. */
     if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
         return CANNOT;
     mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
@@ -448,7 +448,7 @@ static void processes_share_folders(void **state)
     assert_int_equal(count_files("b"), 0);
 }
 
-/* A writer that is killed in the middle of a put harms nobody. */
+/* A writer that is killed during a put does no harm. */
 static void a_killed_writer_leaves_whole_objects(void **state)
 {
     (void)state;

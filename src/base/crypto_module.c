@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/crypto_module.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/pem.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* EVP_sha256() alone is looked up under a lock for each hash. */
+static const EVP_MD *sha256_found;
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+
+static void find_sha256(void)
+{
+    sha256_found = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (!sha256_found)
+        sha256_found = EVP_sha256();
+}
+
+static const EVP_MD *sha256_type(void)
+{
+    pthread_once(&sha256_once, find_sha256);
+    return sha256_found;
+}
+
+static int sha256_fd(int fd, unsigned char ret_hash[LITHOPS__SHA256_BYTES])
+{
+    enum { BLOCK = 256 << 10 };
+    unsigned char *block = malloc(BLOCK);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    int failed = ENOMEM;
+    ssize_t n;
+    if (!block || !context || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+        goto out;
+    while ((n = read(fd, block, BLOCK)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            failed = errno;
+            goto out;
+        }
+        if (EVP_DigestUpdate(context, block, (size_t)n) != 1)
+            goto out;
+    }
+    if (EVP_DigestFinal_ex(context, ret_hash, NULL) == 1)
+        failed = 0;
+out:
+    EVP_MD_CTX_free(context);
+    free(block);
+    return failed;
+}
+
+static int sha256(lithops_bytes data, unsigned char ret_hash[LITHOPS__SHA256_BYTES])
+{
+    return EVP_Digest(data.ptr, data.len, ret_hash, NULL, sha256_type(), NULL) == 1 ? 0 : ENOMEM;
+}
+
+static int hmac_sha256(lithops_bytes key, lithops_bytes data,
+                       unsigned char ret_mac[LITHOPS__SHA256_BYTES])
+{
+    static const unsigned char nothing[1];
+    if (key.len > INT_MAX) /* as libcrypto counts */
+        return EINVAL;
+    return HMAC(EVP_sha256(), key.len ? key.ptr : nothing, (int)key.len,
+                data.len ? data.ptr : nothing, data.len, ret_mac, NULL)
+               ? 0
+               : ENOMEM;
+}
+
+static int md5(lithops_bytes data, unsigned char ret_hash[LITHOPS__MD5_BYTES])
+{
+    return EVP_Digest(data.ptr, data.len, ret_hash, NULL, EVP_md5(), NULL) == 1 ? 0 : ENOMEM;
+}
+
+static int sha1(lithops_bytes data, unsigned char ret_hash[LITHOPS__SHA1_BYTES])
+{
+    return EVP_Digest(data.ptr, data.len, ret_hash, NULL, EVP_sha1(), NULL) == 1 ? 0 : ENOMEM;
+}
+
+/* libcrypto's context under another name. */
+static struct lithops__digest *digest_begin(enum lithops__digest_kind kind)
+{
+    const EVP_MD *type = kind == LITHOPS__DIGEST_MD5    ? EVP_md5()
+                         : kind == LITHOPS__DIGEST_SHA1 ? EVP_sha1()
+                                                        : EVP_sha256();
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    if (context && EVP_DigestInit_ex(context, type, NULL) != 1) {
+        EVP_MD_CTX_free(context);
+        context = NULL;
+    }
+    return (struct lithops__digest *)context;
+}
+
+static void digest_add(struct lithops__digest *digest, lithops_bytes data)
+{
+    EVP_DigestUpdate((EVP_MD_CTX *)digest, data.ptr, data.len);
+}
+
+static int digest_end(struct lithops__digest *digest, unsigned char *ret_hash, size_t *ret_len)
+{
+    EVP_MD_CTX *context = (EVP_MD_CTX *)digest;
+    unsigned len = 0;
+    bool good = !ret_hash || EVP_DigestFinal_ex(context, ret_hash, &len) == 1;
+    EVP_MD_CTX_free(context);
+    if (ret_len)
+        *ret_len = len;
+    return good ? 0 : ENOMEM;
+}
+
+/* A key with a password is refused, not asked for on the terminal. */
+static int no_password(char *buf, int size, int writing, void *user)
+{
+    (void)buf;
+    (void)size;
+    (void)writing;
+    (void)user;
+    return -1;
+}
+
+static int rs256(const char *pem, lithops_bytes data,
+                 unsigned char ret_signature[LITHOPS__RSA_BYTES], size_t *ret_len)
+{
+    BIO *text = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = text ? PEM_read_bio_PrivateKey(text, NULL, no_password, NULL) : NULL;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    int failed = text && context ? EINVAL : ENOMEM;
+    if (key && context && EVP_PKEY_base_id(key) == EVP_PKEY_RSA &&
+        (size_t)EVP_PKEY_size(key) <= LITHOPS__RSA_BYTES) {
+        *ret_len = LITHOPS__RSA_BYTES;
+        bool good = EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key) == 1 &&
+                    EVP_DigestSign(context, ret_signature, ret_len, data.ptr, data.len) == 1;
+        failed = good ? 0 : ENOMEM;
+    }
+    EVP_MD_CTX_free(context);
+    EVP_PKEY_free(key);
+    BIO_free(text);
+    return failed;
+}
+
+LITHOPS_PUBLIC extern const struct lithops__crypto_api lithops__crypto;
+const struct lithops__crypto_api lithops__crypto = {
+    .sha256_fd = sha256_fd,
+    .sha256 = sha256,
+    .hmac_sha256 = hmac_sha256,
+    .md5 = md5,
+    .sha1 = sha1,
+    .digest_begin = digest_begin,
+    .digest_add = digest_add,
+    .digest_end = digest_end,
+    .rs256 = rs256,
+};

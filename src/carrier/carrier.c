@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's side of links through a storage: the ends of an executor's links, and the monitor.
+ *
+ * The monitor is a thread that lists what workers have written, for all links at once, and tells
+ * each end how far its objects go. Where there is a broker, notices say so before. What an end has
+ * read it deletes, so a list shows what is new. A list that lags shows less, or what was deleted:
+ * an end asks for its objects one after the other by number, so neither matters. */
+#include "carrier/carrier.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "broker/broker.h"
+#include "carrier/end.h"
+#include "carrier/notice.h"
+#include "config/storage.h"
+#include "wire/message.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STRAYS = 256 };
+static const uint64_t close_ns = 10000000000; /* for deleting what is left */
+
+struct link {
+    struct lithops__end end;                /* the first: its callback finds the link */
+    char name[LITHOPS__CARRIER_LINK];       /* "3-1"; "": there is none */
+    char token[LITHOPS__CARRIER_TOKEN + 1]; /* of the worker that came first; "": none has come */
+    uint32_t deleted;                       /* objects of it */
+    unsigned life;                          /* how many links this worker has had */
+    bool has_ended;                         /* its worker: one more look, then none comes */
+    bool is_looked_at;                      /* that look has begun */
+};
+
+struct lithops__carrier {
+    lithops_storage *storage;
+    struct lithops__stock *stock;
+    bool deletes_files;             /* at its end */
+    struct lithops__broker *broker; /* NULL: there is none, or it is closed */
+    struct lithops__pace pace;
+    char folder[LITHOPS__CARRIER_FOLDER];
+    char *config; /* the worker's */
+    struct link *links;
+    uint32_t count;
+    pthread_t monitor;
+    bool has_monitor;
+    pthread_mutex_t lock; /* the members below, and the links but for their ends */
+    pthread_cond_t wanted;
+    uint32_t up;                /* links */
+    uint64_t requests;          /* of links that are over, and the monitor's */
+    _Atomic uint64_t ending_ns; /* 0: not yet */
+};
+
+/* ---- the monitor ----------------------------------------------------------------------------- */
+
+/* What a list has shown. */
+struct look {
+    struct lithops__carrier *carrier;
+    size_t skip; /* bytes of keys that say nothing new */
+    char *strays[STRAYS];
+    size_t stray_count;
+};
+
+static struct link *find_link(struct lithops__carrier *carrier, const char *name, size_t len)
+{
+    unsigned long worker = strtoul(name, NULL, 10); /* a "/" follows */
+    struct link *link = worker < carrier->count ? &carrier->links[worker] : NULL;
+    return link && link->name[0] && strlen(link->name) == len && memcmp(link->name, name, len) == 0
+               ? link
+               : NULL;
+}
+
+/* [lock] The first worker that says something has the link. */
+static void meet(struct lithops__carrier *carrier, struct link *link, const char *token)
+{
+    snprintf(link->token, sizeof link->token, "%.*s", LITHOPS__CARRIER_TOKEN, token);
+    pthread_mutex_lock(&link->end.lock);
+    snprintf(link->end.out, sizeof link->end.out, "%s/to/%s/%s/", carrier->folder, link->name,
+             link->token);
+    snprintf(link->end.in, sizeof link->end.in, "%s/from/%s/%s/", carrier->folder, link->name,
+             link->token);
+    pthread_mutex_unlock(&link->end.lock);
+}
+
+/* [lock] The link that an object is of; NULL: nobody waits for it. */
+static struct link *find_reader(struct lithops__carrier *carrier,
+                                const struct lithops__notice *notice)
+{
+    struct link *link = find_link(carrier, notice->link, notice->link_len);
+    if (link && !link->token[0])
+        meet(carrier, link, notice->token);
+    return link && memcmp(link->token, notice->token, LITHOPS__CARRIER_TOKEN) == 0 ? link : NULL;
+}
+
+/* [lock] False: nobody waits for it. */
+static bool take_note(struct lithops__carrier *carrier, const char *name)
+{
+    struct lithops__notice notice;
+    struct link *link = lithops__notice_read_name((lithops_bytes){name, strlen(name)}, &notice)
+                            ? find_reader(carrier, &notice)
+                            : NULL;
+    if (link)
+        lithops__end_tell(&link->end, notice.number + 1);
+    return link;
+}
+
+static int note_object(const lithops_object_info *info, void *user)
+{
+    struct look *look = user;
+    struct lithops__carrier *carrier = look->carrier;
+    pthread_mutex_lock(&carrier->lock);
+    bool is_noted = strlen(info->key) <= look->skip || take_note(carrier, info->key + look->skip);
+    pthread_mutex_unlock(&carrier->lock);
+    if (!is_noted && look->stray_count < STRAYS &&
+        (look->strays[look->stray_count] = strdup(info->key)) != NULL)
+        look->stray_count++;
+    return 0;
+}
+
+/* [lock] Keys of objects that were read, up to `most`. */
+static size_t list_read(struct lithops__carrier *carrier, char **keys, size_t most)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < carrier->count; i++) {
+        struct link *link = &carrier->links[i];
+        if (!link->name[0])
+            continue;
+        uint32_t taken = atomic_load(&link->end.taken);
+        while (count < most && link->deleted < taken) {
+            char key[2 * LITHOPS__CARRIER_KEY];
+            snprintf(key, sizeof key, "%s/from/%s/%s/%010u", carrier->folder, link->name,
+                     link->token, link->deleted);
+            if (!(keys[count] = strdup(key)))
+                return count;
+            count++;
+            link->deleted++;
+        }
+    }
+    return count;
+}
+
+static void delete_keys(struct lithops__carrier *carrier, char **keys, size_t count)
+{
+    if (count > 0) /* what stays is deleted at the end */
+        (void)lithops_storage_delete_many(carrier->storage,
+                                          lithops_storage_bucket(carrier->storage),
+                                          (const char *const *)keys, count, NULL);
+    for (size_t i = 0; i < count; i++)
+        free(keys[i]);
+}
+
+/* [lock] Ends of workers that had ended before this look. */
+static void begin_last_looks(struct lithops__carrier *carrier)
+{
+    for (uint32_t i = 0; i < carrier->count; i++)
+        carrier->links[i].is_looked_at = carrier->links[i].has_ended;
+}
+
+static void end_last_looks(struct lithops__carrier *carrier)
+{
+    pthread_mutex_lock(&carrier->lock);
+    for (uint32_t i = 0; i < carrier->count; i++)
+        if (carrier->links[i].is_looked_at && carrier->links[i].name[0]) {
+            carrier->links[i].has_ended = false;
+            lithops__end_last(&carrier->links[i].end);
+        }
+    pthread_mutex_unlock(&carrier->lock);
+}
+
+/* Who has said hello under a link that another worker has, or that is over, would wait for calls
+ * until it thinks that the client is gone: send it away. */
+static bool send_away(struct lithops__carrier *carrier, const char *key, size_t skip)
+{
+    const char *at = strlen(key) > skip ? key + skip : "";
+    struct lithops__notice name;
+    char answer[2 * LITHOPS__CARRIER_KEY];
+    struct lithops__buffer bye = LITHOPS__BUFFER_INIT;
+    if (!lithops__notice_read_name((lithops_bytes){at, strlen(at)}, &name) || name.number != 0 ||
+        name.link_len >= LITHOPS__CARRIER_LINK)
+        return false;
+    snprintf(answer, sizeof answer, "%s/to/%s", carrier->folder, at);
+    lithops__frame_end(&bye, lithops__frame_begin(&bye, LITHOPS__MESSAGE_BYE, 0, 0));
+    if (!bye.failed)
+        (void)lithops_storage_put(carrier->storage, lithops_storage_bucket(carrier->storage),
+                                  answer, (lithops_bytes){bye.data, bye.len}, NULL);
+    lithops__buffer_deinit(&bye);
+    return true;
+}
+
+static void look_once(struct lithops__carrier *carrier)
+{
+    char prefix[LITHOPS__CARRIER_KEY + 8];
+    char *read[LITHOPS_STORAGE_DELETE_MAX];
+    struct look look = {.carrier = carrier};
+    lithops_error err = LITHOPS_ERROR_INIT;
+    int len = snprintf(prefix, sizeof prefix, "%s/from/", carrier->folder);
+    look.skip = (size_t)len;
+    pthread_mutex_lock(&carrier->lock);
+    size_t count = list_read(carrier, read, LITHOPS_STORAGE_DELETE_MAX);
+    begin_last_looks(carrier);
+    pthread_mutex_unlock(&carrier->lock);
+    delete_keys(carrier, read, count);
+    int rc = lithops_storage_list(carrier->storage, lithops_storage_bucket(carrier->storage),
+                                  prefix, note_object, &look, &err);
+    if (rc != 0 && rc != LITHOPS_ENOTFOUND && rc != LITHOPS_ECANCELED)
+        lithops__log(LITHOPS_LOG_WARNING, "carrier", "%s", err.message);
+    else
+        end_last_looks(carrier);
+    size_t sent_away = 0;
+    for (size_t i = 0; i < look.stray_count; i++)
+        sent_away += send_away(carrier, look.strays[i], look.skip);
+    delete_keys(carrier, look.strays, look.stray_count);
+    pthread_mutex_lock(&carrier->lock);
+    carrier->requests += 1u + (count > 0) + (look.stray_count > 0) + sent_away;
+    pthread_mutex_unlock(&carrier->lock);
+}
+
+/* [lock] When to look again; UINT64_MAX: when a link is made. */
+static uint64_t next_look(struct lithops__carrier *carrier, uint64_t last_ns)
+{
+    uint64_t traffic = 0, now = lithops__now_ns();
+    bool is_needed = false; /* no notice would come */
+    for (uint32_t i = 0; carrier->up > 0 && i < carrier->count; i++) {
+        struct link *link = &carrier->links[i];
+        if (!link->name[0] || (atomic_load(&link->end.has_notices) && !link->has_ended))
+            continue;
+        uint64_t ns = atomic_load(&link->end.traffic_ns);
+        traffic = ns > traffic ? ns : traffic;
+        is_needed = true;
+    }
+    if (carrier->up == 0)
+        return UINT64_MAX;
+    if (!is_needed)
+        return last_ns + carrier->pace.longest_ns;
+    return last_ns + lithops__pace_look(&carrier->pace, now > traffic ? now - traffic : 0);
+}
+
+static void *monitor(void *user)
+{
+    struct lithops__carrier *carrier = user;
+    uint64_t last_ns = 0;
+    lithops__carrier_heed(&carrier->ending_ns);
+    pthread_mutex_lock(&carrier->lock);
+    while (atomic_load(&carrier->ending_ns) == 0) {
+        uint64_t until = next_look(carrier, last_ns);
+        if (until == UINT64_MAX) {
+            pthread_cond_wait(&carrier->wanted, &carrier->lock);
+        } else if (lithops__now_ns() < until) {
+            struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
+            (void)pthread_cond_timedwait(&carrier->wanted, &carrier->lock, &at);
+        } else {
+            pthread_mutex_unlock(&carrier->lock);
+            last_ns = lithops__now_ns();
+            look_once(carrier);
+            pthread_mutex_lock(&carrier->lock);
+        }
+    }
+    pthread_mutex_unlock(&carrier->lock);
+    return NULL;
+}
+
+static void was_put(struct lithops__end *end, uint32_t number, lithops_bytes object, void *user)
+{
+    struct lithops__carrier *carrier = user;
+    struct link *link = (struct link *)end;
+    char token[sizeof link->token], name[sizeof link->name], inbox[LITHOPS__CARRIER_KEY];
+    pthread_mutex_lock(&carrier->lock);
+    memcpy(name, link->name, sizeof name);
+    memcpy(token, link->token, sizeof token);
+    memcpy(inbox, link->end.out, sizeof inbox); /* meet() has the lock, too */
+    pthread_cond_signal(&carrier->wanted);      /* an answer may come soon */
+    pthread_mutex_unlock(&carrier->lock);
+    if (!carrier->broker || !token[0])
+        return;
+    struct lithops__buffer notice = LITHOPS__BUFFER_INIT;
+    lithops__notice_write(&notice, name, token, number, object);
+    if (!notice.failed)
+        lithops__broker_send(carrier->broker, inbox, (lithops_bytes){notice.data, notice.len});
+    lithops__buffer_deinit(&notice);
+}
+
+static void take_notice(lithops_bytes bytes, void *user)
+{
+    struct lithops__carrier *carrier = user;
+    struct lithops__notice notice;
+    if (!lithops__notice_read(bytes, &notice))
+        return;
+    pthread_mutex_lock(&carrier->lock);
+    struct link *link = find_reader(carrier, &notice);
+    if (link)
+        lithops__end_notice(&link->end, notice.number, notice.object);
+    pthread_mutex_unlock(&carrier->lock);
+}
+
+static void lose_broker(void *user)
+{
+    struct lithops__carrier *carrier = user;
+    pthread_mutex_lock(&carrier->lock);
+    for (uint32_t i = 0; i < carrier->count; i++)
+        if (carrier->links[i].name[0])
+            lithops__end_unnoticed(&carrier->links[i].end);
+    pthread_cond_signal(&carrier->wanted);
+    pthread_mutex_unlock(&carrier->lock);
+}
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+int lithops__carrier_connect(struct lithops__carrier *carrier, uint32_t worker,
+                             char key[LITHOPS__CARRIER_KEY], int *ret_fd, lithops_error *err)
+{
+    struct link *link = &carrier->links[worker];
+    char name[sizeof link->name];
+    snprintf(name, sizeof name, "%u-%u", worker, ++link->life);
+    link->end = (struct lithops__end){
+        .storage = carrier->storage, .pace = carrier->pace, .was_put = was_put, .user = carrier};
+    snprintf(link->end.out, sizeof link->end.out, "%s/to/%s/" LITHOPS__CARRIER_HELLO "/",
+             carrier->folder, name);
+    link->token[0] = '\0'; /* the lock is not needed: there is no such link */
+    int rc = lithops__end_start(&link->end, ret_fd, err);
+    if (rc != 0)
+        return rc;
+    snprintf(key, LITHOPS__CARRIER_KEY, "%s/%s", carrier->folder, name);
+    pthread_mutex_lock(&carrier->lock);
+    link->deleted = 0;
+    link->has_ended = link->is_looked_at = false;
+    memcpy(link->name, name, sizeof name);
+    carrier->up++;
+    pthread_cond_signal(&carrier->wanted);
+    pthread_mutex_unlock(&carrier->lock);
+    return 0;
+}
+
+void lithops__carrier_ended(struct lithops__carrier *carrier, uint32_t worker)
+{
+    struct link *link = &carrier->links[worker];
+    pthread_mutex_lock(&carrier->lock);
+    if (link->name[0]) {
+        link->has_ended = true;
+        atomic_store(&link->end.traffic_ns, lithops__now_ns()); /* look soon, */
+        lithops__end_unnoticed(&link->end);                     /* whatever notices say */
+        pthread_cond_signal(&carrier->wanted);
+    }
+    pthread_mutex_unlock(&carrier->lock);
+}
+
+/* What the worker wrote last, and has not been read, the monitor deletes as it belongs to nobody.
+ */
+void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t worker, char *ret_how,
+                                 size_t size)
+{
+    struct link *link = &carrier->links[worker];
+    lithops__end_finish(&link->end); /* its last notices have the link's name */
+    pthread_mutex_lock(&carrier->lock);
+    link->name[0] = '\0';
+    carrier->up--;
+    carrier->requests += atomic_load(&link->end.requests);
+    pthread_mutex_unlock(&carrier->lock);
+    lithops__end_deinit(&link->end);
+    size_t len = strlen(ret_how);
+    if (link->end.broken.code)
+        snprintf(ret_how + len, size - len, "%sthe storage has failed: %s", len ? "; " : "",
+                 link->end.broken.message);
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+const char *lithops__carrier_config(const struct lithops__carrier *carrier)
+{
+    return carrier->config;
+}
+
+struct lithops__stock *lithops__carrier_stock(const struct lithops__carrier *carrier)
+{
+    return carrier->stock;
+}
+
+/* Copy a section, if there is one. */
+static int copy_section(lithops_value *to, const lithops_value *from, const char *name)
+{
+    const lithops_value *section = lithops_value_get(from, name);
+    return section ? lithops_value_set(to, name, lithops_value_copy(section)) : 0;
+}
+
+/* The storage and the broker, and their sections. */
+static int make_config(struct lithops__carrier *carrier, const struct lithops__config *config,
+                       lithops_error *err)
+{
+    lithops_value *all = lithops__config_value(config, true);
+    const char *backend = lithops_storage_backend(carrier->storage);
+    const char *broker = lithops__broker_section(config);
+    lithops_value *own = lithops_pack(
+        "{s:{s:s,s:s,s:f,s:f}}", "lithops", "storage", backend, "monitoring",
+        broker ? broker : "storage", "monitoring_interval",
+        lithops__config_double(config, "lithops", "monitoring_interval"), "status_interval",
+        lithops__config_double(config, "lithops", "status_interval"));
+    int rc = own ? 0 : LITHOPS_ENOMEM;
+    if (rc == 0)
+        rc = copy_section(own, all, backend);
+    if (rc == 0 && broker)
+        rc = copy_section(own, all, broker);
+    if (rc == 0)
+        rc = lithops_value_to_json(own, &carrier->config, err);
+    else
+        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    lithops_value_free(own);
+    lithops_value_free(all);
+    return rc;
+}
+
+static int start_monitor(struct lithops__carrier *carrier, lithops_error *err)
+{
+    int rc = lithops__thread_start(&carrier->monitor, monitor, carrier);
+    carrier->has_monitor = rc == 0;
+    return rc ? lithops__fail_errno(err, rc, "cannot start a thread") : 0;
+}
+
+static int open_broker(struct lithops__carrier *carrier, const struct lithops__config *config,
+                       lithops_error *err)
+{
+    const struct lithops__broker_events events = {take_notice, lose_broker, carrier};
+    return lithops__broker_open(config, carrier->folder, &events, &carrier->broker, err);
+}
+
+static void init_locks(struct lithops__carrier *carrier)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&carrier->lock, NULL);
+    pthread_cond_init(&carrier->wanted, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+int lithops__carrier_open(const struct lithops__config *config, const char *executor_id,
+                          uint32_t workers, struct lithops__carrier **ret, lithops_error *err)
+{
+    char token[LITHOPS__CARRIER_TOKEN + 1];
+    struct lithops__carrier *carrier = calloc(1, sizeof *carrier);
+    if (!carrier)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    init_locks(carrier);
+    carrier->count = workers;
+    lithops__carrier_pace(config, &carrier->pace);
+    carrier->deletes_files = lithops__config_bool(config, "lithops", "data_cleaner");
+    int rc = lithops__carrier_token(token, err);
+    if (rc == 0) {
+        snprintf(carrier->folder, sizeof carrier->folder, "lithops.jobs/%.32s-%s", executor_id,
+                 token);
+        carrier->links = calloc(workers, sizeof *carrier->links);
+        rc = carrier->links ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    }
+    if (rc == 0 && !(carrier->storage = lithops__storage_open(config, NULL, err)))
+        rc = err->code;
+    if (rc == 0)
+        rc = lithops__carrier_bound(carrier->storage, err);
+    if (rc == 0)
+        rc = make_config(carrier, config, err);
+    if (rc == 0 && !(carrier->stock = lithops__stock_new(carrier->storage)))
+        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = open_broker(carrier, config, err);
+    if (rc == 0)
+        rc = start_monitor(carrier, err);
+    if (rc == 0)
+        *ret = carrier;
+    else
+        lithops__carrier_close(carrier);
+    return rc;
+}
+
+static void sweep(struct lithops__carrier *carrier)
+{
+    char prefix[LITHOPS__CARRIER_KEY + 8];
+    lithops_error err = LITHOPS_ERROR_INIT;
+    snprintf(prefix, sizeof prefix, "%s/", carrier->folder);
+    atomic_store(&carrier->ending_ns, lithops__now_ns() + close_ns);
+    lithops__carrier_heed(&carrier->ending_ns);
+    if (lithops__carrier_sweep(carrier->storage, prefix, &err) != 0)
+        lithops__log(LITHOPS_LOG_WARNING, "carrier", "objects are left below '%s': %s", prefix,
+                     err.message);
+    if (carrier->deletes_files)
+        lithops__stock_delete(carrier->stock);
+    lithops__carrier_heed(NULL);
+}
+
+void lithops__carrier_close(struct lithops__carrier *carrier)
+{
+    if (!carrier)
+        return;
+    lithops__broker_close(carrier->broker);
+    if (carrier->has_monitor) {
+        pthread_mutex_lock(&carrier->lock);
+        atomic_store(&carrier->ending_ns, lithops__now_ns());
+        pthread_cond_signal(&carrier->wanted);
+        pthread_mutex_unlock(&carrier->lock);
+        pthread_join(carrier->monitor, NULL);
+        lithops__stock_end(carrier->stock);
+        sweep(carrier);
+        lithops__log(
+            LITHOPS_LOG_DEBUG, "carrier", "%llu requests to the storage",
+            (unsigned long long)(carrier->requests + 2 + lithops__stock_requests(carrier->stock)));
+    }
+    lithops__stock_free(carrier->stock);
+    lithops_storage_close(carrier->storage);
+    pthread_cond_destroy(&carrier->wanted);
+    pthread_mutex_destroy(&carrier->lock);
+    free(carrier->config);
+    free(carrier->links);
+    free(carrier);
+}

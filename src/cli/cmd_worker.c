@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lithops worker: the remote side of a compute backend that uses links. */
+#include "agent/agent.h"
+#include "base/error.h"
+#include "carrier/carrier.h"
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "config/config.h"
+#include "tcp/tcp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Functions read nothing, and what they print goes where errors go. */
+static int leave_standard_streams(lithops_error *err)
+{
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+        return lithops__fail_errno(err, errno, "cannot replace standard input and output");
+    close(null);
+    return 0;
+}
+
+/* The link is standard input and output. Move it to other descriptors, so that no output gets into
+ * it. */
+static int take_link(int *ret_read, int *ret_write, lithops_error *err)
+{
+    *ret_read = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10);
+    *ret_write = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 10);
+    if (*ret_read < 0 || *ret_write < 0)
+        return lithops__fail_errno(err, errno, "cannot use standard input and output as a link");
+    return leave_standard_streams(err);
+}
+
+static int stop_fd = -1;
+
+static void stop(int number)
+{
+    int old = errno;
+    (void)number;
+    (void)eventfd_write(stop_fd, 1);
+    errno = old;
+}
+
+/* lithops worker stop sends SIGINT, which no terminal does: this is a session of its own. */
+static int heed_stop(lithops_error *err)
+{
+    struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART};
+    stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (stop_fd < 0 || sigaction(SIGINT, &action, NULL) != 0)
+        return lithops__fail_errno(err, errno, "cannot watch for a stop");
+    return 0;
+}
+
+/* The link goes through the configured storage. The configuration may have been made for this
+ * worker, so programs that functions start do not get it. */
+static int serve_through(const char *key, lithops_error *err)
+{
+    struct lithops__config *config = NULL;
+    struct lithops__carried *carried;
+    int fd;
+    int rc = leave_standard_streams(err);
+    if (rc == 0)
+        rc = lithops__config_load(NULL, &config, err);
+    unsetenv("LITHOPS_CONFIG");
+    if (rc == 0)
+        rc = lithops__carrier_join(config, key, &carried, &fd, err);
+    lithops__config_free(config);
+    if (rc != 0)
+        return rc;
+    rc = lithops__agent_serve(&lithops__compute_localhost, fd, fd, stop_fd,
+                              lithops__carrier_storage(carried), err);
+    int lost = lithops__carrier_leave(carried, rc == LITHOPS_ETIMEDOUT, err);
+    return rc ? rc : lost;
+}
+
+/* The link is a connection to the client. Its secret goes at once, so that programs that functions
+ * start do not get it. */
+static int serve_at(const char *where, lithops_error *err)
+{
+    struct lithops__pump *pump;
+    int fd;
+    const char *given = getenv(LITHOPS__TCP_VARIABLE);
+    char secret[LITHOPS__TCP_SECRET] = "";
+    if (given)
+        snprintf(secret, sizeof secret, "%s", given);
+    unsetenv(LITHOPS__TCP_VARIABLE);
+    int rc = leave_standard_streams(err);
+    if (rc == 0 && !given)
+        rc = lithops__fail(err, LITHOPS_EUSAGE,
+                           "lithops worker --connect needs the secret that the client gave, in the "
+                           "environment variable " LITHOPS__TCP_VARIABLE);
+    if (rc == 0)
+        rc = lithops__tcplink_join(where, secret, &pump, &fd, err);
+    explicit_bzero(secret, sizeof secret);
+    if (rc != 0)
+        return rc;
+    rc = lithops__agent_serve(&lithops__compute_localhost, fd, fd, stop_fd, NULL, err);
+    lithops__tcplink_leave(pump);
+    return rc;
+}
+
+int cmd_worker(const struct cli *cli)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    const char *key = cli->options.through, *where = cli->options.connect;
+    int read_fd, write_fd;
+    if (!key && !where && isatty(STDIN_FILENO)) {
+        lithops__fail(&err, LITHOPS_EUSAGE,
+                      "lithops worker is not for interactive use: a compute backend starts it, and "
+                      "talks to it over standard input and output");
+        return lithops_error_print(&err, stderr);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    int rc = heed_stop(&err);
+    if (rc == 0 && key)
+        rc = serve_through(key, &err);
+    else if (rc == 0 && where)
+        rc = serve_at(where, &err);
+    else if (rc == 0 && (rc = take_link(&read_fd, &write_fd, &err)) == 0)
+        rc = lithops__agent_serve(&lithops__compute_localhost, read_fd, write_fd, stop_fd, NULL,
+                                  &err);
+    if (rc == LITHOPS_ECANCELED) /* the client was told */
+        return 0;
+    return rc ? lithops_error_print(&err, stderr) : 0;
+}

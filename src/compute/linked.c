@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compute/linked.h"
+
+#include "base/error.h"
+#include "base/module.h"
+#include "ipc/area.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+lithops_value *lithops__linked_settings(const struct lithops__config *config, const char *section)
+{
+    const char *mode = lithops__config_string(config, "lithops", "mode");
+    lithops_value *all = lithops__config_value(config, true);
+    lithops_value *settings = all ? lithops_value_copy(lithops_value_get(all, section)) : NULL;
+    bool is_whole = settings != NULL, is_shared = mode && strcmp(mode, "standalone") == 0;
+    const lithops_value *shared = is_shared ? lithops_value_get(all, mode) : NULL;
+    for (size_t i = 0; is_whole && i < lithops_value_size(shared); i++) {
+        const char *key;
+        const lithops_value *value = lithops_value_pair(shared, i, &key);
+        const lithops_value *own = lithops_value_get(settings, key);
+        if (!own || lithops_value_type(own) == LITHOPS_NULL)
+            is_whole = lithops_value_set(settings, key, lithops_value_copy(value)) == 0;
+    }
+    lithops_value_free(all);
+    if (is_whole)
+        return settings;
+    lithops_value_free(settings);
+    return NULL;
+}
+
+int lithops__linked_open(void *state, const lithops_link_driver *driver,
+                         struct lithops__table *table, const struct lithops__config *config,
+                         const char *const *worker_command, lithops_error *err)
+{
+    struct lithops__linked *own = state;
+    lithops_value *settings = lithops__linked_settings(config, driver->name);
+    if (!settings)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    int rc = lithops__relay_open(driver, settings, table, config, worker_command, &own->relay, err);
+    lithops_value_free(settings);
+    return rc;
+}
+
+void lithops__linked_close(void *state)
+{
+    lithops__relay_close(((struct lithops__linked *)state)->relay);
+}
+
+/* The bell, which whoever offers calls rings, wakes the relay. */
+void lithops__linked_offered(void *state, uint32_t range, uint64_t calls)
+{
+    (void)state, (void)range, (void)calls;
+}
+
+void lithops__linked_cancel(void *state, uint32_t range, uint64_t begin, uint64_t end)
+{
+    lithops__relay_cancel(((struct lithops__linked *)state)->relay, range, begin, end);
+}
+
+void lithops__linked_capacity(const struct lithops__config *config, const char *section,
+                              const char *memory_key, uint32_t workers,
+                              struct lithops__capacity *ret_capacity)
+{
+    int64_t mb = lithops__config_int(config, section, "shared_memory");
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    *ret_capacity = (struct lithops__capacity){
+        .hosts = workers,
+        .workers = workers, /* a slot for each link */
+        .memory_bytes =
+            mb > 0 ? (uint64_t)mb << 20 : (uint64_t)sysconf(_SC_PHYS_PAGES) * page / 4 * 3,
+        .memory_key = memory_key,
+    };
+}
+
+void lithops__own_command(char *buf, size_t size)
+{
+    static const char *const places[] = {"../bin/lithops", "lithops", "lithops-command",
+                                         "../../bin/lithops" /* of lib/<machine> */};
+    struct stat status;
+    char folder[PATH_MAX];
+    lithops__own_folder(folder, sizeof folder);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        snprintf(buf, size, "%s/%s", folder, places[i]);
+        if (stat(buf, &status) == 0 && S_ISREG(status.st_mode) && access(buf, X_OK) == 0)
+            return;
+    }
+    snprintf(buf, size, "lithops");
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LITHOPS_FUNCTION_ELSEWHERE_H
+#define LITHOPS_FUNCTION_ELSEWHERE_H
+
+#include <lithops/plugin/runtime.h>
+
+/* What the runtime of this process has said by lithops_runtime_elsewhere(), for
+ * lithops_value_free(); an empty map where it has said nothing. NULL: its error. */
+lithops_value *lithops__runtime_kit(lithops_error *err);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/oauth.h"
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "net/aws_profile.h"
+#include "net/fetch.h"
+#include "net/sign.h"
+
+#include <lithops/value.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define GOOGLE_SCOPE "https://www.googleapis.com/auth/devstorage.full_control"
+#define GOOGLE_TOKENS "https://oauth2.googleapis.com/token"
+#define IBM_TOKENS "https://iam.cloud.ibm.com"
+enum { LIFE_S = 3600 }; /* of a statement that was signed */
+
+struct oauth {
+    const struct lithops__transfer_api *http;
+    const struct lithops__crypto_api *crypto; /* NULL: IBM */
+    char *url;
+    char *email, *key, *key_id; /* of the service account */
+    char *api_key;
+};
+
+static void close_oauth(void *user)
+{
+    struct oauth *oauth = user;
+    free(oauth->url);
+    free(oauth->email);
+    lithops__secret_free(oauth->key);
+    free(oauth->key_id);
+    lithops__secret_free(oauth->api_key);
+    free(oauth);
+}
+
+static int fail_memory(lithops_error *err)
+{
+    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a token");
+}
+
+/* ---- statements ------------------------------------------------------------------------------ */
+
+static void append_base64url(struct lithops__buffer *out, const unsigned char *in, size_t len)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (size_t i = 0; i < len; i += 3) {
+        size_t some = len - i < 3 ? len - i : 3;
+        unsigned bits = (unsigned)in[i] << 16 | (some > 1 ? (unsigned)in[i + 1] << 8 : 0) |
+                        (some > 2 ? in[i + 2] : 0);
+        const char four[4] = {digits[bits >> 18], digits[bits >> 12 & 63], digits[bits >> 6 & 63],
+                              digits[bits & 63]};
+        lithops__buffer_append(out, four, some + 1);
+    }
+}
+
+static bool append_json(struct lithops__buffer *out, lithops_value *value)
+{
+    char *text = NULL;
+    bool good = value && lithops_value_to_json(value, &text, NULL) == 0;
+    if (good)
+        append_base64url(out, (const unsigned char *)text, strlen(text));
+    free(text);
+    lithops_value_free(value);
+    return good;
+}
+
+static int sign_statement(const struct oauth *oauth, struct lithops__buffer *out,
+                          lithops_error *err)
+{
+    int64_t now = (int64_t)time(NULL);
+    unsigned char signature[LITHOPS__RSA_BYTES];
+    size_t len = 0;
+    bool good = append_json(out, lithops_pack("{s:s,s:s,s:s}", "alg", "RS256", "typ", "JWT", "kid",
+                                              oauth->key_id ? oauth->key_id : ""));
+    lithops__buffer_append(out, ".", 1);
+    good = good && append_json(out, lithops_pack("{s:s,s:s,s:s,s:I,s:I}", "iss", oauth->email,
+                                                 "scope", GOOGLE_SCOPE, "aud", oauth->url, "iat",
+                                                 now, "exp", now + LIFE_S));
+    if (!good || out->failed)
+        return fail_memory(err);
+    if (oauth->crypto->rs256(oauth->key, (lithops_bytes){out->data, out->len}, signature, &len) !=
+        0)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "the private_key of %s is not an RSA key in PEM; download the key of "
+                             "the service account again",
+                             oauth->email);
+    lithops__buffer_append(out, ".", 1);
+    append_base64url(out, signature, len);
+    return out->failed ? fail_memory(err) : 0;
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+int lithops__oauth_read_token(const char *text, long status, const char *service,
+                              struct lithops__credentials *ret_credentials, lithops_error *err)
+{
+    lithops_value *document = lithops_value_from_json(text, strlen(text), NULL);
+    const char *token = lithops_value_get_string(lithops_value_get(document, "access_token"));
+    const char *reason = lithops_value_get_string(lithops_value_get(document, "errorMessage"));
+    reason = reason ? reason
+                    : lithops_value_get_string(lithops_value_get(document, "error_description"));
+    const lithops_value *life = lithops_value_get(document, "expires_in");
+    const char *life_text = lithops_value_get_string(life); /* Azure's machines send a text */
+    int64_t life_s = life_text ? strtoll(life_text, NULL, 10) : lithops_value_get_int(life);
+    if (life_s <= 0)
+        life_s = LIFE_S;
+    int rc = 0;
+    if (status != 200) {
+        rc = lithops__fail(err, LITHOPS_EDENIED, "%s gives no token (HTTP %ld)%s%.200s", service,
+                           status, reason ? ": " : "; check the key", reason ? reason : "");
+        if (err)
+            err->http_status = (int)status;
+    } else if (!token) {
+        rc = lithops__fail(err, LITHOPS_EBACKEND, "the answer of %s has no token in it", service);
+    } else {
+        *ret_credentials = (struct lithops__credentials){
+            .bearer = strdup(token), .expires = (double)time(NULL) + (double)life_s};
+        rc = ret_credentials->bearer ? 0 : fail_memory(err);
+    }
+    lithops_value_free(document);
+    return rc;
+}
+
+static int fetch_token(void *user, const struct lithops__bounds *bounds,
+                       struct lithops__credentials *ret_credentials, lithops_error *err)
+{
+    static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded",
+                                          "Accept: application/json", NULL};
+    const struct oauth *oauth = user;
+    struct lithops__buffer form = LITHOPS__BUFFER_INIT;
+    int rc = 0;
+    if (oauth->crypto) {
+        lithops__buffer_append_string(
+            &form, "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=");
+        struct lithops__buffer statement = LITHOPS__BUFFER_INIT;
+        rc = sign_statement(oauth, &statement, err);
+        lithops__buffer_append(&form, statement.data, statement.len);
+        lithops__buffer_deinit(&statement);
+    } else {
+        lithops__buffer_append_string(
+            &form, "grant_type=urn%3Aibm%3Aparams%3Aoauth%3Agrant-type%3Aapikey&apikey=");
+        lithops__url_encode(&form, oauth->api_key, strlen(oauth->api_key), false);
+    }
+    lithops__buffer_append(&form, "", 1);
+    const struct lithops__fetch fetch = {.http = oauth->http,
+                                         .bounds = *bounds,
+                                         .method = "POST",
+                                         .url = oauth->url,
+                                         .headers = headers,
+                                         .body = (const char *)form.data};
+    char *document = NULL;
+    long status;
+    if (rc == 0)
+        rc = form.failed ? fail_memory(err) : lithops__fetch(&fetch, &status, &document, err);
+    if (rc == 0)
+        rc = lithops__oauth_read_token(document, status, oauth->url, ret_credentials, err);
+    lithops__document_free(document);
+    if (form.data)
+        explicit_bzero(form.data, form.len);
+    lithops__buffer_deinit(&form);
+    return rc;
+}
+
+static int make_store(struct oauth *oauth, struct lithops__credential_store **ret_store,
+                      lithops_error *err)
+{
+    const struct lithops__credential_source source = {
+        .fetch = fetch_token, .close = close_oauth, .user = oauth};
+    *ret_store = lithops__credential_store_new(&source);
+    return *ret_store ? 0 : fail_memory(err);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static char *copied(const lithops_value *document, const char *name)
+{
+    const char *text = lithops_value_get_string(lithops_value_get(document, name));
+    return text && *text ? strdup(text) : NULL;
+}
+
+int lithops__google_open(const struct lithops__transfer_api *http,
+                         const struct lithops__crypto_api *crypto, const char *path,
+                         struct lithops__credential_store **ret_store, char **ret_project,
+                         lithops_error *err)
+{
+    char *text = lithops__read_small_file(path);
+    if (!text)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "'%s', the credentials_path of gcp_storage, cannot be read", path);
+    lithops_value *document = lithops_value_from_json(text, strlen(text), NULL);
+    lithops__secret_free(text);
+    struct oauth *oauth = calloc(1, sizeof *oauth);
+    if (!oauth) {
+        lithops_value_free(document);
+        return fail_memory(err);
+    }
+    *oauth = (struct oauth){.http = http,
+                            .crypto = crypto,
+                            .url = copied(document, "token_uri"),
+                            .email = copied(document, "client_email"),
+                            .key = copied(document, "private_key"),
+                            .key_id = copied(document, "private_key_id")};
+    *ret_project = copied(document, "project_id");
+    lithops_value_free(document);
+    if (!oauth->url)
+        oauth->url = strdup(GOOGLE_TOKENS);
+    if (oauth->url && oauth->email && oauth->key)
+        return make_store(oauth, ret_store, err);
+    int rc = oauth->url ? lithops__fail(err, LITHOPS_ECONFIG,
+                                        "'%s' is not the key of a service account: it lacks "
+                                        "client_email or private_key",
+                                        path)
+                        : fail_memory(err);
+    close_oauth(oauth);
+    free(*ret_project);
+    *ret_project = NULL;
+    return rc;
+}
+
+int lithops__ibm_open(const struct lithops__transfer_api *http, const char *api_key,
+                      const char *endpoint, struct lithops__credential_store **ret_store,
+                      lithops_error *err)
+{
+    struct oauth *oauth = calloc(1, sizeof *oauth);
+    struct lithops__buffer url = LITHOPS__BUFFER_INIT;
+    if (!oauth)
+        return fail_memory(err);
+    lithops__buffer_printf(&url, "%s/identity/token", endpoint ? endpoint : IBM_TOKENS);
+    *oauth = (struct oauth){
+        .http = http, .url = lithops__buffer_steal(&url), .api_key = strdup(api_key)};
+    if (oauth->url && oauth->api_key)
+        return make_store(oauth, ret_store, err);
+    close_oauth(oauth);
+    return fail_memory(err);
+}

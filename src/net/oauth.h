@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bearer tokens of Google's, IBM's and Microsoft's clouds, as sources of credentials that expire.
+ */
+#ifndef LITHOPS_NET_OAUTH_H
+#define LITHOPS_NET_OAUTH_H
+
+#include "base/crypto_module.h"
+#include "net/credentials.h"
+#include "net/transfer.h"
+
+/* Of the service account whose key is in the file: signs a statement, which Google's token server
+ * exchanges for a token. No request is made.
+ * @param ret_project  the account's project, which the caller frees; NULL if the file has none
+ * @return 0; ECONFIG (not such a file), ENOMEM */
+int lithops__google_open(const struct lithops__transfer_api *http,
+                         const struct lithops__crypto_api *crypto, const char *path,
+                         struct lithops__credential_store **ret_store, char **ret_project,
+                         lithops_error *err);
+
+/* Of an API key of IBM's cloud.
+ * @param endpoint  NULL: https://iam.cloud.ibm.com */
+int lithops__ibm_open(const struct lithops__transfer_api *http, const char *api_key,
+                      const char *endpoint, struct lithops__credential_store **ret_store,
+                      lithops_error *err);
+
+/* Of Microsoft Entra ID, for Azure's storage. Texts are borrowed for the call. */
+struct lithops__entra_login {
+    const char *authority; /* NULL: https://login.microsoftonline.com */
+    const char *tenant, *client;
+    const char *secret;     /* of the client; or: */
+    const char *token_file; /* the token of a workload's identity is in it, read each time */
+    /* Neither: the identity of the machine, whose metadata service gives tokens. */
+    const char *metadata;        /* its URL; NULL: that of Azure's machines */
+    const char *metadata_secret; /* what the service of an app wants to see; NULL: a machine's */
+};
+int lithops__entra_open(const struct lithops__transfer_api *http,
+                        const struct lithops__entra_login *login,
+                        struct lithops__credential_store **ret_store, lithops_error *err);
+
+/* The token in an answer of a service; `service` is named in errors.
+ * @return 0; EDENIED, EBACKEND, ENOMEM */
+int lithops__oauth_read_token(const char *text, long status, const char *service,
+                              struct lithops__credentials *ret_credentials, lithops_error *err);
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tokens of Google and IBM, from a scripted server. */
+#include "base/module.h"
+#include "net/http.h"
+#include "net/oauth.h"
+#include "net/test_server.h"
+
+#include <lithops/value.h>
+
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct script script;
+static lithops_error err;
+static const struct lithops__transfer_api *http;
+static const struct lithops__crypto_api *crypto;
+
+#define ANSWER(status, body) "HTTP/1.1 " status "\r\nConnection: close\r\n\r\n" body
+
+static EVP_PKEY *make_key(int type)
+{
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_id(type, NULL);
+    assert_true(EVP_PKEY_keygen_init(context) == 1 && EVP_PKEY_keygen(context, &key) == 1);
+    EVP_PKEY_CTX_free(context);
+    return key;
+}
+
+static char *to_pem(EVP_PKEY *key)
+{
+    BIO *out = BIO_new(BIO_s_mem());
+    char *text;
+    assert_int_equal(PEM_write_bio_PrivateKey(out, key, NULL, NULL, 0, NULL, NULL), 1);
+    long len = BIO_get_mem_data(out, &text);
+    char *pem = strndup(text, (size_t)len);
+    BIO_free(out);
+    return pem;
+}
+
+static void a_signature_is_the_key_s(void **state)
+{
+    (void)state;
+    EVP_PKEY *key = make_key(EVP_PKEY_RSA), *other = make_key(EVP_PKEY_ED25519);
+    char *pem = to_pem(key), *wrong = to_pem(other);
+    unsigned char signature[LITHOPS__RSA_BYTES];
+    size_t len;
+    assert_int_equal(crypto->rs256(pem, (lithops_bytes){"abc", 3}, signature, &len), 0);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    assert_int_equal(EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key), 1);
+    assert_int_equal(EVP_DigestVerify(context, signature, len, (const unsigned char *)"abc", 3), 1);
+    EVP_MD_CTX_free(context);
+    assert_int_not_equal(crypto->rs256(wrong, (lithops_bytes){"abc", 3}, signature, &len), 0);
+    assert_int_not_equal(crypto->rs256("no key", (lithops_bytes){"abc", 3}, signature, &len), 0);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other);
+    free(pem);
+    free(wrong);
+}
+
+/* The service account's file. */
+static char *account_file(const char *pem)
+{
+    char url[64], *path = strdup("/tmp/lithops-test-XXXXXX"), *text;
+    int fd = mkstemp(path);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/token", script.port);
+    lithops_value *account =
+        lithops_pack("{s:s,s:s,s:s,s:s,s:s}", "client_email", "me@project", "private_key", pem,
+                     "private_key_id", "kid1", "token_uri", url, "project_id", "project");
+    assert_int_equal(lithops_value_to_json(account, &text, NULL), 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    free(text);
+    lithops_value_free(account);
+    return path;
+}
+
+static int get(struct lithops__credential_store *store, struct lithops__credentials *ret)
+{
+    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
+    return lithops__credential_store_get(store, &bounds, ret, &err);
+}
+
+static void a_service_account_gets_a_token(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        ANSWER("200 OK", "{\"access_token\": \"bearer-1\", \"expires_in\": 3599}"),
+        ANSWER("400 Bad Request", "{\"error_description\": \"no such account\"}")};
+    struct lithops__credential_store *store;
+    struct lithops__credentials credentials = {.expires = 0};
+    EVP_PKEY *key = make_key(EVP_PKEY_RSA);
+    char *pem = to_pem(key), *project;
+    script_start(&script, answers, 2);
+    char *path = account_file(pem);
+    assert_int_equal(lithops__google_open(http, crypto, path, &store, &project, &err), 0);
+    assert_string_equal(project, "project");
+    if (get(store, &credentials) != 0)
+        fail_msg("%s", err.message);
+    assert_string_equal(credentials.bearer, "bearer-1");
+    assert_true(credentials.expires > 0);
+    assert_true(lithops__credential_store_expire(store, &credentials));
+    lithops__credentials_deinit(&credentials);
+    assert_int_equal(get(store, &credentials), LITHOPS_EDENIED);
+    assert_non_null(strstr(err.message, "no such account"));
+    lithops__credential_store_free(store);
+    script_stop(&script);
+    assert_non_null(strstr(script.requests[0], "POST /token HTTP/1.1"));
+    /* {"alg": "RS256", "typ": "JWT", "kid": "kid1"} */
+    assert_non_null(
+        strstr(script.requests[0],
+               "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&"
+               "assertion=eyJhbGciOiAiUlMyNTYiLCAidHlwIjogIkpXVCIsICJraWQiOiAia2lkMSJ9."));
+    remove(path);
+    free(path);
+    free(project);
+    free(pem);
+    EVP_PKEY_free(key);
+}
+
+static void other_files_are_refused(void **state)
+{
+    (void)state;
+    struct lithops__credential_store *store;
+    struct lithops__credentials credentials = {.expires = 0};
+    char *project;
+    assert_int_equal(lithops__google_open(http, crypto, "/nonexistent", &store, &project, &err),
+                     LITHOPS_ECONFIG);
+    assert_int_equal(lithops__google_open(http, crypto, "/dev/null", &store, &project, &err),
+                     LITHOPS_ECONFIG);
+    assert_non_null(strstr(err.message, "lacks client_email or private_key"));
+    char *path = account_file("-----BEGIN SECRET-----");
+    assert_int_equal(lithops__google_open(http, crypto, path, &store, &project, &err), 0);
+    assert_int_equal(get(store, &credentials), LITHOPS_ECONFIG);
+    assert_null(strstr(err.message, "SECRET"));
+    lithops__credential_store_free(store);
+    free(project);
+    remove(path);
+    free(path);
+}
+
+static void an_api_key_gets_a_token(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        ANSWER("200 OK", "{\"access_token\": \"bearer-2\", \"expires_in\": 3600}"),
+        ANSWER("400 Bad Request", "{\"errorMessage\": \"Provided API key could not be found.\"}"),
+        ANSWER("200 OK", "{}")};
+    struct lithops__credential_store *store;
+    struct lithops__credentials credentials = {.expires = 0};
+    char endpoint[64];
+    script_start(&script, answers, 3);
+    snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", script.port);
+    assert_int_equal(lithops__ibm_open(http, "a-secret/key", endpoint, &store, &err), 0);
+    if (get(store, &credentials) != 0)
+        fail_msg("%s", err.message);
+    assert_string_equal(credentials.bearer, "bearer-2");
+    assert_true(lithops__credential_store_expire(store, &credentials));
+    lithops__credentials_deinit(&credentials);
+    assert_int_equal(get(store, &credentials), LITHOPS_EDENIED);
+    assert_non_null(strstr(err.message, "Provided API key"));
+    assert_null(strstr(err.message, "a-secret"));
+    assert_int_equal(get(store, &credentials), LITHOPS_EBACKEND);
+    lithops__credential_store_free(store);
+    script_stop(&script);
+    assert_non_null(strstr(script.requests[0], "POST /identity/token HTTP/1.1"));
+    assert_non_null(strstr(script.requests[0], "grant-type%3Aapikey&apikey=a-secret%2Fkey"));
+}
+
+int main(void)
+{
+    setenv("no_proxy", "*", 1);
+    const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", &err);
+    crypto = lithops__module_symbol("crypto", "lithops__crypto", &err);
+    if (!module || !crypto) {
+        print_message("skipped: %s\n", err.message);
+        return 77;
+    }
+    http = &module->transfer;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_signature_is_the_key_s),
+        cmocka_unit_test(a_service_account_gets_a_token),
+        cmocka_unit_test(other_files_are_refused),
+        cmocka_unit_test(an_api_key_gets_a_token),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

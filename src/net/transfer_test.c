@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests of all kinds: to nginx, which stores and deletes, and to a server that answers by
+ * script.
+ */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/module.h"
+#include "net/http.h"
+#include "net/test_server.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { BIG = 3000017 };
+
+static const struct lithops__transfer_api *http;
+static struct lithops__transfer *transfer;
+static struct nginx nginx;
+static char folder[64], url[256];
+static unsigned char *big;
+static lithops_error err;
+
+static int set_up(void **state)
+{
+    (void)state;
+    char files[80];
+    setenv("no_proxy", "*", 1);
+    const struct lithops__http_api *api = lithops__module_symbol("http", "lithops__http", &err);
+    snprintf(folder, sizeof folder, "/tmp/lithops-test-XXXXXX");
+    big = malloc(BIG);
+    if (!api || !mkdtemp(folder) || chmod(folder, 0777) != 0 || !big)
+        return -1;
+    http = &api->transfer;
+    snprintf(files, sizeof files, "%s/files", folder);
+    if (mkdir(files, 0777) != 0 || chmod(files, 0777) != 0)
+        return -1;
+    for (size_t i = 0; i < BIG; i++)
+        big[i] = (unsigned char)(i * 7 + i / 256 + i / 65536);
+    if (!nginx_start(&nginx, folder))
+        print_message("no nginx here: some tests are skipped (Debian: nginx-light)\n");
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    nginx_stop(&nginx);
+    free(big);
+    return nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static int open_one(void **state)
+{
+    (void)state;
+    static const struct lithops__http_limits quick = {.stall_timeout_ms = 5000,
+                                                      .connect_timeout_ms = 2000};
+    return http->open(&quick, &transfer, &err);
+}
+
+static int close_one(void **state)
+{
+    (void)state;
+    http->close(transfer);
+    return 0;
+}
+
+static const char *at(int port, const char *path)
+{
+    snprintf(url, sizeof url, "http://127.0.0.1:%d%s", port, path);
+    return url;
+}
+
+/* The status; the body's bytes are at `buf`, which has room for one more than are expected. */
+static long run(const struct lithops__http_request *request, void *buf, size_t size,
+                size_t *ret_len)
+{
+    size_t none;
+    if (http->start(transfer, request, &err) != 0 ||
+        http->pull(transfer, NULL, 0, &none, &err) != 0 ||
+        http->pull(transfer, buf, size, ret_len, &err) != 0)
+        fail_msg("%s %s: %s", request->method, request->url, err.message);
+    return http->answer(transfer)->status;
+}
+
+static void expect_big(const char *path)
+{
+    unsigned char *copy = malloc(BIG + 1);
+    size_t len;
+    struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", at(nginx.port, path));
+    assert_int_equal(run(&get, copy, BIG + 1, &len), 200);
+    assert_int_equal(len, BIG);
+    assert_memory_equal(copy, big, BIG);
+    free(copy);
+}
+
+/* ---- nginx ----------------------------------------------------------------------------------- */
+
+static void put_get_delete(void **state)
+{
+    (void)state;
+    if (nginx.pid == 0)
+        skip();
+    char none[64];
+    size_t len;
+    struct lithops__http_request put = LITHOPS__HTTP_REQUEST("PUT", at(nginx.port, "/dav/a/big"));
+    put.has_body = true;
+    put.body = (lithops_bytes){big, BIG};
+    assert_int_equal(run(&put, none, sizeof none, &len), 201);
+    expect_big("/dav/a/big");
+
+    struct lithops__http_request head = LITHOPS__HTTP_REQUEST("HEAD", at(nginx.port, "/dav/a/big"));
+    assert_int_equal(run(&head, none, sizeof none, &len), 200);
+    assert_int_equal(http->answer(transfer)->length, BIG);
+    assert_int_equal(len, 0);
+
+    struct lithops__http_request del =
+        LITHOPS__HTTP_REQUEST("DELETE", at(nginx.port, "/dav/a/big"));
+    assert_int_equal(run(&del, none, sizeof none, &len), 204);
+    assert_int_equal(run(&del, none, sizeof none, &len), 404);
+    assert_non_null(strstr(http->answer(transfer)->error_text, "404 Not Found"));
+    assert_int_equal(len, 0);
+}
+
+static void a_file_is_sent_from_its_offset(void **state)
+{
+    (void)state;
+    if (nginx.pid == 0)
+        skip();
+    char none[64];
+    size_t len;
+    int fd = memfd_create("transfer_test", MFD_CLOEXEC);
+    assert_int_equal(pwrite(fd, "head", 4, 0), 4);
+    assert_int_equal(pwrite(fd, big, BIG, 4), BIG);
+    assert_int_equal(lseek(fd, 4, SEEK_SET), 4);
+    struct lithops__http_request put = LITHOPS__HTTP_REQUEST("PUT", at(nginx.port, "/dav/file"));
+    put.has_body = true;
+    put.body_fd = fd;
+    put.body_fd_len = BIG;
+    assert_int_equal(run(&put, none, sizeof none, &len), 201);
+    assert_int_equal(run(&put, none, sizeof none, &len), 204); /* again, and replaced */
+    expect_big("/dav/file");
+    assert_int_equal(ftruncate(fd, 100), 0);
+    assert_int_equal(http->start(transfer, &put, &err), 0);
+    assert_int_equal(http->pull(transfer, none, 1, &len, &err), LITHOPS_EBACKEND);
+    expect_big("/dav/file"); /* what could not be sent whole is not stored */
+    close(fd);
+}
+
+/* ---- by script ------------------------------------------------------------------------------- */
+
+static void methods_headers_and_bodies_arrive(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Token: t1\r\n\r\nhello",
+        "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"};
+    struct script script;
+    char buf[16];
+    size_t len;
+    script_start(&script, answers, 3);
+    const char *const headers[] = {"Authorization: one", "X-Amz-Date: two", NULL};
+    struct lithops__http_request post = LITHOPS__HTTP_REQUEST("POST", at(script.port, "/f?x=1"));
+    post.headers = headers;
+    post.has_body = true;
+    post.body = (lithops_bytes){"{\"a\":1}", 7};
+    assert_int_equal(run(&post, buf, sizeof buf, &len), 200);
+    assert_int_equal(len, 5);
+    assert_memory_equal(buf, "hello", 5);
+    assert_string_equal(http->header(transfer, "x-token"), "t1");
+    assert_null(http->header(transfer, "x-other"));
+    post.body.len = 0;
+    assert_int_equal(run(&post, buf, sizeof buf, &len), 202);
+    struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", at(script.port, "/g"));
+    assert_int_equal(run(&get, buf, sizeof buf, &len), 200); /* nothing is left of the last one */
+    script_stop(&script);
+
+    assert_memory_equal(script.requests[0], "POST /f?x=1 HTTP/1.1\r\n", 22);
+    assert_non_null(strstr(script.requests[0], "\r\nAuthorization: one\r\n"));
+    assert_non_null(strstr(script.requests[0], "\r\nX-Amz-Date: two\r\n"));
+    assert_non_null(strstr(script.requests[0], "\r\nContent-Length: 7\r\n"));
+    assert_non_null(strstr(script.requests[0], "\r\n\r\n{\"a\":1}"));
+    assert_non_null(strstr(script.requests[1], "\r\nContent-Length: 0\r\n"));
+    assert_memory_equal(script.requests[2], "GET /g HTTP/1.1\r\n", 17);
+    assert_null(strstr(script.requests[2], "Authorization"));
+    assert_null(strstr(script.requests[2], "Content-Length"));
+}
+
+static void what_an_error_says_is_kept(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"HTTP/1.1 403 Forbidden\r\nContent-Length: 40\r\n\r\n"
+                                          "<Error><Code>RequestTimeTooSkewed</Code>",
+                                          "HTTP/1.1 302 Found\r\nLocation: /other\r\n"
+                                          "Content-Length: 0\r\n\r\n"};
+    struct script script;
+    char buf[16];
+    size_t len;
+    script_start(&script, answers, 2);
+    struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", at(script.port, "/"));
+    assert_int_equal(run(&get, buf, sizeof buf, &len), 403);
+    assert_string_equal(http->answer(transfer)->error_text,
+                        "<Error><Code>RequestTimeTooSkewed</Code>");
+    assert_int_equal(run(&get, buf, sizeof buf, &len), 302); /* not followed unless wanted */
+    assert_string_equal(http->header(transfer, "Location"), "/other");
+    script_stop(&script);
+}
+
+static bool at_once(void *user)
+{
+    ++*(int *)user;
+    return true;
+}
+
+static void a_silent_server_is_left(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"\1", "\1"}; /* nothing, and the connection stays open */
+    struct script script;
+    size_t len;
+    int looks = 0;
+    char buf[1];
+    script_start(&script, answers, 2);
+    struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", at(script.port, "/"));
+    get.bounds.interrupted = at_once;
+    get.bounds.user = &looks;
+    assert_int_equal(http->start(transfer, &get, &err), 0);
+    assert_int_equal(http->pull(transfer, buf, 1, &len, &err), LITHOPS_ECANCELED);
+    assert_int_equal(looks, 1);
+    get.bounds = (struct lithops__bounds){.deadline_ns = lithops__now_ns() + 20000000};
+    assert_int_equal(http->start(transfer, &get, &err), 0);
+    assert_int_equal(http->pull(transfer, buf, 1, &len, &err), LITHOPS_ETIMEDOUT);
+    script_stop(&script);
+}
+
+static void what_is_no_request_is_refused(void **state)
+{
+    (void)state;
+    const char *const headers[] = {"X-A: 1\r\nX-B: 2", NULL};
+    struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", "http://127.0.0.1:9/");
+    get.headers = headers;
+    assert_int_equal(http->start(transfer, &get, &err), LITHOPS_EUSAGE);
+    get.headers = NULL;
+    get.url = "ftp://127.0.0.1/";
+    assert_int_equal(http->start(transfer, &get, &err), LITHOPS_EUSAGE);
+    get.url = "http://user:secret@127.0.0.1:9/x?token=secret";
+    assert_int_equal(http->start(transfer, &get, &err), 0);
+    assert_string_equal(http->url(transfer), "http://127.0.0.1:9/x");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_one, close_one)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(put_get_delete),
+        TEST(a_file_is_sent_from_its_offset),
+        TEST(methods_headers_and_bodies_arrive),
+        TEST(what_an_error_says_is_kept),
+        TEST(a_silent_server_is_left),
+        TEST(what_is_no_request_is_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

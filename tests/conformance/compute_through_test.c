@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The conformance suite over the backend process, when nothing but the storage is between client
+ * and workers: a folder, or what tests/servers/with-s3 or with-redis has started; with notices
+ * through that Redis, or the server of with-rabbitmq. */
+#include "../integration/api.h"
+#include "compute_parts.h"
+#include "compute_suite.h"
+
+#include <lithops/plugin/runtime.h>
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static lithops_value *settings(int workers, int processes)
+{
+    return lithops_pack("{s:s,s:i,s:i}", "transport", "storage", "workers", workers,
+                        "worker_processes", processes);
+}
+
+static lithops_value *storage_settings(void)
+{
+    if (getenv("LITHOPS_TEST_REDIS_PORT"))
+        return lithops_value_from_json(getenv("LITHOPS_TEST_STORAGE"),
+                                       strlen(getenv("LITHOPS_TEST_STORAGE")), &err);
+    return lithops_pack("{s:s,s:s,s:s,s:s}", "endpoint", getenv("LITHOPS_TEST_S3_ENDPOINT"),
+                        "access_key_id", getenv("LITHOPS_TEST_S3_ACCESS_KEY"), "secret_access_key",
+                        getenv("LITHOPS_TEST_S3_SECRET_KEY"), "storage_bucket", "jobs");
+}
+
+static lithops_value *amqp_settings(void)
+{
+    return lithops_pack("{s:s,s:s}", "amqp_url", getenv("LITHOPS_TEST_AMQPS_URL"), "ssl_ca_certs",
+                        getenv("LITHOPS_TEST_AMQP_CA"));
+}
+
+static bool kill_worker(void)
+{
+    pid_t pid = 0;
+    return api_child(&pid) && kill(pid, SIGKILL) == 0;
+}
+
+static int complain(const lithops_object_info *info, void *user)
+{
+    fprintf(stderr, "the storage still has %s\n", info->key);
+    ++*(int *)user;
+    return 0;
+}
+
+/* All executors are closed: nothing of them is in the storage. @return the number of objects */
+static int count_left(const char *backend)
+{
+    int left = 0;
+    lithops_value *config =
+        lithops_pack("{s:o}", backend ? backend : "localhost",
+                     backend ? storage_settings() : lithops_pack("{s:s}", "storage_root", folder));
+    lithops_storage *storage =
+        not_null(lithops_storage_open_config(backend ? backend : "localhost", config, &err));
+    int rc = lithops_storage_list(storage, lithops_storage_bucket(storage), "lithops.jobs/",
+                                  complain, &left, &err);
+    lithops_storage_close(storage);
+    lithops_value_free(config);
+    return rc != 0 ? 1 : left;
+}
+
+static atomic_uint requests;
+
+static void note_requests(lithops_log_level level, const char *where, const char *text, void *user)
+{
+    unsigned count;
+    (void)level, (void)where, (void)user;
+    if (sscanf(text, "%u requests to the storage", &count) == 1)
+        atomic_store(&requests, count);
+}
+
+/* Where one puts three objects for each call and asks for each, a thousand calls are 4000 requests
+ * at least. A tenth is the limit for both sides; the worker makes as many as the client. */
+static void test_a_thousand_calls_are_few_requests(void **state)
+{
+    (void)state;
+    lithops_executor *own = suite_open(2, 1, 0);
+    lithops_futures *futures =
+        not_null(lithops_map(own, suite_square, lithops_range(0, 1000), NULL, &err));
+    suite_settle(futures);
+    assert_int_equal(lithops_futures_done(futures), 1000);
+    lithops_futures_unref(futures);
+    lithops_log_to(LITHOPS_LOG_DEBUG, note_requests, NULL);
+    lithops_executor_close(own);
+    lithops_log_to(LITHOPS_LOG_NONE, NULL, NULL);
+    assert_in_range(atomic_load(&requests), 1, 200);
+}
+
+static atomic_uint complaints;
+
+static void note_complaints(lithops_log_level level, const char *where, const char *text,
+                            void *user)
+{
+    (void)level, (void)where, (void)user;
+    if (strstr(text, "has no effect"))
+        atomic_fetch_add(&complaints, 1);
+}
+
+/* Whatever `monitoring` is here, it counts. */
+static void test_the_monitor_has_an_effect(void **state)
+{
+    (void)state;
+    lithops_log_to(LITHOPS_LOG_WARNING, note_complaints, NULL);
+    lithops_executor_close(suite_open(1, 1, 0));
+    lithops_log_to(LITHOPS_LOG_NONE, NULL, NULL);
+    assert_int_equal(atomic_load(&complaints), 0);
+}
+
+int main(int argc, char **argv)
+{
+    api_init(&argc, &argv);
+    const bool has_redis = getenv("LITHOPS_TEST_REDIS_PORT");
+    const bool has_rabbitmq = getenv("LITHOPS_TEST_AMQPS_URL");
+    const struct compute_suite process = {
+        .backend = "process",
+        .settings = settings,
+        .kill_worker = kill_worker,
+        .storage = has_redis                            ? "redis"
+                   : getenv("LITHOPS_TEST_S3_ENDPOINT") ? "aws_s3"
+                                                        : NULL,
+        .storage_settings = storage_settings,
+        .monitoring = has_rabbitmq ? "rabbitmq"
+                      : has_redis  ? "redis"
+                                   : NULL,
+        .monitoring_settings = has_rabbitmq ? amqp_settings : NULL,
+        .sees_files = true,
+    };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_thousand_calls_are_few_requests),
+                                       cmocka_unit_test(test_the_monitor_has_an_effect)};
+    int failed = compute_suite_run(&process);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return api_finish(failed + count_left(process.storage));
+}
