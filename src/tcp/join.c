@@ -3,7 +3,8 @@
  *
  * The client may have told several addresses, of which some lead nowhere, or to another machine
  * that has the same one in its network. So all are tried at the same time, and the first that
- * answers is asked for its proof, then the next one. */
+ * answers is asked for its proof, then the next one. One that says nothing has a short turn while
+ * others wait; when they have had theirs it gets a second, long one. */
 #include "base/clock.h"
 #include "base/error.h"
 #include "ipc/area.h"
@@ -18,11 +19,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MOST_SOCKETS = 32, CONNECT_MS = 30000 };
+enum { MOST_SOCKETS = 32, CONNECT_MS = 30000, TURN_MS = 2000 };
 
 struct attempts {
     struct pollfd fds[MOST_SOCKETS];
     char names[MOST_SOCKETS][80];
+    bool had_turn[MOST_SOCKETS];
     size_t count;
     lithops_error last; /* why the last one failed */
 };
@@ -42,14 +44,17 @@ static void note_failure(struct attempts *attempts, const char *name, int failed
                   strerror(failed));
 }
 
-static void begin(struct attempts *attempts, const struct addrinfo *at)
+static void begin(struct attempts *attempts, const struct sockaddr *address, socklen_t size,
+                  bool had_turn)
 {
     if (attempts->count == MOST_SOCKETS)
         return;
     char *name = attempts->names[attempts->count];
-    lithops__tcplink_address(at->ai_addr, at->ai_addrlen, name, sizeof *attempts->names);
-    int fd = lithops__high_fd(socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (fd >= 0 && (connect(fd, at->ai_addr, at->ai_addrlen) == 0 || errno == EINPROGRESS)) {
+    lithops__tcplink_address(address, size, name, sizeof *attempts->names);
+    int fd = lithops__high_fd(
+        socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (fd >= 0 && (connect(fd, address, size) == 0 || errno == EINPROGRESS)) {
+        attempts->had_turn[attempts->count] = had_turn;
         attempts->fds[attempts->count++] = (struct pollfd){fd, POLLOUT, 0};
         return;
     }
@@ -82,7 +87,7 @@ static int begin_one(struct attempts *attempts, char *item, lithops_error *err)
         return 0;
     }
     for (const struct addrinfo *at = found; at; at = at->ai_next)
-        begin(attempts, at);
+        begin(attempts, at->ai_addr, at->ai_addrlen, false);
     freeaddrinfo(found);
     return 0;
 }
@@ -106,14 +111,15 @@ static void drop(struct attempts *attempts, size_t i)
     attempts->count--;
     attempts->fds[i] = attempts->fds[attempts->count];
     memmove(attempts->names[i], attempts->names[attempts->count], sizeof *attempts->names);
+    attempts->had_turn[i] = attempts->had_turn[attempts->count];
 }
 
 /* ---- proving --------------------------------------------------------------------------------- */
 
 static int shake_hands(const struct lithops__tls_api *api, struct lithops__tls *tls, int fd,
-                       const char *name, lithops_error *err)
+                       const char *name, uint32_t most_ms, lithops_error *err)
 {
-    uint64_t until = lithops__now_ns() + LITHOPS__TCP_HANDSHAKE_MS * (uint64_t)1000000;
+    uint64_t until = lithops__now_ns() + most_ms * (uint64_t)1000000;
     char reason[128];
     for (int rc; (rc = api->handshake(tls)) != 0;) {
         struct pollfd ready = {fd, rc == LITHOPS__TLS_WRITE ? POLLOUT : POLLIN, 0};
@@ -127,11 +133,20 @@ static int shake_hands(const struct lithops__tls_api *api, struct lithops__tls *
         }
         if (left_ms == 0 || (poll(&ready, 1, left_ms) < 0 && errno != EINTR))
             return lithops__fail(err, LITHOPS_ETIMEDOUT,
-                                 "%s accepts connections and then says nothing for %d s: is it the "
+                                 "%s accepts connections and then says nothing for %u s: is it the "
                                  "client?",
-                                 name, LITHOPS__TCP_HANDSHAKE_MS / 1000);
+                                 name, most_ms / 1000);
     }
     return 0;
+}
+
+/* Connect to it once more: it may be the client, only slow. */
+static void begin_again(struct attempts *attempts, int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    if (getpeername(fd, (struct sockaddr *)&address, &size) == 0)
+        begin(attempts, (const struct sockaddr *)&address, size, true);
 }
 
 /* @return 0; else `last` says why not */
@@ -142,6 +157,7 @@ static int prove(struct attempts *attempts, size_t i, const struct lithops__tls_
     socklen_t size = sizeof failed;
     lithops_error err = LITHOPS_ERROR_INIT;
     char name[sizeof *attempts->names];
+    bool is_long = attempts->had_turn[i] || attempts->count == 1;
     memcpy(name, attempts->names[i], sizeof name);
     (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &size);
     drop(attempts, i);
@@ -153,11 +169,13 @@ static int prove(struct attempts *attempts, size_t i, const struct lithops__tls_
     }
     lithops__tcplink_prepare(fd);
     struct lithops__tls *tls = api->client(fd, key->name, key->bytes);
-    int rc = tls ? shake_hands(api, tls, fd, name, &err)
+    int rc = tls ? shake_hands(api, tls, fd, name, is_long ? LITHOPS__TCP_HANDSHAKE_MS : TURN_MS, &err)
                  : lithops__fail(&err, LITHOPS_ENOMEM, "OpenSSL cannot make a connection of TLS");
     if (rc == 0) {
         rc = lithops__pump_start(api, tls, fd, ret, ret_fd, &err);
     } else {
+        if (rc == LITHOPS_ETIMEDOUT && !is_long)
+            begin_again(attempts, fd);
         api->free(tls);
         close(fd);
     }

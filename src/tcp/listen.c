@@ -2,8 +2,10 @@
 /* The client's side: a thread that lets workers in.
  *
  * Anybody may connect to the port. So what has not proven anything yet is bounded: so many
- * connections at a time, of which the oldest goes when one more comes, for so long each. All of
- * them are served by this one thread, which waits for none, and nothing but OpenSSL reads what they
+ * connections at a time, for so long each. When there are as many, those that come next stay in the
+ * kernel's queue until the oldest has had its time for a proof, a second, and goes: many workers
+ * that start at once do not push each other out, and idle connections do not keep workers out. All
+ * are served by this one thread, which waits for none, and nothing but OpenSSL reads what they
  * send. One whose handshake is done gets a thread of its own (pump.c). */
 #include "base/clock.h"
 #include "base/error.h"
@@ -24,7 +26,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MOST_STRANGERS = 64, PAUSE_MS = 100 };
+enum { MOST_STRANGERS = 64, FAIR_MS = 1000, PAUSE_MS = 100 };
 
 /* What a worker is waited for. */
 struct expected {
@@ -42,7 +44,8 @@ struct stranger {
     int fd;
     struct lithops__tls *tls;
     short events;
-    uint64_t until_ns;
+    bool has_spoken;
+    uint64_t since_ns;
     char peer[80];
 };
 
@@ -132,11 +135,34 @@ static void let_in(struct lithops__tcplink *tcp, size_t i)
     forget_stranger(tcp, i);
 }
 
+/* One that goes without a word, as a worker does that has reached the client by another of its
+ * addresses, or a probe of the port. Nothing was refused. */
+static bool has_left(struct stranger *stranger)
+{
+    char byte;
+    ssize_t n = stranger->has_spoken ? 1 : recv(stranger->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    stranger->has_spoken = n > 0;
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static void let_go(struct lithops__tcplink *tcp, size_t i)
+{
+    lithops__log(LITHOPS_LOG_DEBUG, "tcp", "a connection from %s ended without a word",
+                 tcp->strangers[i].peer);
+    tcp->api->free(tcp->strangers[i].tls);
+    close(tcp->strangers[i].fd);
+    forget_stranger(tcp, i);
+}
+
 /* @return whether it is still a stranger */
 static bool go_on(struct lithops__tcplink *tcp, size_t i)
 {
     struct stranger *stranger = &tcp->strangers[i];
     char reason[128];
+    if (has_left(stranger)) {
+        let_go(tcp, i);
+        return false;
+    }
     switch (tcp->api->handshake(stranger->tls)) {
     case 0:
         let_in(tcp, i);
@@ -161,11 +187,9 @@ static bool go_on(struct lithops__tcplink *tcp, size_t i)
 static void meet(struct lithops__tcplink *tcp, int fd, const struct sockaddr *address,
                  socklen_t size)
 {
-    if (tcp->stranger_count == MOST_STRANGERS)
-        refuse(tcp, 0, "was the oldest of too many that have proven nothing");
     struct stranger *stranger = &tcp->strangers[tcp->stranger_count];
     *stranger = (struct stranger){.fd = fd, .events = POLLIN};
-    stranger->until_ns = lithops__now_ns() + LITHOPS__TCP_HANDSHAKE_MS * (uint64_t)1000000;
+    stranger->since_ns = lithops__now_ns();
     lithops__tcplink_address(address, size, stranger->peer, sizeof stranger->peer);
     lithops__tcplink_prepare(fd);
     stranger->tls = tcp->api->server(fd, find_key, tcp);
@@ -175,9 +199,10 @@ static void meet(struct lithops__tcplink *tcp, int fd, const struct sockaddr *ad
         close(fd);
 }
 
+/* As many as there is room for. */
 static void accept_all(struct lithops__tcplink *tcp)
 {
-    for (int i = 0; i < MOST_STRANGERS; i++) {
+    while (tcp->stranger_count < MOST_STRANGERS) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
         int fd = accept4(tcp->listen_fd, (struct sockaddr *)&address, &size,
@@ -191,12 +216,21 @@ static void accept_all(struct lithops__tcplink *tcp)
     }
 }
 
-static int time_left_ms(const struct lithops__tcplink *tcp)
+/* Until the oldest stranger has been there for `most_ms`; 0: it has. -1: there is none. */
+static int time_left_ms(const struct lithops__tcplink *tcp, uint64_t most_ms)
 {
     if (tcp->stranger_count == 0)
         return -1;
-    uint64_t now = lithops__now_ns(), until = tcp->strangers[0].until_ns;
+    uint64_t now = lithops__now_ns(), until = tcp->strangers[0].since_ns + most_ms * 1000000;
     return now < until ? (int)((until - now) / 1000000) + 1 : 0;
+}
+
+static void refuse_old(struct lithops__tcplink *tcp, bool is_awaited)
+{
+    while (time_left_ms(tcp, LITHOPS__TCP_HANDSHAKE_MS) == 0)
+        refuse(tcp, 0, "has proven nothing for 10 s");
+    if (is_awaited && tcp->stranger_count == MOST_STRANGERS && time_left_ms(tcp, FAIR_MS) == 0)
+        refuse(tcp, 0, "was the oldest of too many that have proven nothing");
 }
 
 static void *let_workers_in(void *user)
@@ -206,16 +240,20 @@ static void *let_workers_in(void *user)
         struct pollfd fds[2 + MOST_STRANGERS] = {{tcp->stop_fd, POLLIN, 0},
                                                  {tcp->listen_fd, POLLIN, 0}};
         size_t count = tcp->stranger_count;
+        /* The queue of a full house is looked at when there may be room. */
+        bool may_accept = count < MOST_STRANGERS || time_left_ms(tcp, FAIR_MS) == 0;
+        if (!may_accept)
+            fds[1].events = 0;
         for (size_t i = 0; i < count; i++)
             fds[2 + i] = (struct pollfd){tcp->strangers[i].fd, tcp->strangers[i].events, 0};
-        (void)poll(fds, 2 + count, time_left_ms(tcp));
+        (void)poll(fds, 2 + count,
+                   time_left_ms(tcp, may_accept ? LITHOPS__TCP_HANDSHAKE_MS : FAIR_MS));
         if (fds[0].revents)
             break;
         for (size_t i = count; i-- > 0;) /* backwards: those that go do not move the others */
             if (fds[2 + i].revents)
                 (void)go_on(tcp, i);
-        while (time_left_ms(tcp) == 0)
-            refuse(tcp, 0, "has proven nothing for 10 s");
+        refuse_old(tcp, fds[1].revents != 0);
         if (fds[1].revents)
             accept_all(tcp);
     }
