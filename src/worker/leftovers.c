@@ -42,22 +42,22 @@ static bool parse_mark(const char *text, struct lithops__origin *ret)
     return true;
 }
 
-/* The state as /proc has it; 0: gone. */
-static char state_of(pid_t pid)
+/* A field of /proc/PID/stat as proc(5) numbers them, from 3 on; false: there is no process. */
+static bool read_stat(pid_t pid, int field, char *ret, size_t size)
 {
-    char path[64], line[512];
+    char path[64], line[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    const char *name_end = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
-    if (file)
-        fclose(file);
-    return name_end && name_end[1] ? name_end[2] : 0;
+    const char *at = lithops__read_text(path, line, sizeof line) > 0 ? strrchr(line, ')') : NULL;
+    for (int i = 2; at && i < field; i++)
+        at = strchr(at + 1, ' ');
+    snprintf(ret, size, "%.*s", at ? (int)strcspn(at + 1, " \n") : 0, at ? at + 1 : "");
+    return at != NULL;
 }
 
 bool lithops__is_gone(pid_t pid)
 {
-    char state = state_of(pid);
-    return state == 0 || state == 'Z' || state == 'X';
+    char state[2];
+    return !read_stat(pid, 3, state, sizeof state) || state[0] == 'Z' || state[0] == 'X';
 }
 
 /* Read a file of the process, NUL-terminated; 0 when it is empty or not for us to read. */
@@ -69,12 +69,13 @@ static size_t read_of(pid_t pid, const char *name, char *room, size_t size)
     return len > 0 ? (size_t)len : 0;
 }
 
-/* In the middle of an exec there is neither an environment to read nor a command line. (A program
- * may be started without the one, but not without the other.) */
+/* In the middle of an exec there is no environment to read. What the kernel writes after it is
+ * where the code begins: so the environment is empty only if this is there. (Others' processes have
+ * a 1 there, and kernel threads no session.) */
 static bool is_in_exec(pid_t pid)
 {
-    char line[2];
-    return getsid(pid) > 0 && read_of(pid, "cmdline", line, sizeof line) == 0 &&
+    char code[24];
+    return getsid(pid) > 0 && read_stat(pid, 26, code, sizeof code) && strcmp(code, "0") == 0 &&
            !lithops__is_gone(pid);
 }
 

@@ -108,6 +108,34 @@ static void a_program_is_found_in_the_middle_of_its_exec(void **state)
     assert_int_equal(found, looks);
 }
 
+/* Its arguments are there to read before its environment is, and that is long. */
+static void a_program_is_found_while_its_environment_is_written(void **state)
+{
+    (void)state;
+    enum { LOOKS = 40, VARIABLES = 60000 };
+    static char name[] = "sleep", seconds[] = "5", variable[] = "a=";
+    char mark[128], **with = calloc(VARIABLES + 2, sizeof *with);
+    assert_non_null(with);
+    snprintf(mark, sizeof mark, "LITHOPS_WORKER_OF=%s", getenv("LITHOPS_WORKER_OF"));
+    for (size_t i = 0; i < VARIABLES; i++)
+        with[i] = variable;
+    with[VARIABLES] = mark;
+    for (int i = 0; i < STARTS; i++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            setpgid(0, 0);
+            execvpe("sleep", (char *[]){name, seconds, NULL}, with);
+            _exit(127);
+        }
+        for (int look = 0; look < LOOKS; look++)
+            assert_int_equal(kill_mine(true), 1);
+        kill(pid, SIGKILL);
+        assert_true(was_killed(pid));
+    }
+    free(with);
+}
+
 static void a_dry_run_counts(void **state)
 {
     (void)state;
@@ -162,6 +190,7 @@ int main(int argc, char **argv)
     have_mark(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_program_is_found_in_the_middle_of_its_exec),
+        cmocka_unit_test(a_program_is_found_while_its_environment_is_written),
         cmocka_unit_test(a_dry_run_counts),
         cmocka_unit_test(a_process_is_not_killed_by_its_id),
     };
