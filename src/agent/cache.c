@@ -2,13 +2,13 @@
 #include "agent/cache.h"
 
 #include "base/buffer.h"
+#include "base/cache_folder.h"
 #include "base/error.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,37 +32,11 @@ struct lithops__cache_hold {
 
 /* ---- the folder ------------------------------------------------------------------------------ */
 
-static void choose_folder(char *buf, size_t size)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    char text[4096];
-    struct passwd entry, *user = NULL;
-    if (!home || home[0] != '/')
-        (void)getpwuid_r(getuid(), &entry, text, sizeof text, &user);
-    if (cache && cache[0] == '/')
-        snprintf(buf, size, "%s/lithops", cache);
-    else
-        snprintf(buf, size, "%s/.cache/lithops", user ? user->pw_dir : home ? home : "");
-}
-
 static void choose_other_folder(char *buf, size_t size)
 {
     const char *folder = getenv("TMPDIR");
     snprintf(buf, size, "%s/lithops-cache-%lu", folder && folder[0] == '/' ? folder : "/tmp",
              (unsigned long)getuid());
-}
-
-/* Create it and its parents; only its owner may write to it. */
-static int make_folder(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        int failed = mkdir(path, 0700) != 0 && errno != EEXIST ? errno : 0;
-        *slash = '/';
-        if (failed)
-            return failed;
-    }
-    return mkdir(path, 0700) != 0 && errno != EEXIST ? errno : 0;
 }
 
 /* 0, or an errno: why nothing can be written there. */
@@ -82,7 +56,7 @@ static int check_writable(const struct lithops__cache *cache)
 static int use_folder(struct lithops__cache *cache, lithops_error *err)
 {
     struct stat status = {0};
-    int failed = make_folder(cache->path);
+    int failed = lithops__make_folders(cache->path);
     if (!failed)
         cache->fd = open(cache->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (!failed && (cache->fd < 0 || fstat(cache->fd, &status) != 0))
@@ -106,7 +80,7 @@ int lithops__cache_open(struct lithops__cache *cache, lithops_error *err)
 {
     lithops_error other_err = LITHOPS_ERROR_INIT;
     *cache = (struct lithops__cache){.fd = -1};
-    choose_folder(cache->path, sizeof cache->path);
+    lithops__cache_folder(cache->path, sizeof cache->path);
     int rc = use_folder(cache, err);
     if (rc == 0 || rc == LITHOPS_EDENIED)
         return rc;
@@ -426,7 +400,7 @@ struct lithops__cache_trimmed lithops__cache_clean(bool dry_run)
         if (other)
             choose_other_folder(cache.path, sizeof cache.path);
         else
-            choose_folder(cache.path, sizeof cache.path);
+            lithops__cache_folder(cache.path, sizeof cache.path);
         struct stat status;
         cache.fd = open(cache.path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (cache.fd < 0)
@@ -435,6 +409,8 @@ struct lithops__cache_trimmed lithops__cache_clean(bool dry_run)
             struct lithops__cache_trimmed one = lithops__cache_trim(&cache, 0, dry_run);
             sum.bytes += one.bytes;
             sum.left_bytes += one.left_bytes;
+            if (!dry_run)
+                (void)unlinkat(cache.fd, "engine.known", 0); /* of clients: engine_known.h */
         }
         lithops__cache_close(&cache);
     }

@@ -32,14 +32,22 @@ const char lithops__bootstrap_command[] = "exec sh -c '" SCRIPT "'";
 /* h: hash of the engine; p: wanted version of Python, P: its path as configured; t: only a test;
  * W, K: where the worker connects, and with which secret, which is in no argument.
  * Two clients may send at once: an existing engine stays, since its name is the hash of its
- * content. The time of SUMS is when an engine was last used (agent/cache.h). */
+ * content. The time of SUMS is when an engine was last used (agent/cache.h). CHECKED has the stamps
+ * of files that were compared with SUMS, all changed in an earlier second than that: while they are
+ * the same, 50 MB need not be hashed again. */
 static const char program[] =
     "umask 077; c=${XDG_CACHE_HOME:-$HOME/.cache}/lithops; d=$c/engine; e=$d/$h; "
     "fail() { printf \"LITHOPS-ERROR %s\\n\" \"$*\"; exit 1; }; "
-    "whole() { [ -f \"$1/SUMS\" ] || return 1; s=$(sha256sum 2>/dev/null <\"$1/SUMS\") || s=$h; [ "
-    "\"${s%% *}\" = \"$h\" ] && "
-    "{ ! command -v sha256sum >/dev/null || (cd \"$1\" && sha256sum -c SUMS) >/dev/null 2>&1; }; "
-    "}; "
+    "stamps() { (cd \"$1\" && while read -r s f; do set -- \"$@\" \"$f\"; done <SUMS && shift && "
+    "stat -c \"%n %i %s %Y %Z\" \"$@\") 2>/dev/null; }; "
+    "whole() { [ -f \"$1/SUMS\" ] || return 1; s=$(sha256sum 2>/dev/null <\"$1/SUMS\") || s=$h; "
+    "[ \"${s%% *}\" = \"$h\" ] || return 1; command -v sha256sum >/dev/null || return 0; "
+    "i=$(stamps \"$1\") && [ \"$i\" = \"$(cat \"$1/CHECKED\" 2>/dev/null)\" ] && return 0; "
+    "w=$(date +%s); i=$(stamps \"$1\"); (cd \"$1\" && sha256sum -c SUMS) >/dev/null 2>&1 || return "
+    "1; "
+    "[ -z \"$i\" ] || { echo \"$i\" | while read -r f j s m z; do [ \"$z\" -lt $((w - 1)) ] || "
+    "exit 1; "
+    "done && echo \"$i\" >\"$1/CHECKED\"; } 2>/dev/null; return 0; }; "
     "has=no; whole \"$e\" && has=yes; "
     "y=; [ -z \"$p\" ] || for i in \"$P\" \"python$p\" \"/usr/bin/python$p\" "
     "\"/usr/local/bin/python$p\" \"$HOME/.pyenv/versions/$p\".*/bin/\"python$p\" python3; do "
@@ -172,13 +180,17 @@ static int send_engine(struct lithops__talk *talk, const struct lithops__engine 
                        lithops_error *err)
 {
     char line[64];
-    snprintf(line, sizeof line, "SEND %llu\n", (unsigned long long)engine->size);
-    int rc = lithops__talk_write(talk, line, strlen(line), err);
+    struct lithops__engine_archive archive;
+    int rc = lithops__engine_archive(engine, &archive, err);
+    if (rc != 0)
+        return rc;
+    snprintf(line, sizeof line, "SEND %llu\n", (unsigned long long)archive.size);
+    rc = lithops__talk_write(talk, line, strlen(line), err);
     char *piece = rc == 0 ? malloc(PIECE_BYTES) : NULL;
     if (rc == 0 && !piece)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    for (uint64_t at = 0; rc == 0 && at < engine->size;) {
-        ssize_t n = pread(engine->archive_fd, piece, PIECE_BYTES, (off_t)at);
+    for (uint64_t at = 0; rc == 0 && at < archive.size;) {
+        ssize_t n = pread(archive.fd, piece, PIECE_BYTES, (off_t)at);
         if (n <= 0)
             rc = lithops__fail_errno(err, n < 0 ? errno : EIO, "cannot read the packed engine");
         else
@@ -187,6 +199,7 @@ static int send_engine(struct lithops__talk *talk, const struct lithops__engine 
         lithops__talk_more_time(talk); /* slow is not dead */
     }
     free(piece);
+    close(archive.fd);
     return rc == 1 ? 0 : rc; /* why it takes no more is read next */
 }
 
@@ -215,7 +228,7 @@ int lithops__bootstrap(int fd, int cancel_fd, const struct lithops__bootstrap *w
 {
     struct lithops__talk talk = {fd, cancel_fd, 0, wanted->timeout_s};
     lithops__talk_more_time(&talk);
-    /* The engine is packed and hashed while the connection is made. */
+    /* The engine is packed and hashed while the connection is made, where it is not known. */
     const struct lithops__engine *engine = lithops__engine(err);
     if (!engine)
         return err->code;

@@ -15,16 +15,26 @@
 
 /* ---- engine.c -------------------------------------------------------------------------------- */
 
-/* The files of this engine, as an archive. Made once per process, and kept. Thread-safe. */
+/* What hosts are told of this engine. */
 struct lithops__engine {
     char hash[65];    /* SHA-256 of its list of files */
     char machine[65]; /* uname -m of what it runs on */
     int glibc_minor;  /* it needs glibc 2.this, at least */
-    int archive_fd;   /* a tar archive; to be read with pread() */
-    uint64_t size;    /* of that, in bytes */
 };
-/* @return the engine, or NULL; never to be freed */
+/* Known from the last time, else its files are read and packed, which takes a tenth of a second.
+ * Thread-safe.
+ * @return the engine, or NULL; never to be freed */
 const struct lithops__engine *lithops__engine(lithops_error *err);
+
+/* Its files, as a tar archive. */
+struct lithops__engine_archive {
+    int fd;        /* to be read with pread(), and to be closed */
+    uint64_t size; /* in bytes */
+};
+/* Packed at the first call of a process. EBACKEND, retryable, where the files are others than
+ * those that `engine` was made of: ask for the engine again. Thread-safe. */
+int lithops__engine_archive(const struct lithops__engine *engine,
+                            struct lithops__engine_archive *ret_archive, lithops_error *err);
 
 /* ---- container.c ----------------------------------------------------------------------------- */
 

@@ -9,12 +9,14 @@
  *     lib/lithops/needed/<module>   the names of these, in the order in which they are loaded
  *     SUMS                          SHA-256 of all, as sha256sum -c takes it
  *
- * The SHA-256 of SUMS is the archive's name. Made once per process: hashing takes some 10 ms. */
+ * The SHA-256 of SUMS is the archive's name, which is remembered between processes
+ * (engine_known.h): the archive is made only for a host that has none of this name. */
 #include "base/buffer.h"
 #include "base/crypto_module.h"
 #include "base/error.h"
 #include "base/module.h"
 #include "compute/bootstrap.h"
+#include "compute/engine_known.h"
 #include "compute/linked.h"
 #include "function/library.h"
 #include "ipc/area.h"
@@ -36,6 +38,8 @@ enum { BLOCK = 512, MOST_NEEDED = 64 };
 struct making {
     const struct lithops__crypto_api *crypto;
     struct lithops__engine *engine;
+    struct lithops__engine_archive archive;
+    struct lithops__engine_stamps stamps;
     struct lithops__buffer sums;
     char *packed[256]; /* names of what is in it */
     size_t packed_count;
@@ -47,12 +51,12 @@ static int put(struct making *making, const void *ptr, size_t len)
 {
     const char *at = ptr;
     while (len > 0) {
-        ssize_t n = pwrite(making->engine->archive_fd, at, len, (off_t)making->engine->size);
+        ssize_t n = pwrite(making->archive.fd, at, len, (off_t)making->archive.size);
         if (n < 0 && errno != EINTR)
             return errno;
         at += n > 0 ? n : 0;
         len -= n > 0 ? (size_t)n : 0;
-        making->engine->size += n > 0 ? (uint64_t)n : 0;
+        making->archive.size += n > 0 ? (uint64_t)n : 0;
     }
     return 0;
 }
@@ -132,6 +136,7 @@ static int pack_bytes(struct making *making, const char *name, const void *ptr, 
 static int pack(struct making *making, const char *path, const char *name, lithops_error *err)
 {
     struct stat status = {0};
+    lithops__engine_stamp(&making->stamps, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int failed = fd < 0 || fstat(fd, &status) != 0 ? errno : 0;
     size_t len = (size_t)status.st_size;
@@ -252,37 +257,102 @@ static int pack_all(struct making *making, lithops_error *err)
     return failed ? lithops__fail_errno(err, failed, "cannot pack the engine for hosts") : 0;
 }
 
-static int make_engine(struct lithops__engine *engine, lithops_error *err)
+/* The engine, and its archive. */
+static int make_engine(struct lithops__engine *engine, struct lithops__engine_archive *ret_archive,
+                       lithops_error *err)
 {
-    struct utsname system;
     struct making making = {.engine = engine};
     making.crypto = lithops__module_symbol("crypto", "lithops__crypto", err);
     if (!making.crypto)
         return err->code;
-    *engine = (struct lithops__engine){.archive_fd = -1};
-    engine->archive_fd = lithops__high_fd(memfd_create("lithops-engine", MFD_CLOEXEC));
-    if (engine->archive_fd < 0 || uname(&system) != 0)
+    making.archive.fd = lithops__high_fd(memfd_create("lithops-engine", MFD_CLOEXEC));
+    if (making.archive.fd < 0)
         return lithops__fail_errno(err, errno, "cannot pack the engine for hosts");
-    snprintf(engine->machine, sizeof engine->machine, "%s", system.machine);
     int rc = pack_all(&making, err);
+    if (rc == 0)
+        lithops__engine_remember(engine, &making.stamps);
     lithops__buffer_deinit(&making.sums);
+    lithops__buffer_deinit(&making.stamps.text);
     for (size_t i = 0; i < making.packed_count; i++)
         free(making.packed[i]);
     if (rc != 0)
-        close(engine->archive_fd);
+        close(making.archive.fd);
+    else
+        *ret_archive = making.archive;
     return rc;
+}
+
+/* ---- one per process ------------------------------------------------------------------------- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const struct lithops__engine *known; /* replaced, but never changed nor freed */
+static struct lithops__engine_archive known_archive = {-1, 0};
+
+/* Read, hash and pack the files; what comes of it is known from now on. Under the lock. */
+static int make_known(lithops_error *err)
+{
+    struct utsname system;
+    struct lithops__engine_archive archive;
+    struct lithops__engine *engine = calloc(1, sizeof *engine);
+    if (!engine)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    int rc = make_engine(engine, &archive, err);
+    if (rc != 0) {
+        free(engine);
+        return rc;
+    }
+    (void)uname(&system); /* cannot fail */
+    snprintf(engine->machine, sizeof engine->machine, "%s", system.machine);
+    if (known_archive.fd >= 0)
+        close(known_archive.fd);
+    known_archive = archive;
+    known = engine;
+    return 0;
+}
+
+static void recall_known(void)
+{
+    struct utsname system;
+    struct lithops__engine *engine = calloc(1, sizeof *engine);
+    if (!engine || !lithops__engine_recall(engine)) {
+        free(engine);
+        return;
+    }
+    (void)uname(&system);
+    snprintf(engine->machine, sizeof engine->machine, "%s", system.machine);
+    known = engine;
 }
 
 const struct lithops__engine *lithops__engine(lithops_error *err)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static struct lithops__engine engine;
-    static bool is_made;
     lithops_error own = LITHOPS_ERROR_INIT;
     pthread_mutex_lock(&lock);
-    if (!is_made)
-        is_made = make_engine(&engine, err ? err : &own) == 0;
-    bool made = is_made;
+    if (!known)
+        recall_known();
+    if (!known)
+        (void)make_known(err ? err : &own);
+    const struct lithops__engine *engine = known;
     pthread_mutex_unlock(&lock);
-    return made ? &engine : NULL;
+    return engine;
+}
+
+int lithops__engine_archive(const struct lithops__engine *engine,
+                            struct lithops__engine_archive *ret_archive, lithops_error *err)
+{
+    int rc = 0;
+    pthread_mutex_lock(&lock);
+    if (known_archive.fd < 0)
+        rc = make_known(err);
+    if (rc == 0 && strcmp(known->hash, engine->hash) != 0) {
+        rc = lithops__fail(err, LITHOPS_EBACKEND, "lithops was installed anew while it ran");
+        err->retryable = true; /* with the new one */
+    }
+    if (rc == 0) {
+        *ret_archive = known_archive;
+        ret_archive->fd = fcntl(known_archive.fd, F_DUPFD_CLOEXEC, 0);
+        if (ret_archive->fd < 0)
+            rc = lithops__fail_errno(err, errno, "cannot read the packed engine");
+    }
+    pthread_mutex_unlock(&lock);
+    return rc;
 }

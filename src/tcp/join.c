@@ -51,8 +51,8 @@ static void begin(struct attempts *attempts, const struct sockaddr *address, soc
         return;
     char *name = attempts->names[attempts->count];
     lithops__tcplink_address(address, size, name, sizeof *attempts->names);
-    int fd = lithops__high_fd(
-        socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    int fd =
+        lithops__high_fd(socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd >= 0 && (connect(fd, address, size) == 0 || errno == EINPROGRESS)) {
         attempts->had_turn[attempts->count] = had_turn;
         attempts->fds[attempts->count++] = (struct pollfd){fd, POLLOUT, 0};
@@ -169,8 +169,9 @@ static int prove(struct attempts *attempts, size_t i, const struct lithops__tls_
     }
     lithops__tcplink_prepare(fd);
     struct lithops__tls *tls = api->client(fd, key->name, key->bytes);
-    int rc = tls ? shake_hands(api, tls, fd, name, is_long ? LITHOPS__TCP_HANDSHAKE_MS : TURN_MS, &err)
-                 : lithops__fail(&err, LITHOPS_ENOMEM, "OpenSSL cannot make a connection of TLS");
+    int rc =
+        tls ? shake_hands(api, tls, fd, name, is_long ? LITHOPS__TCP_HANDSHAKE_MS : TURN_MS, &err)
+            : lithops__fail(&err, LITHOPS_ENOMEM, "OpenSSL cannot make a connection of TLS");
     if (rc == 0) {
         rc = lithops__pump_start(api, tls, fd, ret, ret_fd, &err);
     } else {
