@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* EVP_sha256() alone is looked up under a lock for each hash. */
@@ -142,6 +143,50 @@ static int rs256(const char *pem, lithops_bytes data,
     return failed;
 }
 
+static const unsigned char no_nonce[12];
+
+static int seal(const unsigned char key[LITHOPS__SEAL_KEY_BYTES], lithops_bytes message,
+                unsigned char *ret_sealed)
+{
+    static const unsigned char nothing[1];
+    int len = 0, rest = 0;
+    if (message.len > INT_MAX)
+        return EINVAL;
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    bool good = context && EVP_EncryptInit_ex(context, EVP_aes_256_gcm(), NULL, key, no_nonce) == 1;
+    good = good && EVP_EncryptUpdate(context, ret_sealed, &len, message.len ? message.ptr : nothing,
+                                     (int)message.len) == 1;
+    good = good && EVP_EncryptFinal_ex(context, ret_sealed + len, &rest) == 1;
+    good = good && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, LITHOPS__SEAL_TAG_BYTES,
+                                       ret_sealed + message.len) == 1;
+    EVP_CIPHER_CTX_free(context);
+    return good ? 0 : ENOMEM;
+}
+
+static int unseal(const unsigned char key[LITHOPS__SEAL_KEY_BYTES], lithops_bytes sealed,
+                  unsigned char *ret_message)
+{
+    unsigned char tag[LITHOPS__SEAL_TAG_BYTES];
+    int len = 0, rest = 0;
+    if (sealed.len < sizeof tag || sealed.len > INT_MAX)
+        return EBADMSG;
+    const unsigned char *bytes = sealed.ptr;
+    size_t message_len = sealed.len - sizeof tag;
+    memcpy(tag, bytes + message_len, sizeof tag);
+    EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+    if (!context || EVP_DecryptInit_ex(context, EVP_aes_256_gcm(), NULL, key, no_nonce) != 1) {
+        EVP_CIPHER_CTX_free(context);
+        return ENOMEM;
+    }
+    bool good = EVP_DecryptUpdate(context, ret_message, &len, bytes, (int)message_len) == 1 &&
+                EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, sizeof tag, tag) == 1 &&
+                EVP_DecryptFinal_ex(context, ret_message + len, &rest) == 1;
+    EVP_CIPHER_CTX_free(context);
+    if (!good)
+        explicit_bzero(ret_message, message_len);
+    return good ? 0 : EBADMSG;
+}
+
 LITHOPS_PUBLIC extern const struct lithops__crypto_api lithops__crypto;
 const struct lithops__crypto_api lithops__crypto = {
     .sha256_fd = sha256_fd,
@@ -153,4 +198,6 @@ const struct lithops__crypto_api lithops__crypto = {
     .digest_add = digest_add,
     .digest_end = digest_end,
     .rs256 = rs256,
+    .seal = seal,
+    .unseal = unseal,
 };

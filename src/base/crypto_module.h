@@ -18,6 +18,8 @@ enum {
     LITHOPS__SHA1_BYTES = 20,
     LITHOPS__RSA_BYTES = 1024, /* the longest signature: of a key of 8192 bits */
     LITHOPS__DIGEST_MAX = LITHOPS__SHA256_BYTES,
+    LITHOPS__SEAL_KEY_BYTES = 32,
+    LITHOPS__SEAL_TAG_BYTES = 16,
     LITHOPS__HEX_HASH = 2 * LITHOPS__SHA256_BYTES + 1, /* a SHA-256 as text, with its NUL */
 };
 
@@ -49,6 +51,15 @@ struct lithops__crypto_api {
      * @return 0, ENOMEM, or EINVAL: not such a key */
     int (*rs256)(const char *pem, lithops_bytes data,
                  unsigned char ret_signature[LITHOPS__RSA_BYTES], size_t *ret_len);
+    /* Encrypt and authenticate (AES-256-GCM) with a key that is used for this one message: its
+     * nonce is always the same. `ret_sealed` has room for the message and the tag behind it. 0,
+     * EINVAL (a message of 2 GiB), or ENOMEM. */
+    int (*seal)(const unsigned char key[LITHOPS__SEAL_KEY_BYTES], lithops_bytes message,
+                unsigned char *ret_sealed);
+    /* The reverse; `ret_message` has room for all but the tag. 0, EBADMSG: it was not sealed with
+     * this key, or was changed; or ENOMEM. */
+    int (*unseal)(const unsigned char key[LITHOPS__SEAL_KEY_BYTES], lithops_bytes sealed,
+                  unsigned char *ret_message);
 };
 
 /* In hexadecimal, lower case. */

@@ -3,6 +3,7 @@
 #include "base/crypto_module.h"
 #include "base/module.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -114,6 +115,42 @@ static void hmac(void **state)
     assert_hex(mac, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
+/* The test cases 13 and 14 of AES-GCM's specification: a key and a nonce of zeros. */
+static void seals_are_of_the_specification(void **state)
+{
+    (void)state;
+    static const unsigned char key[LITHOPS__SEAL_KEY_BYTES], zeros[16];
+    static const unsigned char of_nothing[] = {0x53, 0x0f, 0x8a, 0xfb, 0xc7, 0x45, 0x36, 0xb9,
+                                               0xa9, 0x63, 0xb4, 0xf1, 0xc4, 0xcb, 0x73, 0x8b};
+    static const unsigned char of_zeros[] = {0xce, 0xa7, 0x40, 0x3d, 0x4d, 0x60, 0x6b, 0x6e,
+                                             0x07, 0x4e, 0xc5, 0xd3, 0xba, 0xf3, 0x9d, 0x18,
+                                             0xd0, 0xd1, 0xc8, 0xa7, 0x99, 0x99, 0x6b, 0xf0,
+                                             0x26, 0x5b, 0x98, 0xb5, 0xd4, 0x8a, 0xb9, 0x19};
+    unsigned char sealed[sizeof of_zeros];
+    assert_int_equal(crypto->seal(key, (lithops_bytes){NULL, 0}, sealed), 0);
+    assert_memory_equal(sealed, of_nothing, sizeof of_nothing);
+    assert_int_equal(crypto->seal(key, (lithops_bytes){zeros, sizeof zeros}, sealed), 0);
+    assert_memory_equal(sealed, of_zeros, sizeof of_zeros);
+}
+
+static void a_changed_seal_does_not_open(void **state)
+{
+    (void)state;
+    static const unsigned char key[LITHOPS__SEAL_KEY_BYTES] = {1}, other[sizeof key] = {2};
+    unsigned char sealed[6 + LITHOPS__SEAL_TAG_BYTES], opened[6];
+    const lithops_bytes all = {sealed, sizeof sealed};
+    assert_int_equal(crypto->seal(key, text("secret"), sealed), 0);
+    assert_int_equal(crypto->unseal(key, all, opened), 0);
+    assert_memory_equal(opened, "secret", 6);
+    assert_int_equal(crypto->unseal(other, all, opened), EBADMSG);
+    assert_int_equal(crypto->unseal(key, (lithops_bytes){sealed, 15}, opened), EBADMSG);
+    for (size_t i = 0; i < sizeof sealed; i++) {
+        sealed[i] ^= 4;
+        assert_int_equal(crypto->unseal(key, all, opened), EBADMSG);
+        sealed[i] ^= 4;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +159,8 @@ int main(void)
         cmocka_unit_test(sha1_of_memory),
         cmocka_unit_test(sha256_of_a_file),
         cmocka_unit_test(hmac),
+        cmocka_unit_test(seals_are_of_the_specification),
+        cmocka_unit_test(a_changed_seal_does_not_open),
     };
     return cmocka_run_group_tests(tests, load, NULL);
 }
