@@ -19,6 +19,9 @@ struct lithops__config_section {
 
 struct lithops__config;
 
+/* Whether the section is that of a compute backend. */
+bool lithops__config_is_backend(const char *section);
+
 /* The i-th table: those of config_keys.c, in order of display, then those of the storage drivers,
  * in the order in which they were registered. Tables are added and never removed. A section may
  * have several: a compute backend's own, that of worker pools, and that of the storage backend of

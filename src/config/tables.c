@@ -30,3 +30,11 @@ bool lithops__config_has_section(const char *name)
             return true;
     return false;
 }
+
+bool lithops__config_is_backend(const char *section)
+{
+    for (const struct lithops__config_backend *b = lithops__config_backends; b->name; b++)
+        if (strcmp(b->name, section) == 0)
+            return true;
+    return false;
+}

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define LITHOPS_COMPUTE_ABI 5
+#define LITHOPS_COMPUTE_ABI 6
 
 /** What is particular about one worker. */
 typedef struct lithops_worker {
@@ -41,6 +41,9 @@ typedef struct lithops_workers {
      * go then; idle_timeout_ms is at most 4 minutes, and 0 is 10 s. lost_timeout_ms is four times
      * what it says, since signs of life take longer. */
     bool through_storage;
+    /* Workers have credentials of their own: nothing of the configuration that is secret is sent to
+     * them. What `invoke` is given has it nevertheless. */
+    bool keeps_secrets;
 } lithops_workers;
 
 /** A link. The engine reads, writes and closes both descriptors, which may be one. */
