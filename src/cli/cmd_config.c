@@ -49,7 +49,8 @@ static void print_scalar(const lithops_value *value)
 
 static void print_section(const char *name, const lithops_value *section)
 {
-    printf("%s:\n", name);
+    printf("%s:%s\n", name,
+           lithops__probe_is_untested(name) ? " # untested against the service" : "");
     const char *key;
     for (size_t i = 0; i < lithops_value_size(section); i++) {
         const lithops_value *value = lithops_value_pair(section, i, &key);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lithops worker: the remote side of a compute backend that uses links. */
 #include "agent/agent.h"
+#include "agent/http_server.h"
 #include "base/error.h"
 #include "carrier/carrier.h"
 #include "cli/commands.h"
@@ -10,10 +11,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* Functions read nothing, and what they print goes where errors go. */
@@ -105,12 +109,106 @@ static int serve_at(const char *where, lithops_error *err)
     return rc;
 }
 
+/* ---- by HTTP --------------------------------------------------------------------------------- */
+
+enum { SECRET_MAX = 4096, USUAL_PORT = 8080, USUAL_DRAIN_MS = 8000 };
+
+static int read_secret_file(const char *path, char secret[SECRET_MAX], lithops_error *err)
+{
+    FILE *file = fopen(path, "re");
+    size_t len = file ? fread(secret, 1, SECRET_MAX - 1, file) : 0;
+    int failed = !file ? errno : ferror(file) ? EIO : 0;
+    if (file)
+        fclose(file);
+    if (failed)
+        return lithops__fail_errno(err, failed, "cannot read the secret in '%s'", path);
+    secret[len] = '\0';
+    secret[strcspn(secret, "\r\n")] = '\0';
+    return 0;
+}
+
+/* What the environment says is wiped there: others of this user could read it, as functions do. */
+static int read_secret(const struct cli *cli, char secret[SECRET_MAX], lithops_error *err)
+{
+    char *given = getenv(LITHOPS__TCP_VARIABLE);
+    if (given)
+        snprintf(secret, SECRET_MAX, "%s", given);
+    if (given)
+        explicit_bzero(given, strlen(given));
+    unsetenv(LITHOPS__TCP_VARIABLE);
+    (void)prctl(PR_SET_DUMPABLE, 0); /* nor what is in memory */
+    if (cli->options.secret_file)
+        return read_secret_file(cli->options.secret_file, secret, err);
+    return given ? 0
+                 : lithops__fail(err, LITHOPS_EUSAGE,
+                                 "lithops worker --http needs the secret that its clients have: "
+                                 "give --secret-file, or " LITHOPS__TCP_VARIABLE
+                                 " in the environment");
+}
+
+static int find_port(const struct cli *cli, uint32_t *ret_port, lithops_error *err)
+{
+    const char *given = getenv("PORT");
+    *ret_port = USUAL_PORT;
+    if (cli->options.port != LITHOPS_DEFAULT) {
+        *ret_port = (uint32_t)cli->options.port;
+        return 0;
+    }
+    if (!given || !*given)
+        return 0;
+    char *end;
+    unsigned long port = strtoul(given, &end, 10);
+    if (given[0] < '0' || given[0] > '9' || *end || port > 65535)
+        return lithops__fail(err, LITHOPS_EUSAGE, "PORT in the environment is '%s', not a port",
+                             given);
+    *ret_port = (uint32_t)port;
+    return 0;
+}
+
+static int heed_termination(lithops_error *err)
+{
+    struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART};
+    return sigaction(SIGTERM, &action, NULL) == 0
+               ? 0
+               : lithops__fail_errno(err, errno, "cannot watch for a stop");
+}
+
+static int serve_http(const struct cli *cli, lithops_error *err)
+{
+    const struct cli_options *own = &cli->options;
+    char secret[SECRET_MAX] = "", command[PATH_MAX] = "";
+    struct lithops__http_server *server;
+    struct lithops__http_server_options options = {
+        .command = command,
+        .secret = secret,
+        .limit = own->concurrency == LITHOPS_DEFAULT ? 1 : (uint32_t)own->concurrency,
+        .drain_ms = own->drain_ms == LITHOPS_DEFAULT ? USUAL_DRAIN_MS : (uint64_t)own->drain_ms};
+    int rc = read_secret(cli, secret, err);
+    if (rc == 0)
+        rc = find_port(cli, &options.port, err);
+    if (rc == 0 && readlink("/proc/self/exe", command, sizeof command - 1) < 0)
+        rc = lithops__fail_errno(err, errno, "cannot find this program");
+    if (rc == 0)
+        rc = heed_termination(err);
+    if (rc == 0)
+        rc = lithops__http_server_open(&options, &server, err);
+    if (rc == 0) {
+        printf("listening on port %u\n", lithops__http_server_port(server));
+        fflush(stdout);
+        rc = lithops__http_server_run(server, stop_fd, err);
+        lithops__http_server_close(server);
+    }
+    explicit_bzero(secret, sizeof secret);
+    (void)prctl(PR_SET_DUMPABLE, 1);
+    return rc;
+}
+
 int cmd_worker(const struct cli *cli)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     const char *key = cli->options.through, *where = cli->options.connect;
     int read_fd, write_fd;
-    if (!key && !where && isatty(STDIN_FILENO)) {
+    if (!key && !where && !cli->options.http && isatty(STDIN_FILENO)) {
         lithops__fail(&err, LITHOPS_EUSAGE,
                       "lithops worker is not for interactive use: a compute backend starts it, and "
                       "talks to it over standard input and output");
@@ -118,7 +216,9 @@ int cmd_worker(const struct cli *cli)
     }
     signal(SIGPIPE, SIG_IGN);
     int rc = heed_stop(&err);
-    if (rc == 0 && key)
+    if (rc == 0 && cli->options.http)
+        rc = serve_http(cli, &err);
+    else if (rc == 0 && key)
         rc = serve_through(key, &err);
     else if (rc == 0 && where)
         rc = serve_at(where, &err);

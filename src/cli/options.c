@@ -124,7 +124,9 @@ const struct cli_command cli_commands[] = {
     {"worker", CLI_WORKER, "", 0, 0, "run calls for a client that started this elsewhere",
      "Compute backends start it, and speak with it over its standard input and\n"
      "output, through a storage, or over TCP. For the last it has a secret of the\n"
-     "client's in LITHOPS_WORKER_SECRET, which is good for one connection.",
+     "client's in LITHOPS_WORKER_SECRET, which is good for one connection. With --http\n"
+     "it is what a container of a service runs: requests that are signed with the\n"
+     "secret, and are new, start workers. GET /health says how many run.",
      cmd_worker},
     {"supervisor", CLI_PLAIN, "FOLDER", 1, 1, "run the detached jobs of a folder",
      "The first detached job of an executor starts it; it ends by itself.", cmd_supervisor},
@@ -301,6 +303,17 @@ const struct cli_option cli_option_table[] = {
      "the client is reached over TCP, there or at one of several with commas between them"},
     {NULL, 0, "through", "KEY", CLI_TEXT, AT(through), CLI_WORKER, 0, 0, NULL,
      "the client is reached through the configured storage, under this key"},
+    {NULL, 0, "http", NULL, CLI_SWITCH, AT(http), CLI_WORKER, 0, 0, NULL,
+     "workers are started by signed HTTP requests, as in a container of a service"},
+    {NULL, 0, "port", "PORT", CLI_NUMBER, AT(port), CLI_WORKER, 0, 65535, NULL,
+     "with --http: listen there; 0: a free one; by default what PORT in the environment says, "
+     "else 8080"},
+    {NULL, 0, "concurrency", "N", CLI_NUMBER, AT(concurrency), CLI_WORKER, 1, 1024, NULL,
+     "with --http: workers at a time, by default 1; more requests are answered with 429"},
+    {NULL, 0, "drain", "SECONDS", CLI_SECONDS, AT(drain_ms), CLI_WORKER, 0, 0, NULL,
+     "with --http: how long workers go on after SIGTERM, by default 8"},
+    {NULL, 0, "secret-file", "FILE", CLI_FILE, AT(secret_file), CLI_WORKER, 0, 0, NULL,
+     "with --http: the secret of the requests is in this file, not in LITHOPS_WORKER_SECRET"},
 
     {"General", 0, "log-level", "LEVEL", CLI_CHOICE, AT(log_level), CLI_ALL & ~CLI_COMPLETION, 0, 0,
      LOG_LEVELS, "what the engine logs to standard error"},

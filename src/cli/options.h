@@ -129,7 +129,9 @@ struct cli_options {
     int64_t workers;
     bool debug;
 
-    const char *key, *prefix, *through, *connect;
+    const char *key, *prefix, *through, *connect, *secret_file;
+    bool http;
+    int64_t port, concurrency, drain_ms;
     const char *test; /* which check; "help" lists them */
     bool exit_first, online;
     int64_t hello_calls;

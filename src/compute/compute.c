@@ -7,5 +7,9 @@ const struct lithops__compute_driver *const lithops__compute_drivers[] = {
     &lithops__compute_process,
     &lithops__compute_slurm,
     &lithops__compute_vm,
+    &lithops__compute_knative,
+    &lithops__compute_gcp_cloudrun,
+    &lithops__compute_code_engine,
+    &lithops__compute_azure_containers,
     NULL,
 };

@@ -80,10 +80,15 @@ struct lithops__compute_driver {
     const char *summary; /* one sentence */
     bool is_direct;      /* outcomes arrive unasked: `monitoring` has no effect */
     bool is_elsewhere;   /* the key `runtime` names what other machines have */
+    bool untested; /* it has met its own workers, but never the service that it is named after */
     size_t state_size;
     const struct lithops__compute_ops *ops;
 };
 
+extern const struct lithops__compute_driver lithops__compute_azure_containers;
+extern const struct lithops__compute_driver lithops__compute_code_engine;
+extern const struct lithops__compute_driver lithops__compute_gcp_cloudrun;
+extern const struct lithops__compute_driver lithops__compute_knative;
 extern const struct lithops__compute_driver lithops__compute_localhost;
 extern const struct lithops__compute_driver lithops__compute_process;
 extern const struct lithops__compute_driver lithops__compute_slurm;

@@ -474,6 +474,143 @@ static const lithops_config_key slurm_keys[] = {
     {.name = NULL},
 };
 
+/* Of services whose containers are started by HTTP requests. */
+static const lithops_config_key http_keys[] = {
+    {.name = "endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of the service whose container runs 'lithops worker --http'."},
+    {.name = "host",
+     .type = LITHOPS_KEY_STRING,
+     .help =
+         "Name of the service in requests, where the endpoint is an ingress that several share. "
+         "Default: that of the endpoint."},
+    {.name = "secret",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "What only clients and workers of the service know, at least 32 characters: requests "
+             "are signed and sealed with it. Workers have it in LITHOPS_WORKER_SECRET."},
+    {.name = "token",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "Bearer token that the service wants, such as an ID token. Only with https."},
+    {.name = "token_file",
+     .type = LITHOPS_KEY_STRING,
+     .help = "File with that token, read for each request, so that it can be renewed."},
+    {.name = "send_credentials",
+     .type = LITHOPS_KEY_BOOL,
+     .fallback = "true",
+     .help = "Send the credentials of the storage to workers, sealed. false: they have their own, "
+             "from their environment or the service."},
+    {.name = "start_timeout",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "120",
+     .min = 1,
+     .max = 86400,
+     .help = "Seconds that starting a worker may take: requests that are throttled, refused for "
+             "want of room or lost are made again until then."},
+    {.name = "idle_timeout",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "10",
+     .min = 0.01,
+     .max = 240,
+     .help = "Seconds without a call after which a worker ends."},
+    {.name = "invoke_pool_threads",
+     .type = LITHOPS_KEY_ANY,
+     .inert = true,
+     .help = "Threads of upstream that make requests. One is enough here."},
+    {.name = "runtime",
+     .type = LITHOPS_KEY_STRING,
+     .inert = true,
+     .help = "Image of the container. It is deployed with the tools of the service."},
+    {.name = "runtime_cpu",
+     .type = LITHOPS_KEY_ANY,
+     .inert = true,
+     .help = "CPUs of the container. They are set where it is deployed."},
+    {.name = "remote_invoker",
+     .type = LITHOPS_KEY_BOOL,
+     .inert = true,
+     .help = "Start the calls from a function in the cloud."},
+    {.name = "runtime_include_function",
+     .type = LITHOPS_KEY_BOOL,
+     .inert = true,
+     .help = "Build the function into the image."},
+    {.name = NULL},
+};
+
+#define MAX_WORKERS(most)                                                                          \
+    {                                                                                              \
+        .name = "max_workers", .type = LITHOPS_KEY_INT, .fallback = (most), .min = 1, .max = 4096, \
+        .help = "Most workers, that is requests, at a time. They are made as calls wait."          \
+    }
+#define REQUEST_TIMEOUT(seconds, where)                                                            \
+    {                                                                                              \
+        .name = "request_timeout", .type = LITHOPS_KEY_INT, .fallback = (seconds), .min = 10,      \
+        .max = 604800,                                                                             \
+        .help = "Seconds that the service lets a request take" where                               \
+                ". Another worker takes the place of one before that; longer calls are lost."      \
+    }
+#define DEPLOYMENT(name_, help_)                                                                   \
+    {                                                                                              \
+        .name = (name_), .type = LITHOPS_KEY_ANY, .inert = true, .help = help_                     \
+    }
+#define REGISTRY_KEYS                                                                              \
+    DEPLOYMENT("docker_server", "Registry of the image."),                                         \
+        DEPLOYMENT("docker_user", "User of the registry."),                                        \
+    {                                                                                              \
+        .name = "docker_password", .type = LITHOPS_KEY_STRING, .secret = true, .inert = true,      \
+        .help = "Password of the registry."                                                        \
+    }
+
+static const lithops_config_key knative_keys[] = {
+    MAX_WORKERS("100"),
+    REQUEST_TIMEOUT("300", ": timeoutSeconds of its revision"),
+    {.name = "ingress_endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of the ingress, where endpoint says nothing; host says which service it is."},
+    DEPLOYMENT("networking_layer", "Ingress of the cluster."),
+    DEPLOYMENT("service_host_suffix", "Suffix of the names of services."),
+    DEPLOYMENT("kubecfg_path", "Configuration of kubectl."),
+    DEPLOYMENT("namespace", "Namespace of the service."),
+    DEPLOYMENT("git_url", "Repository to build the image from."),
+    DEPLOYMENT("git_rev", "Revision of it."),
+    REGISTRY_KEYS,
+    {.name = NULL},
+};
+static const lithops_config_key cloudrun_keys[] = {
+    MAX_WORKERS("100"),
+    REQUEST_TIMEOUT("300", ", by its configuration"),
+    DEPLOYMENT("region", "Region of the service. The endpoint says where it is."),
+    DEPLOYMENT("credentials_path", "Key of a service account. Give token or token_file."),
+    DEPLOYMENT("min_workers", "Containers that stay. It is set where the service is deployed."),
+    DEPLOYMENT("trigger", "How calls are started."),
+    DEPLOYMENT("artifact_registry_repository", "Where the image is."),
+    DEPLOYMENT("service_account", "Account that containers run as."),
+    REGISTRY_KEYS,
+    {.name = NULL},
+};
+static const lithops_config_key code_engine_keys[] = {
+    MAX_WORKERS("1000"),
+    REQUEST_TIMEOUT("600", ", by its configuration"),
+    DEPLOYMENT("region", "Region of the project. The endpoint says where it is."),
+    DEPLOYMENT("namespace", "Namespace of the project."),
+    DEPLOYMENT("project_name", "Name of the project."),
+    DEPLOYMENT("project_id", "Number of the project."),
+    DEPLOYMENT("connection_retries", "How often upstream connects again."),
+    REGISTRY_KEYS,
+    {.name = NULL},
+};
+static const lithops_config_key azure_containers_keys[] = {
+    MAX_WORKERS("1000"),
+    REQUEST_TIMEOUT("240", ", which its ingress fixes"),
+    DEPLOYMENT("resource_group", "Resource group of the app."),
+    DEPLOYMENT("region", "Region of the app. The endpoint says where it is."),
+    DEPLOYMENT("location", "The same, in earlier versions of upstream."),
+    DEPLOYMENT("environment", "Environment of the app."),
+    DEPLOYMENT("trigger", "How calls are started."),
+    REGISTRY_KEYS,
+    {.name = NULL},
+};
+
 static const lithops_config_key standalone_keys[] = {
     {.name = "backend",
      .type = LITHOPS_KEY_STRING,
@@ -584,9 +721,33 @@ const struct lithops__config_section lithops__config_sections[] = {
     {"slurm", "What workers behind links have in common.", link_keys},
     {"slurm", "The pool of each node.", pool_keys},
     {"slurm", "What runs functions.", runtime_of_nodes_keys},
+    {"knative",
+     "Containers of a Knative service, started by HTTP requests. Untested against the service.",
+     knative_keys},
+    {"knative", "What workers behind links have in common.", link_keys},
+    {"knative", "What services that take HTTP requests have in common.", http_keys},
+    {"knative", "The pool of each worker.", pool_keys},
+    {"gcp_cloudrun",
+     "Containers of Google Cloud Run, started by HTTP requests. Untested against the service.",
+     cloudrun_keys},
+    {"gcp_cloudrun", "What workers behind links have in common.", link_keys},
+    {"gcp_cloudrun", "What services that take HTTP requests have in common.", http_keys},
+    {"gcp_cloudrun", "The pool of each worker.", pool_keys},
+    {"code_engine",
+     "Containers of an application of IBM Code Engine, started by HTTP requests. Untested against "
+     "the service.",
+     code_engine_keys},
+    {"code_engine", "What workers behind links have in common.", link_keys},
+    {"code_engine", "What services that take HTTP requests have in common.", http_keys},
+    {"code_engine", "The pool of each worker.", pool_keys},
+    {"azure_containers",
+     "Containers of Azure Container Apps, started by HTTP requests. Untested against the service.",
+     azure_containers_keys},
+    {"azure_containers", "What workers behind links have in common.", link_keys},
+    {"azure_containers", "What services that take HTTP requests have in common.", http_keys},
+    {"azure_containers", "The pool of each worker.", pool_keys},
     {"standalone", "What all backends of the mode standalone have in common.", standalone_keys},
-    {"serverless", "What all backends of the mode serverless have in common; none is built in yet.",
-     serverless_keys},
+    {"serverless", "What all backends of the mode serverless have in common.", serverless_keys},
     {"rabbitmq",
      "The RabbitMQ server, for monitoring: rabbitmq, and for functions that ask for it.",
      rabbitmq_keys},

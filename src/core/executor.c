@@ -73,7 +73,7 @@ static int choose_driver(lithops_executor *fexec, lithops_error *err)
             fexec->driver = lithops__compute_drivers[i];
             return 0;
         }
-    char known[256] = "";
+    char known[512] = "";
     list_backends(known, sizeof known);
     if (backend)
         return lithops__fail(err, LITHOPS_EUNSUPPORTED,

@@ -63,3 +63,11 @@ int lithops__attach_backend(const struct lithops__config *config, const char *ma
                          "the backend %s has no hosts to attach to: the backend vm has",
                          driver->name);
 }
+
+bool lithops__probe_is_untested(const char *backend)
+{
+    for (size_t i = 0; lithops__compute_drivers[i]; i++)
+        if (strcmp(lithops__compute_drivers[i]->name, backend) == 0)
+            return lithops__compute_drivers[i]->untested;
+    return false;
+}

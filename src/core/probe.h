@@ -18,4 +18,7 @@ int lithops__ask_backend(const struct lithops__config *config, const char *machi
 int lithops__attach_backend(const struct lithops__config *config, const char *machine,
                             lithops_error *err);
 
+/* Whether it is a backend that never met the service that it is named after. */
+bool lithops__probe_is_untested(const char *backend);
+
 #endif

@@ -58,4 +58,9 @@ void lithops__settings_warn(const struct lithops__config *config,
         lithops__log(LITHOPS_LOG_WARNING, "core",
                      "'monitoring: %s' has no effect: the backend %s is always direct", monitoring,
                      driver->name);
+    if (driver->untested)
+        lithops__log(LITHOPS_LOG_WARNING, "core",
+                     "the backend %s is untested against the service: only its own workers, run as "
+                     "processes, have met it",
+                     driver->name);
 }

@@ -7,6 +7,7 @@
 #ifndef LITHOPS_NET_HTTP_H
 #define LITHOPS_NET_HTTP_H
 
+#include "net/posts.h"
 #include "net/tcp.h"
 #include "net/transfer.h"
 
@@ -30,6 +31,7 @@ struct lithops__http_limits {
 struct lithops__http_api {
     struct lithops__transfer_api transfer; /* requests of any kind; the rest reads URLs */
     struct lithops__tcp_api tcp;           /* for protocols other than HTTP */
+    struct lithops__posts_api posts;       /* requests that stay open, many at a time */
     /* `limits` may be NULL. No request is made. EUSAGE (not an http or https URL), ENOMEM. */
     int (*open)(const char *url, const struct lithops__http_limits *limits,
                 struct lithops__http **ret_http, lithops_error *err);

@@ -1052,6 +1052,7 @@ class Config(Case):
     def test_show(self):
         text = self.run_lithops("config", "show")
         self.assertIn("lithops:", text)
+        self.assertIn("\nknative: # untested against the service\n", text)
         config = json.loads(self.run_lithops("config", "show", "--json"))
         self.assertEqual(config["lithops"]["backend"], "localhost")
         self.assertEqual(list(json.loads(self.run_lithops("config", "show", "lithops", "--json"))), ["lithops"])

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/http_child.h"
+
+#include "base/error.h"
+#include "ipc/area.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define CONFIG "LITHOPS_CONFIG"
+
+/* The environment of this program, with another configuration and without secrets. The first one is
+ * for free(), as is the list. */
+static char **make_environment(const char *config)
+{
+    static const char *const dropped[] = {CONFIG "=", CONFIG "_FILE=", "LITHOPS_WORKER_SECRET="};
+    size_t count = 0, kept = 0;
+    while (environ[count])
+        count++;
+    char **env = calloc(count + 2, sizeof *env);
+    if (!env || asprintf(&env[kept++], CONFIG "=%s", config) < 0) {
+        free(env);
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        bool is_dropped = false;
+        for (size_t k = 0; k < sizeof dropped / sizeof *dropped; k++)
+            is_dropped |= strncmp(environ[i], dropped[k], strlen(dropped[k])) == 0;
+        if (!is_dropped)
+            env[kept++] = environ[i];
+    }
+    return env;
+}
+
+static void free_environment(char **env)
+{
+    explicit_bzero(env[0], strlen(env[0]));
+    free(env[0]);
+    free(env);
+}
+
+/* In the child, between fork() and exec(): nothing that takes a lock. */
+static void become(const char *command, char *const *argv, char *const *env, int null_fd,
+                   int log_fd, int watch_fd, pid_t parent)
+{
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    /* posix_spawn() could not do this. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || setsid() < 0)
+        return;
+    for (int number = 1; number < NSIG; number++)
+        (void)sigaction(number, &usual, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
+        dup2(log_fd, STDERR_FILENO) < 0 || (watch_fd >= 0 && dup2(watch_fd, 3) < 0))
+        return;
+    execve(command, argv, env);
+    dprintf(STDERR_FILENO, "cannot run %s: error %d", command, errno);
+}
+
+static int run(struct lithops__child *child, const char *command, const char *key, char *const *env,
+               int watch_fd, pid_t *ret_pid)
+{
+    char name[] = "lithops", argument[] = "worker", option[] = "--through";
+    char *words = strdup(key);
+    char *argv[] = {name, argument, option, words, NULL};
+    int null_fd = lithops__high_fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    int failed = !words ? ENOMEM : null_fd < 0 ? errno : 0;
+    pid_t parent = getpid(), pid = failed ? -1 : fork();
+    if (pid == 0) {
+        become(command, argv, env, null_fd, child->log_fd, watch_fd, parent);
+        _exit(127);
+    }
+    if (!failed && pid < 0)
+        failed = errno;
+    if (null_fd >= 0)
+        close(null_fd);
+    free(words);
+    *ret_pid = pid;
+    return failed;
+}
+
+int lithops__http_child_start(struct lithops__child *child, const char *command, const char *key,
+                              const char *config, lithops_error *err)
+{
+    int watch_fd = -1;
+    pid_t pid = 0;
+    *child = (struct lithops__child){.watch = {.fd = -1}, .log_fd = -1};
+    char **env = make_environment(config);
+    if (!env)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    int rc = lithops__watch_prepare(&child->watch, &watch_fd, err);
+    if (rc != 0) {
+        free_environment(env);
+        return rc;
+    }
+    child->log_fd = lithops__high_fd(memfd_create("lithops-worker-stderr", MFD_CLOEXEC));
+    int failed = child->log_fd < 0 ? errno : run(child, command, key, env, watch_fd, &pid);
+    free_environment(env);
+    if (watch_fd >= 0)
+        close(watch_fd);
+    rc = failed ? lithops__fail_errno(err, failed, "cannot start a worker (%s worker)", command)
+                : lithops__watch_begin(&child->watch, pid, err);
+    if (rc != 0) {
+        lithops__watch_abandon(&child->watch);
+        lithops__child_close_log(child);
+    }
+    return rc;
+}
+
+void lithops__http_child_end(struct lithops__child *child, char *ret_how, size_t size)
+{
+    siginfo_t status;
+    lithops__watch_reap(&child->watch, &status);
+    child->watch.pid = 0;
+    if (status.si_pid == 0)
+        snprintf(ret_how, size, "it is gone");
+    else if (status.si_code == CLD_EXITED)
+        snprintf(ret_how, size, "it ended with exit status %d", status.si_status);
+    else
+        snprintf(ret_how, size, "it was killed by signal %d", status.si_status);
+    lithops__child_log_tail(child, ret_how, size);
+    lithops__child_close_log(child);
+}

@@ -1,0 +1,665 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop of `lithops worker --http`: connections, and the workers that they have started.
+ *
+ *     READING --activation--> RUNNING --worker ends--> WRITING --all sent--> LINGERING --> closed
+ *        '------ anything else: an answer ------------->'
+ *
+ * A connection has one request. While its worker runs a blank is sent now and then, so that no
+ * proxy takes the connection for dead; that it hangs up is seen at once. Then the worker gets
+ * SIGINT, which is how workers are told to end, and SIGKILL when it has not for a while; the
+ * connection's place is taken until then. */
+#include "agent/http_server.h"
+
+#include "agent/http_child.h"
+#include "agent/http_request.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/module.h"
+#include "ipc/area.h"
+#include "net/activation.h"
+
+#include <lithops/value.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    SPARE_CONNECTIONS = 64, /* besides those whose workers run */
+    READ_BYTES = 16 << 10,
+    HOW_BYTES = 512,
+};
+static const uint64_t ms_ns = 1000000;
+static const uint64_t request_ms = 30000; /* in which a request must have come */
+static const uint64_t sign_ms = 15000;    /* between two signs of life */
+static const uint64_t linger_ms = 2000;   /* until the other side has read the answer */
+static const uint64_t kill_ms = 5000;     /* from SIGINT to SIGKILL */
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+enum state { READING, RUNNING, WRITING, LINGERING };
+
+struct connection {
+    struct connection *next;
+    int fd; /* -1: the other side has hung up, the worker has not ended yet */
+    enum state state;
+    struct lithops__buffer in, out;
+    size_t sent; /* of `out` */
+    struct lithops__http_head head;
+    bool has_head;
+    struct lithops__child child;
+    uint64_t until_ns; /* end of reading or lingering, or the next sign */
+    uint64_t kill_ns;  /* when its worker is killed; UINT64_MAX: it was not told to end */
+    struct pollfd *polled, *polled_child; /* NULL: not now */
+};
+
+struct counts {
+    uint64_t started, busy, malformed, unsigned_, forged, stale, replayed;
+};
+
+struct lithops__http_server {
+    struct lithops__http_server_options options;
+    const struct lithops__crypto_api *crypto;
+    int fd;
+    uint32_t port;
+    struct connection *connections;
+    uint32_t count, running;
+    bool is_draining;
+    uint64_t drained_ns; /* when workers are told to end */
+    struct lithops__activation_seen seen;
+    struct counts counts;
+    struct pollfd *fds;
+};
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+static const char *reason_of(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {{200, "OK"},
+                   {400, "Bad Request"},
+                   {401, "Unauthorized"},
+                   {403, "Forbidden"},
+                   {404, "Not Found"},
+                   {405, "Method Not Allowed"},
+                   {408, "Request Timeout"},
+                   {409, "Conflict"},
+                   {411, "Length Required"},
+                   {413, "Content Too Large"},
+                   {429, "Too Many Requests"},
+                   {431, "Request Header Fields Too Large"},
+                   {500, "Internal Server Error"},
+                   {501, "Not Implemented"},
+                   {503, "Service Unavailable"},
+                   {505, "HTTP Version Not Supported"}};
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].status == status)
+            return reasons[i].reason;
+    return "Error";
+}
+
+static void begin_writing(struct connection *connection)
+{
+    connection->state = WRITING;
+    connection->until_ns = lithops__now_ns() + request_ms * ms_ns;
+}
+
+/* `body` is JSON. */
+static void answer(struct connection *connection, int status, const char *body)
+{
+    lithops__buffer_printf(&connection->out,
+                           "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+                           "Content-Length: %zu\r\nCache-Control: no-store\r\n%s"
+                           "Connection: close\r\n\r\n%s",
+                           status, reason_of(status), strlen(body),
+                           status == 429 || status == 503 ? "Retry-After: 1\r\n" : "", body);
+    begin_writing(connection);
+}
+
+static void refuse(struct connection *connection, int status, const char *why)
+{
+    char body[256];
+    snprintf(body, sizeof body, "{\"error\": \"%s\"}\n", why);
+    answer(connection, status, body);
+}
+
+static void show_health(const struct lithops__http_server *server, struct connection *connection)
+{
+    const struct counts *counts = &server->counts;
+    char body[512];
+    snprintf(body, sizeof body,
+             "{\"status\": \"%s\", \"running\": %u, \"limit\": %u, \"started\": %llu, "
+             "\"busy\": %llu, \"refused\": {\"malformed\": %llu, \"unsigned\": %llu, "
+             "\"forged\": %llu, \"stale\": %llu, \"replayed\": %llu}}\n",
+             server->is_draining ? "draining" : "ok", server->running, server->options.limit,
+             (unsigned long long)counts->started, (unsigned long long)counts->busy,
+             (unsigned long long)counts->malformed, (unsigned long long)counts->unsigned_,
+             (unsigned long long)counts->forged, (unsigned long long)counts->stale,
+             (unsigned long long)counts->replayed);
+    answer(connection, server->is_draining ? 503 : 200, body);
+}
+
+/* A piece of an answer whose length is not known; "": its end. */
+static void append_piece(struct connection *connection, const char *text)
+{
+    if (connection->head.is_old)
+        lithops__buffer_append_string(&connection->out, text);
+    else
+        lithops__buffer_printf(&connection->out, "%zx\r\n%s\r\n", strlen(text), text);
+}
+
+/* ---- workers --------------------------------------------------------------------------------- */
+
+static void end_worker(struct connection *connection)
+{
+    if (connection->kill_ns != UINT64_MAX)
+        return;
+    lithops__watch_signal(&connection->child.watch, SIGINT);
+    connection->kill_ns = lithops__now_ns() + kill_ms * ms_ns;
+}
+
+static void start_worker(struct lithops__http_server *server, struct connection *connection,
+                         char *text, const char *proof)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    char *config = strchr(text, '\n');
+    if (!config) {
+        server->counts.malformed++;
+        refuse(connection, 400,
+               "an activation is the key of a link, a line end, and a configuration");
+        return;
+    }
+    *config++ = '\0';
+    if (lithops__http_child_start(&connection->child, server->options.command, text, config,
+                                  &err) != 0) {
+        lithops__log(LITHOPS_LOG_ERROR, "http", "%s", err.message);
+        refuse(connection, 500, "the worker cannot be started here; see its log");
+        return;
+    }
+    lithops__log(LITHOPS_LOG_INFO, "http", "worker %d is started for %s",
+                 (int)connection->child.watch.pid, text);
+    server->counts.started++;
+    server->running++;
+    lithops__buffer_printf(
+        &connection->out,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        "%sCache-Control: no-store\r\nX-Accel-Buffering: no\r\n" LITHOPS__ACTIVATION_PROOF_NAME
+        ": %s\r\nConnection: close\r\n\r\n",
+        connection->head.is_old ? "" : "Transfer-Encoding: chunked\r\n", proof);
+    append_piece(connection, " ");
+    connection->state = RUNNING;
+    connection->kill_ns = UINT64_MAX;
+    connection->until_ns = lithops__now_ns() + sign_ms * ms_ns;
+}
+
+static void finish_worker(struct lithops__http_server *server, struct connection *connection)
+{
+    char how[HOW_BYTES] = "";
+    int pid = (int)connection->child.watch.pid;
+    lithops__http_child_end(&connection->child, how, sizeof how);
+    server->running--;
+    lithops__log(LITHOPS_LOG_INFO, "http", "worker %d: %s", pid, how);
+    lithops_value *value = lithops_pack("{s:s}", "ended", how);
+    char *json = NULL;
+    if (value && lithops_value_to_json(value, &json, NULL) == 0) {
+        append_piece(connection, json);
+        append_piece(connection, "");
+    }
+    free(json);
+    lithops_value_free(value);
+    begin_writing(connection);
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+static void take_activation(struct lithops__http_server *server, struct connection *connection)
+{
+    const struct lithops__http_head *head = &connection->head;
+    const lithops_bytes body = {connection->in.data + head->len, head->body_len};
+    struct counts *counts = &server->counts;
+    char *text = NULL, proof[LITHOPS__HEX_HASH];
+    enum lithops__activation_verdict verdict = lithops__activation_open(
+        server->crypto, server->options.secret, head->has_header ? head->header : NULL, body,
+        time(NULL), &server->seen, &text, proof);
+    static const struct {
+        int status;
+        const char *why;
+    } refusals[] = {
+        [LITHOPS__ACTIVATION_UNSIGNED] = {401, "the request is not signed"},
+        [LITHOPS__ACTIVATION_FORGED] = {401, "the signature is not of this worker's secret"},
+        [LITHOPS__ACTIVATION_STALE] = {403, "the request is too old, or the clocks differ"},
+        [LITHOPS__ACTIVATION_REPLAYED] = {409, "the request was here before"},
+        [LITHOPS__ACTIVATION_FAILED] = {500, "out of memory"},
+    };
+    counts->unsigned_ += verdict == LITHOPS__ACTIVATION_UNSIGNED;
+    counts->forged += verdict == LITHOPS__ACTIVATION_FORGED;
+    counts->stale += verdict == LITHOPS__ACTIVATION_STALE;
+    counts->replayed += verdict == LITHOPS__ACTIVATION_REPLAYED;
+    if (verdict != LITHOPS__ACTIVATION_GOOD) {
+        lithops__log(LITHOPS_LOG_WARNING, "http", "refused: %s", refusals[verdict].why);
+        refuse(connection, refusals[verdict].status, refusals[verdict].why);
+        return;
+    }
+    if (server->running >= server->options.limit) {
+        counts->busy++;
+        refuse(connection, 429, "as many workers run here as may");
+    } else {
+        start_worker(server, connection, text, proof);
+    }
+    explicit_bzero(text, body.len - LITHOPS__SEAL_TAG_BYTES);
+    free(text);
+}
+
+static void take_request(struct lithops__http_server *server, struct connection *connection)
+{
+    const struct lithops__http_head *head = &connection->head;
+    bool is_get = strcmp(head->method, "GET") == 0, is_post = strcmp(head->method, "POST") == 0;
+    if (is_get && strcmp(head->path, "/health") == 0)
+        show_health(server, connection);
+    else if (!is_get && !is_post)
+        refuse(connection, 405, "POST an activation, or GET /health");
+    else if (!is_post || strcmp(head->path, "/") != 0)
+        refuse(connection, 404, "POST an activation to /, or GET /health");
+    else if (server->is_draining)
+        refuse(connection, 503, "this worker ends");
+    else
+        take_activation(server, connection);
+    lithops__buffer_deinit(&connection->in);
+}
+
+/* Some of it has come. */
+static void look_at_request(struct lithops__http_server *server, struct connection *connection)
+{
+    struct lithops__http_head *head = &connection->head;
+    if (!connection->has_head) {
+        int status = lithops__http_head_read((const char *)connection->in.data, connection->in.len,
+                                             LITHOPS__ACTIVATION_HEADER_NAME,
+                                             LITHOPS__ACTIVATION_BODY_MAX, head);
+        if (status > 1) {
+            server->counts.malformed++;
+            refuse(connection, status, "this is not a request for a worker");
+            return;
+        }
+        connection->has_head = status == 1;
+        if (connection->has_head && head->wants_continue &&
+            connection->in.len < head->len + head->body_len)
+            lithops__buffer_append_string(&connection->out, "HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    if (connection->has_head && connection->in.len >= head->len + head->body_len)
+        take_request(server, connection);
+}
+
+/* ---- connections ----------------------------------------------------------------------------- */
+
+static void hang_up(struct connection *connection)
+{
+    if (connection->fd >= 0)
+        close(connection->fd);
+    connection->fd = -1;
+    connection->out.len = connection->sent = 0;
+    if (connection->state == RUNNING)
+        end_worker(connection);
+}
+
+static void read_request(struct lithops__http_server *server, struct connection *connection)
+{
+    void *room = lithops__buffer_reserve(&connection->in, READ_BYTES);
+    ssize_t n = room ? read(connection->fd, room, READ_BYTES) : 0;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        hang_up(connection);
+        return;
+    }
+    connection->in.len += (size_t)n;
+    look_at_request(server, connection);
+}
+
+/* What the other side says after its request; true: it says nothing more. */
+static bool has_closed(const struct connection *connection)
+{
+    char dropped[4096];
+    ssize_t n = read(connection->fd, dropped, sizeof dropped);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static void write_some(struct connection *connection)
+{
+    struct lithops__buffer *out = &connection->out;
+    ssize_t n = send(connection->fd, out->data + connection->sent, out->len - connection->sent,
+                     MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n < 0 || out->failed) {
+        hang_up(connection);
+        return;
+    }
+    connection->sent += (size_t)n;
+    if (connection->sent < out->len)
+        return;
+    out->len = connection->sent = 0;
+    if (connection->state == WRITING) {
+        (void)shutdown(connection->fd, SHUT_WR);
+        connection->state = LINGERING;
+        connection->until_ns = lithops__now_ns() + linger_ms * ms_ns;
+    }
+}
+
+static void tend_socket(struct lithops__http_server *server, struct connection *connection)
+{
+    short events = connection->polled ? connection->polled->revents : 0;
+    if (connection->fd >= 0 && connection->state == RUNNING &&
+        events & (POLLRDHUP | POLLHUP | POLLERR))
+        hang_up(connection);
+    if (connection->fd >= 0 && connection->state == READING && events & ~POLLOUT)
+        read_request(server, connection);
+    if (connection->fd >= 0 && connection->state == LINGERING && events && has_closed(connection))
+        hang_up(connection);
+    if (connection->fd >= 0 && connection->out.len > connection->sent)
+        write_some(connection);
+}
+
+static void tend_worker(struct lithops__http_server *server, struct connection *connection,
+                        uint64_t now)
+{
+    short events = connection->polled_child ? connection->polled_child->revents : 0;
+    if (lithops__watch_is_over(&connection->child.watch, events)) {
+        finish_worker(server, connection);
+        return;
+    }
+    if (now >= connection->kill_ns) {
+        lithops__watch_signal(&connection->child.watch, SIGKILL);
+        connection->kill_ns = now + kill_ms * ms_ns;
+    }
+    if (connection->fd >= 0 && now >= connection->until_ns) {
+        append_piece(connection, "\n");
+        connection->until_ns = now + sign_ms * ms_ns;
+    }
+}
+
+static void tend(struct lithops__http_server *server, struct connection *connection)
+{
+    uint64_t now = lithops__now_ns();
+    tend_socket(server, connection);
+    if (connection->state == RUNNING)
+        tend_worker(server, connection, now);
+    if (connection->state == READING && connection->fd >= 0 && now >= connection->until_ns)
+        refuse(connection, 408, "the request did not come in time");
+    if (connection->state != RUNNING && connection->state != READING && now >= connection->until_ns)
+        hang_up(connection);
+}
+
+static void free_connection(struct connection *connection)
+{
+    if (connection->fd >= 0)
+        close(connection->fd);
+    lithops__buffer_deinit(&connection->in);
+    lithops__buffer_deinit(&connection->out);
+    free(connection);
+}
+
+static void drop_closed(struct lithops__http_server *server)
+{
+    struct connection **at = &server->connections;
+    while (*at) {
+        struct connection *connection = *at;
+        if (connection->fd >= 0 || connection->state == RUNNING) {
+            at = &connection->next;
+            continue;
+        }
+        *at = connection->next;
+        free_connection(connection);
+        server->count--;
+    }
+}
+
+static uint32_t most_connections(const struct lithops__http_server *server)
+{
+    return server->options.limit + SPARE_CONNECTIONS;
+}
+
+static void take_connections(struct lithops__http_server *server)
+{
+    while (server->count < most_connections(server)) {
+        union address peer;
+        socklen_t size = sizeof peer;
+        int fd =
+            lithops__high_fd(accept4(server->fd, &peer.any, &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        if (fd < 0)
+            return;
+        struct connection *connection = calloc(1, sizeof *connection);
+        if (!connection) {
+            close(fd);
+            return;
+        }
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+        connection->fd = fd;
+        connection->until_ns = lithops__now_ns() + request_ms * ms_ns;
+        connection->kill_ns = UINT64_MAX;
+        connection->child.watch.fd = connection->child.log_fd = -1;
+        connection->next = server->connections;
+        server->connections = connection;
+        server->count++;
+    }
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+static struct pollfd *watch_fd(struct lithops__http_server *server, nfds_t *count, int fd,
+                               short events)
+{
+    if (fd < 0)
+        return NULL;
+    server->fds[*count] = (struct pollfd){fd, events, 0};
+    return &server->fds[(*count)++];
+}
+
+/* @return when something is to be done though nothing comes */
+static uint64_t list_fds(struct lithops__http_server *server, nfds_t *count)
+{
+    uint64_t until = server->drained_ns;
+    for (struct connection *c = server->connections; c; c = c->next) {
+        short events = c->state == RUNNING ? POLLRDHUP : POLLIN;
+        if (c->out.len > c->sent)
+            events |= POLLOUT;
+        c->polled = watch_fd(server, count, c->fd, events);
+        c->polled_child = NULL;
+        if (c->fd >= 0)
+            until = lithops__earlier(until, c->until_ns);
+        if (c->state != RUNNING)
+            continue;
+        c->polled_child = watch_fd(server, count, c->child.watch.fd, POLLIN);
+        until = lithops__earlier(until, c->kill_ns);
+        until = lithops__earlier(until, lithops__watch_look_again(&c->child.watch));
+    }
+    return until;
+}
+
+/* As the first process of a container it gets the children of those that have ended. */
+static void reap_orphans(const struct lithops__http_server *server)
+{
+    siginfo_t status;
+    for (;;) {
+        status.si_pid = 0;
+        if (waitid(P_ALL, 0, &status, WEXITED | WNOHANG | WNOWAIT) != 0 || status.si_pid == 0)
+            return;
+        for (const struct connection *c = server->connections; c; c = c->next)
+            if (c->state == RUNNING && c->child.watch.pid == status.si_pid)
+                return;
+        (void)waitid(P_PID, (id_t)status.si_pid, &status, WEXITED | WNOHANG);
+    }
+}
+
+static void note_stop(struct lithops__http_server *server, int stop_fd)
+{
+    eventfd_t times;
+    (void)eventfd_read(stop_fd, &times);
+    uint64_t now = lithops__now_ns();
+    if (!server->is_draining) {
+        server->is_draining = true;
+        server->drained_ns = now + server->options.drain_ms * ms_ns;
+        lithops__log(LITHOPS_LOG_INFO, "http", "draining: %u workers run", server->running);
+        return;
+    }
+    for (struct connection *c = server->connections; c; c = c->next)
+        if (c->state == RUNNING)
+            c->kill_ns = now;
+}
+
+static void end_workers(struct lithops__http_server *server)
+{
+    server->drained_ns = UINT64_MAX;
+    for (struct connection *c = server->connections; c; c = c->next)
+        if (c->state == RUNNING)
+            end_worker(c);
+}
+
+static int turn(struct lithops__http_server *server, int stop_fd, lithops_error *err)
+{
+    const bool is_init = getpid() == 1;
+    nfds_t count = 0;
+    const struct pollfd *stop = watch_fd(server, &count, stop_fd, POLLIN);
+    const struct pollfd *listening = watch_fd(
+        server, &count, server->count < most_connections(server) ? server->fd : -1, POLLIN);
+    uint64_t until = list_fds(server, &count), now = lithops__now_ns();
+    uint64_t wait_ms = until <= now ? 0 : (until - now) / ms_ns + 1;
+    uint64_t most_ms = is_init ? 1000 : 60000;
+    int rc = poll(server->fds, count, (int)(wait_ms < most_ms ? wait_ms : most_ms));
+    if (rc < 0 && errno != EINTR)
+        return lithops__fail_errno(err, errno, "cannot wait for requests");
+    if (rc < 0)
+        return 0;
+    if (stop && stop->revents)
+        note_stop(server, stop_fd);
+    for (struct connection *c = server->connections; c; c = c->next)
+        tend(server, c);
+    drop_closed(server);
+    if (listening && listening->revents)
+        take_connections(server);
+    if (server->is_draining && lithops__now_ns() >= server->drained_ns)
+        end_workers(server);
+    if (is_init)
+        reap_orphans(server);
+    return 0;
+}
+
+/* Nobody waits for an answer. */
+static bool is_drained(const struct lithops__http_server *server)
+{
+    bool owes = server->running > 0;
+    for (const struct connection *c = server->connections; c; c = c->next)
+        owes |= c->state != READING;
+    return server->is_draining && !owes;
+}
+
+/* While it drains it answers, so that a service sees why it takes nothing. */
+int lithops__http_server_run(struct lithops__http_server *server, int stop_fd, lithops_error *err)
+{
+    int rc = 0;
+    while (rc == 0 && !is_drained(server))
+        rc = turn(server, stop_fd, err);
+    return rc;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static int listen_at(const union address *wanted, socklen_t size, int *ret_fd, uint32_t *ret_port)
+{
+    const int off = 0, on = 1;
+    union address address = *wanted;
+    int fd = lithops__high_fd(
+        socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (fd < 0)
+        return errno;
+    if (address.any.sa_family == AF_INET6)
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, &address.any, size) != 0 || listen(fd, 128) != 0 ||
+        getsockname(fd, &address.any, &size) != 0) {
+        int failed = errno;
+        close(fd);
+        return failed;
+    }
+    *ret_fd = fd;
+    *ret_port =
+        ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port : address.v6.sin6_port);
+    return 0;
+}
+
+/* At both families where the machine has both. */
+static int listen_anywhere(uint32_t port, int *ret_fd, uint32_t *ret_port)
+{
+    const union address v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)}};
+    const union address v4 = {.v4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}};
+    int failed = listen_at(&v6, sizeof v6.v6, ret_fd, ret_port);
+    return failed == EAFNOSUPPORT || failed == EADDRNOTAVAIL
+               ? listen_at(&v4, sizeof v4.v4, ret_fd, ret_port)
+               : failed;
+}
+
+int lithops__http_server_open(const struct lithops__http_server_options *options,
+                              struct lithops__http_server **ret, lithops_error *err)
+{
+    if (strlen(options->secret) < LITHOPS__ACTIVATION_SECRET_MIN)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "the secret of the workers has less than %d characters",
+                             LITHOPS__ACTIVATION_SECRET_MIN);
+    const struct lithops__crypto_api *crypto =
+        lithops__module_symbol("crypto", "lithops__crypto", err);
+    if (!crypto)
+        return err->code;
+    struct lithops__http_server *server = calloc(1, sizeof *server);
+    if (!server)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    server->options = *options;
+    server->crypto = crypto;
+    server->fd = -1;
+    server->drained_ns = UINT64_MAX;
+    server->fds = calloc(2 + 2 * (size_t)most_connections(server), sizeof *server->fds);
+    int failed = server->fds ? listen_anywhere(options->port, &server->fd, &server->port) : ENOMEM;
+    if (!failed) {
+        *ret = server;
+        return 0;
+    }
+    lithops__http_server_close(server);
+    lithops__fail_errno(err, failed, "cannot listen on port %u", options->port);
+    return err->code = failed == ENOMEM ? LITHOPS_ENOMEM : LITHOPS_EBACKEND;
+}
+
+uint32_t lithops__http_server_port(const struct lithops__http_server *server)
+{
+    return server->port;
+}
+
+void lithops__http_server_close(struct lithops__http_server *server)
+{
+    if (server->fd >= 0)
+        close(server->fd);
+    for (struct connection *c = server->connections, *next; c; c = next) {
+        char how[HOW_BYTES];
+        next = c->next;
+        if (c->state == RUNNING) {
+            lithops__watch_signal(&c->child.watch, SIGKILL);
+            lithops__http_child_end(&c->child, how, sizeof how);
+        }
+        free_connection(c);
+    }
+    lithops__activation_seen_deinit(&server->seen);
+    free(server->fds);
+    free(server);
+}

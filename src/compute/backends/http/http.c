@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Services that give a container of ours HTTP requests, and run as many of it as there are
+ * requests: Knative, and what is like it. They differ by name, and by how long a request may take
+ * (config_keys.c); all else is here. docs/serverless.md tells what the container runs.
+ *
+ * A worker is one POST. Its body is the key of its link and its configuration, sealed
+ * (net/activation.h). It is answered as soon as the worker runs there, and stays open as long as it
+ * works: so its end is the worker's end, and ending it ends the worker. Requests that were not
+ * answered, or with what may pass, are made again, each sealed anew, until `start_timeout`. Of two
+ * workers that were started for one link by that, only one gets calls (carrier/worker.c). */
+#include "net/http.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/module.h"
+#include "compute/linked.h"
+#include "net/activation.h"
+#include "net/aws_profile.h"
+#include "net/credentials.h"
+#include "net/fetch.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_DELAY_MS = 100 };
+static const uint64_t s_ns = 1000000000;
+
+struct http {
+    const char *backend; /* "knative" */
+    const struct lithops__posts_api *api;
+    const struct lithops__crypto_api *crypto;
+    struct lithops__posts *posts;
+    char *endpoint, *host, *secret, *token, *token_file;
+    bool sends_credentials;
+    uint64_t start_ns, request_ns;  /* how long starting, and a request, may take */
+    struct lithops__post **workers; /* by number; NULL: it has none */
+    uint32_t count;
+};
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static void http_close(void *state)
+{
+    struct http *http = state;
+    if (http->api)
+        http->api->close(http->posts);
+    free(http->endpoint);
+    free(http->host);
+    lithops__secret_free(http->secret);
+    lithops__secret_free(http->token);
+    free(http->token_file);
+    free(http->workers);
+}
+
+static bool take_text(const lithops_value *settings, const char *key, char **ret_text)
+{
+    const char *text = lithops_value_get_string(lithops_value_get(settings, key));
+    if (!text || !*text)
+        return true;
+    *ret_text = strdup(text);
+    return *ret_text != NULL;
+}
+
+static bool is_tls(const char *url)
+{
+    return strncasecmp(url, "https:", 6) == 0;
+}
+
+static int check(const struct http *http, lithops_error *err)
+{
+    if (!http->endpoint)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "%s.endpoint is missing: the URL of the service whose container runs "
+                             "'lithops worker --http'",
+                             http->backend);
+    if (!http->secret)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "%s.secret is missing: what its workers have in "
+                             "LITHOPS_WORKER_SECRET, as 'openssl rand -hex 32' makes it",
+                             http->backend);
+    if (strlen(http->secret) < LITHOPS__ACTIVATION_SECRET_MIN)
+        return lithops__fail(err, LITHOPS_ECONFIG, "%s.secret has less than %d characters",
+                             http->backend, LITHOPS__ACTIVATION_SECRET_MIN);
+    if ((http->token || http->token_file) && !is_tls(http->endpoint))
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "%s.endpoint is not https: others could read the token",
+                             http->backend);
+    return 0;
+}
+
+static int take_settings(struct http *http, const lithops_value *settings, lithops_error *err)
+{
+    http->count = (uint32_t)lithops_value_get_int(lithops_value_get(settings, "max_workers"));
+    http->sends_credentials =
+        lithops_value_get_bool(lithops_value_get(settings, "send_credentials"));
+    http->start_ns =
+        s_ns * (uint64_t)lithops_value_get_int(lithops_value_get(settings, "start_timeout"));
+    http->request_ns =
+        s_ns * (uint64_t)lithops_value_get_int(lithops_value_get(settings, "request_timeout"));
+    http->workers = calloc(http->count, sizeof(struct lithops__post *));
+    if (!http->workers || !take_text(settings, "endpoint", &http->endpoint) ||
+        !take_text(settings, "host", &http->host) ||
+        !take_text(settings, "secret", &http->secret) ||
+        !take_text(settings, "token", &http->token) ||
+        !take_text(settings, "token_file", &http->token_file) ||
+        (!http->endpoint && !take_text(settings, "ingress_endpoint", &http->endpoint)))
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    return check(http, err);
+}
+
+static int open_modules(struct http *http, lithops_error *err)
+{
+    const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", err);
+    http->crypto = module ? lithops__module_symbol("crypto", "lithops__crypto", err) : NULL;
+    if (!http->crypto)
+        return err->code;
+    http->api = &module->posts;
+    return http->api->open(&http->posts, err);
+}
+
+static int http_open(const char *backend, struct http *http, const lithops_value *settings,
+                     lithops_workers *ret_workers, lithops_error *err)
+{
+    http->backend = backend;
+    int rc = take_settings(http, settings, err);
+    if (rc == 0)
+        rc = open_modules(http, err);
+    if (rc != 0) {
+        http_close(http);
+        return rc;
+    }
+    const lithops_value *processes = lithops_value_get(settings, "worker_processes");
+    if (lithops_value_type(processes) == LITHOPS_INT)
+        ret_workers->worker_processes = (uint32_t)lithops_value_get_int(processes);
+    ret_workers->workers = http->count;
+    ret_workers->through_storage = true;
+    ret_workers->keeps_secrets = !http->sends_credentials;
+    ret_workers->idle_timeout_ms =
+        (uint32_t)(1000 * lithops_value_get_double(lithops_value_get(settings, "idle_timeout")));
+    return 0;
+}
+
+/* ---- one request ----------------------------------------------------------------------------- */
+
+/* "Authorization: Bearer ...", or NULL: there is none. A file is read each time: who keeps it there
+ * renews it. */
+static int make_authorization(const struct http *http, char **ret_header, lithops_error *err)
+{
+    *ret_header = NULL;
+    if (!http->token && !http->token_file)
+        return 0;
+    char *read = http->token_file ? lithops__read_small_file(http->token_file) : NULL;
+    if (http->token_file && !read)
+        return lithops__fail(err, LITHOPS_ECONFIG, "'%s', the token_file of %s, cannot be read",
+                             http->token_file, http->backend);
+    const char *token = read ? read : http->token;
+    int len =
+        asprintf(ret_header, "Authorization: Bearer %.*s", (int)strcspn(token, " \t\r\n"), token);
+    lithops__secret_free(read);
+    if (len >= 0)
+        return 0;
+    *ret_header = NULL;
+    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+}
+
+static int begin(const struct http *http, const char *text, char proof[LITHOPS__HEX_HASH],
+                 struct lithops__post **ret_post, lithops_error *err)
+{
+    char value[LITHOPS__ACTIVATION_HEADER], activation[LITHOPS__ACTIVATION_HEADER + 32], host[512];
+    char *authorization = NULL;
+    struct lithops__buffer body = LITHOPS__BUFFER_INIT;
+    int rc = make_authorization(http, &authorization, err);
+    if (rc == 0)
+        rc = lithops__activation_seal(http->crypto, http->secret, text, time(NULL), value, proof,
+                                      &body, err);
+    if (rc == 0) {
+        const char *headers[4] = {activation};
+        size_t count = 1;
+        snprintf(activation, sizeof activation, LITHOPS__ACTIVATION_HEADER_NAME ": %s", value);
+        snprintf(host, sizeof host, "Host: %s", http->host ? http->host : "");
+        if (http->host)
+            headers[count++] = host;
+        if (authorization)
+            headers[count++] = authorization;
+        const struct lithops__post_request request = {.url = http->endpoint,
+                                                      .headers = headers,
+                                                      .body = {body.data, body.len},
+                                                      .wanted = LITHOPS__ACTIVATION_PROOF_NAME};
+        rc = http->api->begin(http->posts, &request, ret_post, err);
+    }
+    lithops__buffer_deinit(&body);
+    lithops__secret_free(authorization);
+    return rc;
+}
+
+/* Whether the same request may be answered otherwise soon; 409: it had been there before, as where
+ * somebody in between has sent it twice. */
+static bool may_pass(long status)
+{
+    return status == 408 || status == 409 || status == 425 || status == 429 || status == 500 ||
+           status == 502 || status == 503 || status == 504;
+}
+
+/* 0: a worker runs there. */
+static int judge(const struct http *http, const struct lithops__post_state *state,
+                 const char *proof, lithops_error *err)
+{
+    if (state->is_answered && state->status == 200 && strcmp(state->header, proof) == 0)
+        return 0;
+    if (!state->is_answered) {
+        int rc = lithops__fail(err, LITHOPS_EBACKEND, "%s", state->failure.message);
+        err->retryable = state->failure.retryable;
+        return rc;
+    }
+    bool is_refused = state->status == 401 || state->status == 403;
+    if (state->status == 200)
+        lithops__fail(err, LITHOPS_EBACKEND,
+                      "something answers there that is not 'lithops worker --http' of %s.secret",
+                      http->backend);
+    else
+        lithops__fail(err, is_refused ? LITHOPS_EDENIED : LITHOPS_EBACKEND,
+                      "it answers with status %ld: %.200s", state->status, state->text);
+    err->http_status = (int)state->status;
+    err->retryable = may_pass(state->status);
+    return err->code;
+}
+
+static bool is_readable(void *user)
+{
+    struct pollfd fd = {*(const int *)user, POLLIN, 0};
+    return poll(&fd, 1, 0) > 0;
+}
+
+/* @param ret_asked_ms  the pause that the service asks for; 0: none */
+static int try_once(const struct http *http, const char *text, int cancel_fd, uint64_t deadline_ns,
+                    struct lithops__post **ret_post, unsigned *ret_asked_ms, lithops_error *err)
+{
+    char proof[LITHOPS__HEX_HASH];
+    struct lithops__post *post;
+    struct lithops__post_state state;
+    int rc = begin(http, text, proof, &post, err);
+    if (rc != 0)
+        return rc;
+    rc = http->api->await(post, cancel_fd, deadline_ns, err);
+    if (rc == LITHOPS_ETIMEDOUT)
+        err->retryable = true;
+    if (rc == 0) {
+        http->api->look(post, &state);
+        *ret_asked_ms = state.retry_after_s > 0 ? 1000 * (unsigned)state.retry_after_s : 0;
+        rc = judge(http, &state, proof, err);
+    }
+    if (rc == 0)
+        *ret_post = post;
+    else
+        http->api->end(post);
+    return rc;
+}
+
+/* ---- the configuration that travels ---------------------------------------------------------- */
+
+static int drop_secrets(lithops_value *config)
+{
+    struct lithops__config_section table;
+    int failed = 0;
+    for (size_t i = 0; lithops__config_table(i, &table); i++) {
+        const lithops_value *section = lithops_value_get(config, table.name);
+        lithops_value *left = section ? lithops_value_map() : NULL;
+        const char *name;
+        for (size_t k = 0; left && k < lithops_value_size(section); k++) {
+            const lithops_value *value = lithops_value_pair(section, k, &name);
+            bool is_secret = false;
+            for (const lithops_config_key *key = table.keys; key->name; key++)
+                is_secret |= key->secret && strcmp(key->name, name) == 0;
+            if (!is_secret)
+                failed |= lithops_value_set(left, name, lithops_value_copy(value));
+        }
+        if (section)
+            failed |= lithops_value_set(config, table.name, left);
+    }
+    return failed;
+}
+
+/* The key, a line end, and the configuration; without secrets where workers have their own.
+ * Wiped and freed by the caller. */
+static char *make_text(const struct http *http, const char *key, const char *config)
+{
+    char *text = NULL, *own = NULL;
+    if (!http->sends_credentials) {
+        lithops_value *value = lithops_value_from_json(config, strlen(config), NULL);
+        if (value && drop_secrets(value) == 0)
+            (void)lithops_value_to_json(value, &own, NULL);
+        lithops_value_free(value);
+        if (!own)
+            return NULL;
+    }
+    if (asprintf(&text, "%s\n%s", key, own ? own : config) < 0)
+        text = NULL;
+    free(own);
+    return text;
+}
+
+/* ---- slots ----------------------------------------------------------------------------------- */
+
+static void name_of(const struct http *http, uint32_t worker, char *buf, size_t size)
+{
+    snprintf(buf, size, "%s-%u", http->backend, worker);
+}
+
+static void http_name(void *state, uint32_t worker, char *buf, size_t size)
+{
+    name_of(state, worker, buf, size);
+}
+
+static int http_invoke(void *state, uint32_t worker, const char *key, const char *config,
+                       int cancel_fd, lithops_link *ret_link, lithops_error *err)
+{
+    struct http *http = state;
+    char *text = make_text(http, key, config);
+    if (!text)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    struct lithops__retry retry = {
+        .attempts = UINT_MAX,
+        .first_delay_ms = FIRST_DELAY_MS,
+        .bounds = {lithops__now_ns() + http->start_ns, is_readable, &cancel_fd}};
+    lithops_error error;
+    uint64_t begun_ns;
+    unsigned asked_ms;
+    int rc;
+    do {
+        error = (lithops_error)LITHOPS_ERROR_INIT;
+        asked_ms = 0;
+        begun_ns = lithops__now_ns();
+        rc = try_once(http, text, cancel_fd, retry.bounds.deadline_ns, &http->workers[worker],
+                      &asked_ms, &error);
+        if (rc != 0 && error.retryable)
+            lithops__log(LITHOPS_LOG_DEBUG, http->backend, "worker %u: %s", worker, error.message);
+    } while (rc != 0 && lithops__retry_again(&retry, &error, asked_ms));
+    explicit_bzero(text, strlen(text));
+    free(text);
+    if (rc == 0) {
+        *ret_link = (lithops_link){
+            .read_fd = -1,
+            .write_fd = -1,
+            .id = worker,
+            .time_left_ms = (int64_t)(http->request_ns / 1000000) -
+                            (int64_t)((lithops__now_ns() - begun_ns) / 1000000),
+        };
+        return 0;
+    }
+    char name[64];
+    name_of(http, worker, name, sizeof name);
+    if (error.code != LITHOPS_ECANCELED)
+        lithops__error_prefix(&error, "worker %s", name);
+    *err = error;
+    return err->code;
+}
+
+static bool http_has_ended(void *state, const lithops_link *link)
+{
+    const struct http *http = state;
+    return http->api->is_over(http->workers[link->id]);
+}
+
+/* {"ended": "it was killed by signal 9"}, after blanks. */
+static void read_end(const struct lithops__post_state *state, char *ret_how, size_t size)
+{
+    const char *json = strchr(state->text, '{');
+    lithops_value *value = json ? lithops_value_from_json(json, strlen(json), NULL) : NULL;
+    const char *ended = lithops_value_get_string(lithops_value_get(value, "ended"));
+    if (ended)
+        snprintf(ret_how, size, "%s", ended);
+    else
+        snprintf(ret_how, size, "its request ended%s%s",
+                 state->failure.code ? ": " : " without a word of it",
+                 state->failure.code ? state->failure.message : "");
+    lithops_value_free(value);
+}
+
+static void http_disconnect(void *state, const lithops_link *link, char *ret_how, size_t size)
+{
+    struct http *http = state;
+    struct lithops__post_state now;
+    struct lithops__post *post = http->workers[link->id];
+    http->api->look(post, &now);
+    if (now.is_over)
+        read_end(&now, ret_how, size);
+    else
+        ret_how[0] = '\0';
+    http->api->end(post);
+    http->workers[link->id] = NULL;
+}
+
+/* ---- probing --------------------------------------------------------------------------------- */
+
+static char *health_url(const char *endpoint)
+{
+    char *url = NULL;
+    size_t len = strlen(endpoint);
+    while (len && endpoint[len - 1] == '/')
+        len--;
+    return asprintf(&url, "%.*s/health", (int)len, endpoint) < 0 ? NULL : url;
+}
+
+static int ask_health(const struct http *http, long *ret_status, char **ret_document,
+                      lithops_error *err)
+{
+    const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", err);
+    char *authorization = NULL, *url = health_url(http->endpoint), host[512];
+    int rc = !module ? err->code
+             : !url  ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
+                     : make_authorization(http, &authorization, err);
+    if (rc == 0) {
+        const char *headers[3] = {NULL};
+        size_t count = 0;
+        snprintf(host, sizeof host, "Host: %s", http->host ? http->host : "");
+        if (http->host)
+            headers[count++] = host;
+        if (authorization)
+            headers[count++] = authorization;
+        const struct lithops__fetch fetch = {.http = &module->transfer,
+                                             .bounds = LITHOPS__UNBOUNDED,
+                                             .method = "GET",
+                                             .url = url,
+                                             .headers = headers};
+        rc = lithops__fetch(&fetch, ret_status, ret_document, err);
+    }
+    lithops__secret_free(authorization);
+    free(url);
+    return rc;
+}
+
+/* A worker costs money, so none is started. */
+static int http_probe(const char *backend, const struct lithops__config *config,
+                      lithops__probe_say say, void *user, lithops_error *err)
+{
+    struct http http = {.backend = backend};
+    char *document = NULL, text[512];
+    long status = 0;
+    lithops_value *settings = lithops__linked_settings(config, backend);
+    int rc = settings ? take_settings(&http, settings, err)
+                      : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = ask_health(&http, &status, &document, err);
+    if (rc == 0) {
+        snprintf(text, sizeof text, "status %ld: %.*s", status, (int)strcspn(document, "\r\n"),
+                 document);
+        say(user, http.endpoint, status == 200, text);
+        if (status != 200)
+            rc = lithops__fail(err, LITHOPS_EBACKEND, "%s: /health of the endpoint: status %ld",
+                               backend, status);
+    }
+    lithops__document_free(document);
+    lithops_value_free(settings);
+    http_close(&http);
+    return rc;
+}
+
+/* ---- the services ---------------------------------------------------------------------------- */
+
+static int capacity_of(const char *backend, const char *memory_key,
+                       const struct lithops__config *config, struct lithops__capacity *ret_capacity)
+{
+    lithops__linked_capacity(config, backend, memory_key,
+                             (uint32_t)lithops__config_int(config, backend, "max_workers"),
+                             ret_capacity);
+    return 0;
+}
+
+/* Its workers have nothing of this machine. */
+static int check_storage(const char *backend, const struct lithops__config *config,
+                         lithops_error *err)
+{
+    const char *storage = lithops__config_string(config, "lithops", "storage");
+    return storage && strcmp(storage, "localhost") == 0
+               ? lithops__fail(err, LITHOPS_ECONFIG,
+                               "the workers of %s cannot reach the storage 'localhost', which is a "
+                               "folder of this machine: name another one with lithops.storage",
+                               backend)
+               : 0;
+}
+
+#define SERVICE(name_, title_)                                                                     \
+    static int open_links_##name_(void *state, const lithops_value *settings, const char *program, \
+                                  lithops_workers *ret_workers, lithops_error *err)                \
+    {                                                                                              \
+        (void)program;                                                                             \
+        return http_open(#name_, state, settings, ret_workers, err);                               \
+    }                                                                                              \
+    static const lithops_link_ops link_ops_##name_ = {                                             \
+        .open = open_links_##name_,                                                                \
+        .close = http_close,                                                                       \
+        .name = http_name,                                                                         \
+        .invoke = http_invoke,                                                                     \
+        .has_ended = http_has_ended,                                                               \
+        .disconnect = http_disconnect,                                                             \
+    };                                                                                             \
+    static const lithops_link_driver link_driver_##name_ = {                                       \
+        .abi = LITHOPS_COMPUTE_ABI,                                                                \
+        .name = #name_,                                                                            \
+        .is_elsewhere = true,                                                                      \
+        .state_size = sizeof(struct http),                                                         \
+        .ops = &link_ops_##name_,                                                                  \
+    };                                                                                             \
+    static int capacity_##name_(const struct lithops__config *config,                              \
+                                struct lithops__capacity *ret_capacity, lithops_error *err)        \
+    {                                                                                              \
+        (void)err;                                                                                 \
+        return capacity_of(#name_, #name_ ".shared_memory", config, ret_capacity);                 \
+    }                                                                                              \
+    static int open_##name_(void *state, struct lithops__table *table,                             \
+                            const struct lithops__config *config,                                  \
+                            const char *const *worker_command, lithops_error *err)                 \
+    {                                                                                              \
+        int rc = check_storage(#name_, config, err);                                               \
+        return rc ? rc                                                                             \
+                  : lithops__linked_open(state, &link_driver_##name_, table, config,               \
+                                         worker_command, err);                                     \
+    }                                                                                              \
+    static int probe_##name_(const struct lithops__config *config, bool start,                     \
+                             lithops__probe_say say, void *user, lithops_error *err)               \
+    {                                                                                              \
+        (void)start;                                                                               \
+        return http_probe(#name_, config, say, user, err);                                         \
+    }                                                                                              \
+    static const struct lithops__compute_ops ops_##name_ = {                                       \
+        .capacity = capacity_##name_,                                                              \
+        .open = open_##name_,                                                                      \
+        .close = lithops__linked_close,                                                            \
+        .offered = lithops__linked_offered,                                                        \
+        .cancel = lithops__linked_cancel,                                                          \
+        .probe = probe_##name_,                                                                    \
+    };                                                                                             \
+    const struct lithops__compute_driver lithops__compute_##name_ = {                              \
+        .name = #name_,                                                                            \
+        .mode = "serverless",                                                                      \
+        .summary = "Containers of " title_ ", started by HTTP requests.",                          \
+        .is_elsewhere = true,                                                                      \
+        .untested = true,                                                                          \
+        .state_size = sizeof(struct lithops__linked),                                              \
+        .ops = &ops_##name_,                                                                       \
+    };
+
+SERVICE(knative, "a Knative service")
+SERVICE(gcp_cloudrun, "Google Cloud Run")
+SERVICE(code_engine, "an application of IBM Code Engine")
+SERVICE(azure_containers, "Azure Container Apps")
