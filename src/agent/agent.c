@@ -111,8 +111,25 @@ static int answer_hello(struct lithops__agent *agent, lithops_error *err)
                     err);
 }
 
-/* Set the environment by which worker processes find this engine's modules and the libraries that
- * the program links. */
+/* A runtime that the client has sent needs the engine's library, which lies beside the folder of
+ * its modules. It comes last, and folders of the system are left out, which a runtime with
+ * libraries of its own may not want to be looked into. */
+static void add_library_folder(void)
+{
+    char folder[4096], path[4096 + 4096];
+    const char *old = getenv("LD_LIBRARY_PATH");
+    lithops__module_folder(folder, sizeof folder);
+    char *slash = strrchr(folder, '/');
+    if (!slash || slash == folder || strncmp(folder, "/usr/", 5) == 0 ||
+        strncmp(folder, "/lib", 4) == 0)
+        return;
+    *slash = '\0';
+    snprintf(path, sizeof path, "%s%s%s", old ? old : "", old && *old ? ":" : "", folder);
+    setenv("LD_LIBRARY_PATH", path, 1);
+}
+
+/* Set the environment by which worker processes find this engine, its modules and the libraries
+ * that the program links. */
 static void set_environment(const struct lithops__agent *agent)
 {
     char path[4096 + 4096];
@@ -120,8 +137,10 @@ static void set_environment(const struct lithops__agent *agent)
         lithops__module_folder(path, sizeof path);
         setenv("LITHOPS_MODULE_PATH", path, 1);
     }
-    if (agent->command && agent->program.count > 0)
+    if (agent->command && agent->program.count > 0) {
         setenv("LITHOPS_WORKER_FILES", agent->program.folder, 1);
+        add_library_folder();
+    }
     for (size_t i = 0; i < agent->program.count; i++)
         if (agent->program.files[i].role == LITHOPS__IMAGE_LINKED) {
             const char *old = getenv("LD_LIBRARY_PATH");
