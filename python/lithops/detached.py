@@ -15,12 +15,15 @@ time and as often as it likes.
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
 
 from lithops import _lithops
 from lithops._client.futures_list import FuturesList, create_futures_list
 from lithops.executors import FunctionExecutor
 from lithops.wait import note_reduce
+
+_WAIT_S = 0.5  # between two looks at signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +70,21 @@ def attach(handle: dict | str | bytes, **kwargs: Any) -> FuturesList:
 def state(handle: dict | str | bytes) -> dict:
     """How far its jobs are: 'calls', 'success', 'failed', 'canceled', 'done', and more."""
     return _lithops.job_state(_dict_of(handle))
+
+
+def wait(handle: dict | str | bytes, timeout: float | None = None) -> bool:
+    """Wait, for at most so many seconds, until all calls are done; whether they are.
+
+    Makes no futures. Where the supervisor was killed, another one is started.
+    """
+    handle = _dict_of(handle)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = _WAIT_S if deadline is None else max(0.0, deadline - time.monotonic())
+        if _lithops.job_wait(handle, max(1, int(min(left, _WAIT_S) * 1e3))):
+            return True
+        if deadline is not None and time.monotonic() >= deadline:
+            return False
 
 
 def cancel(handle: dict | str | bytes) -> None:

@@ -174,6 +174,41 @@ def test_cancel(gate):
     gate.unlink()
 
 
+def test_waiting_without_futures(gate):
+    with lithops.FunctionExecutor(config=CONFIG, detached=True) as fexec:
+        handle = fexec.map(gated, range(4)).handle()
+    assert not detached.wait(handle, 0.01)
+    gate.unlink()
+    assert detached.wait(json.dumps(handle))
+    assert detached.wait(handle, 0)
+    detached.release(handle)
+    with pytest.raises(FileNotFoundError):
+        detached.wait(handle, 0)
+
+
+def test_waiting_starts_a_supervisor_where_there_is_none(gate):
+    with lithops.FunctionExecutor(config=CONFIG, detached=True) as fexec:
+        handle = fexec.map(gated, range(4)).handle()
+    start = time.monotonic()
+    while not detached.state(handle)['success']:
+        assert time.monotonic() - start < LIMIT_S
+        time.sleep(0.01)
+    for name in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{name}/cmdline', 'rb') as words:
+                if words.read().split(b'\0')[1:3] == [b'supervisor', handle['folder'].encode()]:
+                    os.kill(int(name), signal.SIGKILL)
+        except OSError:  # it has ended meanwhile
+            pass
+    while detached.state(handle)['supervised']:
+        assert time.monotonic() - start < LIMIT_S
+        time.sleep(0.01)
+    gate.unlink()
+    assert detached.wait(handle, LIMIT_S)
+    assert detached.state(handle)['success'] == 4
+    detached.release(handle)
+
+
 def test_wrong_handles_are_refused():
     with pytest.raises(ValueError, match='no handle'):
         lithops.attach({})

@@ -159,6 +159,31 @@ static PyObject *job_state(PyObject *module, PyObject *object)
         "created", state.created, "ended", state.ended, "trouble", state.trouble);
 }
 
+PyDoc_STRVAR(job_wait_doc,
+             "job_wait($module, handle, timeout_ms, /)\n--\n\n"
+             "Wait for so long; whether all calls of the handle's jobs are done. Where their\n"
+             "supervisor was killed, another one is started.");
+
+static PyObject *job_wait(PyObject *module, PyObject *args)
+{
+    PyObject *object;
+    long long timeout_ms;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    if (!PyArg_ParseTuple(args, "OL:job_wait", &object, &timeout_ms))
+        return NULL;
+    lithops_value *handle = take_handle(object);
+    if (!handle)
+        return NULL;
+    int rc;
+    Py_BEGIN_ALLOW_THREADS
+    rc = lithops_job_wait(handle, timeout_ms, &err);
+    Py_END_ALLOW_THREADS
+    lithops_value_free(handle);
+    if (rc != 0 && rc != LITHOPS_ETIMEDOUT)
+        return raise_error(state_of_module(module), &err);
+    return PyBool_FromLong(rc == 0);
+}
+
 static PyObject *end_jobs(PyObject *module, PyObject *object,
                           int (*end)(const lithops_value *handle, lithops_error *err))
 {
@@ -204,6 +229,7 @@ static PyMethodDef functions[] = {
     {"attach", (PyCFunction)(void (*)(void))attach, METH_VARARGS | METH_KEYWORDS, attach_doc},
     {"job_handle", job_handle, METH_O, job_handle_doc},
     {"job_state", job_state, METH_O, job_state_doc},
+    {"job_wait", job_wait, METH_VARARGS, job_wait_doc},
     {"job_cancel", job_cancel, METH_O,
      PyDoc_STR("job_cancel($module, handle, /)\n--\n\nCancel what is not done of its jobs.")},
     {"job_release", job_release_handle, METH_O,
