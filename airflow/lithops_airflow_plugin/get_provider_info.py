@@ -43,6 +43,18 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["lithops_airflow_plugin.operators.lithops"],
             }
         ],
+        "sensors": [
+            {
+                "integration-name": "Lithops",
+                "python-modules": ["lithops_airflow_plugin.sensors.lithops"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": "Lithops",
+                "python-modules": ["lithops_airflow_plugin.triggers.lithops"],
+            }
+        ],
         "hooks": [
             {
                 "integration-name": "Lithops",

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One job of Lithops, as an Airflow task sees it: submit, poll, fetch, cancel, close.
+"""One job of Lithops, as an Airflow task sees it: submit or attach, poll, fetch, cancel, close.
 
-All that the operators do with a running job is here, and nothing of Airflow but exceptions: what
-waits elsewhere one day (a trigger, a retried task) needs `identity` and these five.
+All that the operators do with a running job is here, and nothing of Airflow but exceptions. A job
+that is detached has a `handle`, and goes on when the task's process ends, however it does: a retry,
+or the task after it was deferred, attaches to it. `close()` releases it, unless it `is_kept`.
 
-A job is used by one thread. `cancel()` may come at any time, also from a signal handler that has
-interrupted any other method: it sets a flag and asks the engine to cancel, and whoever waits sees
-that all calls are done. Nothing here touches signals or timers: SIGALRM and SIGTERM are Airflow's.
+A job is used by one thread. `cancel()` and `interrupt()` may come at any time, also from a signal
+handler that has interrupted any other method: they set a flag, `cancel()` asks the engine to cancel
+too, and whoever waits sees it. Nothing here touches signals or timers: SIGALRM and SIGTERM are
+Airflow's.
 """
 
 import base64
@@ -25,13 +27,15 @@ from lithops_airflow_plugin._airflow import (
     AirflowSkipException,
 )
 
-POLL_S = 1.0
+POLL_S = 0.5
 PROGRESS_S = 10.0
 ERRORS_LOGGED = 20
 #: How much of what calls have printed goes into the task's log: of a call, and of all.
 OUTPUT_OF_CALL = 64 << 10
 OUTPUT_OF_JOB = 1 << 20
 LAST_WORDS_S = 2.0
+
+_MARKS = ("::group::", "::endgroup::")
 
 # The last job of each operator object, by its id(): not an attribute, which would be a change.
 _jobs: dict[int, "LithopsJob"] = {}
@@ -50,6 +54,10 @@ def remember(operator: Any, job: "LithopsJob") -> None:
     _jobs[key] = job
 
 
+class TaskKilled(Exception):
+    """Whoever waits for the job is to end: `interrupt()` was called."""
+
+
 class LithopsJob:
     """A job from its submission to its result.
 
@@ -60,11 +68,16 @@ class LithopsJob:
         self._log = log
         self._executor: Any = None
         self._futures: list[Any] = []
-        self._canceled = False
+        self._canceled = self._interrupted = False
         self._started = self._reported = time.monotonic()
         self._executor_id = ""
         self._unheard: list[Any] = []  # futures whose output is not in the log yet
         self._output_left = 0
+        self._has_told_bound = False
+        #: of a detached job: the handle, with the words of `identity`; else None
+        self.handle: dict[str, Any] | None = None
+        #: a detached job is not released in the end; and it is not over
+        self.is_kept = self.goes_on = False
         #: whether a picture was left behind the task's link
         self.has_picture = False
         #: URIs of the objects that the job reads, and of those that its results name
@@ -77,18 +90,27 @@ class LithopsJob:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, open_executor: Callable[[], Any], method: str, **arguments: Any) -> None:
-        """Open an executor and start the calls.
+    def open(self, executor: Any) -> str:
+        """Take an executor over; its id. A job of one that is detached has a handle when it has
+        begun."""
+        self._executor = executor
+        self._executor_id = executor.executor_id
+        self._raise_if_canceled()
+        return self._executor_id
+
+    def start(self, method: str, detached: bool = False, **arguments: Any) -> None:
+        """Start the calls.
 
         :param method: of the executor: "call_async", "map" or "map_reduce"
-        :raises ValueError: a configuration or an argument is wrong
+        :param detached: the executor is
+        :raises ValueError: an argument is wrong
         """
         self._raise_if_canceled()
-        self._executor = open_executor()
         futures = getattr(self._executor, method)(**arguments)
-        self._futures = list(futures) if isinstance(futures, list) else [futures]
-        self._unheard, self._output_left = self._futures, OUTPUT_OF_JOB
-        self._executor_id = self._executor.executor_id
+        self._listen(list(futures) if isinstance(futures, list) else [futures])
+        if detached and self._futures:
+            is_one = method == "call_async"
+            self._name(futures.job_handle() if is_one else futures.handle())
         if self._canceled:  # meanwhile, so it has not seen the futures
             self.cancel()
         for job in self.identity["jobs"]:
@@ -96,10 +118,38 @@ class LithopsJob:
                 "Lithops job %s: %d calls of %s", job["job_key"], job["calls"], job["function"]
             )
 
+    def submit(self, open_executor: Callable[[], Any], method: str, **arguments: Any) -> None:
+        """Open an executor and start the calls.
+
+        :raises ValueError: a configuration or an argument is wrong
+        """
+        self._raise_if_canceled()
+        self.open(open_executor())
+        self.start(method, **arguments)
+
+    def attach(self, futures: Any) -> None:
+        """Take up a detached job: `futures` are what `lithops.attach()` gives."""
+        self._executor = futures.executor
+        self._executor_id = futures[0].executor_id
+        self._listen(list(futures))
+        self._name(futures.handle())
+
+    def _listen(self, futures: list[Any]) -> None:
+        self._futures = self._unheard = futures
+        self._output_left = OUTPUT_OF_JOB
+
+    def _name(self, handle: dict[str, Any]) -> None:
+        identity = self.identity
+        named = {job["job_id"]: job for job in identity["jobs"]}
+        jobs = [{**named.get(job["job"], {}), **job} for job in handle["jobs"]]
+        self.handle = {**identity, **handle, "jobs": jobs}
+
     @property
     def identity(self) -> dict[str, Any]:
         """What identifies the job, as JSON: the executor's id, and key, function and number of
-        calls of each of its stages."""
+        calls of each of its stages. Of a detached job it is a handle."""
+        if self.handle is not None:
+            return self.handle
         calls = Counter((future.job_id, future.function_name) for future in self._futures)
         executor_id = self._executor_id
         return {
@@ -116,25 +166,38 @@ class LithopsJob:
             ],
         }
 
+    @property
+    def gives_list(self) -> bool:
+        """Whether the results are those of several calls: a map's, or of reducers for objects."""
+        last = self._futures[-1].job_id if self._futures else "M"
+        reducers = sum(future.job_id.startswith("R") for future in self._futures)
+        return last.startswith("M") or reducers > 1
+
     def poll(self, timeout_s: float) -> bool:
         """Wait for at most `timeout_s` seconds; True when all calls are done.
 
         Progress, and what calls have printed, is logged every PROGRESS_S seconds.
 
         :raises AirflowException: a call has failed, or the job was cancelled
+        :raises TaskKilled: interrupt() was called
         """
         from lithops.wait import wait
 
         try:
+            self._raise_if_interrupted()
             wait(self._futures, timeout=timeout_s, show_progressbar=False)
             finished = True
+        except TaskKilled:
+            raise
         except BaseException as error:  # the time has passed, or a call has failed
+            self._raise_if_interrupted()
             self._raise_if_canceled()
             if isinstance(error, Exception) or self._is_of_a_call(error):
                 self._raise_if_failed()
             if not isinstance(error, TimeoutError):
                 raise
             finished = False
+        self._raise_if_interrupted()
         self._raise_if_canceled()  # a wait does not tell of it
         if finished or time.monotonic() - self._reported >= PROGRESS_S:
             self._log_output()
@@ -158,12 +221,24 @@ class LithopsJob:
     def cancel(self) -> None:
         """Cancel all calls that are not done. Harmless at any time, and more than once."""
         self._canceled = True
+        if self.handle is not None and self._executor is not None:
+            self._end_detached("cancel")
         for future in self._futures:
             future.cancel()
 
+    def interrupt(self) -> None:
+        """Let whoever waits for a detached job decide what becomes of it. Harmless as cancel()."""
+        self._interrupted = True
+
+    def leave(self) -> None:
+        """A detached job goes on: `close()` does not touch it."""
+        self.is_kept = self.goes_on = True
+        self._unheard = []
+
     def clean(self) -> None:
         """Delete what the job has stored besides the objects that its functions made."""
-        self._executor.clean(self._futures, clean_cloudobjects=False)
+        if self.handle is None:
+            self._executor.clean(self._futures, clean_cloudobjects=False)
 
     def picture(self) -> str | None:
         """The timeline of the calls, a PNG in base64; None where there is nothing to draw."""
@@ -175,15 +250,32 @@ class LithopsJob:
             return base64.b64encode(pictures[0].read_bytes()).decode() if pictures else None
 
     def close(self) -> None:
-        """Cancel what still runs, and end the executor with its worker processes."""
+        """Cancel what still runs, and end the executor with its worker processes. Of a detached
+        job, that is to release it, unless it `is_kept`."""
         executor, self._executor = self._executor, None
         if executor is None:
             return
         try:
             self._log_last_words()
         finally:
+            if self.handle is not None and not self.is_kept:
+                self._end_detached("release")
             executor.__exit__(None, None, None)
             self._futures = self._unheard = []
+
+    def _end_detached(self, how: str) -> None:
+        from lithops import detached
+
+        try:
+            getattr(detached, how)(self.handle)
+        except FileNotFoundError:  # somebody else has released it
+            pass
+        except Exception as error:
+            self._log.warning("Lithops job %s: cannot %s it: %s", self._executor_id, how, error)
+
+    def _raise_if_interrupted(self) -> None:
+        if self._interrupted:
+            raise TaskKilled
 
     def _raise_if_canceled(self) -> None:
         if self._canceled:
@@ -220,32 +312,71 @@ class LithopsJob:
         ) from error
 
     def _log_output(self) -> None:
-        """Log what the calls that are done by now have printed: once, and in their order."""
-        waiting = []
+        """Log what the calls that are done by now have printed: once, in their order, and in a
+        group, which the log's page shows folded."""
+        waiting, texts = [], []
         for future in self._unheard:
             if not future.done:
                 waiting.append(future)
-            elif self._output_left >= 0:
+            elif self._output_left > 0:
                 text = future.logs
                 if text:
-                    self._log_printed(_call_name(future), text.rstrip("\n"))
+                    texts.append((future, self._bounded(text.rstrip("\n"))))
+            elif self._output_left == 0 and future.logs:
+                self._output_left = -1
         self._unheard = waiting
-
-    def _log_printed(self, name: str, text: str) -> None:
-        if self._output_left == 0:
-            self._output_left = -1
-            self._log.warning(
-                "Lithops job %s: what more calls have printed is left out of this log; when the "
-                "task has ended, `lithops logs %s` shows it, where the task ran",
-                self._executor_id,
-                self._executor_id,
+        if texts:
+            self._log.info(
+                "::group::Lithops job %s: what %d calls have printed", self._executor_id, len(texts)
             )
-            return
+            for future, text in texts:
+                self._log_printed(f"{_short_name(future)}: ", text)
+            self._log.info("::endgroup::")
+        if self._output_left < 0 and not self._has_told_bound:
+            self._has_told_bound = True
+            self._log.warning(
+                "Lithops job %s: what more calls have printed is left out of this log%s",
+                self._executor_id,
+                "; when the task has ended, `lithops logs "
+                f"{self._executor_id}` shows it, where the task ran"
+                if self.handle is None
+                else "",
+            )
+
+    def _bounded(self, text: str) -> str:
         limit = min(OUTPUT_OF_CALL, self._output_left)
         self._output_left -= min(len(text), limit)
-        if len(text) > limit:  # the end says most
-            text = f"... ({len(text) - limit} characters before this are left out)\n{text[-limit:]}"
-        self._log.info("%s printed:\n%s", name, text)
+        if len(text) <= limit:
+            return text
+        # the end says most
+        return f"... ({len(text) - limit} characters before this are left out)\n{text[-limit:]}"
+
+    def _log_printed(self, name: str, text: str) -> None:
+        """Each line with the call in front; groups that the function itself has made are records
+        of their own, as Airflow wants them, and end with the function."""
+        depth, lines = 0, []
+
+        def put() -> None:
+            if lines:
+                self._log.info("%s", "\n".join(lines))
+                lines.clear()
+
+        for line in text.split("\n"):
+            mark = next((mark for mark in _MARKS if mark in line), None)
+            if mark is None:
+                lines.append(name + line)
+                continue
+            put()
+            if mark == "::endgroup::":
+                if depth:
+                    self._log.info(mark)
+                depth = max(0, depth - 1)
+            else:
+                self._log.info("%s%s%s", mark, name, line.split(mark, 1)[1])
+                depth += 1
+        put()
+        for _ in range(depth):
+            self._log.info("::endgroup::")
 
     def _log_last_words(self) -> None:
         # Calls that are cut short say what they have printed only when they have ended.
@@ -292,6 +423,12 @@ def _call_name(future: Any) -> str:
         f"call {future.call_id} of Lithops job {future.executor_id}-{future.job_id} "
         f"({future.function_name})"
     )
+
+
+def _short_name(future: Any) -> str:
+    """The call alone; the job stands over it."""
+    stage = "" if future.job_id.startswith(("M", "A")) else f"{future.job_id}/"
+    return f"call {stage}{future.call_id} ({future.function_name})"
 
 
 def _weightiest(failed: list[Any]) -> tuple[Any, BaseException]:

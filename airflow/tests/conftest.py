@@ -33,8 +33,14 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-    "LITHOPS_CONFIG": '{"lithops": {"backend": "localhost"}, "localhost": {"storage_root": "%s"}}'
-    % (Path(_scratch.name) / "storage"),
+    "LITHOPS_CONFIG": json.dumps(
+        {
+            "lithops": {"backend": "localhost", "detached_idle": 0.2},
+            "localhost": {"storage_root": str(Path(_scratch.name) / "storage")},
+        }
+    ),
+    # Detached jobs are kept there.
+    "XDG_STATE_HOME": str(Path(_scratch.name) / "state"),
 }
 sys.path[:0] = [str(HERE), str(HERE / "dags")]
 

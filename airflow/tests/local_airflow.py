@@ -58,6 +58,8 @@ class LocalAirflow:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{home}/airflow.db",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+            # Detached jobs of Lithops.
+            "XDG_STATE_HOME": str(home / "state"),
             # A task whose API server is slow is not to fail: this machine may have other work.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",

@@ -37,6 +37,7 @@ def test_every_parameter_is_on_the_page():
 
     from lithops_airflow_plugin import spellings
     from lithops_airflow_plugin.operators import lithops
+    from lithops_airflow_plugin.sensors.lithops import LithopsJobSensor
 
     words = set(re.findall(r"`(\w+)[`=]", PAGE.read_text()))
     for operator in (
@@ -44,8 +45,10 @@ def test_every_parameter_is_on_the_page():
         lithops.LithopsCallAsyncOperator,
         lithops.LithopsMapOperator,
         lithops.LithopsMapReduceOperator,
+        lithops.LithopsResultOperator,
+        LithopsJobSensor,
     ):
         for cls in operator.__mro__[:-1]:
-            if cls.__module__ == lithops.__name__:
+            if cls.__module__.startswith("lithops_airflow_plugin."):
                 assert set(inspect.signature(cls.__init__).parameters) - {"self", "kwargs"} <= words
     assert set(spellings.MAP_REDUCE) <= words

@@ -98,9 +98,35 @@ def test_what_calls_print_is_logged_in_their_order(job, lines):
 
     start(job, talk, range(4))
     job.wait()
-    printed = [line for line in lines if "printed" in line]
-    assert [line.split(" of ")[0] for line in printed] == [f"call 0000{n}" for n in range(4)]
-    assert printed[2].endswith("-M000 (talk) printed:\nline 2")
+    begin = lines.index(
+        f"::group::Lithops job {job.identity['executor_id']}: what 4 calls have printed"
+    )
+    assert lines[begin + 1 : begin + 6] == [
+        *(f"call 0000{n} (talk): line {n}" for n in range(4)),
+        "::endgroup::",
+    ]
+
+
+def test_groups_of_a_function_end_with_it(job, lines):
+    def talk():
+        print("before")
+        print("::group::inner")
+        print("within")
+        print("::endgroup::\n::endgroup::")
+        print("::group::left open")
+
+    job.submit(lithops.FunctionExecutor, "call_async", func=talk, data={})
+    job.wait()
+    begin = next(n for n, line in enumerate(lines) if "what 1 calls have printed" in line)
+    assert lines[begin + 1 : begin + 8] == [
+        "call 00000 (talk): before",
+        "::group::call 00000 (talk): inner",
+        "call 00000 (talk): within",
+        "::endgroup::",
+        "::group::call 00000 (talk): left open",
+        "::endgroup::",
+        "::endgroup::",
+    ]
 
 
 def test_a_call_that_prints_is_heard_before_all_are_done(job, lines, monkeypatch, tmp_path):
@@ -132,10 +158,11 @@ def test_output_in_the_log_has_a_bound(job, lines, monkeypatch):
 
     start(job, talk, range(6))
     job.wait()
-    printed = [line for line in lines if "printed:" in line]
+    printed = [line for line in lines if line.startswith("call ")]
     assert len(printed) == 3
     assert all(len(line) < 250 for line in printed)
-    assert "printed:\n... (108 characters before this are left out)\nxxx" in printed[0]
+    left_out = "call 00000 (talk): ... (108 characters before this are left out)"
+    assert printed[0].startswith(f"{left_out}\ncall 00000 (talk): xxx")
     assert printed[0].endswith("x end of 0")
     (said,) = [line for line in lines if "left out of this log" in line]
     assert f"`lithops logs {job.identity['executor_id']}`" in said
@@ -175,7 +202,7 @@ def test_what_a_call_had_printed_when_it_was_cut_short(job, lines, tmp_path):
     job.submit(lithops.FunctionExecutor, "call_async", func=talk, data=(str(tmp_path / "said"),))
     until((tmp_path / "said").exists)
     job.close()
-    assert any(line.endswith("printed:\nso far") for line in lines)
+    assert any(line.endswith("): so far") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -173,11 +173,11 @@ def records(airflow, dag_id, run_id, task_id):
 
 def test_what_functions_print_and_log(airflow, says):
     found = records(airflow, "says", says, "talks")
-    printed = [(level, text) for level, text in found if "(talk) printed:" in text]
+    printed = [(level, text) for level, text in found if " (talk): to stdout" in text]
     assert [level for level, _ in printed] == ["info", "info"]
     for number, (_, text) in enumerate(printed, 1):
-        assert f"call 0000{number - 1} of Lithops job" in text
-        assert f"to stdout {number}\nto stderr {number}\n" in text
+        name = f"call 0000{number - 1} (talk): "
+        assert f"{name}to stdout {number}\n{name}to stderr {number}\n" in text
         assert f"a record {number}" in text
         assert "too much" not in text
     assert [text for level, text in found if level == "error"] == []
@@ -319,3 +319,5 @@ def test_nothing_is_left(airflow):
         return found
 
     until(lambda: not left(), 10)
+    jobs = Path(airflow.env["XDG_STATE_HOME"], "lithops", "jobs")
+    until(lambda: not jobs.exists() or not list(jobs.iterdir()), 60)

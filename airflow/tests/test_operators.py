@@ -57,6 +57,10 @@ def test_example_dags(run_dag):
     results = run_dag("examples", "lithops_example_objects")
     assert results["count_words"] == 30000
     assert results["count_words_of_each"] == [5000, 10000, 15000]
+    results = run_dag("examples", "lithops_example_detached")
+    assert results["deferred"] == sum(range(0, 200, 2))
+    assert results["durable"] == [3 * n for n in range(100)]
+    assert results["results"] == [4 * n for n in range(100)]
 
 
 def test_templates_xcomargs_and_expand(run_dag):

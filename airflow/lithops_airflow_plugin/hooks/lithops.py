@@ -83,21 +83,43 @@ class LithopsHook(BaseHook):
             sections["lithops"] = {**(sections.get("lithops") or {}), "call_retries": retries}
         return sections, options
 
-    def get_conn(self, executor_config: Mapping[str, Any] | None = None) -> Any:
+    def get_conn(
+        self, executor_config: Mapping[str, Any] | None = None, detached: bool = False
+    ) -> Any:
         """A new `lithops.FunctionExecutor`, for the caller to close.
 
         :param executor_config: as `lithops_config`, for this executor
+        :param detached: its jobs outlive it
         :raises ValueError: the configuration is wrong
         """
         import lithops
 
         if executor_config:
             merged = {**self.lithops_config, **executor_config}
-            return LithopsHook(self.lithops_conn_id, merged, **self.options).get_conn()
+            hook = LithopsHook(self.lithops_conn_id, merged, **self.options)
+            return hook.get_conn(detached=detached)
+        more = {"detached": True} if detached else {}
+        return lithops.FunctionExecutor(**self._prepared(), **more)
+
+    def attach(self, handle: Mapping[str, Any] | str) -> Any:
+        """The futures of a detached job, a `FuturesList`; `futures.executor` is for the caller to
+        close, which leaves the job alone.
+
+        :param handle: what an operator with `async_invoke`, or `FuturesList.handle()`, has given
+        :raises FileNotFoundError: the job was released, has expired, or is on another machine
+        """
+        import lithops
+
+        arguments = self._prepared()
+        wanted = {name: arguments[name] for name in ("config", "config_file") if name in arguments}
+        return lithops.attach(handle, log_level=None, **wanted)
+
+    def _prepared(self) -> dict[str, Any]:
+        """Arguments of an executor, when the process is ready for one."""
         sections, options = self._merged()
         _show_records(options.get("log_level") or (sections.get("lithops") or {}).get("log_level"))
         _let_functions_import_airflow()
-        return lithops.FunctionExecutor(**self._arguments_of(sections, options))
+        return self._arguments_of(sections, options)
 
     def test_connection(self) -> tuple[bool, str]:
         """Test the connection by running one call: (whether it worked, a message)."""

@@ -2,49 +2,34 @@
 """The operators: a task submits one job to Lithops, waits for it, and returns its result.
 
 `LithopsOperator` is what they share; each of the others turns its parameters into one call of the
-futures API (`_arguments()`) and the job's results into a return value (`_result()`). The job itself
-is in job.py. An operator's attributes are what its author gave; `execute()` changes none of them,
-so a retry, or another run of the same object, starts from the same values.
+futures API (`_arguments()`) and says whether its result is a list (`_gives_list()`). How a task
+waits is in job_operator.py, the job itself in job.py. An operator's attributes are what its author
+gave; `execute()` changes none of them, so a retry, or another run of the same object, starts from
+the same values.
 """
 
-import ast
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from lithops_airflow_plugin import lineage, spellings
-from lithops_airflow_plugin._airflow import AIRFLOW_3, AirflowException, BaseOperator
+from lithops_airflow_plugin._airflow import AirflowException
+from lithops_airflow_plugin.durable import KeptJob
 from lithops_airflow_plugin.hooks.lithops import LithopsHook
 from lithops_airflow_plugin.job import LithopsJob, job_of, remember
-from lithops_airflow_plugin.links import PICTURE_KEY, LithopsTimelineLink
-
-#: Base64 of the largest picture that is left in XCom.
-PICTURE_BYTES = 1 << 20
+from lithops_airflow_plugin.operators.job_operator import JobOperator
+from lithops_airflow_plugin.values import handle_of, mapping_of, names_of, number_of
 
 
 def _copied(names: Sequence[str] | str | None) -> list[str] | str | None:
     return list(names) if isinstance(names, list | tuple) else names
 
 
-def _of_text(value: Any) -> Any:
-    """What a template has made text of: Python's spelling, or JSON's; other text stays."""
-    if not isinstance(value, str):
-        return value
-    for parse in (ast.literal_eval, json.loads):
-        try:
-            return parse(value.strip())
-        except (ValueError, SyntaxError):
-            pass
-    return value
+class LithopsOperator(JobOperator):
+    """Common base of the operators that begin a job. Besides the parameters of JobOperator:
 
-
-class LithopsOperator(BaseOperator):
-    """Common base of the operators.
-
-    :param lithops_conn_id: connection to take the configuration from; see LithopsHook
-    :param lithops_config: sections of a configuration, and options of the executor, that win over
-        the connection
-    :param async_invoke: return what identifies the job without waiting for its calls
+    :param durable: a retry, also after the task's process was killed, takes the job up that an
+        earlier try has begun
+    :param async_invoke: return the job's handle without waiting for its calls
     :param get_result: False: wait, but return what identifies the job in place of its result
     :param clean_data: delete the job's temporary data when it is done
     :param extra_env: environment variables for the functions
@@ -56,10 +41,8 @@ class LithopsOperator(BaseOperator):
     :param activation_retries: how often a failed call runs again before the task fails
     """
 
-    ui_color = "#c9dfd3"
     template_fields: Sequence[str] = (
-        "lithops_conn_id",
-        "lithops_config",
+        *JobOperator.template_fields,
         "extra_env",
         "backend",
         "storage",
@@ -74,17 +57,15 @@ class LithopsOperator(BaseOperator):
         "exclude_modules",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
-        "lithops_config": "json",
+        **JobOperator.template_fields_renderers,
         "extra_env": "json",
     }
-    operator_extra_links = (LithopsTimelineLink(),)
     _spellings: ClassVar[Mapping[str, spellings.Spelling]] = spellings.COMMON
 
     def __init__(
         self,
         *,
-        lithops_conn_id: str | None = None,
-        lithops_config: Mapping[str, Any] | None = None,
+        durable: bool = False,
         async_invoke: bool = False,
         get_result: bool = True,
         clean_data: bool = False,
@@ -103,8 +84,7 @@ class LithopsOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.lithops_conn_id = lithops_conn_id
-        self.lithops_config = {} if lithops_config is None else lithops_config
+        self.durable = durable
         self.async_invoke = async_invoke
         self.get_result = get_result
         self.clean_data = clean_data
@@ -139,35 +119,68 @@ class LithopsOperator(BaseOperator):
         job = LithopsJob(self.log)
         remember(self, job)
         try:
-            return self._run(job, context)
-        finally:
+            self._begin(job, context)
             if not self.async_invoke:
+                return self._finish(job, context)
+            if job.handle is not None:
+                job.leave()
+            return job.identity
+        finally:
+            if not self.async_invoke or job.handle is not None:
                 job.close()
 
-    def _run(self, job: LithopsJob, context: Any) -> Any:
+    def _begin(self, job: LithopsJob, context: Any) -> None:
+        """Submit the job, or attach to the one that an earlier try has begun."""
+        kept = KeptJob(context, self.log) if self.durable else None
+        handle = kept.take() if kept is not None else None
+        if handle is not None:
+            job.attach(self._hook().attach(handle))
+            self._resumed(job)
+            return
         method, arguments = self._arguments(context)
         if method == "call_async":
             job.inputs = lineage.objects(arguments["func"], [arguments["data"]])
         else:
             job.inputs = lineage.objects(arguments["map_function"], arguments["map_iterdata"])
-        job.submit(self._hook().get_conn, method, **self._common_arguments(), **arguments)
-        if self.async_invoke:
-            self._warn_of_early_end(job)
+        executor, is_detached = self._opened()
+        executor_id = job.open(executor)
+        if kept is not None and is_detached:
+            kept.begin(executor_id, method)
+        job.start(method, is_detached, **self._common_arguments(), **arguments)
+        if job.handle is not None:
+            job.handle["gives_list"] = self._gives_list()
+            if kept is not None:
+                kept.keep(job.handle)
+
+    def _opened(self) -> tuple[Any, bool]:
+        """(an executor, whether its jobs are detached)"""
+        wanted = [name for name in ("async_invoke", "durable", "deferrable") if getattr(self, name)]
+        if not wanted:
+            return self._hook().get_conn(), False
+        executor = self._hook().get_conn(detached=True)
+        if executor.backend == "localhost":
+            return executor, True
+        # Python functions cannot be detached there.
+        executor.close()
+        self.log.warning(
+            "Lithops: the backend %r has no detached jobs: the task waits in its slot, if at all, "
+            "and %s has no further effect",
+            executor.backend,
+            " and ".join(wanted),
+        )
+        return self._hook().get_conn(), False
+
+    def _taken(self, job: LithopsJob) -> Any:
+        if not self.get_result:
+            job.is_kept = True
             return job.identity
-        try:
-            job.wait()
-            result = self._result(job.fetch()) if self.get_result else job.identity
-        finally:
-            self._leave_picture(job, context)
+        results = job.fetch()
         if self.clean_data:
             job.clean()
-        return result
+        return results if self._gives_list() else results[0]
 
-    def on_kill(self) -> None:
-        """Cancel the job. `execute()`, which waits for it, then ends the worker processes."""
-        job = job_of(self)
-        if job is not None:
-            job.cancel()
+    def _resumed(self, job: LithopsJob) -> None:
+        job.inputs = self._known_inputs()
 
     def get_openlineage_facets_on_start(self) -> Any:
         """Inputs that are known before the task runs."""
@@ -188,8 +201,9 @@ class LithopsOperator(BaseOperator):
         """(method of the executor, its arguments besides the common ones)"""
         raise NotImplementedError
 
-    def _result(self, results: list[Any]) -> Any:
-        return results
+    def _gives_list(self) -> bool:
+        """Whether the job's result is the list of its calls' results, or that of one call."""
+        return True
 
     def _known_inputs(self) -> list[str]:
         return []
@@ -197,74 +211,23 @@ class LithopsOperator(BaseOperator):
     def _hook(self) -> LithopsHook:
         return LithopsHook(
             self.lithops_conn_id,
-            self._mapping("lithops_config"),
+            mapping_of(self, "lithops_config"),
             mode=self.mode,
             backend=self.backend,
             storage=self.storage,
             monitoring=self.monitoring,
             runtime=self.runtime,
             log_level=self.log_level,
-            activation_retries=self._number("activation_retries"),
+            activation_retries=number_of(self, "activation_retries"),
         )
-
-    def _number(self, name: str) -> int | float | None:
-        """The value of a parameter that may have been templated, and so be a str."""
-        value = getattr(self, name)
-        if not isinstance(value, str):
-            return value
-        text = value.strip()
-        if text in ("", "None"):
-            return None
-        for kind in (int, float):
-            try:
-                return kind(text)
-            except ValueError:
-                pass
-        raise ValueError(f"{type(self).__name__}: {name} must be a number, but is {value!r}")
-
-    def _names(self, name: str) -> list[str] | None:
-        """The names that a parameter lists: as a list, the text of one, or with commas between."""
-        value = _of_text(getattr(self, name))
-        if isinstance(value, str):
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        return None if value is None else list(value)
-
-    def _mapping(self, name: str) -> dict[str, Any] | None:
-        """The value of a parameter that is a mapping, or the text of one."""
-        value = _of_text(getattr(self, name))
-        if value in (None, ""):
-            return None
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{type(self).__name__}: {name} must be a mapping, but is {value!r}")
-        return dict(value)
 
     def _common_arguments(self) -> dict[str, Any]:
         return {
-            "extra_env": self._mapping("extra_env"),
-            "timeout": self._number("timeout"),
-            "include_modules": self._names("include_modules"),
-            "exclude_modules": self._names("exclude_modules"),
+            "extra_env": mapping_of(self, "extra_env"),
+            "timeout": number_of(self, "timeout"),
+            "include_modules": names_of(self, "include_modules"),
+            "exclude_modules": names_of(self, "exclude_modules"),
         }
-
-    def _leave_picture(self, job: LithopsJob, context: Any) -> None:
-        # The picture is a convenience, so no error in it may fail the task. Airflow 2 cannot show
-        # it.
-        if not AIRFLOW_3 or not self.do_xcom_push:
-            return
-        try:
-            picture = job.picture()
-            if picture and len(picture) <= PICTURE_BYTES:
-                context["ti"].xcom_push(key=PICTURE_KEY, value=picture)
-                job.has_picture = True
-        except Exception as error:
-            self.log.warning("Lithops: no timeline picture: %s", error)
-
-    def _warn_of_early_end(self, job: LithopsJob) -> None:
-        if job.identity["backend"] == "localhost":
-            self.log.warning(
-                "Lithops: async_invoke on localhost: calls that still run when the process of this "
-                "task ends are ended with it"
-            )
 
 
 class LithopsCallAsyncOperator(LithopsOperator):
@@ -311,12 +274,12 @@ class LithopsCallAsyncOperator(LithopsOperator):
         arguments = {
             "func": self.func,
             "data": data,
-            "runtime_memory": self._number("runtime_memory"),
+            "runtime_memory": number_of(self, "runtime_memory"),
         }
         return "call_async", arguments
 
-    def _result(self, results: list[Any]) -> Any:
-        return results[0]
+    def _gives_list(self) -> bool:
+        return False
 
     def _known_inputs(self) -> list[str]:
         return lineage.objects(self.func, [self.data])
@@ -385,9 +348,9 @@ class _Mapping(LithopsOperator):
             "map_function": self.map_function,
             "map_iterdata": self._items(context),
             "extra_args": self.extra_params,
-            "chunksize": self._number("chunksize"),
-            "obj_chunk_size": self._number("chunk_size"),
-            "obj_chunk_number": self._number("chunk_n"),
+            "chunksize": number_of(self, "chunksize"),
+            "obj_chunk_size": number_of(self, "chunk_size"),
+            "obj_chunk_number": number_of(self, "chunk_n"),
             "obj_newline": self.obj_newline,
         }
 
@@ -445,7 +408,7 @@ class LithopsMapOperator(_Mapping):
 
     def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
         return "map", self._map_arguments(context) | {
-            "runtime_memory": self._number("runtime_memory")
+            "runtime_memory": number_of(self, "runtime_memory")
         }
 
 
@@ -500,21 +463,61 @@ class LithopsMapReduceOperator(_Mapping):
         self.spawn_reducer = spawn_reducer
 
     def _arguments(self, context: Any) -> tuple[str, dict[str, Any]]:
-        spawn_reducer = self._number("spawn_reducer")
+        spawn_reducer = number_of(self, "spawn_reducer")
         if spawn_reducer is None:
             spawn_reducer = 20
         arguments = self._map_arguments(context) | {
             "reduce_function": self.reduce_function,
             "extra_args_reduce": self.extra_args_reduce,
-            "map_runtime_memory": self._number("map_runtime_memory"),
-            "reduce_runtime_memory": self._number("reduce_runtime_memory"),
+            "map_runtime_memory": number_of(self, "map_runtime_memory"),
+            "reduce_runtime_memory": number_of(self, "reduce_runtime_memory"),
             "obj_reduce_by_key": self.reducer_one_per_object,
             "spawn_reducer": 100 if self.reducer_wait_local else spawn_reducer,
         }
         return "map_reduce", arguments
 
-    def _result(self, results: list[Any]) -> Any:
-        return results if self.reducer_one_per_object else results[0]
+    def _gives_list(self) -> bool:
+        return self.reducer_one_per_object
+
+
+class LithopsResultOperator(JobOperator):
+    """The results of a job that another task has begun with `async_invoke=True`: waits until it is
+    done, and gives what that task would have given.
+
+    :param handle: of the job: what the other task has returned, in XCom
+    :param release: the job's results go when they were taken; False: they can be taken again, and
+        `lithops clean` removes them when the job has expired
+    """
+
+    template_fields = (*JobOperator.template_fields, "handle")
+    template_fields_renderers = JobOperator.template_fields_renderers | {"handle": "json"}
+
+    def __init__(
+        self, *, handle: Any, release: bool = True, cancel_on_kill: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(cancel_on_kill=cancel_on_kill, **kwargs)
+        self.handle = handle
+        self.release = release
+
+    def execute(self, context: Any) -> Any:
+        """Wait for the job, and return its result.
+
+        :raises AirflowException: a call has failed (the error names it), or the task was killed
+        :raises FileNotFoundError: the job was released, has expired, or is on another machine
+        """
+        job = LithopsJob(self.log)
+        remember(self, job)
+        try:
+            job.attach(self._hook().attach(handle_of(self)))
+            return self._finish(job, context)
+        finally:
+            job.close()
+
+    def _taken(self, job: LithopsJob) -> Any:
+        job.is_kept = not self.release
+        results = job.fetch()
+        gives_list = handle_of(self).get("gives_list", job.gives_list)
+        return results if gives_list else results[0]
 
 
 def _is_empty_list(value: Any) -> bool:

@@ -35,6 +35,20 @@ def shifted(x):
     return x + 10
 
 
+def say_and_double(x):
+    print("doubles", x)
+    return 2 * x
+
+
+def counted(number, folder, gate):
+    """Leaves a line for each time that it runs, and waits for as long as the gate is there."""
+    with open(os.path.join(folder, str(number)), "a") as runs:
+        runs.write("x")
+    while number and os.path.exists(gate):
+        time.sleep(0.01)
+    return number
+
+
 class Sleepers:
     """Calls that write the ids of their processes into a folder, and sleep."""
 

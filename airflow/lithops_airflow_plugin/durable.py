@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A task's job across its tries: the handle, in Airflow's task state store (Airflow 3.3).
+
+What is kept says which job the task has begun, and survives the task's process, its worker and the
+scheduler; the next try attaches to that job. It is kept twice: the executor's id before the job
+begins, so that a process that was killed between the two leaves no job that nobody knows, and the
+handle right after. `max_tries` tells a retry from a task that a user has cleared: clearing raises
+it, and means that what has begun is not wanted any more.
+"""
+
+import logging
+import socket
+from typing import Any
+
+from lithops_airflow_plugin._airflow import AirflowException
+
+#: The key in the task state store.
+KEY = "lithops_job"
+
+
+class KeptJob:
+    """The job of a task instance, whichever of its tries has begun it.
+
+    :param context: of the task
+    """
+
+    def __init__(self, context: Any, log: logging.Logger) -> None:
+        self._log = log
+        self._store = context.get("task_state_store")
+        self._max_tries = getattr(context.get("ti"), "max_tries", None)
+
+    def begin(self, executor_id: str, method: str) -> None:
+        """A job is about to begin."""
+        self._set({"executor_id": executor_id, "method": method})
+
+    def keep(self, handle: dict[str, Any]) -> None:
+        """It has begun."""
+        self._set({"handle": handle})
+
+    def forget(self) -> None:
+        """It is over."""
+        if self._store is not None:
+            self._store.delete(KEY)
+
+    def take(self) -> dict[str, Any] | None:
+        """The handle of a job that an earlier try has begun and that goes on or is done.
+
+        :raises AirflowException: it is where this process cannot see it
+        """
+        if self._store is None:
+            self._log.warning("Lithops: durable needs Airflow 3.3: a retry starts its job again")
+            return None
+        kept = self._store.get(KEY)
+        if not kept:
+            return None
+        handle = kept.get("handle") or _found(kept["executor_id"], kept["method"])
+        if handle is None:
+            return None
+        if kept.get("max_tries") != self._max_tries:
+            self._log.info("Lithops: the task was cleared: its earlier job is cancelled")
+            _release(handle)
+            return None
+        return self._checked(handle)
+
+    def _checked(self, handle: dict[str, Any]) -> dict[str, Any] | None:
+        from lithops import detached
+
+        try:
+            state = detached.state(handle)
+        except FileNotFoundError as error:
+            here = socket.gethostname()
+            if handle.get("host") != here:
+                raise AirflowException(
+                    f"the task's job was begun on {handle.get('host')!r}, and may run there: this "
+                    f"is {here!r}. Clear the task to start the job again"
+                ) from error
+            self._log.warning("Lithops: the job of an earlier try is gone (%s)", error)
+            return None
+        if state["canceled"]:
+            self._log.info("Lithops: the job of an earlier try was cancelled")
+            _release(handle)
+            return None
+        done = state["success"] + state["failed"]
+        self._log.info(
+            "Lithops: an earlier try has begun the job: %d of %d calls done", done, state["calls"]
+        )
+        return handle
+
+    def _set(self, value: dict[str, Any]) -> None:
+        if self._store is not None:
+            self._store.set(KEY, {**value, "max_tries": self._max_tries})
+
+
+def ended_by_user(context: Any) -> bool:
+    """Whether the task's process is to end because a user has acted on the task, in the eyes of
+    Airflow's database, and not because its worker ends."""
+    ti = context["ti"]
+    try:
+        states = ti.get_task_states(
+            dag_id=ti.dag_id,
+            task_ids=[ti.task_id],
+            run_ids=[ti.run_id],
+            map_index=None if ti.map_index is None or ti.map_index < 0 else ti.map_index,
+        )
+    except Exception:  # there is no API server at this moment: no user has been there
+        return False
+    return any(state != "running" for tasks in states.values() for state in tasks.values())
+
+
+def may_try_again(context: Any) -> bool:
+    """Whether there is a next try, should this one fail."""
+    ti = context["ti"]
+    return ti.try_number <= (ti.max_tries or 0)
+
+
+def _found(executor_id: str, method: str) -> dict[str, Any] | None:
+    """The whole job of an executor; None: it has not begun, or not all of it."""
+    from lithops import detached
+
+    handles = [
+        job["handle"] for job in detached.jobs() if job["key"].startswith(f"{executor_id}-")
+    ]
+    handles.sort(key=lambda handle: handle["jobs"][0]["job"])  # M000 before R000
+    if len(handles) == (2 if method == "map_reduce" else 1):
+        return {**handles[0], "jobs": [job for handle in handles for job in handle["jobs"]]}
+    for handle in handles:
+        _release(handle)
+    return None
+
+
+def _release(handle: dict[str, Any]) -> None:
+    from lithops import detached
+
+    try:
+        detached.release(handle)
+    except (OSError, ValueError, RuntimeError):  # it is not there
+        pass
