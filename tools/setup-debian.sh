@@ -18,7 +18,8 @@ images="podman runc docker.io"
 slurm="slurmctld slurmd slurm-client munge iproute2"
 tests="$python g++ libcmocka-dev libjansson-dev locales mandoc nginx-light python3-dbg
        ceph-mon ceph-osd radosgw ceph-common libfaketime redis-server rabbitmq-server openssl
-       swift-proxy swift-account swift-container swift-object memcached $hosts $images $slurm"
+       swift-proxy swift-account swift-container swift-object memcached
+       prometheus-pushgateway $hosts $images $slurm"
 bench="$python g++ libtbb-dev mawk parallel nginx-light ceph-mon ceph-osd radosgw ceph-common"
 check="$tests $wheels $deb clang clang-tidy clang-format libclang-rt-14-dev llvm cppcheck man-db
        zsh fish"
@@ -82,7 +83,7 @@ for package in $missing; do
     case $package in
     nginx-light) service=nginx ;;
     docker.io) service="docker.service docker.socket containerd.service" ;;
-    slurmctld | slurmd | munge | redis-server | rabbitmq-server | memcached) service=$package ;;
+    slurmctld | slurmd | munge | redis-server | rabbitmq-server | memcached | prometheus-pushgateway) service=$package ;;
     swift-*) service=$(dpkg -L "$package" | sed -n 's#^/lib/systemd/system/\([^@]*\)$#\1#p') ;;
     *) continue ;;
     esac

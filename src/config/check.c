@@ -186,13 +186,13 @@ static int fail_choice(const struct check *c)
         c->section, words, what, lithops__near_text(&near, near_text, sizeof near_text));
 }
 
-/* The choice that was given, in any case; `false` matches a choice of that name. */
+/* The choice that was given, in any case; `true` and `false` match choices of these names. */
 static size_t given_choice(const struct check *c, const char **ret)
 {
     lithops_type type = lithops_value_type(c->given);
     const char *given = lithops_value_get_string(c->given);
-    if (type == LITHOPS_BOOL && !lithops_value_get_bool(c->given))
-        given = "false";
+    if (type == LITHOPS_BOOL)
+        given = lithops_value_get_bool(c->given) ? "true" : "false";
     size_t len;
     for (size_t i = 0; given && (len = choice(c->key->choices, i, ret)) > 0; i++)
         if (strncasecmp(given, *ret, len) == 0 && given[len] == '\0')
@@ -225,6 +225,11 @@ static int check_number(const struct check *c, lithops_value **ret)
 static int check_string(const struct check *c, lithops_value **ret)
 {
     const char *word;
+    size_t len = lithops_value_type(c->given) == LITHOPS_BOOL ? given_choice(c, &word) : 0;
+    if (len > 0) {
+        *ret = lithops_value_string_n(word, len);
+        return 0;
+    }
     if (lithops_value_type(c->given) != LITHOPS_STRING)
         return fail_type(c);
     lithops_bytes text = lithops_value_get_bytes(c->given);
@@ -236,7 +241,7 @@ static int check_string(const struct check *c, lithops_value **ret)
         *ret = lithops_value_copy(c->given);
         return 0;
     }
-    size_t len = given_choice(c, &word);
+    len = given_choice(c, &word);
     if (len == 0)
         return fail_choice(c);
     *ret = lithops_value_string_n(word, len);

@@ -165,13 +165,17 @@ static const lithops_config_key lithops_keys[] = {
              "~/.cache/lithops of each host: what was not used for longest goes. 0: only what is "
              "in use."},
     {.name = "telemetry",
-     .type = LITHOPS_KEY_ANY,
-     .inert = true,
-     .help = "Telemetry backend of upstream."},
+     .type = LITHOPS_KEY_STRING,
+     .choices = "false|true|prometheus|otlp",
+     .help =
+         "Where metrics of jobs go: to a Prometheus push gateway or an OpenTelemetry collector, "
+         "see the sections of these names. true: prometheus. Default: nowhere."},
     {.name = "telemetry_interval",
-     .type = LITHOPS_KEY_ANY,
-     .inert = true,
-     .help = "Seconds between two telemetry exports of upstream."},
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "10",
+     .min = 0.1,
+     .max = 1e6,
+     .help = "Seconds from one sending of metrics to the next."},
     {.name = "customized_runtime",
      .type = LITHOPS_KEY_BOOL,
      .inert = true,
@@ -701,6 +705,66 @@ static const lithops_config_key rabbitmq_keys[] = {
     {.name = NULL},
 };
 
+#define INSTANCE                                                                                   \
+    {                                                                                              \
+        .name = "instance", .type = LITHOPS_KEY_STRING,                                            \
+        .help = "What this process is called. Programs that run at the same time need names of "   \
+                "their own, or one replaces the other's metrics. Default: "                        \
+                "LITHOPS_TELEMETRY_INSTANCE in the environment, else the name of the machine."     \
+    }
+#define TIMEOUT                                                                                    \
+    {                                                                                              \
+        .name = "timeout", .type = LITHOPS_KEY_DOUBLE, .fallback = "10", .min = 0.1, .max = 3600,  \
+        .help = "Seconds that a sending may take; closing the last executor waits for one."        \
+    }
+static const lithops_config_key prometheus_keys[] = {
+    {.name = "gateway",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "http://localhost:9091",
+     .help = "URL of the push gateway."},
+    {.name = "job",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "lithops",
+     .help = "Prometheus's name for what sends the metrics: with the instance, it names the group "
+             "of the gateway that they replace."},
+    INSTANCE,
+    TIMEOUT,
+    {.name = "username", .type = LITHOPS_KEY_STRING, .help = "For a gateway behind a password."},
+    {.name = "password",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "The password of that user."},
+    {.name = NULL},
+};
+
+static const lithops_config_key otlp_keys[] = {
+    {.name = "endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "http://localhost:4318",
+     .help = "URL of the collector, with or without the path /v1/metrics."},
+    {.name = "protocol",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "http/json",
+     .choices = "http/json|http/protobuf|http",
+     .help = "Metrics are sent in JSON over HTTP, which collectors take at the endpoint of "
+             "http/protobuf too. There is no gRPC."},
+    {.name = "service_name",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "lithops",
+     .help = "The attribute service.name."},
+    INSTANCE,
+    TIMEOUT,
+    {.name = "headers",
+     .type = LITHOPS_KEY_ANY,
+     .secret = true,
+     .help = "A map of up to five headers that are sent along, as for a token."},
+    {.name = "export_interval",
+     .type = LITHOPS_KEY_ANY,
+     .inert = true,
+     .help = "Of upstream's library; telemetry_interval decides."},
+    {.name = NULL},
+};
+
 const struct lithops__config_section lithops__config_sections[] = {
     {"lithops", "Which backends are used, and what holds for all of them.", lithops_keys},
     {"localhost", "This machine, as compute backend and as storage backend.", pool_keys},
@@ -751,6 +815,8 @@ const struct lithops__config_section lithops__config_sections[] = {
     {"rabbitmq",
      "The RabbitMQ server, for monitoring: rabbitmq, and for functions that ask for it.",
      rabbitmq_keys},
+    {"prometheus", "The Prometheus push gateway, for telemetry: prometheus.", prometheus_keys},
+    {"otlp", "The OpenTelemetry collector, for telemetry: otlp.", otlp_keys},
     {NULL, NULL, NULL},
 };
 
@@ -785,5 +851,5 @@ const char *const lithops__config_other_sections[] = {
     "aws", "azure", "gcp", "ibm", "aliyun", "oracle",
     /* storage */
     "infinispan",
-    /* monitoring and telemetry */
-    "aws_sqs", "azure_queue", "gcp_pubsub", "otlp", "prometheus", NULL};
+    /* monitoring */
+    "aws_sqs", "azure_queue", "gcp_pubsub", NULL};

@@ -451,14 +451,14 @@ static void keys_without_effect_are_accepted_and_logged(void **state)
     records[0] = '\0';
     lithops_log_to(LITHOPS_LOG_DEBUG, collect_record, NULL);
     struct lithops__config *config =
-        load_text("lithops:\n  telemetry: true\n  log_format: '%(message)s'\n"
+        load_text("lithops:\n  workers: 3\n  log_format: '%(message)s'\n"
                   "localhost:\n  version: 1\n"
                   "infinispan:\n  region: x\n");
     lithops_log_to(LITHOPS_LOG_NONE, NULL, NULL);
     lithops__config_free(config);
     assert_string_equal(records,
                         "0 config configuration from conf\n"
-                        "2 config conf:2: key 'telemetry' in section 'lithops' has no effect\n"
+                        "2 config conf:2: key 'workers' in section 'lithops' has no effect\n"
                         "2 config conf:3: key 'log_format' in section 'lithops' has no effect\n"
                         "2 config conf:5: key 'version' in section 'localhost' has no effect\n"
                         "0 config conf:6: ignored section 'infinispan', whose backend is not built "

@@ -20,7 +20,7 @@ struct lithops__config_backend {
 /* Compute backends, ours and upstream's; ends with a NULL name. */
 extern const struct lithops__config_backend lithops__config_backends[];
 
-/* Sections of upstream's storage, monitoring and telemetry backends and of its providers (as
+/* Sections of upstream's storage and monitoring backends and of its providers (as
  * `aws`, read by all aws_... backends); ends with NULL. */
 extern const char *const lithops__config_other_sections[];
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/options_read.h"
+#include "core/counted.h"
 #include "core/executor.h"
 #include "core/executor_ref.h"
 #include "core/fork.h"
@@ -176,7 +177,10 @@ lithops_future *lithops_call_async(lithops_executor *fexec, const lithops_functi
     lithops__unlock(fexec);
     lithops__job_unref(failed);
     lithops_value_free(input);
-    if (future)
+    if (future) {
         lithops__service_offered(&fexec->table);
+        if (fexec->telemetry)
+            lithops__count_single(future->job, future->index);
+    }
     return future;
 }

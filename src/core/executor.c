@@ -26,6 +26,7 @@
 #include "ipc/layout.h"
 #include "ipc/slotlog.h"
 #include "ipc/table.h"
+#include "telemetry/telemetry.h"
 #include "value/value.h"
 
 #include <stdlib.h>
@@ -155,6 +156,26 @@ static int choose_place(lithops_executor *fexec, const lithops_executor_options 
                                 err);
 }
 
+/* What functions and supervisors start is not counted: the client's counts are of all its calls,
+ * and a machine's counts replace each other. */
+static void open_telemetry(lithops_executor *fexec, enum lithops__opening opening)
+{
+    if (opening == LITHOPS__OPEN_HERE || getenv("LITHOPS_WORKER_OF"))
+        return;
+    fexec->telemetry = lithops__telemetry_open(fexec->config);
+    if (!fexec->telemetry)
+        return;
+    lithops_value *all = lithops__config_value(fexec->config, false); /* not all have the key */
+    const lithops_value *section = lithops_value_get(all, fexec->driver->name);
+    const char *runtime = lithops_value_get_string(lithops_value_get(section, "runtime"));
+    fexec->runtime = strdup(runtime && *runtime ? runtime : "unknown");
+    lithops_value_free(all);
+    if (fexec->runtime)
+        return;
+    lithops__telemetry_close(fexec->telemetry);
+    fexec->telemetry = NULL;
+}
+
 lithops_executor *lithops_executor_open(const lithops_executor_options *options, lithops_error *err)
 {
     return lithops__executor_open(options, NULL, LITHOPS__OPEN_BY_CONFIG, err);
@@ -211,6 +232,7 @@ lithops_executor *lithops__executor_open(const lithops_executor_options *options
         lithops__table_close(&fexec->table);
         goto failed;
     }
+    open_telemetry(fexec, opening);
     lithops__fork_watch(fexec);
     lithops__log(LITHOPS_LOG_INFO, "core", "executor %s open: %s, %u worker processes", fexec->id,
                  fexec->driver->name, capacity.workers);
@@ -295,11 +317,14 @@ void lithops_executor_close(lithops_executor *fexec)
     lithops_storage_close(fexec->storage);
     fexec->storage = NULL;
     pthread_mutex_lock(&fexec->table.lock);
+    for (struct lithops__job *job = fexec->jobs.first; job; job = job->links.next)
+        lithops__job_count_unseen(job);
     while (fexec->jobs.first)
         lithops__job_forget(fexec->jobs.first);
     lithops__unlock(fexec);
     pthread_mutex_lock(&fexec->table.lock);
     lithops__table_trim(&fexec->table); /* somebody may still hold futures */
     pthread_mutex_unlock(&fexec->table.lock);
+    lithops__telemetry_close(fexec->telemetry);
     lithops__executor_unref(fexec);
 }

@@ -20,6 +20,7 @@
 
 struct lithops__job;
 struct lithops__detachment;
+struct lithops__telemetry;
 
 struct lithops__job_list {
     struct lithops__job *first, *last;
@@ -42,6 +43,8 @@ struct lithops_executor {
     const struct lithops__compute_driver *driver;
     void *compute;
     struct lithops__detachment *detachment; /* its jobs run without it; NULL: they do not */
+    struct lithops__telemetry *telemetry;   /* or NULL */
+    char *runtime;                          /* as it calls that */
     struct lithops__tick_clock clock;
     uint64_t timeout_ticks, memory_bytes; /* defaults of the configuration */
     int64_t chunksize;

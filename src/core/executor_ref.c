@@ -32,6 +32,7 @@ void lithops__executor_unref(lithops_executor *fexec)
     lithops_value_free(fexec->stored);
     lithops__detach_close(fexec);
     free(fexec->callbacks);
+    free(fexec->runtime);
     free(fexec);
 }
 

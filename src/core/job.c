@@ -11,6 +11,7 @@
 #include "core/executor_ref.h"
 #include "core/fork.h"
 #include "core/future.h"
+#include "core/seen.h"
 #include "ipc/area.h"
 #include "ipc/layout.h"
 #include "ipc/release.h"
@@ -238,6 +239,7 @@ static void free_values(struct lithops__job *job)
 static void become_past(struct lithops__job *job)
 {
     lithops_executor *fexec = job->fexec;
+    lithops__job_count_unseen(job);
     leave_stage(job);
     if (!fexec->compute || job->is_forgotten) { /* closed: its output is kept */
         lithops__job_forget(job);
@@ -346,6 +348,7 @@ void lithops__jobs_look(void *user)
 static void free_job(struct lithops__job *job)
 {
     lithops_executor *fexec = job->fexec;
+    lithops__job_count_unseen(job);
     free_values(job);
     pthread_mutex_lock(&fexec->table.lock);
     if (job->range != UINT32_MAX)

@@ -32,6 +32,7 @@ enum lithops__job_stage {
 };
 
 struct lithops__draft;
+struct lithops__scope;
 
 struct lithops__job_links {
     struct lithops__job *next, *previous;
@@ -59,6 +60,8 @@ struct lithops__job {
     uint32_t *data_sizes;   /* of a page: bytes of each input, UINT32_MAX: so many or more */
     struct lithops_future *handles;
     struct lithops__marks marks;
+    struct lithops__scope *scope; /* where it is counted, under the telemetry's lock; or NULL */
+    uint32_t retries_counted;
     struct lithops__draft *draft; /* of a detached job that is yet to be submitted; or NULL */
 
     /* [L] */
@@ -75,6 +78,7 @@ struct lithops__job {
     pthread_mutex_t seen_lock;             /* guards what follows */
     struct lithops__host_times seen;       /* of all calls */
     struct lithops__host_times *seen_each; /* when they differ */
+    bool is_counted;                       /* to the end: nothing more is */
     lithops_value *kept;                   /* values that get_result gave pointers into */
 };
 
@@ -119,6 +123,20 @@ static inline struct lithops__record *lithops__job_record(const struct lithops__
                                                           uint64_t index)
 {
     return &lithops__range_records(&job->fexec->table.area, lithops__job_range(job))[index];
+}
+/* Bytes of a result; -1: there is none, or it was given back. */
+static inline int64_t lithops__job_result_size(const struct lithops__job *job, uint64_t index)
+{
+    const struct lithops__record *record = lithops__job_record(job, index);
+    enum lithops__content content = lithops__record_content(record);
+    if (lithops__state_of(lithops__job_state(job, index)) != LITHOPS__SUCCESS ||
+        content == LITHOPS__CONTENT_GONE)
+        return -1;
+    if (content <= LITHOPS__CONTENT_INLINE)
+        return content == LITHOPS__CONTENT_NULL ? 0 : 8;
+    return record->payload == 0
+               ? 0
+               : (int64_t)lithops__payload_bytes(&job->fexec->table.area, record->payload).len;
 }
 /* The handle of a call; a reference. NULL: out of memory. */
 lithops_future *lithops__future_of(struct lithops__job *job, uint64_t index);

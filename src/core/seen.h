@@ -15,6 +15,8 @@ struct lithops__host_times {
 
 /* Note the time, for the statistics; with `result`, also that the results were taken. */
 void lithops__job_saw(struct lithops__job *job, uint64_t begin, uint64_t end, bool result);
+/* Nobody will look any more: count the calls that are done and that nobody has looked at. */
+void lithops__job_count_unseen(struct lithops__job *job);
 struct lithops__host_times lithops__job_seen(struct lithops__job *job, uint64_t index);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "core/counted.h"
 #include "core/detach.h"
 #include "core/draft.h"
 #include "core/executor.h"
@@ -305,6 +306,8 @@ int lithops__job_submit(struct lithops__job *job, lithops_error *err)
         int failed = lithops__detach_submit(job, err);
         if (failed)
             lithops__job_discard(job);
+        else
+            lithops__count_job(job);
         return failed;
     }
     if (count == 0)
@@ -318,7 +321,9 @@ int lithops__job_submit(struct lithops__job *job, lithops_error *err)
     else
         lithops__job_abandon(job);
     lithops__unlock(fexec);
-    if (rc == 0)
+    if (rc == 0) {
         lithops__service_offered(&fexec->table);
+        lithops__count_job(job);
+    }
     return rc;
 }

@@ -135,21 +135,6 @@ static void add_resources(struct stats *stats, const struct lithops__call_extra 
     set_int(stats, "worker_peak_memory_end", (int64_t)extra->peak_end_kb * 1024);
 }
 
-static int64_t result_bytes(const struct lithops__job *job, uint64_t index)
-{
-    const struct lithops__record *record = lithops__job_record(job, index);
-    if (lithops__state_of(lithops__job_state(job, index)) != LITHOPS__SUCCESS)
-        return 0;
-    enum lithops__content content = lithops__record_content(record);
-    if (content == LITHOPS__CONTENT_NULL || content == LITHOPS__CONTENT_GONE)
-        return 0;
-    if (content <= LITHOPS__CONTENT_INLINE)
-        return 8;
-    if (record->payload == 0)
-        return 0;
-    return (int64_t)lithops__payload_bytes(&job->fexec->table.area, record->payload).len;
-}
-
 /* The machine: as the backend calls it, or by its own name where that is this one. */
 static void add_worker(struct stats *stats, const struct lithops__job *job, uint64_t index)
 {
@@ -166,7 +151,8 @@ static void add_run(struct stats *stats, const struct lithops__job *job, uint64_
 {
     const struct lithops__range *range = lithops__job_range(job);
     const struct lithops__record *record = lithops__job_record(job, index);
-    set_int(stats, "func_result_size", result_bytes(job, index));
+    int64_t size = lithops__job_result_size(job, index);
+    set_int(stats, "func_result_size", size > 0 ? size : 0);
     set_int(stats, "worker_calls", range->chunk ? range->chunk : 1);
     set(stats, "worker_cold_start",
         lithops_value_bool(record->start_and_content & LITHOPS__CONTENT_COLD));

@@ -30,7 +30,7 @@
 #define LITHOPS__ALIGNED_LINE _Alignas(LITHOPS__LINE)
 
 #define LITHOPS__IPC_MAGIC 0x31637069736f6c6cu
-#define LITHOPS__IPC_ABI 7
+#define LITHOPS__IPC_ABI 8
 
 enum {
     LITHOPS__MAX_WORKERS = 1024,
@@ -204,6 +204,7 @@ struct lithops__range {
     _Atomic uint32_t wrote;      /* some call has written output */
     _Atomic uint32_t has_blocks; /* some result, error or note of a call takes memory of its own */
     _Atomic uint32_t unwanted;   /* results can no longer be asked for: they are not kept */
+    _Atomic uint32_t retried;    /* how often calls were run again after a failure */
 
     LITHOPS__ALIGNED_LINE _Atomic uint64_t done_hint;
 };

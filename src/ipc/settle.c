@@ -29,6 +29,7 @@ bool lithops__settle_try_again(struct lithops__table *table, uint32_t range_id, 
     if (*attempts >= range->retries || range->retries == 0 || error->code == LITHOPS_ECANCELED)
         return false;
     ++*attempts;
+    atomic_fetch_add_explicit(&range->retried, 1, memory_order_relaxed);
     lithops__state *state = &lithops__range_states(&table->area, range)[index];
     atomic_store(state, LITHOPS__PENDING);
     uint16_t pending = LITHOPS__PENDING;

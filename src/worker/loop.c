@@ -250,6 +250,7 @@ static bool may_retry(struct visit *visit, uint64_t index)
     if (visit->extras[index] >= range->retries || atomic_load(&range->canceled))
         return false;
     visit->extras[index]++;
+    atomic_fetch_add_explicit(&visit->range->retried, 1, memory_order_relaxed);
     atomic_store(&visit->process->line->busy_since, now(visit->process) + 1);
     return true;
 }

@@ -15,6 +15,14 @@ if(LITHOPS_CLI AND Python3_FOUND)
   endforeach()
   # It counts what killed clients left on this machine, and other tests kill clients.
   set_tests_properties(cli_alone_test PROPERTIES RUN_SERIAL TRUE)
+  if(CURL_FOUND)
+    add_test(NAME telemetry_test
+      COMMAND ${CMAKE_SOURCE_DIR}/tests/servers/with-pushgateway ${Python3_EXECUTABLE}
+              ${CMAKE_CURRENT_SOURCE_DIR}/telemetry_test.py $<TARGET_FILE:lithops_command>
+              $<TARGET_FILE:cli_functions>)
+    set_tests_properties(telemetry_test PROPERTIES TIMEOUT 600 COST 60 SKIP_RETURN_CODE 77
+                         LABELS server ENVIRONMENT "${LITHOPS_TEST_ENVIRONMENT}")
+  endif()
 else()
   message(STATUS "No python3, or no command: its tests are left out")
 endif()
