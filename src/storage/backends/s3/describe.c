@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What stands in the way of requests, for `lithops storage check`. */
-#include "base/buffer.h"
+#include "storage/describe.h"
+
 #include "base/error.h"
 #include "storage/backends/s3/s3.h"
 
@@ -8,34 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef void say_fn(const char *what, int code, const char *detail, void *user);
-
-/* The beginning of an access key is enough to know it by, and no secret. */
-static int tell_credentials(struct lithops__s3 *s3, say_fn *say, void *user,
-                            const lithops_storage_op *op)
-{
-    struct lithops__credentials credentials = {.expires = 0};
-    const struct lithops__bounds bounds = {op->deadline_ns, op->interrupted, op->user};
-    char detail[128];
-    int rc = lithops__credential_store_get(s3->credentials, &bounds, &credentials, op->err);
-    if (rc) {
-        say("credentials", rc, op->err->message, user);
-        return rc;
-    }
-    if (credentials.bearer)
-        snprintf(detail, sizeof detail, "a token");
-    else
-        snprintf(detail, sizeof detail, "access key %.4s...%s", credentials.access_key,
-                 credentials.session_token ? ", temporary" : "");
-    if (credentials.expires > 0)
-        snprintf(detail + strlen(detail), sizeof detail - strlen(detail), ", for %.0f minutes more",
-                 (credentials.expires - (double)time(NULL)) / 60);
-    lithops__credentials_deinit(&credentials);
-    say("credentials", 0, detail, user);
-    return 0;
-}
-
-static void tell_clock(struct lithops__s3 *s3, say_fn *say, void *user)
+static void tell_clock(struct lithops__s3 *s3, lithops__say_fn *say, void *user)
 {
     char detail[128];
     long long skew_s = atomic_load(&s3->skew_s);
@@ -57,14 +31,14 @@ static const char *region_of(struct lithops__s3 *s3, char *buf)
     return buf;
 }
 
-int lithops__s3_describe(void *state, const char *bucket, say_fn *say, void *user,
+int lithops__s3_describe(void *state, const char *bucket, lithops__say_fn *say, void *user,
                          const lithops_storage_op *op)
 {
     struct lithops__s3 *s3 = state;
     char before[LITHOPS__S3_REGION], after[LITHOPS__S3_REGION], detail[256];
     const struct lithops__s3_request request = {
         .method = "GET", .bucket = bucket, .query = "list-type=2&max-keys=1"};
-    int rc = tell_credentials(s3, say, user, op);
+    int rc = lithops__describe_credentials(s3->credentials, say, user, NULL, op);
     if (rc)
         return rc;
     region_of(s3, before);

@@ -178,6 +178,7 @@ static const lithops_storage_ops swift_ops = {
     .del = lithops__swift_del,
     .del_many = lithops__swift_del_many,
     .make_bucket = lithops__swift_make_bucket,
+    .describe = lithops__swift_describe,
 };
 
 const lithops_storage_driver lithops__storage_swift = {
