@@ -305,3 +305,32 @@ def test_clients_of_other_libraries(monkeypatch):
     with pytest.raises(AttributeError, match="has no 'set'.* of redis, install it"):
         Storage(config={'lithops': {'storage': 'redis'},
                         'redis': sections['redis']}).get_client().set
+
+
+def test_clients_of_google_and_aliyun(monkeypatch):
+    from lithops.storage import clients
+    made = []
+
+    class Client:
+        @staticmethod
+        def from_service_account_json(path):
+            made.append(path)
+            return 'google'
+
+    for name in ('google', 'google.cloud', 'google.cloud.storage', 'boto3'):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules['google.cloud'].storage = sys.modules['google.cloud.storage']
+    sys.modules['google.cloud.storage'].Client = Client
+    sys.modules['boto3'].client = lambda *args, **keys: made.append(keys['endpoint_url']) or 's3'
+    monkeypatch.delenv('GOOGLE_APPLICATION_CREDENTIALS', raising=False)
+    assert clients.make_client('gcp_storage', {'region': 'r'}) is None
+    assert clients.make_client('gcp_storage', {'credentials_path': '/a/key.json'}) == 'google'
+    keys = {'access_key_id': 'k', 'secret_access_key': 's'}
+    assert clients.make_client('gcp_storage', keys) == 's3'
+    monkeypatch.setenv('GOOGLE_APPLICATION_CREDENTIALS', '/b/key.json')
+    assert clients.make_client('gcp_storage', {'region': 'r'}) == 'google'
+    assert made == ['/a/key.json', 'https://storage.googleapis.com', '/b/key.json']
+    storage = Storage(config={
+        'lithops': {'storage': 'aliyun_oss'},
+        'aliyun_oss': {'region': 'r', 'access_key_id': 'k', 'access_key_secret': 's'}})
+    assert storage.get_client() is storage

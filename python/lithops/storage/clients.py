@@ -5,6 +5,7 @@ same section of the configuration, where its library is installed."""
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 
@@ -32,6 +33,15 @@ def _boto3_with_keys(section: dict) -> Any:
     if not (section.get('endpoint') and section.get('secret_access_key')):
         return None
     return _boto3(section)
+
+
+def _google(section: dict) -> Any:
+    """With HMAC keys the client of S3's protocol, which is what they are for."""
+    path = section.get('credentials_path') or os.environ.get('GOOGLE_APPLICATION_CREDENTIALS')
+    if not path or section.get('access_key_id'):
+        return _boto3_with_keys({'endpoint': 'https://storage.googleapis.com', **section})
+    from google.cloud import storage
+    return storage.Client.from_service_account_json(os.path.expanduser(path))
 
 
 def _redis(section: dict) -> Any:
@@ -96,6 +106,7 @@ _CLIENTS: dict = {
     'ceph': ('boto3', _boto3_with_keys),
     'ibm_cos': ('boto3', _boto3_with_keys),
     'oracle_oss': ('boto3', _boto3_with_keys),
+    'gcp_storage': ('google-cloud-storage', _google),
     'redis': ('redis', _redis),
     'azure_storage': ('azure-storage-blob', _azure),
     'swift': ('requests', _swift),
