@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What may happen to an S3 server, started by tests/servers/with-s3, in the middle of a job that
  * travels through it: it is stopped for a while, killed and started again, and no call is lost;
- * credentials expire, and are renewed by client and workers; the bucket is full, which is said. */
+ * credentials expire, and are renewed by client and workers; the clock is set; the bucket is full,
+ * or gone, which is said. */
 #include "../conformance/http_proxy.h"
 #include "fault.h"
 
@@ -201,6 +202,90 @@ FAULT_CASE(a_bucket_that_is_full)
     CHECK_INT(count_left("full"), 0);
 }
 
+/* All that names the bucket is refused, and making it again. */
+FAULT_CASE(a_bucket_that_goes)
+{
+    char endpoint[64];
+    int port;
+    struct http_proxy *proxy = http_proxy_start(getenv("LITHOPS_TEST_S3_ENDPOINT"), 1, 0, &port);
+    snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", port);
+    lithops_executor *fexec = open_over(section(endpoint, "gone", true));
+    lithops_futures *calls = begin(fexec);
+    http_proxy_refuse(proxy, " /gone",
+                      "HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 43\r\n\r\n"
+                      "<Error><Code>NoSuchBucket</Code></Error>   ");
+    CHECK(end(fexec, calls, "no bucket 'gone'") > 0);
+    http_proxy_stop(proxy);
+}
+
+/* ---- the clock ------------------------------------------------------------------------------- */
+
+static _Atomic unsigned corrections;
+
+static void note(lithops_log_level level, const char *where, const char *text, void *user)
+{
+    (void)level;
+    (void)where;
+    (void)user;
+    corrections += strstr(text, "clock is off by") != NULL;
+}
+
+static void set_clock(const char *offset)
+{
+    const char *path = getenv("FAKETIME_TIMESTAMP_FILE");
+    char next[128];
+    snprintf(next, sizeof next, "%s.next", path);
+    FILE *file = fopen(next, "w");
+    CHECK(file && fprintf(file, "%s\n", offset) > 0 && fclose(file) == 0);
+    CHECK_INT(rename(next, path), 0);
+}
+
+/* In a process of its own, whose clock and whose workers' is libfaketime's: the server's is right.
+ */
+FAULT_CASE(a_clock_that_is_set)
+{
+    if (!getenv("FAKETIME_TIMESTAMP_FILE"))
+        fault_skip("no libfaketime, or a sanitizer, which takes no other library before it");
+    lithops_log_to(LITHOPS_LOG_WARNING, note, NULL);
+    lithops_executor *fexec =
+        open_over(section(getenv("LITHOPS_TEST_S3_ENDPOINT"), "skewed", true));
+    lithops_futures *calls = begin(fexec);
+    CHECK_INT(corrections, 0);
+    set_clock("+7200");
+    CHECK_INT(end(fexec, calls, NULL), 0);
+    CHECK(corrections > 0);
+    CHECK_INT(count_left("skewed"), 0);
+}
+
+static int with_another_clock(void)
+{
+    static const char *const libraries[] = {
+        "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+        "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"};
+    char folder[] = "/tmp/lithops-outage-XXXXXX", path[64];
+    const char *library = access(libraries[0], R_OK) == 0 ? libraries[0] : libraries[1];
+    if (UNDER_SANITIZER || access(library, R_OK) != 0)
+        return 0; /* the case is skipped by itself, in the first process */
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof path, "%s/clock", folder);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        setenv("FAKETIME_TIMESTAMP_FILE", path, 1);
+        setenv("FAKETIME_NO_CACHE", "1", 1);
+        setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1);
+        setenv("DONT_FAKE_MONOTONIC", "1", 1);
+        set_clock("+0");
+        setenv("LD_PRELOAD", library, 1);
+        execl("/proc/self/exe", "outage_test", "clock", (char *)NULL);
+        _exit(127);
+    }
+    int status = -1;
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK(unlink(path) == 0 && rmdir(folder) == 0);
+    return status != 0;
+}
+
 /* The last one: what is in the server's memory stays, but its process is another one then. */
 FAULT_CASE(a_server_that_is_killed)
 {
@@ -234,11 +319,15 @@ int main(int argc, char **argv)
         return 1;
     }
     setenv("no_proxy", "*", 1);
+    if (argc > 1) {
+        const struct CMUnitTest clock_tests[] = {cmocka_unit_test(a_clock_that_is_set)};
+        return cmocka_run_group_tests(clock_tests, NULL, NULL);
+    }
+    int failed = with_another_clock();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_server_that_stands_still),
-        cmocka_unit_test(credentials_that_expire),
-        cmocka_unit_test(a_bucket_that_is_full),
+        cmocka_unit_test(a_server_that_stands_still), cmocka_unit_test(credentials_that_expire),
+        cmocka_unit_test(a_bucket_that_is_full),      cmocka_unit_test(a_bucket_that_goes),
         cmocka_unit_test(a_server_that_is_killed),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL) + failed;
 }
