@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lithops storage copy: an object under another name. It comes through this machine, as a stream:
- * a thread reads it into a pipe, from which it is stored.
+/* lithops storage copy: an object under another name. Where the server does not copy it by itself,
+ * it comes through this machine, as a stream: a thread reads it into a pipe, from which it is
+ * stored.
  *
  * The pipe's end is the object's end, so a reader that fails must not close it: it says so, which
  * ends the put as if it were interrupted, and nothing is stored. */
@@ -9,6 +10,7 @@
 #include "cli/cmd_storage.h"
 #include "cli/output.h"
 #include "cli/signals.h"
+#include "storage/storage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,11 +76,15 @@ int cmd_storage_copy(const struct cli *cli)
     const char *const *names = cli->arguments.items;
     struct reading reading = {.bucket = names[0], .key = names[1], .err = LITHOPS_ERROR_INIT};
     lithops_storage *to = NULL;
+    const char *key = cli->arguments.count > 3 ? names[3] : names[1];
     reading.storage = cli_storage_open(cli, &err);
-    if (reading.storage)
+    int rc = reading.storage
+                 ? lithops__storage_copy(reading.storage, names[0], names[1], names[2], key, &err)
+                 : err.code;
+    if (rc == LITHOPS_EUNSUPPORTED) {
         to = cli_storage_open(cli, &err);
-    int rc = to ? copy(&reading, to, names[2], cli->arguments.count > 3 ? names[3] : names[1], &err)
-                : err.code;
+        rc = to ? copy(&reading, to, names[2], key, &err) : err.code;
+    }
     lithops_storage_close(to);
     lithops_storage_close(reading.storage);
     return rc ? cli_report(&err) : 0;

@@ -397,6 +397,27 @@ int lithops_storage_create_bucket(lithops_storage *storage, const char *bucket, 
     return lithops__request_end(&request, rc, err);
 }
 
+int lithops__storage_copy(lithops_storage *storage, const char *bucket, const char *key,
+                          const char *to_bucket, const char *to_key, lithops_error *err)
+{
+    int rc = lithops__storage_check(storage, bucket, key, err);
+    rc = rc ? rc : lithops__storage_check(storage, to_bucket, to_key, err);
+    if (rc == 0 && !storage->driver->ops->copy)
+        rc = lithops__fail(err, LITHOPS_EUNSUPPORTED, "the storage backend '%s' copies nothing",
+                           storage->driver->name);
+    if (rc)
+        return rc;
+    struct lithops__request request;
+    lithops__request_begin(&request, storage);
+    while (lithops__request_try(&request, &rc))
+        rc =
+            storage->driver->ops->copy(storage->state, bucket, key, to_bucket, to_key, &request.op);
+    /* What is wrong with one of both names, reading and storing tells better. */
+    bool is_refused = rc && request.error.http_status >= 400 && request.error.http_status < 500;
+    rc = lithops__request_end(&request, rc, err);
+    return is_refused ? LITHOPS_EUNSUPPORTED : rc;
+}
+
 int lithops__storage_describe(lithops_storage *storage, const char *bucket,
                               void (*say)(const char *what, int code, const char *detail,
                                           void *user),

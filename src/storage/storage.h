@@ -42,6 +42,10 @@ int lithops__storage_list_after(lithops_storage *storage, const char *bucket, co
 int lithops__storage_path(lithops_storage *storage, const char *bucket, const char *key, char *buf,
                           size_t size, lithops_error *err);
 
+/* Store an object under another name by the server alone. EUNSUPPORTED: read and put it instead. */
+int lithops__storage_copy(lithops_storage *storage, const char *bucket, const char *key,
+                          const char *to_bucket, const char *to_key, lithops_error *err);
+
 /* Tell through `say` what is known of connection, credentials, clock and region, each with 0 or the
  * code of what is wrong. @return 0, or the failure that any request will have */
 int lithops__storage_describe(lithops_storage *storage, const char *bucket,

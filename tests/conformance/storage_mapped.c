@@ -117,6 +117,14 @@ static int mapped_del_many(void *state, const char *bucket, const char *const *k
     return real()->del_many(state, map(bucket), keys, count, op);
 }
 
+static int mapped_copy(void *state, const char *bucket, const char *key, const char *to_bucket,
+                       const char *to_key, const lithops_storage_op *op)
+{
+    char from[64];
+    snprintf(from, sizeof from, "%s", map(bucket));
+    return real()->copy(state, from, key, map(to_bucket), to_key, op);
+}
+
 lithops_storage *storage_mapped_open(const lithops_storage_driver *real_driver,
                                      const lithops_value *settings, const char *bucket,
                                      lithops_error *err)
@@ -138,6 +146,8 @@ lithops_storage *storage_mapped_open(const lithops_storage_driver *real_driver,
     ops.del = mapped_del;
     if (ops.del_many)
         ops.del_many = mapped_del_many;
+    if (ops.copy)
+        ops.copy = mapped_copy;
     driver = *real_driver;
     driver.ops = &ops;
     opened++;

@@ -690,6 +690,40 @@ static void a_new_object_does_not_replace(void **state)
     expect_text("b", "new", "third");
 }
 
+static void the_server_copies(void **state)
+{
+    (void)state;
+    const size_t size = (9 << 20) + 3;
+    char *body = malloc(size), *got = malloc(size);
+    for (size_t i = 0; i < size; i++)
+        body[i] = (char)(i * 31 + i / 251);
+    put_text("b", "small one", "content");
+    CHECK(lithops_storage_put(storage, "b", "large", (lithops_bytes){body, size}, &err));
+    put_text("c", "there", "something else");
+    int rc = lithops__storage_copy(storage, "b", "small one", "c", "to/k +%", &err);
+    if (rc == LITHOPS_EUNSUPPORTED) {
+        assert_false(suite->copies);
+        goto out;
+    }
+    if (rc)
+        fail_msg("copy: %s", err.message);
+    expect_text("c", "to/k +%", "content");
+    expect_text("b", "small one", "content");
+    CHECK(lithops__storage_copy(storage, "b", "large", "c", "there", &err)); /* replaces */
+    CHECK(lithops_storage_delete(storage, "b", "large", &err));
+    size_t len = 0;
+    CHECK(lithops_storage_get_into(storage, "c", "there", 0, got, size, &len, &err));
+    assert_int_equal(len, size);
+    assert_memory_equal(got, body, size);
+    assert_int_not_equal(lithops__storage_copy(storage, "b", "none", "c", "there", &err), 0);
+    CHECK(lithops_storage_get_into(storage, "c", "there", 0, got, size, &len, &err));
+    assert_memory_equal(got, body, size);
+    CHECK(lithops_storage_delete(storage, "c", "there", &err));
+out:
+    free(body);
+    free(got);
+}
+
 static void buckets_are_created(void **state)
 {
     (void)state;
@@ -965,6 +999,7 @@ int storage_suite_run(const struct storage_suite *the_suite)
         TEST(large_ranges_and_files_are_whole),
         TEST(an_object_goes_through_a_pipe),
         TEST(a_new_object_does_not_replace),
+        TEST(the_server_copies),
         TEST(buckets_are_created),
         TEST(a_reader_streams),
         TEST(a_reader_never_mixes_versions),

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define LITHOPS_STORAGE_ABI 5
+#define LITHOPS_STORAGE_ABI 6
 
 /** One request: its bounds, and where its error goes. */
 typedef struct lithops_storage_op {
@@ -125,6 +125,11 @@ typedef struct lithops_storage_ops {
     /* path - the file that holds the object, into buf. Only with LOCAL_FILES. ENOTFOUND. */
     int (*path)(void *state, const char *bucket, const char *key, char *buf, size_t size,
                 const lithops_storage_op *op);
+    /* copy - store an object of this storage under another name, as put does, without its bytes
+     * passing through here. Optional: they pass then, as they do where the server refuses it, as
+     * it may one that is too large. */
+    int (*copy)(void *state, const char *bucket, const char *key, const char *to_bucket,
+                const char *to_key, const lithops_storage_op *op);
 } lithops_storage_ops;
 
 enum {

@@ -363,6 +363,7 @@ static const lithops_config_key oracle_oss_keys[] = {
         .upload_abort = lithops__s3_upload_abort,                                                  \
         .make_bucket = lithops__s3_make_bucket,                                                    \
         .describe = lithops__s3_describe,                                                          \
+        .copy = lithops__s3_copy,                                                                  \
         .read = lithops__s3_read,                                                                  \
         .end_read = lithops__s3_end_read,                                                          \
         .head = lithops__s3_head,                                                                  \

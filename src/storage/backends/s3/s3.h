@@ -118,6 +118,8 @@ int lithops__s3_read(void *state, const char *bucket, const char *key,
 void lithops__s3_end_read(void *state, lithops_storage_cursor *cursor);
 int lithops__s3_head(void *state, const char *bucket, const char *key,
                      lithops_object_info *ret_info, const lithops_storage_op *op);
+int lithops__s3_copy(void *state, const char *bucket, const char *key, const char *to_bucket,
+                     const char *to_key, const lithops_storage_op *op);
 int lithops__s3_del(void *state, const char *bucket, const char *key, const lithops_storage_op *op);
 
 int lithops__s3_describe(void *state, const char *bucket,
