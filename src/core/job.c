@@ -272,12 +272,14 @@ static void look_soon(lithops_executor *fexec)
 /* The executor's reference is the last one. */
 static void lose_name(struct lithops__job *job)
 {
-    if (job->stage != LITHOPS__JOB_NAMED)
+    if (job->stage == LITHOPS__JOB_PAST)
         return; /* somebody had looked at it */
     if (lithops__job_is_finished(job)) {
         become_past(job);
         return;
     }
+    if (job->stage == LITHOPS__JOB_ABANDONED)
+        return;
     atomic_store(&lithops__job_range(job)->unwanted, 1);
     if (atomic_load(&lithops__job_range(job)->has_blocks))
         for (uint64_t i = 0; i < lithops__job_count(job); i++)
@@ -288,12 +290,13 @@ static void lose_name(struct lithops__job *job)
     look_soon(job->fexec);
 }
 
-/* Abandoned jobs that are done meanwhile become past; of these at most so many are looked at. */
+/* Abandoned jobs that are done meanwhile become past; of these at most so many are looked at. One
+ * that somebody waits for, or has in a sequence, keeps its handles: see lose_name(). */
 static void sweep(lithops_executor *fexec, unsigned most)
 {
     for (unsigned i = 0; i < most && fexec->abandoned.first; i++) {
         struct lithops__job *job = fexec->abandoned.first;
-        if (lithops__job_is_finished(job)) {
+        if (atomic_load(&job->refs) == 1 && lithops__job_is_finished(job)) {
             become_past(job);
         } else { /* the others first, next time */
             take_out(&fexec->abandoned, job, true);

@@ -9,7 +9,8 @@
  *       '---------------- done ------------------------------------->'
  *
  * That calls are done, nobody tells: what is abandoned is looked at whenever a job is started, and
- * some times a second by a thread of the backend, as long as there is any.
+ * some times a second by a thread of the backend, as long as there is any. A wait for all calls of
+ * an executor refers to abandoned jobs too; those stay as they are until it lets go.
  *
  * What is PAST has given its results, errors and inputs back; its times and output are there for
  * plots, tables and logs. See docs/memory.md. [L]: under the table's lock. */

@@ -32,6 +32,13 @@ LITHOPS_FUNCTION(crash)
     abort();
 }
 
+LITHOPS_FUNCTION(await_file)
+{
+    while (access(lithops_value_get_string(lithops_call_input(call)), F_OK) != 0)
+        usleep(1000);
+    return 0;
+}
+
 static void test_open_jobs(void **state)
 {
     (void)state;
@@ -146,6 +153,47 @@ static void test_executors_at_once(void **state)
     assert_int_equal(lithops_futures_done(all), N * 10);
     lithops_futures_unref(all);
     assert_int_equal(api_open_descriptors(), descriptors);
+}
+
+/* A sequence may name calls whose futures were dropped before they were done. Their job stays as
+ * it is as long as the sequence, and its memory goes with it. */
+static void test_dropped_calls_in_a_sequence(void **state)
+{
+    (void)state;
+    lithops_executor *own = api_open("{\"worker_processes\":1}");
+    char path[100], mapping[100];
+    snprintf(path, sizeof path, "%s/begin", folder);
+    snprintf(mapping, sizeof mapping, "memfd:lithops-%s", lithops_executor_id(own));
+    lithops_future *first =
+        not_null(lithops_call_async(own, await_file, lithops_value_string(path), NULL, &err));
+    for (int i = 0; i < 3000; i++)
+        lithops_future_unref(
+            not_null(lithops_call_async(own, increment, lithops_value_int(i), NULL, &err)));
+
+    lithops_wait_options look = LITHOPS_WAIT_OPTIONS_INIT;
+    look.return_when = LITHOPS_ALWAYS;
+    lithops_futures *done, *not_done;
+    succeeds(lithops_wait(own, NULL, &look, &done, &not_done, &err));
+    assert_int_equal(lithops_futures_size(done), 0);
+    assert_int_equal(lithops_futures_size(not_done), 3001);
+    lithops_future *dropped = not_null(lithops_futures_get(not_done, 100));
+    api_write_file("begin", "", 0);
+    succeeds(lithops_wait(NULL, not_done, &within_limit, NULL, NULL, &err));
+    for (int i = 0; i < 3; i++) /* whenever a job starts, those nobody names are looked at */
+        lithops_futures_unref(not_null(lithops_map(own, echo, lithops_range(0, 1), NULL, &err)));
+    assert_int_equal(lithops_future_state(dropped), LITHOPS_SUCCESS);
+    assert_int_equal(lithops_futures_done(not_done), 3001);
+
+    lithops_future_unref(dropped);
+    lithops_futures_unref(done);
+    lithops_futures_unref(not_done);
+    lithops_future_unref(first);
+    lithops_executor_close(own);
+    FILE *maps = not_null(fopen("/proc/self/maps", "re"));
+    char line[512];
+    while (fgets(line, sizeof line, maps))
+        assert_null(strstr(line, mapping));
+    fclose(maps);
 }
 
 static void *own_executor(void *user)
@@ -273,6 +321,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_wait_for_all_jobs),
         cmocka_unit_test(test_executors_in_a_row),
         cmocka_unit_test(test_executors_at_once),
+        cmocka_unit_test(test_dropped_calls_in_a_sequence),
         cmocka_unit_test(test_executors_in_threads),
         cmocka_unit_test(test_jobs_in_a_row),
         cmocka_unit_test(test_crashes_in_a_row),
