@@ -13,8 +13,8 @@
  *     other = lithops_attach(handle, NULL, &fs, &err);    // in another process
  *     lithops_get_result_value(other, fs, NULL, &results, &err);
  *
- * Results stay until lithops_job_release(); `lithops clean` removes those of jobs that ended longer
- * ago than lithops.detached_expiry.
+ * Results stay until lithops_job_release(), or until supervisors that end, or `lithops clean`, find
+ * that the job ended longer ago than lithops.detached_expiry.
  * A handle holds no secret: the files that it names are the user's alone. All of this is
  * thread-safe. Errors, besides those named: LITHOPS_EPARSE (this is no handle, or of a version that
  * this library does not read), LITHOPS_ENOTFOUND (released, expired, or of another machine),

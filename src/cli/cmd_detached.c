@@ -8,6 +8,7 @@
 #include "cli/output.h"
 #include "cli/run.h"
 #include "cli/signals.h"
+#include "core/detached_jobs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -153,6 +154,7 @@ static int wait_for(const struct cli *cli, const lithops_value *handle, lithops_
                     lithops_error *err)
 {
     struct cli_progress progress;
+    struct lithops__watch watch = {0};
     uint64_t deadline_ns = UINT64_MAX;
     int rc = LITHOPS_ETIMEDOUT;
     if (cli->options.deadline_ms != LITHOPS_DEFAULT)
@@ -162,8 +164,8 @@ static int wait_for(const struct cli *cli, const lithops_value *handle, lithops_
         uint64_t now = lithops__now_ns();
         uint64_t left_ms = now < deadline_ns ? (deadline_ns - now) / 1000000u + 1 : 0;
         int64_t most_ms = progress.shown ? LOOK_MS : 5 * LOOK_MS;
-        rc =
-            lithops_job_wait(handle, left_ms < (uint64_t)most_ms ? (int64_t)left_ms : most_ms, err);
+        rc = lithops__job_wait_on(handle, left_ms < (uint64_t)most_ms ? (int64_t)left_ms : most_ms,
+                                  &watch, err);
         int state_rc = lithops_job_state_read(handle, state, err);
         if (state_rc != 0)
             return state_rc;

@@ -103,9 +103,8 @@ static const lithops_config_key lithops_keys[] = {
      .fallback = "86400",
      .min = 1,
      .max = 1e9,
-     .help = "Seconds after the end of a detached job until lithops clean removes its results, if "
-             "nobody releases "
-             "it before."},
+     .help = "Seconds after the end of a detached job from which on its results are removed, if "
+             "nobody releases it before."},
     {.name = "detached_idle",
      .type = LITHOPS_KEY_DOUBLE,
      .fallback = "5",

@@ -5,6 +5,7 @@
 #include "core/detach.h"
 #include "core/executor.h"
 #include "core/executor_open.h"
+#include "core/fork.h"
 #include "core/futures.h"
 #include "core/job.h"
 #include "core/start.h"
@@ -25,20 +26,31 @@ static int add_segment(lithops_value *jobs, const struct lithops__segment *segme
     struct lithops__job *job = segment->job;
     struct lithops__handle_job one = {.begin = segment->begin, .end = segment->end};
     pthread_mutex_lock(&job->fexec->table.lock);
-    const struct lithops__journal_header *header =
-        job->fexec->compute ? lithops__follow_header(job->fexec->compute, job->range) : NULL;
-    if (header) {
-        lithops__home_job_name(header->kind, header->number, one.name);
-        one.token = header->token;
-        one.calls = header->calls;
-    }
+    bool is_known =
+        job->fexec->compute && lithops__follow_name(job->fexec->compute, job->range, &one);
     pthread_mutex_unlock(&job->fexec->table.lock);
-    if (!header)
+    if (!is_known)
         return lithops__fail(err, LITHOPS_ECLOSED,
                              "the executor was closed: take the handle of a job before");
     return lithops__handle_add(jobs, &one) == 0
                ? 0
                : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+}
+
+/* The executor stays open meanwhile. */
+static lithops_value *make_handle(const lithops_executor *fexec, const lithops_futures *futures,
+                                  lithops_error *err)
+{
+    lithops_value *jobs = lithops_value_list();
+    for (size_t s = 0; s < futures->count; s++)
+        if (add_segment(jobs, &futures->segments[s], err) != 0) {
+            lithops_value_free(jobs);
+            return NULL;
+        }
+    lithops_value *handle = lithops__handle_new(lithops__follow_home(fexec->compute)->path, jobs);
+    if (!handle)
+        lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    return handle;
 }
 
 lithops_value *lithops_job_handle(const lithops_futures *futures, lithops_error *err)
@@ -55,17 +67,13 @@ lithops_value *lithops_job_handle(const lithops_futures *futures, lithops_error 
                               : "these futures are of several executors: take a handle of each");
         return NULL;
     }
-    lithops_value *jobs = lithops_value_list(), *handle = NULL;
-    int rc = 0;
-    for (size_t s = 0; rc == 0 && s < futures->count; s++)
-        rc = add_segment(jobs, &futures->segments[s], err);
-    if (rc == 0) {
-        handle = lithops__handle_new(lithops__follow_home(fexec->compute)->path, jobs);
-        if (!handle)
-            lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    } else {
-        lithops_value_free(jobs);
+    if (lithops__is_forked(fexec)) { /* before its locks, which somebody may have held at fork() */
+        (void)lithops__executor_check(fexec, err);
+        return NULL;
     }
+    pthread_mutex_lock(&fexec->detachment->lock);
+    lithops_value *handle = make_handle(fexec, futures, err);
+    pthread_mutex_unlock(&fexec->detachment->lock);
     return handle;
 }
 

@@ -161,16 +161,14 @@ static lithops_value *describe_executor(const lithops_executor *fexec, lithops_e
 static struct lithops__home *home_of(lithops_executor *fexec, lithops_error *err)
 {
     struct lithops__home home;
-    pthread_mutex_lock(&fexec->detachment->lock);
     struct lithops__home *there = lithops__follow_home(fexec->compute);
-    if (!there) {
-        lithops_value *executor = describe_executor(fexec, err);
-        if (executor && lithops__home_make(&home, fexec->id, executor, err) == 0 &&
-            lithops__follow_start(fexec->compute, &home, err) == 0)
-            there = lithops__follow_home(fexec->compute);
-        lithops_value_free(executor);
-    }
-    pthread_mutex_unlock(&fexec->detachment->lock);
+    if (there)
+        return there;
+    lithops_value *executor = describe_executor(fexec, err);
+    if (executor && lithops__home_make(&home, fexec->id, executor, err) == 0 &&
+        lithops__follow_start(fexec->compute, &home, err) == 0)
+        there = lithops__follow_home(fexec->compute);
+    lithops_value_free(executor);
     return there;
 }
 
@@ -209,24 +207,26 @@ static int write_draft(struct lithops__journal *journal, const struct lithops__d
     return rc;
 }
 
-/* The journal gets its name only when all is in it, and after that of its reducers. */
+/* All is there once the journal has its name: that of its reducers gets its own after that, here or
+ * by the supervisor. */
 static int write_job(const struct lithops__job *job, const struct lithops__home *home,
                      struct lithops__journal *journal, struct lithops__journal *reduce,
                      lithops_error *err)
 {
-    char name[16], unready[24], reducer[16] = "";
+    char name[16], unready[24], reducer[24];
     lithops__home_job_name(job->kind, job->number, name);
     snprintf(unready, sizeof unready, "%s.new", name);
+    snprintf(reducer, sizeof reducer, "R%s.new", name + 1);
     int rc = create(job, home, unready, journal, err);
     if (rc != 0)
         return rc;
     rc = write_draft(journal, job->draft, err);
-    if (rc == 0 && job->draft->reduce) {
-        lithops__home_job_name('R', job->number, reducer);
+    if (rc == 0 && job->draft->reduce)
         rc = create(job->draft->reduce, home, reducer, reduce, err);
-    }
     if (rc == 0 && renameat(home->fd, unready, home->fd, name) != 0)
         rc = lithops__fail_errno(err, errno, "cannot make '%s/%s'", home->path, name);
+    if (rc == 0 && reduce->header)
+        (void)lithops__home_name_reducer(home, job->number);
     if (rc != 0) {
         unlinkat(home->fd, unready, 0);
         if (reduce->header)
@@ -254,16 +254,11 @@ static void take_back(const struct lithops__home *home, const struct lithops__jo
         unlinkat(home->fd, name, 0);
 }
 
-/* After this the job is there, whatever becomes of this process. */
-int lithops__detach_submit(struct lithops__job *job, lithops_error *err)
+static int submit(struct lithops__job *job, lithops_error *err)
 {
-    lithops_error own = LITHOPS_ERROR_INIT;
-    err = err ? err : &own;
     lithops_executor *fexec = job->fexec;
     struct lithops__job *reduce = job->draft->reduce;
     struct lithops__journal journal = LITHOPS__JOURNAL_INIT, reducer = LITHOPS__JOURNAL_INIT;
-    if (atomic_load(&fexec->closed))
-        return lithops__fail(err, LITHOPS_ECLOSED, "the executor is closed");
     const struct lithops__home *home = home_of(fexec, err);
     int rc = home ? write_job(job, home, &journal, &reducer, err) : err->code;
     if (rc != 0)
@@ -282,5 +277,18 @@ int lithops__detach_submit(struct lithops__job *job, lithops_error *err)
         rc = lithops__follow_tell(fexec->compute, err);
     if (rc != 0)
         take_back(home, job);
+    return rc;
+}
+
+/* After this the job is there, whatever becomes of this process. */
+int lithops__detach_submit(struct lithops__job *job, lithops_error *err)
+{
+    lithops_error own = LITHOPS_ERROR_INIT;
+    lithops_executor *fexec = job->fexec;
+    err = err ? err : &own;
+    pthread_mutex_lock(&fexec->detachment->lock);
+    int rc = fexec->compute ? submit(job, err)
+                            : lithops__fail(err, LITHOPS_ECLOSED, "the executor is closed");
+    pthread_mutex_unlock(&fexec->detachment->lock);
     return rc;
 }

@@ -17,7 +17,7 @@ struct lithops__detachment {
     struct lithops__compute_driver driver; /* the executor's, but that calls are only followed */
     lithops_value *command;                /* of worker processes; NULL: the program itself */
     bool is_attached;                      /* to jobs of another process: it starts none */
-    pthread_mutex_t lock;                  /* guards the making of the folder */
+    pthread_mutex_t lock; /* who submits or makes a handle, and who closes; before [L] */
 };
 
 /* The executor's driver, as it is now, runs its calls elsewhere. */

@@ -127,11 +127,11 @@ static uint64_t done_of(const struct opened *opened)
 }
 
 /* One look each half second whether there is a supervisor. */
-static int wait_for(const struct opened *opened, uint64_t deadline_ns, lithops_error *err)
+static int wait_for(const struct opened *opened, uint64_t deadline_ns, struct lithops__watch *watch,
+                    lithops_error *err)
 {
-    enum { LOOK_MS = 500, MOST_STARTS = 3 };
-    uint64_t done = done_of(opened), look_ns = 0;
-    unsigned starts = 0;
+    enum { LOOK_MS = 500 };
+    uint64_t look_ns = 0;
     for (;;) {
         uint32_t seen = atomic_load(&opened->home.page->bell);
         uint64_t now = lithops__now_ns();
@@ -139,26 +139,19 @@ static int wait_for(const struct opened *opened, uint64_t deadline_ns, lithops_e
             return 0;
         if (now >= deadline_ns)
             return lithops__fail(err, LITHOPS_ETIMEDOUT, "the job is not done yet");
-        if (done_of(opened) != done) {
-            done = done_of(opened);
-            starts = 0;
-        }
-        if (now >= look_ns && !lithops__home_is_supervised(&opened->home)) {
-            if (starts++ == MOST_STARTS)
-                return lithops__fail(err, LITHOPS_EBACKEND,
-                                     "no supervisor stays to run the job: '%s/log' may say why",
-                                     opened->home.path);
-            int rc = lithops__home_supervise(&opened->home, err);
+        if (now >= look_ns) {
+            int rc = lithops__watch_look(watch, &opened->home, done_of(opened), err);
             if (rc != 0)
                 return rc;
-            look_ns = now + (uint64_t)2 * LOOK_MS * 1000000;
+            look_ns = now + (uint64_t)LOOK_MS * 1000000;
         }
         uint64_t left_ms = (deadline_ns - now) / 1000000 + 1;
         lithops__home_wait(&opened->home, seen, left_ms < LOOK_MS ? (int)left_ms : LOOK_MS);
     }
 }
 
-int lithops_job_wait(const lithops_value *handle, int64_t timeout_ms, lithops_error *err)
+int lithops__job_wait_on(const lithops_value *handle, int64_t timeout_ms,
+                         struct lithops__watch *watch, lithops_error *err)
 {
     struct opened opened;
     uint64_t now = lithops__now_ns(), deadline_ns = UINT64_MAX;
@@ -167,9 +160,15 @@ int lithops_job_wait(const lithops_value *handle, int64_t timeout_ms, lithops_er
         return rc;
     if (timeout_ms >= 0 && (uint64_t)timeout_ms < (UINT64_MAX - now) / 1000000)
         deadline_ns = now + (uint64_t)timeout_ms * 1000000;
-    rc = wait_for(&opened, deadline_ns, err);
+    rc = wait_for(&opened, deadline_ns, watch, err);
     close_opened(&opened);
     return rc;
+}
+
+int lithops_job_wait(const lithops_value *handle, int64_t timeout_ms, lithops_error *err)
+{
+    struct lithops__watch watch = {0};
+    return lithops__job_wait_on(handle, timeout_ms, &watch, err);
 }
 
 /* ---- ends ------------------------------------------------------------------------------------ */
@@ -259,8 +258,9 @@ int lithops_job_release(const lithops_value *handle, lithops_error *err)
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
-static int visit_homes(int (*visit)(struct lithops__home *home, void *user), void *user,
-                       lithops_error *err)
+static int
+visit_homes(int (*open_one)(struct lithops__home *home, const char *path, lithops_error *err),
+            int (*visit)(struct lithops__home *home, void *user), void *user, lithops_error *err)
 {
     char root[PATH_MAX - 300], path[PATH_MAX];
     int rc = lithops__home_root(root, sizeof root, false, err);
@@ -271,7 +271,7 @@ static int visit_homes(int (*visit)(struct lithops__home *home, void *user), voi
         if (entry->d_name[0] == '.')
             continue;
         snprintf(path, sizeof path, "%s/%s", root, entry->d_name);
-        if (lithops__home_open(&home, path, NULL) != 0)
+        if (open_one(&home, path, NULL) != 0)
             continue;
         rc = visit(&home, user);
         lithops__home_close(&home);
@@ -297,6 +297,7 @@ static lithops_value *handle_of(const struct lithops__home *home, const char *na
     if (ok && header->flags & LITHOPS__JOURNAL_FEEDS) {
         struct lithops__journal reduce;
         lithops__home_job_name('R', header->number, job.name);
+        (void)lithops__home_name_reducer(home, header->number);
         if (lithops__journal_open(&reduce, home->fd, job.name, NULL) == 0) {
             job.token = reduce.header->token;
             job.calls = job.end = reduce.header->calls;
@@ -346,7 +347,7 @@ static int list_home(struct lithops__home *home, void *user)
 lithops_value *lithops_job_list(lithops_error *err)
 {
     struct listing listing = {.list = lithops_value_list()};
-    int rc = visit_homes(list_home, &listing, err);
+    int rc = visit_homes(lithops__home_open, list_home, &listing, err);
     if (rc == 0 && listing.list)
         return listing.list;
     if (rc == LITHOPS_ENOMEM || rc == 0)
@@ -358,12 +359,13 @@ lithops_value *lithops_job_list(lithops_error *err)
 /* ---- what is over ---------------------------------------------------------------------------- */
 
 struct sweeping {
-    bool dry_run;
+    bool dry_run, ended_only;
     struct lithops__job_sweep *found;
 };
 
-/* Since when nothing has happened: a job without a supervisor that has not ended counts, too. */
-static bool is_over(const struct lithops__journal *journal)
+/* Since when nothing has happened: one that has not ended and has no supervisor counts, too, unless
+ * somebody may be waiting for it. */
+static bool is_over(const struct lithops__journal *journal, bool ended_only)
 {
     const struct lithops__journal_header *header = journal->header;
     struct stat status;
@@ -371,7 +373,7 @@ static bool is_over(const struct lithops__journal *journal)
     uint64_t ended_wall_ns = atomic_load(&header->ended_wall_ns);
     if (ended_wall_ns)
         return lithops__age_ns(header->boot, ended_ns, ended_wall_ns) > expiry_ns;
-    if (fstat(journal->fd, &status) != 0)
+    if (ended_only || fstat(journal->fd, &status) != 0)
         return false;
     uint64_t written_ns = (uint64_t)status.st_mtim.tv_sec * 1000000000u;
     uint64_t now_ns = lithops__wall_ns();
@@ -386,7 +388,7 @@ static int sweep_job(const struct lithops__home *home, const char *name, void *u
     struct stat status;
     if (lithops__journal_open(&journal, home->fd, name, NULL) != 0)
         return 0; /* of another version, perhaps */
-    if (!is_over(&journal)) {
+    if (!is_over(&journal, sweeping->ended_only)) {
         sweeping->found->kept++;
     } else {
         sweeping->found->jobs++;
@@ -407,20 +409,53 @@ static int count_job(const struct lithops__home *home, const char *name, void *u
     return 0;
 }
 
+/* With the supervisor's lock: none begins meanwhile, and one that is there sees to it when it ends.
+ * Who has the folder open may be about to start one. */
 static int sweep_home(struct lithops__home *home, void *user)
 {
-    const struct sweeping *sweeping = user;
-    if (lithops__home_is_supervised(home))
+    struct sweeping *sweeping = user;
+    int lock_fd;
+    if (!lithops__home_try_lock(home, &lock_fd))
         return lithops__home_visit(home, count_job, user);
+    bool is_mine = lithops__home_seize(home);
+    sweeping->ended_only = !is_mine;
     int rc = lithops__home_visit(home, sweep_job, user);
-    if (!sweeping->dry_run)
+    if (is_mine && !sweeping->dry_run)
         (void)lithops__home_remove(home);
+    close(lock_fd);
     return rc;
 }
 
 int lithops__detached_sweep(bool dry_run, struct lithops__job_sweep *ret, lithops_error *err)
 {
     *ret = (struct lithops__job_sweep){0, 0, 0};
-    struct sweeping sweeping = {dry_run, ret};
-    return visit_homes(sweep_home, &sweeping, err);
+    struct sweeping sweeping = {dry_run, false, ret};
+    return visit_homes(lithops__home_open_remains, sweep_home, &sweeping, err);
+}
+
+void lithops__detached_sweep_own(const struct lithops__home *home)
+{
+    struct lithops__job_sweep found = {0, 0, 0};
+    struct sweeping sweeping = {false, true, &found};
+    (void)lithops__home_visit(home, sweep_job, &sweeping);
+}
+
+void lithops__detached_sweep_at_times(void)
+{
+    enum { EVERY_S = 60 };
+    char root[PATH_MAX - 40], path[PATH_MAX];
+    struct lithops__job_sweep found;
+    struct stat status;
+    if (lithops__home_root(root, sizeof root, false, NULL) != 0)
+        return;
+    snprintf(path, sizeof path, "%s/.swept", root);
+    int64_t now = (int64_t)(lithops__wall_ns() / 1000000000);
+    if (stat(path, &status) == 0 && status.st_mtime <= now && now - status.st_mtime < EVERY_S)
+        return;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return;
+    (void)futimens(fd, NULL);
+    close(fd);
+    (void)lithops__detached_sweep(false, &found, NULL);
 }

@@ -279,6 +279,21 @@ lithops_executor *lithops_standalone_executor_open(const lithops_executor_option
     return open_mode("standalone", options, err);
 }
 
+/* Nothing uses it when the executor is closed. Who submits a detached job has it for longer than
+ * the table's lock. */
+static void *take_compute(lithops_executor *fexec)
+{
+    if (fexec->detachment)
+        pthread_mutex_lock(&fexec->detachment->lock);
+    pthread_mutex_lock(&fexec->table.lock);
+    void *compute = fexec->compute;
+    fexec->compute = NULL;
+    pthread_mutex_unlock(&fexec->table.lock);
+    if (fexec->detachment)
+        pthread_mutex_unlock(&fexec->detachment->lock);
+    return compute;
+}
+
 void lithops_executor_close(lithops_executor *fexec)
 {
     if (!fexec || lithops__is_forked(fexec))
@@ -302,10 +317,7 @@ void lithops_executor_close(lithops_executor *fexec)
     pthread_mutex_lock(&fexec->limits_lock);
     atomic_store(&fexec->limits_prepared, true);
     pthread_mutex_unlock(&fexec->limits_lock);
-    pthread_mutex_lock(&fexec->table.lock);
-    void *compute = fexec->compute;
-    fexec->compute = NULL; /* nothing uses it when the executor is closed */
-    pthread_mutex_unlock(&fexec->table.lock);
+    void *compute = take_compute(fexec);
     fexec->driver->ops->close(compute);
     pthread_mutex_lock(&fexec->table.lock);
     lithops__slotlogs_close(&fexec->table);

@@ -7,8 +7,9 @@
  * Two threads. The main one starts and cancels jobs, as the bell tells. The reporter sleeps until
  * calls have landed, and writes their outcomes; a result's memory is given back when it is written.
  * Where that fails, as on a full disk, it tries again each second, and calls go on as long as
- * there is memory for their results. `lock` guards the list of jobs: the main thread adds, the
- * reporter removes. See docs/detached-jobs.md. */
+ * there is memory for their results. So does the main one with jobs that cannot begin for that
+ * reason, or for want of memory that others have. `lock` guards the list of jobs: the main thread
+ * adds, the reporter removes. See docs/detached-jobs.md. */
 #include "core/supervise.h"
 
 #include "base/clock.h"
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "core/cancel.h"
+#include "core/detached_jobs.h"
 #include "core/draft.h"
 #include "core/executor.h"
 #include "core/executor_open.h"
@@ -43,35 +45,57 @@ struct supervisor {
     pthread_t reporter;
     bool has_reporter;
     atomic_bool is_ending;
+    bool has_put_off; /* main thread: jobs that are to be taken up again in a while */
     pthread_mutex_t lock;
     struct lithops__supervised *jobs; /* under lock */
 };
 
 /* ---- outcomes -------------------------------------------------------------------------------- */
 
+/* It is tried again in a while. */
+static void note_trouble(struct supervisor *supervisor, struct lithops__supervised *job,
+                         const lithops_error *err)
+{
+    int os_errno = err->os_errno ? err->os_errno : err->code == LITHOPS_ENOMEM ? ENOMEM : EIO;
+    if (atomic_exchange(&job->journal.header->trouble, os_errno) == 0)
+        lithops__log(LITHOPS_LOG_ERROR, "supervisor", "%s", err->message);
+    lithops__home_ring(&supervisor->home);
+}
+
+/* 1: some of what was to be written is; 0: there was nothing; less: not now. */
+static int write_some(struct supervisor *supervisor, struct lithops__supervised *job, bool *is_more)
+{
+    struct lithops__tick_clock clock = lithops__executor_clock(supervisor->fexec);
+    lithops_error err = LITHOPS_ERROR_INIT;
+    int rc = 0;
+    *is_more = job->out.len != 0 || lithops__supervised_collect(job, &clock);
+    if (job->out.len)
+        rc = lithops__supervised_write(job, &err);
+    else if (*is_more)
+        rc = lithops__fail(&err, LITHOPS_ENOMEM, "out of memory for outcomes");
+    else
+        return 0;
+    if (rc != 0) {
+        note_trouble(supervisor, job, &err);
+        return rc;
+    }
+    lithops__home_ring(&supervisor->home);
+    return 1;
+}
+
 /* True: outcomes were written. */
 static bool look_at(struct supervisor *supervisor, struct lithops__supervised *job)
 {
-    struct lithops__tick_clock clock = lithops__executor_clock(supervisor->fexec);
+    bool is_more = true;
     uint64_t left = job->left;
-    for (;;) {
-        bool is_more = lithops__supervised_collect(job, &clock);
-        if (job->out.len == 0)
+    while (is_more && !atomic_load(&supervisor->is_ending)) {
+        int rc = write_some(supervisor, job, &is_more);
+        if (rc == 0)
             break;
-        lithops_error err = LITHOPS_ERROR_INIT;
-        while (lithops__supervised_write(job, &err) != 0) {
-            if (atomic_exchange(&job->journal.header->trouble, err.os_errno ? err.os_errno : EIO) ==
-                0)
-                lithops__log(LITHOPS_LOG_ERROR, "supervisor", "%s", err.message);
-            lithops__home_ring(&supervisor->home);
-            struct pollfd ending = {.fd = supervisor->event_fd};
+        struct pollfd ending = {.fd = supervisor->event_fd};
+        if (rc < 0)
             (void)poll(&ending, 1, RETRY_MS);
-            if (atomic_load(&supervisor->is_ending))
-                return false;
-        }
-        lithops__home_ring(&supervisor->home);
-        if (!is_more)
-            break;
+        is_more |= rc < 0;
     }
     return job->left != left;
 }
@@ -149,6 +173,14 @@ static bool is_known(struct supervisor *supervisor, const struct lithops__journa
     return known;
 }
 
+static bool is_idle(struct supervisor *supervisor)
+{
+    pthread_mutex_lock(&supervisor->lock);
+    bool idle = supervisor->jobs == NULL;
+    pthread_mutex_unlock(&supervisor->lock);
+    return idle;
+}
+
 /* What cannot or need not run gets its outcomes at once. */
 static void refuse(struct supervisor *supervisor, struct lithops__supervised *job,
                    const lithops_error *why)
@@ -156,12 +188,28 @@ static void refuse(struct supervisor *supervisor, struct lithops__supervised *jo
     lithops_error err = LITHOPS_ERROR_INIT;
     if (!job)
         return;
-    if (lithops__supervised_refuse(job, why, &err) == 0)
+    if (lithops__supervised_refuse(job, why, &err) == 0) {
         lithops__supervised_end(job);
-    else /* the next look tries again */
-        lithops__log(LITHOPS_LOG_ERROR, "supervisor", "%s", err.message);
+    } else {
+        note_trouble(supervisor, job, &err);
+        supervisor->has_put_off = true;
+    }
     lithops__supervised_free(job);
     lithops__home_ring(&supervisor->home);
+}
+
+/* Let it run. 1: not now, as there is no room on the disk, or not beside other jobs. */
+static int start(struct supervisor *supervisor, struct lithops__supervised *job,
+                 struct lithops__supervised *reduce, lithops_error *why)
+{
+    int rc = lithops__supervised_start(supervisor->fexec, job, reduce, why);
+    if (rc != 0)
+        return (rc == LITHOPS_ENOSPACE || rc == LITHOPS_ENOMEM) && !is_idle(supervisor) ? 1 : rc;
+    if (lithops__supervised_claim(job, reduce, why) != 0) {
+        note_trouble(supervisor, job, why);
+        return 1;
+    }
+    return lithops__supervised_offer(job, reduce, why);
 }
 
 static void run(struct supervisor *supervisor, struct lithops__supervised *job,
@@ -177,9 +225,13 @@ static void run(struct supervisor *supervisor, struct lithops__supervised *job,
                            "the supervisor of the job was lost; with 'on_supervisor_lost: retry' "
                            "the call would run again");
     if (rc == 0)
-        rc = lithops__supervised_start(supervisor->fexec, job, reduce, &why);
-    if (rc == 0)
-        rc = lithops__supervised_offer(job, reduce, &why);
+        rc = start(supervisor, job, reduce, &why);
+    if (rc == 1) {
+        supervisor->has_put_off = true;
+        lithops__supervised_free(reduce);
+        lithops__supervised_free(job);
+        return;
+    }
     if (rc != 0) {
         refuse(supervisor, reduce, &why);
         refuse(supervisor, job, &why);
@@ -203,6 +255,7 @@ static int take_up(const struct lithops__home *home, const char *name, void *use
     if (rc == 0 && job->journal.header->flags & LITHOPS__JOURNAL_FEEDS) {
         char reducer[16];
         lithops__home_job_name('R', job->journal.header->number, reducer);
+        (void)lithops__home_name_reducer(home, job->journal.header->number);
         rc = lithops__supervised_open(home, reducer, &reduce, &err);
         if (rc == LITHOPS_ENOTFOUND) { /* released alone: the map goes on without */
             err = (lithops_error)LITHOPS_ERROR_INIT;
@@ -221,6 +274,7 @@ static int take_up(const struct lithops__home *home, const char *name, void *use
         rc = lithops__supervised_read(reduce, &err);
     if (rc != 0)
         lithops__log(LITHOPS_LOG_ERROR, "supervisor", "%s: %s", name, err.message);
+    supervisor->has_put_off |= rc == LITHOPS_ENOMEM;
     if (rc != 0 || is_over) {
         lithops__supervised_free(job);
         lithops__supervised_free(reduce);
@@ -305,28 +359,27 @@ static void open_executor(struct supervisor *supervisor)
     free(command);
 }
 
-static bool is_idle(struct supervisor *supervisor)
-{
-    pthread_mutex_lock(&supervisor->lock);
-    bool idle = supervisor->jobs == NULL;
-    pthread_mutex_unlock(&supervisor->lock);
-    return idle;
-}
-
 /* Until there is something to do. False: nothing came in all the time without jobs. */
 static bool await_bell(struct supervisor *supervisor, int idle_ms)
 {
     struct pollfd fds[] = {{supervisor->bell_fd, POLLIN, 0}, {supervisor->event_fd, POLLIN, 0}};
     struct lithops__home_message message;
     eventfd_t value;
-    int ready = poll(fds, 2, is_idle(supervisor) ? idle_ms : -1);
+    int timeout_ms = supervisor->has_put_off ? RETRY_MS : is_idle(supervisor) ? idle_ms : -1;
+    int ready = poll(fds, 2, timeout_ms);
     if (ready < 0 && errno != EINTR)
         return false;
     (void)eventfd_read(supervisor->event_fd, &value);
     while (read(supervisor->bell_fd, &message, sizeof message) == (ssize_t)sizeof message)
         if (message.order == LITHOPS__HOME_CANCEL)
             cancel_calls(supervisor, &message);
-    return ready != 0;
+    return ready != 0 || supervisor->has_put_off;
+}
+
+static void take_up_all(struct supervisor *supervisor)
+{
+    supervisor->has_put_off = false;
+    (void)lithops__home_visit(&supervisor->home, take_up, supervisor);
 }
 
 static int serve(struct supervisor *supervisor, lithops_error *err)
@@ -336,7 +389,7 @@ static int serve(struct supervisor *supervisor, lithops_error *err)
         idle_ms = (int)(1000 * lithops__config_double(supervisor->fexec->config, "lithops",
                                                       "detached_idle"));
     for (;;) {
-        (void)lithops__home_visit(&supervisor->home, take_up, supervisor);
+        take_up_all(supervisor);
         cancel_stopped(supervisor);
         if (await_bell(supervisor, idle_ms))
             continue;
@@ -344,8 +397,8 @@ static int serve(struct supervisor *supervisor, lithops_error *err)
          * before that is here. */
         close(supervisor->bell_fd);
         supervisor->bell_fd = -1;
-        (void)lithops__home_visit(&supervisor->home, take_up, supervisor);
-        if (is_idle(supervisor))
+        take_up_all(supervisor);
+        if (is_idle(supervisor) && !supervisor->has_put_off)
             return 0;
         supervisor->bell_fd = lithops__home_hear(&supervisor->home, err);
         if (supervisor->bell_fd < 0)
@@ -367,6 +420,7 @@ static void close_supervisor(struct supervisor *supervisor)
         supervisor->jobs = next;
     }
     lithops_executor_close(supervisor->fexec);
+    lithops__detached_sweep_own(&supervisor->home);
     (void)lithops__home_remove(&supervisor->home); /* all was released */
     lithops__home_close(&supervisor->home);
     if (supervisor->bell_fd >= 0)
@@ -401,5 +455,6 @@ int lithops__supervise(const char *folder, lithops_error *err)
                     : serve(&supervisor, err);
     }
     close_supervisor(&supervisor);
+    lithops__detached_sweep_at_times();
     return rc;
 }

@@ -48,6 +48,11 @@ void lithops__supervised_free(struct lithops__supervised *job)
     free(job);
 }
 
+static bool is_written(const struct lithops__supervised *job, uint64_t index)
+{
+    return job->written[index / 64] >> index % 64 & 1;
+}
+
 /* True: it is the first one. */
 static bool note_written(struct lithops__supervised *job, uint64_t index)
 {
@@ -245,13 +250,22 @@ int lithops__supervised_start(lithops_executor *fexec, struct lithops__supervise
         rc = settle_all_read(job, reduce && reduce->left > 0, err);
     if (rc == 0 && reduce)
         rc = settle_all_read(reduce, false, err);
-    if (rc == 0)
-        rc = lithops__journal_append(&job->journal, LITHOPS__JOURNAL_SUPERVISED,
-                                     (lithops_bytes){NULL, 0}, err);
     lithops_value_free(job->plan);
     job->plan = NULL;
     lithops__buffer_deinit(&job->inputs);
     job->inputs = (struct lithops__buffer)LITHOPS__BUFFER_INIT;
+    if (rc != 0) {
+        discard(reduce);
+        discard(job);
+    }
+    return rc;
+}
+
+int lithops__supervised_claim(struct lithops__supervised *job, struct lithops__supervised *reduce,
+                              lithops_error *err)
+{
+    int rc = lithops__journal_append(&job->journal, LITHOPS__JOURNAL_SUPERVISED,
+                                     (lithops_bytes){NULL, 0}, err);
     if (rc != 0) {
         discard(reduce);
         discard(job);
@@ -276,57 +290,76 @@ int lithops__supervised_offer(struct lithops__supervised *job, struct lithops__s
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* An outcome was appended behind `len` bytes. False: there was no memory for it, and nothing of it
+ * is there: its call has none yet. */
+static bool take_outcome(struct lithops__supervised *job, size_t len, uint64_t index,
+                         unsigned state)
+{
+    size_t count = job->indices.len;
+    if (job->job) /* there is a result to release */
+        lithops__buffer_append(&job->indices, &index, sizeof index);
+    if (job->out.failed || job->indices.failed) {
+        job->out.len = len;
+        job->indices.len = count;
+        job->out.failed = job->indices.failed = false;
+        return false;
+    }
+    count_state(job, state);
+    (void)note_written(job, index);
+    return true;
+}
+
 int lithops__supervised_refuse(struct lithops__supervised *job, const lithops_error *why,
                                lithops_error *err)
 {
     int rc = 0;
+    unsigned state = why->code == LITHOPS_ECANCELED ? LITHOPS__CANCELED : LITHOPS__FAILED;
     for (uint64_t i = 0; rc == 0 && i < job->count; i++) {
-        if (!note_written(job, i))
+        size_t len = job->out.len;
+        if (is_written(job, i))
             continue;
         lithops__outcome_append_error(i, why, &job->out);
-        count_state(job, why->code == LITHOPS_ECANCELED ? LITHOPS__CANCELED : LITHOPS__FAILED);
-        if (job->out.len >= WRITE_BYTES)
+        if (!take_outcome(job, len, i, state))
+            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for outcomes");
+        else if (job->out.len >= WRITE_BYTES)
             rc = lithops__supervised_write(job, err);
     }
     return rc == 0 && job->out.len ? lithops__supervised_write(job, err) : rc;
 }
 
-static bool is_written(const struct lithops__supervised *job, uint64_t index)
-{
-    return job->written[index / 64] >> index % 64 & 1;
-}
-
-/* [L] Some of the calls from *index on. */
-static void collect_some(struct lithops__supervised *job, const struct lithops__tick_clock *clock,
+/* [L] Some of the calls from *index on. False: there is no memory for one. */
+static bool collect_some(struct lithops__supervised *job, const struct lithops__tick_clock *clock,
                          uint64_t *index)
 {
     struct lithops__table *table = &job->job->fexec->table;
     for (unsigned n = 0; n < BATCH && *index < job->count && job->out.len < WRITE_BYTES; ++*index) {
         uint16_t state = lithops__job_state(job->job, *index);
+        size_t len = job->out.len;
         if (is_written(job, *index) || !lithops__state_is_done(state))
             continue;
         lithops__outcome_append(table, clock, job->job->range, *index, &job->out);
-        lithops__buffer_append(&job->indices, index, sizeof *index);
-        count_state(job, lithops__state_of(state));
-        (void)note_written(job, *index);
+        if (!take_outcome(job, len, *index, lithops__state_of(state)))
+            return false;
         n++;
     }
+    return true;
 }
 
 bool lithops__supervised_collect(struct lithops__supervised *job,
                                  const struct lithops__tick_clock *clock)
 {
+    bool has_memory = true;
     while (job->first < job->count && is_written(job, job->first))
         job->first++;
     uint64_t index = job->first;
-    while (index < job->count && job->out.len < WRITE_BYTES) {
+    while (has_memory && index < job->count && job->out.len < WRITE_BYTES) {
         if (is_written(job, index) ||
             !lithops__state_is_done(lithops__job_state(job->job, index))) {
             index++;
             continue;
         }
         pthread_mutex_lock(&job->job->fexec->table.lock);
-        collect_some(job, clock, &index);
+        has_memory = collect_some(job, clock, &index);
         pthread_mutex_unlock(&job->job->fexec->table.lock);
     }
     return index < job->count;
@@ -350,8 +383,6 @@ static void release_results(struct lithops__supervised *job)
 int lithops__supervised_write(struct lithops__supervised *job, lithops_error *err)
 {
     struct lithops__journal_header *header = job->journal.header;
-    if (job->out.failed || job->indices.failed)
-        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for outcomes");
     int rc = lithops__journal_write(&job->journal, LITHOPS__JOURNAL_OUTCOMES,
                                     (lithops_bytes){job->out.data, job->out.len}, err);
     if (rc != 0)

@@ -37,13 +37,19 @@ int lithops__supervised_read(struct lithops__supervised *job, lithops_error *err
 /* Make its range, and that of its reducers (NULL: none), with the outcomes that there are. */
 int lithops__supervised_start(lithops_executor *fexec, struct lithops__supervised *job,
                               struct lithops__supervised *reduce, lithops_error *err);
+/* Note in its journal that its calls may have begun; on failure it is not started any more.
+ * ENOSPACE, EIO: it may be opened and started again. */
+int lithops__supervised_claim(struct lithops__supervised *job, struct lithops__supervised *reduce,
+                              lithops_error *err);
 /* Let the calls run. */
 int lithops__supervised_offer(struct lithops__supervised *job, struct lithops__supervised *reduce,
                               lithops_error *err);
-/* Write the same outcome for all calls that have none. */
+/* Write the same outcome for all calls that have none. ENOMEM, ENOSPACE, EIO: not all are written;
+ * it may be called again. */
 int lithops__supervised_refuse(struct lithops__supervised *job, const lithops_error *why,
                                lithops_error *err);
-/* Put outcomes of calls that are done into `out`. True: there are more. */
+/* Put outcomes of calls that are done into `out`. True: there are more; where it is empty all the
+ * same, there is no memory for the next one. */
 bool lithops__supervised_collect(struct lithops__supervised *job,
                                  const struct lithops__tick_clock *clock);
 /* Write what was collected, and release the results. On failure all of it is kept. */

@@ -10,7 +10,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "detached/handle.h"
 #include "detached/outcome.h"
+#include "detached/watch.h"
 #include "ipc/bell.h"
 #include "ipc/take.h"
 
@@ -23,11 +25,10 @@ enum {
     LOOK_MS = 500,
     ROOM_MS = 50,      /* between two looks for memory */
     IDLE_MS = 60000,   /* nothing is followed */
-    MOST_STARTS = 3,   /* of supervisors, in a row, that came to nothing */
     MOST_CANCELS = 64, /* parts of a job, at a time; more: all of it */
     BATCH = 256,       /* outcomes, under one lock */
 };
-static const uint64_t start_ns = 1000000000, patience_ns = 60000000000;
+static const uint64_t patience_ns = 60000000000;
 
 struct cancel {
     uint64_t begin, end;
@@ -35,11 +36,11 @@ struct cancel {
 
 struct followed {
     struct followed *next;
-    uint32_t range, generation;
+    uint32_t range, generation, number;
     char kind;
-    uint32_t number;
     bool is_same_boot;
-    struct lithops__journal journal;
+    uint64_t token, calls;
+    struct lithops__journal journal; /* until all outcomes are there */
     lithops_bytes rest; /* outcomes of a record that were not published yet, in its buffer */
     uint64_t left;
     struct cancel cancels[MOST_CANCELS]; /* [L] */
@@ -54,10 +55,10 @@ struct follower {
     bool has_home, has_thread;
     pthread_t thread;
     atomic_bool is_closing;
-    struct followed *jobs; /* [L] for others; only the thread takes out */
-    unsigned starts;       /* in vain */
-    uint64_t start_ns;     /* no start before */
-    uint64_t lack_ns;      /* since when there is no room; 0: there is */
+    struct followed *jobs;     /* [L] for others; only the thread takes out */
+    _Atomic uint64_t progress; /* outcomes that came, and jobs */
+    struct lithops__watch watch;
+    uint64_t lack_ns; /* since when there is no room; 0: there is */
 };
 
 /* ---- outcomes -------------------------------------------------------------------------------- */
@@ -154,7 +155,7 @@ static bool deliver(struct follower *follower, struct followed *job)
             if (type != LITHOPS__JOURNAL_OUTCOMES)
                 continue;
             job->rest = bytes;
-            follower->starts = 0;
+            atomic_fetch_add(&follower->progress, 1);
         }
         pthread_mutex_lock(&follower->table->lock);
         rc = put_some(follower, job, &err);
@@ -209,17 +210,9 @@ static void send_cancels(struct follower *follower, struct followed *job)
 static void see_to_supervisor(struct follower *follower)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
-    uint64_t now = lithops__now_ns();
-    if (now < follower->start_ns || lithops__home_is_supervised(&follower->home))
+    if (lithops__watch_look(&follower->watch, &follower->home, atomic_load(&follower->progress),
+                            &err) == 0)
         return;
-    bool is_over = follower->starts >= MOST_STARTS;
-    follower->start_ns = now + start_ns;
-    if (!is_over && (follower->starts++, lithops__home_supervise(&follower->home, &err) == 0))
-        return;
-    if (err.code == 0)
-        lithops__fail(&err, LITHOPS_EBACKEND,
-                      "no supervisor stays to run the job: '%s/log' may say why",
-                      follower->home.path);
     for (struct followed *job = follower->jobs; job; job = job->next)
         if (job->left)
             give_up(follower, job, &err);
@@ -227,14 +220,29 @@ static void see_to_supervisor(struct follower *follower)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-/* All its outcomes are there. Its header stays mapped, for handles. */
-static void finish(struct followed *job)
+/* Of jobs that are done nothing is kept but what handles say, and that as long as there are futures
+ * to ask for one. */
+static void drop_gone(struct follower *follower)
 {
-    if (job->journal.fd >= 0)
-        close(job->journal.fd);
-    job->journal.fd = -1;
-    lithops__buffer_deinit(&job->journal.buffer);
-    job->journal.buffer = (struct lithops__buffer)LITHOPS__BUFFER_INIT;
+    struct followed *gone = NULL;
+    pthread_mutex_lock(&follower->table->lock);
+    for (struct followed **at = &follower->jobs; *at;) {
+        struct followed *job = *at;
+        if (job->left || is_there(follower, job)) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        job->next = gone;
+        gone = job;
+    }
+    pthread_mutex_unlock(&follower->table->lock);
+    while (gone) {
+        struct followed *next = gone->next;
+        lithops__journal_close(&gone->journal);
+        free(gone);
+        gone = next;
+    }
 }
 
 /* There is something to tell of it: a supervisor that has just begun has not heard it. */
@@ -249,16 +257,15 @@ static bool has_cancels(struct follower *follower, const struct followed *job, b
 /* True: it waits for more. */
 static bool look_at(struct follower *follower, struct followed *job, bool is_time, bool *lacks)
 {
-    if (job->left == 0)
-        return false;
-    *lacks |= deliver(follower, job);
+    if (job->left)
+        *lacks |= deliver(follower, job);
     if (job->left && is_removed(job)) {
         lithops_error gone = LITHOPS_ERROR_INIT;
         lithops__fail(&gone, LITHOPS_ENOTFOUND, "the job was released before its calls were done");
         give_up(follower, job, &gone);
     }
     if (job->left == 0)
-        finish(job);
+        lithops__journal_close(&job->journal);
     else if (has_cancels(follower, job, is_time))
         send_cancels(follower, job);
     return job->left != 0;
@@ -285,6 +292,7 @@ static void *follow(void *user)
         pthread_mutex_unlock(&follower->table->lock);
         for (; job; job = job->next)
             waits |= look_at(follower, job, is_time, &lacks);
+        drop_gone(follower);
         if (waits && is_time)
             see_to_supervisor(follower);
         if (is_time)
@@ -405,12 +413,16 @@ int lithops__follow_start(void *state, struct lithops__home *home, lithops_error
 {
     struct follower *follower = state;
     follower->home = *home;
-    pthread_mutex_lock(&follower->table->lock);
-    follower->has_home = true;
-    pthread_mutex_unlock(&follower->table->lock);
     int failed = lithops__thread_start(&follower->thread, follow, follower);
-    follower->has_thread = failed == 0;
-    return failed ? lithops__fail_errno(err, failed, "cannot start a thread") : 0;
+    if (failed) {
+        (void)lithops__home_remove(&follower->home);
+        lithops__home_close(&follower->home);
+        return lithops__fail_errno(err, failed, "cannot start a thread");
+    }
+    pthread_mutex_lock(&follower->table->lock);
+    follower->has_home = follower->has_thread = true;
+    pthread_mutex_unlock(&follower->table->lock);
+    return 0;
 }
 
 int lithops__follow_job(void *state, uint32_t range, struct lithops__journal *journal,
@@ -427,12 +439,15 @@ int lithops__follow_job(void *state, uint32_t range, struct lithops__journal *jo
     job->generation = atomic_load(&follower->table->area.ranges[range].generation);
     job->kind = header->kind;
     job->number = header->number;
+    job->token = header->token;
+    job->calls = header->calls;
     job->is_same_boot = header->boot == lithops__boot();
     job->left = header->calls;
     job->journal = *journal;
     job->journal.at = LITHOPS__JOURNAL_HEADER;
     job->next = follower->jobs;
     follower->jobs = job;
+    atomic_fetch_add(&follower->progress, 1);
     lithops__home_ring(&follower->home);
     return 0;
 }
@@ -446,8 +461,13 @@ int lithops__follow_tell(void *state, lithops_error *err)
                : lithops__home_supervise(&follower->home, err);
 }
 
-const struct lithops__journal_header *lithops__follow_header(void *state, uint32_t range)
+bool lithops__follow_name(void *state, uint32_t range, struct lithops__handle_job *ret)
 {
     const struct followed *job = find(state, range);
-    return job ? job->journal.header : NULL;
+    if (!job)
+        return false;
+    lithops__home_job_name(job->kind, job->number, ret->name);
+    ret->token = job->token;
+    ret->calls = job->calls;
+    return true;
 }

@@ -12,20 +12,22 @@
 #include "detached/home.h"
 #include "detached/journal.h"
 
+struct lithops__handle_job;
+
 /* Of lithops__compute_driver; `capacity` is not among them. */
 extern const struct lithops__compute_ops lithops__follow_ops;
 size_t lithops__follow_size(void);
 
 /* The folder of the jobs; NULL: there is none yet. */
 struct lithops__home *lithops__follow_home(void *state);
-/* Where it is from now on; takes it over. Once, before the first job. */
+/* Where it is from now on; takes it over, also on failure. Once, before the first job. */
 int lithops__follow_start(void *state, struct lithops__home *home, lithops_error *err);
 /* [L] Follow the job that is `range` here; takes the journal over, also on failure. */
 int lithops__follow_job(void *state, uint32_t range, struct lithops__journal *journal,
                         lithops_error *err);
 /* Tell the supervisor that there is something to do, and start one if there is none. */
 int lithops__follow_tell(void *state, lithops_error *err);
-/* What is known of a job that is followed; NULL: it is not. [L] */
-const struct lithops__journal_header *lithops__follow_header(void *state, uint32_t range);
+/* [L] What a handle says of a job that is followed, but for its part. False: it is not. */
+bool lithops__follow_name(void *state, uint32_t range, struct lithops__handle_job *ret);
 
 #endif

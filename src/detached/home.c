@@ -155,6 +155,22 @@ static int write_executor(const struct lithops__home *home, const lithops_value 
     return rc;
 }
 
+/* Who sweeps takes one that nobody holds yet for what a killed client has left. */
+static int make_folder(struct lithops__home *home, lithops_error *err)
+{
+    int rc = LITHOPS_ENOTFOUND;
+    for (int tries = 0; rc == LITHOPS_ENOTFOUND && tries < 100; tries++) {
+        if (mkdir(home->path, 0700) != 0)
+            return lithops__fail_errno(err, errno, "cannot make the folder '%s'", home->path);
+        rc = open_folder(home->path, &home->fd, err);
+        if (rc == 0 && (rc = hold(home, err)) != 0) {
+            close(home->fd);
+            home->fd = -1;
+        }
+    }
+    return rc;
+}
+
 int lithops__home_make(struct lithops__home *home, const char *id, const lithops_value *executor,
                        lithops_error *err)
 {
@@ -166,11 +182,7 @@ int lithops__home_make(struct lithops__home *home, const char *id, const lithops
         return rc;
     snprintf(path, sizeof path, "%s/%.31s", root, id);
     name_home(home, path);
-    if (mkdir(path, 0700) != 0)
-        return lithops__fail_errno(err, errno, "cannot make the folder '%s'", path);
-    rc = open_folder(path, &home->fd, err);
-    if (rc == 0)
-        rc = hold(home, err);
+    rc = make_folder(home, err);
     if (rc == 0)
         rc = map_page(home, true, err);
     if (rc == 0 && mkfifoat(home->fd, "bell", 0600) != 0)
@@ -193,12 +205,20 @@ bool lithops__home_exists(const char *id)
     return access(path, F_OK) == 0;
 }
 
-int lithops__home_open(struct lithops__home *home, const char *path, lithops_error *err)
+int lithops__home_open_remains(struct lithops__home *home, const char *path, lithops_error *err)
 {
     name_home(home, path);
     int rc = open_folder(path, &home->fd, err);
     if (rc == 0)
         rc = hold(home, err);
+    if (rc != 0)
+        lithops__home_close(home);
+    return rc;
+}
+
+int lithops__home_open(struct lithops__home *home, const char *path, lithops_error *err)
+{
+    int rc = lithops__home_open_remains(home, path, err);
     if (rc == 0)
         rc = map_page(home, false, err);
     if (rc != 0)
@@ -246,6 +266,15 @@ void lithops__home_job_name(char kind, uint32_t number, char buf[16])
     snprintf(buf, 16, "%c%03u", kind, number);
 }
 
+bool lithops__home_name_reducer(const struct lithops__home *home, uint32_t number)
+{
+    char name[16], unready[24];
+    lithops__home_job_name('R', number, name);
+    snprintf(unready, sizeof unready, "%s.new", name);
+    (void)renameat(home->fd, unready, home->fd, name); /* somebody may be quicker */
+    return faccessat(home->fd, name, F_OK, 0) == 0;
+}
+
 bool lithops__home_is_job(const char *name)
 {
     size_t digits = name[0] ? strspn(name + 1, "0123456789") : 0;
@@ -280,14 +309,27 @@ static int find_one(const struct lithops__home *home, const char *name, void *us
     return 1;
 }
 
+bool lithops__home_seize(const struct lithops__home *home)
+{
+    if (flock(home->fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    lithops__home_share(home); /* what was held is given up for what cannot be had */
+    return false;
+}
+
+void lithops__home_share(const struct lithops__home *home)
+{
+    while (flock(home->fd, LOCK_SH) != 0 && errno == EINTR)
+        ;
+}
+
 bool lithops__home_remove(struct lithops__home *home)
 {
     static const char *const files[] = {"executor", "page", "bell", "lock", "log"};
-    if (home->fd < 0 || lithops__home_is_supervised(home) ||
-        flock(home->fd, LOCK_EX | LOCK_NB) != 0)
+    if (home->fd < 0 || lithops__home_is_supervised(home) || !lithops__home_seize(home))
         return false;
     if (lithops__home_visit(home, find_one, NULL) != 0) {
-        (void)flock(home->fd, LOCK_SH);
+        lithops__home_share(home);
         return false;
     }
     int fd = openat(home->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -383,9 +425,27 @@ int lithops__home_supervise(const struct lithops__home *home, lithops_error *err
     return 0;
 }
 
+static int open_lock(const struct lithops__home *home)
+{
+    return openat(home->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+bool lithops__home_try_lock(const struct lithops__home *home, int *ret_fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open_lock(home);
+    if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0) {
+        *ret_fd = fd;
+        return true;
+    }
+    if (fd >= 0)
+        close(fd);
+    return false;
+}
+
 int lithops__home_lock(const struct lithops__home *home, int *ret_fd, lithops_error *err)
 {
-    int fd = openat(home->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open_lock(home);
     if (fd < 0)
         return lithops__fail_errno(err, errno, "cannot open '%s/lock'", home->path);
     for (;;) {
@@ -405,6 +465,17 @@ int lithops__home_lock(const struct lithops__home *home, int *ret_fd, lithops_er
         }
         nanosleep(&(struct timespec){0, 2000000}, NULL); /* it begins or ends at this moment */
     }
+}
+
+bool lithops__home_is_locked(const struct lithops__home *home)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = openat(home->fd, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    bool is_locked = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    close(fd);
+    return is_locked;
 }
 
 int lithops__home_hear(const struct lithops__home *home, lithops_error *err)

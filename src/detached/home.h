@@ -58,12 +58,16 @@ int lithops__home_make(struct lithops__home *home, const char *id, const lithops
 bool lithops__home_exists(const char *id);
 /* ENOTFOUND: it is not there (any more); EDENIED: another user's. */
 int lithops__home_open(struct lithops__home *home, const char *path, lithops_error *err);
+/* The same for a folder that may be incomplete, as its maker was killed: without `page`. */
+int lithops__home_open_remains(struct lithops__home *home, const char *path, lithops_error *err);
 void lithops__home_close(struct lithops__home *home);
 /* The content of the file `executor`, for lithops_value_free(). */
 lithops_value *lithops__home_executor(const struct lithops__home *home, lithops_error *err);
 
 /* "M003" */
 void lithops__home_job_name(char kind, uint32_t number, char buf[16]);
+/* The journal of the reducers of a map gets its name, unless it has it. False: there is none. */
+bool lithops__home_name_reducer(const struct lithops__home *home, uint32_t number);
 /* Whether a file's name is a job's. */
 bool lithops__home_is_job(const char *name);
 /* Visit the names of its jobs; not 0: ends it and is returned. */
@@ -71,6 +75,9 @@ int lithops__home_visit(const struct lithops__home *home,
                         int (*visit)(const struct lithops__home *home, const char *name,
                                      void *user),
                         void *user);
+/* True: nobody else has the folder open, nor can open it until it is shared again. */
+bool lithops__home_seize(const struct lithops__home *home);
+void lithops__home_share(const struct lithops__home *home);
 /* The folder goes, if there is no job in it, no supervisor, and nobody else has it open. */
 bool lithops__home_remove(struct lithops__home *home);
 
@@ -83,6 +90,10 @@ int lithops__home_supervise(const struct lithops__home *home, lithops_error *err
 
 /* The supervisor: take the lock. 1: another one has it and is at work, 0, or an error. */
 int lithops__home_lock(const struct lithops__home *home, int *ret_fd, lithops_error *err);
+/* The same for who is no supervisor, and keeps one from beginning. False: there is one. */
+bool lithops__home_try_lock(const struct lithops__home *home, int *ret_fd);
+/* Somebody has it, who may be beginning or ending and hear no bell. */
+bool lithops__home_is_locked(const struct lithops__home *home);
 /* Its end of the bell. */
 int lithops__home_hear(const struct lithops__home *home, lithops_error *err);
 void lithops__home_ring(const struct lithops__home *home);

@@ -101,6 +101,7 @@ void lithops__outcome_append(const struct lithops__table *table,
         set_notes(table, range, index, state, &output, &outcome);
     }
     lithops__outcome_write(out, &outcome);
+    out->failed |= failure.failed || output.failed; /* it may be a part of it */
     lithops__buffer_deinit(&failure);
     lithops__buffer_deinit(&output);
 }
@@ -121,6 +122,7 @@ void lithops__outcome_append_error(uint64_t index, const lithops_error *error,
             LITHOPS__CONTENT_ERROR, LITHOPS__CARRIED_BYTES, 0, {failure.data, failure.len}};
     }
     lithops__outcome_write(out, &outcome);
+    out->failed |= failure.failed;
     lithops__buffer_deinit(&failure);
 }
 

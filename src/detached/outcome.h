@@ -7,7 +7,8 @@
 #include "ipc/table.h"
 #include "wire/message.h"
 
-/* [L] Append the outcome of a call that is done. */
+/* [L] Append the outcome of a call that is done. Where there is no memory, `out` fails, with a part
+ * of it. */
 void lithops__outcome_append(const struct lithops__table *table,
                              const struct lithops__tick_clock *clock, uint32_t range,
                              uint64_t index, struct lithops__buffer *out);

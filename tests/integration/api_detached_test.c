@@ -1,49 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Detached jobs: they outlive their client, and their supervisor. */
-#include "api.h"
+#include "detached.h"
 
-#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-/* Which calls have run, one line each, in `folder`/runs. */
-static void note_run(int64_t x)
-{
-    const char *at = getenv("LITHOPS_TEST_FOLDER");
-    char path[256], line[32];
-    snprintf(path, sizeof path, "%s/runs", at);
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    int len = snprintf(line, sizeof line, "%lld\n", (long long)x);
-    if (fd < 0 || write(fd, line, (size_t)len) != len)
-        abort();
-    close(fd);
-}
 
 LITHOPS_FUNCTION(square)
 {
     int64_t x;
     if (lithops_args(call, "I", "x", &x) != 0)
         return LITHOPS_EARG;
-    return lithops_return(call, "I", x * x);
-}
-
-/* Waits while the file `folder`/gate is there. */
-LITHOPS_FUNCTION(gated)
-{
-    const char *at = getenv("LITHOPS_TEST_FOLDER");
-    char path[256];
-    int64_t x;
-    if (lithops_args(call, "I", "x", &x) != 0)
-        return LITHOPS_EARG;
-    snprintf(path, sizeof path, "%s/gate", at);
-    while (x >= 4 && access(path, F_OK) == 0)
-        usleep(2000);
-    note_run(x);
-    printf("call %lld\n", (long long)x);
     return lithops_return(call, "I", x * x);
 }
 
@@ -63,119 +32,6 @@ LITHOPS_FUNCTION(sum)
     while (lithops_call_next_result(call, "I", &x) == 1)
         total += x;
     return lithops_return(call, "I", total);
-}
-
-static lithops_executor *open_detached(const char *policy)
-{
-    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    lithops_value *config = lithops_pack(
-        "{s:{s:s,s:f},s:{s:s,s:i}}", "lithops", "on_supervisor_lost", policy, "detached_idle", 0.05,
-        "localhost", "storage_root", folder, "worker_processes", 2);
-    options.config = config;
-    options.detached = true;
-    lithops_executor *opened = lithops_executor_open(&options, &err);
-    lithops_value_free(config);
-    return not_null(opened);
-}
-
-static const char *gate_path(void)
-{
-    static char path[128];
-    snprintf(path, sizeof path, "%s/gate", folder);
-    return path;
-}
-
-static void close_gate(void)
-{
-    api_write_file("gate", "", 0);
-    api_write_file("runs", "", 0);
-}
-
-static void open_gate(void)
-{
-    assert_int_equal(unlink(gate_path()), 0);
-}
-
-/* How often each of `count` calls has run. */
-static void count_runs(int *runs, int count)
-{
-    char path[128];
-    long long x;
-    memset(runs, 0, (size_t)count * sizeof *runs);
-    snprintf(path, sizeof path, "%s/runs", folder);
-    FILE *file = not_null(fopen(path, "r"));
-    while (fscanf(file, "%lld", &x) == 1)
-        if (x >= 0 && x < count)
-            runs[x]++;
-    fclose(file);
-}
-
-static lithops_job_state state_of(const lithops_value *handle)
-{
-    lithops_job_state state = LITHOPS_JOB_STATE_INIT;
-    succeeds(lithops_job_state_read(handle, &state, &err));
-    return state;
-}
-
-/* Until so many calls are done. */
-static void await_done(const lithops_value *handle, uint64_t count)
-{
-    double start = api_now();
-    while (state_of(handle).success + state_of(handle).failed < count) {
-        assert_true(api_now() - start < LIMIT_MS / 1000);
-        usleep(2000);
-    }
-}
-
-static pid_t supervisor_of(const lithops_value *handle)
-{
-    char path[512];
-    int32_t words[8] = {0};
-    snprintf(path, sizeof path, "%s/page",
-             lithops_value_get_string(lithops_value_get(handle, "folder")));
-    FILE *file = not_null(fopen(path, "r"));
-    assert_int_equal(fread(words, 4, 6, file), 6); /* magic 8, version, bell, waiting, process */
-    fclose(file);
-    return words[5];
-}
-
-/* A map from 0 to `count` by a client that is killed when 4 of them are done. */
-static lithops_value *leave_job(const char *policy, int64_t count)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/handle", folder);
-    close_gate();
-    pid_t client = fork();
-    assert_true(client >= 0);
-    if (client == 0) {
-        lithops_error own = LITHOPS_ERROR_INIT;
-        lithops_executor *opened = open_detached(policy);
-        lithops_futures *futures = lithops_map(opened, gated, lithops_range(0, count), NULL, &own);
-        lithops_value *handle = lithops_job_handle(futures, &own);
-        char *json = NULL;
-        if (!handle || lithops_value_to_json(handle, &json, &own) != 0)
-            _exit(lithops_error_print(&own, stderr));
-        FILE *file = fopen(path, "w");
-        if (!file || fputs(json, file) < 0 || fclose(file) != 0)
-            _exit(1);
-        kill(getpid(), SIGKILL);
-    }
-    int status;
-    assert_int_equal(waitpid(client, &status, 0), client);
-    assert_true(WIFSIGNALED(status));
-    char json[4096];
-    FILE *file = not_null(fopen(path, "r"));
-    size_t len = fread(json, 1, sizeof json, file);
-    fclose(file);
-    lithops_value *handle = not_null(lithops_value_from_json(json, len, &err));
-    await_done(handle, 4);
-    return handle;
-}
-
-static void release(lithops_value *handle)
-{
-    succeeds(lithops_job_release(handle, &err));
-    lithops_value_free(handle);
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
@@ -293,16 +149,6 @@ static void job_outlives_its_client(void **state)
     lithops_futures_unref(futures);
     lithops_executor_close(attached);
     release(handle);
-}
-
-static void end_supervisor(const lithops_value *handle)
-{
-    assert_true(state_of(handle).is_supervised);
-    pid_t supervisor = supervisor_of(handle);
-    assert_true(supervisor > 1);
-    assert_int_equal(kill(supervisor, SIGKILL), 0);
-    while (kill(supervisor, 0) == 0 && state_of(handle).is_supervised)
-        usleep(1000);
 }
 
 static void rest_runs_again_without_its_supervisor(void **state)
@@ -451,6 +297,102 @@ static void check_refused(lithops_value *handle, int code, const char *message)
     lithops_value_free(handle);
 }
 
+static size_t journals_mapped(void)
+{
+    char line[1024];
+    size_t count = 0;
+    FILE *file = not_null(fopen("/proc/self/maps", "r"));
+    while (fgets(line, sizeof line, file))
+        count += strstr(line, "/lithops/jobs/") && strstr(line, "/M0");
+    fclose(file);
+    return count;
+}
+
+/* Others submit and make handles while the executor is being closed. */
+static void *submit_until_closed(void *user)
+{
+    lithops_executor *opened = user;
+    lithops_error own = LITHOPS_ERROR_INIT;
+    for (;;) {
+        lithops_futures *futures = lithops_map(opened, square, lithops_range(0, 20), NULL, &own);
+        lithops_value *handle = futures ? lithops_job_handle(futures, &own) : NULL;
+        lithops_futures_unref(futures);
+        if (!handle) {
+            assert_int_equal(own.code, LITHOPS_ECLOSED);
+            return NULL;
+        }
+        assert_int_equal(lithops_job_release(handle, &own), 0);
+        lithops_value_free(handle);
+    }
+}
+
+static void closed_while_others_submit(void **state)
+{
+    (void)state;
+    for (int i = 0; i < api_times(10); i++) {
+        pthread_t threads[2];
+        lithops_executor *opened = open_detached("retry");
+        lithops_futures *held =
+            not_null(lithops_map(opened, square, lithops_range(0, 2), NULL, &err));
+        for (int t = 0; t < 2; t++)
+            assert_int_equal(pthread_create(&threads[t], NULL, submit_until_closed, opened), 0);
+        usleep(i * 3000 % 7000);
+        lithops_value *handle = not_null(lithops_job_handle(held, &err));
+        lithops_executor_close(opened); /* what they use of it stays, as there are futures */
+        is_refused(lithops_job_handle(held, &err), LITHOPS_ECLOSED, "handle of a job before");
+        for (int t = 0; t < 2; t++)
+            assert_int_equal(pthread_join(threads[t], NULL), 0);
+        lithops_futures_unref(held);
+        release(handle);
+    }
+}
+
+static void handles_of_forked_futures_are_refused(void **state)
+{
+    (void)state;
+    lithops_executor *opened = open_detached("retry");
+    lithops_futures *futures =
+        not_null(lithops_map(opened, square, lithops_range(0, 2), NULL, &err));
+    lithops_value *handle = not_null(lithops_job_handle(futures, &err));
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        lithops_error own = LITHOPS_ERROR_INIT;
+        _exit(lithops_job_handle(futures, &own) || own.code != LITHOPS_EFORKED);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    lithops_futures_unref(futures);
+    lithops_executor_close(opened);
+    release(handle);
+}
+
+/* Of jobs that are done and dropped nothing is kept, not even a mapping each. */
+static void finished_jobs_leave_nothing(void **state)
+{
+    (void)state;
+    enum { JOBS = 60 };
+    lithops_executor *opened = open_detached("retry");
+    size_t descriptors = 0, mappings = 0;
+    for (int i = 0; i < 2 * JOBS; i++) {
+        if (i == JOBS) {
+            descriptors = api_open_descriptors();
+            mappings = journals_mapped();
+        }
+        lithops_futures *futures =
+            not_null(lithops_map(opened, square, lithops_range(0, 2), NULL, &err));
+        lithops_value *handle = not_null(lithops_job_handle(futures, &err));
+        results_are(futures, "[0,1]");
+        succeeds(lithops_job_release(handle, &err));
+        lithops_value_free(handle);
+        succeeds(lithops_clean(opened, NULL, NULL, &err));
+    }
+    assert_in_range(api_open_descriptors(), 0, descriptors + 2);
+    assert_in_range(journals_mapped(), 0, mappings + 2);
+    lithops_executor_close(opened);
+}
+
 static void wrong_handles_are_refused(void **state)
 {
     (void)state;
@@ -511,16 +453,6 @@ static void list_shows_what_is_there(void **state)
     release(handle);
 }
 
-/* Each test has a place of its own for its jobs. */
-static int prepare(void **state)
-{
-    static int number;
-    (void)state;
-    char path[128];
-    snprintf(path, sizeof path, "%s/state%d", folder, number++);
-    return mkdir(path, 0700) != 0 || setenv("XDG_STATE_HOME", path, 1) != 0;
-}
-
 int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
@@ -535,6 +467,9 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(reducer_reads_what_was_done_before, prepare),
         cmocka_unit_test_setup(cancel_reaches_the_supervisor, prepare),
         cmocka_unit_test_setup(supervisors_killed_at_any_moment, prepare),
+        cmocka_unit_test_setup(closed_while_others_submit, prepare),
+        cmocka_unit_test_setup(handles_of_forked_futures_are_refused, prepare),
+        cmocka_unit_test_setup(finished_jobs_leave_nothing, prepare),
         cmocka_unit_test_setup(wrong_handles_are_refused, prepare),
         cmocka_unit_test_setup(list_shows_what_is_there, prepare),
     };

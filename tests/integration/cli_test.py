@@ -1390,12 +1390,15 @@ class Detached(Case):
         self.assertEqual((state["state"], state["canceled"]), ("done", 1))
 
     def test_jobs_whose_time_is_over_are_cleaned(self):
-        self.path(".lithops_config", "lithops: {detached_idle: 0.05, detached_expiry: 1}\n")
+        self.path(".lithops_config", "lithops: {detached_idle: 60, detached_expiry: 1}\n")
         old = self.detach("call", function("square"), 6)
         self.run_lithops("job", "wait", old)
-        self.path(".lithops_config", "lithops: {detached_idle: 0.05}\n")
+        self.path(".lithops_config", "lithops: {detached_idle: 60}\n")
         new = self.detach("call", function("square"), 7)
         self.run_lithops("job", "wait", new)
+        for handle in old, new:  # which would clean when they end
+            with open(os.path.join(json.loads(handle)["folder"], "page"), "rb") as page:
+                os.kill(int.from_bytes(page.read(24)[20:], "little"), signal.SIGKILL)
         self.wait_until(lambda: self.lines("clean", "--dry-run", "--json")[0]["detached_jobs"] == 1)
         self.assertEqual(self.run_lithops("job", "result", old), "36\n")
         self.assertIn("1 detached jobs", self.run_lithops("clean"))
