@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans check install test-airflow airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -31,6 +31,7 @@ help:
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
 	@echo 'make soak     a million calls in Python and in C: memory must not grow'
+	@echo 'make soak-kills KILLS=1000   detached jobs while clients, supervisors and workers are killed'
 	@echo 'make soak-plans PLANS=1000   jobs through an S3 server whose requests are disturbed, by plans that seeds make'
 	@echo 'make docs     the documentation as a site, in build-docs/html'
 	@echo 'make check    everything that CI does (.ci/run)'
@@ -106,6 +107,14 @@ soak-plans:
 	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
 	ninja -C build lithops_command plans_test
 	XDG_CACHE_HOME=$(CURDIR)/build/tests/cache tests/servers/with-s3 build/tests/plans_test $(PLANS) $(FIRST)
+
+KILLS ?= 1000
+CALLS ?= 100000
+soak-kills:
+	$(SETUP) test
+	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
+	ninja -C build lithops_command detached_kills_test
+	build/tests/detached_kills_test $(KILLS) $(CALLS) $(FIRST)
 
 docs: all
 	$(SETUP) docs
