@@ -33,6 +33,7 @@ struct lithops__transfer {
     struct curl_slist *headers;
     struct lithops__http_request request; /* what is borrowed of it */
     uint64_t body_at;                     /* what was sent of the request's body */
+    unsigned times_made;                  /* the request was, by libcurl */
     off_t body_start;                     /* of body_fd */
     char *error_text;
     size_t error_len;
@@ -176,14 +177,58 @@ static size_t on_send(char *buf, size_t one, size_t len, void *user)
     return len;
 }
 
-/* A reused connection may turn out to be dead after part of the body was sent: then libcurl starts
- * over. */
+/* libcurl starts over where it needs the body twice. */
 static int on_seek(void *user, curl_off_t offset, int origin)
 {
     (void)origin; /* always SEEK_SET */
     ((struct lithops__transfer *)user)->body_at = (uint64_t)offset;
     return CURL_SEEKFUNC_OK;
 }
+
+static bool has_long_body(const struct lithops__http_request *request)
+{
+    return request->has_body && (request->body_fd >= 0 || request->body.len > SHORT_BODY);
+}
+
+#if LIBCURL_VERSION_NUM >= 0x075000
+/* On a reused connection that turns out to be dead libcurl makes the request again, by itself. With
+ * a body that is unsafe: version 7.88 then sends no more than the head now and then, and both sides
+ * wait. So it fails, and is made again as after any other failure. */
+static int on_request(void *user, char *to, char *from, int to_port, int from_port)
+{
+    struct lithops__transfer *transfer = user;
+    (void)to, (void)from, (void)to_port, (void)from_port;
+    return ++transfer->times_made > 1 && has_long_body(&transfer->request) ? CURL_PREREQFUNC_ABORT
+                                                                           : CURL_PREREQFUNC_OK;
+}
+
+static bool set_on_request(struct lithops__transfer *transfer)
+{
+    return curl_easy_setopt(transfer->easy, CURLOPT_PREREQFUNCTION, on_request) == CURLE_OK &&
+           curl_easy_setopt(transfer->easy, CURLOPT_PREREQDATA, transfer) == CURLE_OK;
+}
+
+/* See on_request(). */
+static bool set_reuse(const struct lithops__transfer *transfer)
+{
+    (void)transfer;
+    return true;
+}
+#else
+static bool set_on_request(const struct lithops__transfer *transfer)
+{
+    (void)transfer;
+    return true;
+}
+
+/* It makes requests again on reused connections only, which may have died; with a body that is
+ * unsafe. */
+static bool set_reuse(const struct lithops__transfer *transfer)
+{
+    return curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT,
+                            (long)has_long_body(&transfer->request)) == CURLE_OK;
+}
+#endif
 
 /* ---- handles --------------------------------------------------------------------------------- */
 
@@ -245,7 +290,8 @@ static bool set_options(struct lithops__transfer *transfer,
            curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_send) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_READDATA, transfer) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer) == CURLE_OK;
+           curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer) == CURLE_OK &&
+           set_on_request(transfer);
 }
 
 int lithops__transfer_new(const struct lithops__http_limits *limits,
@@ -359,14 +405,14 @@ static bool set_request(struct lithops__transfer *transfer)
     CURL *easy = transfer->easy;
     bool head = strcmp(request->method, "HEAD") == 0;
     uint64_t len = request->body_fd >= 0 ? request->body_fd_len : request->body.len;
-    bool is_short = request->has_body && request->body_fd < 0 && len <= SHORT_BODY;
+    bool is_short = request->has_body && !has_long_body(request);
     return curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_NOBODY, (long)head) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_UPLOAD, (long)(request->has_body && !is_short)) ==
                CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
                             request->has_body ? (curl_off_t)len : (curl_off_t)-1) == CURLE_OK &&
-           (!is_short || set_short_body(transfer)) &&
+           (!is_short || set_short_body(transfer)) && set_reuse(transfer) &&
            curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, head ? NULL : request->method) ==
                CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
@@ -388,6 +434,7 @@ int lithops__transfer_start(struct lithops__transfer *transfer,
     transfer->shown_url = shown_url;
     transfer->request = *request;
     transfer->body_at = 0;
+    transfer->times_made = 0;
     rc = take_headers(transfer, request->headers, err);
     if (rc)
         return rc;
@@ -411,9 +458,13 @@ static const char *doing(const struct lithops__transfer *transfer)
     return transfer->request.has_body ? "cannot send to" : "cannot read";
 }
 
-static int fail_transfer(const struct lithops__transfer *transfer, lithops_error *err)
+static int fail_transfer(struct lithops__transfer *transfer, lithops_error *err)
 {
     CURLcode result = transfer->result;
+    if (result == CURLE_ABORTED_BY_CALLBACK && transfer->times_made > 1) {
+        result = CURLE_SEND_ERROR; /* on_request() */
+        snprintf(transfer->message, sizeof transfer->message, "the connection was lost");
+    }
     const char *reason = transfer->message[0] ? transfer->message : curl_easy_strerror(result);
     const char *hint =
         result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE
