@@ -58,6 +58,9 @@ class LocalAirflow:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{home}/airflow.db",
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+            # Triggers of a triggerer that was killed go to the next one after this time.
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
             # Detached jobs of Lithops.
             "XDG_STATE_HOME": str(home / "state"),
             # A task whose API server is slow is not to fail: this machine may have other work.
@@ -100,6 +103,14 @@ class LocalAirflow:
                 os.kill(pid, signal.SIGKILL)
             process.wait()
         self._processes.clear()
+
+    def restart(self, program: str) -> None:
+        """Kill one of the programs, with its children, as the kernel would; and start it again."""
+        killed = self._processes[program]
+        for pid in self.processes(killed.pid):
+            os.kill(pid, signal.SIGKILL)
+        killed.wait()
+        self._processes[program] = self._spawn(program)
 
     def airflow(self, *arguments: str, timeout_s: float = 400) -> str:
         """Run the `airflow` command; what it prints."""

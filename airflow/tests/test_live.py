@@ -256,6 +256,98 @@ def test_a_killed_task_leaves_no_process(airflow):
     assert airflow.wait("slow", run_id) == "failed"
 
 
+@pytest.fixture(scope="module")
+def outlive(airflow):
+    """The run of the DAG `outlive`, when its tasks have lost what they have to lose."""
+    home = Path(airflow.home, "outlive")
+    for task_id in ("retried", "deferred", "supervised", "marked", "timed", "begun"):
+        (home / task_id).mkdir(parents=True)
+    gate = home / "gate"
+    gate.touch()
+    try:
+        run_id = airflow.trigger("outlive")
+        take_away(airflow, run_id)
+    finally:
+        gate.unlink()  # or its jobs would outlive the tests
+    assert airflow.wait("outlive", run_id) == "failed"
+    return run_id
+
+
+def take_away(airflow, run_id):
+    """End what waits for the jobs: a task's process, a supervisor, the triggerer, and by a user."""
+    until(lambda: counts(airflow, "retried"), 200)
+    os.kill(airflow.task("outlive", run_id, "retried")["pid"], signal.SIGKILL)
+    for task_id in ("deferred", "supervised", "marked"):
+        assert airflow.until_task("outlive", run_id, task_id, "deferred", "failed") == "deferred"
+        until(lambda task_id=task_id: counts(airflow, task_id), 200)
+    # Airflow calls on_kill() of triggers that it has started.
+    until(lambda: re.search(r"trigger .* starting", airflow.log("outlive", run_id, "marked")), 200)
+    airflow.api("PATCH", airflow._path("outlive", run_id, "marked"), {"new_state": "failed"})
+    until(lambda: supervisors(airflow, run_id, "marked") == [], 200)
+    assert airflow.until_task("outlive", run_id, "timed", "failed", "success") == "failed"
+    for process in supervisors(airflow, run_id, "supervised"):
+        os.kill(process, signal.SIGKILL)
+    airflow.restart("triggerer")
+
+
+def counts(airflow, task_id):
+    """How often each call of the task has run."""
+    folder = Path(airflow.home, "outlive", task_id)
+    return {int(path.name): len(path.read_text()) for path in folder.iterdir()}
+
+
+def supervisors(airflow, run_id, task_id):
+    """Supervisors of the task's detached jobs, by their folder, which its log names."""
+    names = set(re.findall(r"Lithops job (\S+?)-M000: ", airflow.log("outlive", run_id, task_id)))
+    assert names
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if "supervisor" in words and any(Path(word).name in names for word in words if word):
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_the_process_of_a_durable_task_was_killed(airflow, outlive):
+    task = airflow.task("outlive", outlive, "retried")
+    assert (task["state"], task["try_number"]) == ("success", 2)
+    assert airflow.xcom("outlive", outlive, "retried") == [0, 1, 2]
+    assert counts(airflow, "retried") == {0: 1, 1: 1, 2: 1}
+    assert "an earlier try has begun the job" in airflow.log("outlive", outlive, "retried", 2)
+
+
+def test_the_triggerer_of_a_deferred_task_was_killed(airflow, outlive):
+    task = airflow.task("outlive", outlive, "deferred")
+    assert (task["state"], task["try_number"]) == ("success", 1)
+    assert airflow.xcom("outlive", outlive, "deferred") == [0, 1, 2]
+    assert counts(airflow, "deferred") == {0: 1, 1: 1, 2: 1}
+
+
+def test_the_supervisor_of_a_deferred_task_was_killed(airflow, outlive):
+    assert airflow.task("outlive", outlive, "supervised")["state"] == "success"
+    assert airflow.xcom("outlive", outlive, "supervised") == [0, 1, 2]
+    assert counts(airflow, "supervised")[0] == 1  # what was done stays done
+
+
+def test_a_deferred_task_was_marked_failed(airflow, outlive):
+    assert airflow.task("outlive", outlive, "marked")["state"] == "failed"
+    assert 2 not in counts(airflow, "marked")
+
+
+def test_the_time_of_a_deferred_task_was_over(airflow, outlive):
+    assert airflow.task("outlive", outlive, "timed")["state"] == "failed"
+    assert "when execution_timeout, 0:00:20, was over" in airflow.log("outlive", outlive, "timed")
+    assert 2 not in counts(airflow, "timed")
+
+
+def test_a_job_was_begun_by_one_task_and_taken_by_another(airflow, outlive):
+    assert airflow.xcom("outlive", outlive, "taken") == [0, 1, 2]
+    assert counts(airflow, "begun") == {0: 1, 1: 1, 2: 1}
+
+
 def test_connection_form_and_test(airflow):
     forms = airflow.fetch("GET", "/ui/connections/hook_meta").decode()
     assert '"connection_type":"lithops"' in forms.replace(" ", "")
