@@ -8,13 +8,18 @@
 #include "net/http.h"
 #include "net/test_server.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -250,6 +255,86 @@ static void a_silent_server_is_left(void **state)
     script_stop(&script);
 }
 
+/* A server whose first connection dies as its second request begins. */
+struct dying {
+    int listener;
+    bool first_was_reused;
+    size_t body_len; /* of the request on the second connection */
+    bool is_whole;
+    pthread_t thread;
+};
+
+static bool read_head(int fd)
+{
+    char head[2048] = "";
+    for (size_t len = 0; len + 1 < sizeof head && !strstr(head, "\r\n\r\n"); len++)
+        if (recv(fd, head + len, 1, 0) != 1)
+            return false;
+    return true;
+}
+
+static void *die(void *user)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    struct dying *dying = user;
+    char byte;
+    int first = accept(dying->listener, NULL, NULL);
+    (void)read_head(first);
+    (void)send(first, ok, sizeof ok - 1, MSG_NOSIGNAL);
+    struct pollfd next[] = {{first, POLLIN, 0}, {dying->listener, POLLIN, 0}};
+    (void)poll(next, 2, -1);
+    dying->first_was_reused = next[0].revents && recv(first, &byte, 1, 0) == 1;
+    close(first);
+    int second = accept(dying->listener, NULL, NULL);
+    while (!read_head(second)) { /* made for the request that failed */
+        close(second);
+        second = accept(dying->listener, NULL, NULL);
+    }
+    unsigned char *body = malloc(BIG);
+    for (ssize_t n = 1; n > 0 && dying->body_len < BIG; dying->body_len += (size_t)n)
+        n = recv(second, body + dying->body_len, BIG - dying->body_len, 0);
+    dying->is_whole = dying->body_len == BIG && memcmp(body, big, BIG) == 0;
+    free(body);
+    (void)send(second, ok, sizeof ok - 1, MSG_NOSIGNAL);
+    close(second);
+    return NULL;
+}
+
+/* libcurl makes it again by itself, and may lose the body. Here it fails, and can be made again. */
+static void a_long_body_is_not_sent_again_unasked(void **state)
+{
+    (void)state;
+    struct dying dying = {.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    socklen_t size = sizeof address;
+    char buf[1];
+    size_t len;
+    assert_int_equal(bind(dying.listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(dying.listener, 5), 0);
+    assert_int_equal(getsockname(dying.listener, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(pthread_create(&dying.thread, NULL, die, &dying), 0);
+    struct lithops__http_request get =
+        LITHOPS__HTTP_REQUEST("GET", at(ntohs(address.sin_port), "/"));
+    assert_int_equal(run(&get, buf, 1, &len), 200);
+    struct lithops__http_request put = LITHOPS__HTTP_REQUEST("PUT", get.url);
+    const char *const headers[] = {"Expect:", NULL};
+    put.headers = headers;
+    put.has_body = true;
+    put.body = (lithops_bytes){big, BIG};
+    assert_int_equal(http->start(transfer, &put, &err), 0);
+    int rc = http->pull(transfer, buf, 1, &len, &err);
+    if (rc !=
+        0) { /* not with a libcurl that cannot be asked, where it goes by another connection */
+        assert_int_equal(rc, LITHOPS_EBACKEND);
+        assert_true(err.retryable);
+        assert_int_equal(run(&put, buf, 1, &len), 200);
+    }
+    pthread_join(dying.thread, NULL);
+    assert_int_equal(rc != 0, dying.first_was_reused);
+    assert_true(dying.is_whole);
+    close(dying.listener);
+}
+
 static void what_is_no_request_is_refused(void **state)
 {
     (void)state;
@@ -275,6 +360,7 @@ int main(void)
         TEST(methods_headers_and_bodies_arrive),
         TEST(what_an_error_says_is_kept),
         TEST(a_silent_server_is_left),
+        TEST(a_long_body_is_not_sent_again_unasked),
         TEST(what_is_no_request_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
