@@ -385,11 +385,12 @@ static int copy_section(lithops_value *to, const lithops_value *from, const char
 
 /* The storage and the broker, and their sections. */
 static int make_config(struct lithops__carrier *carrier, const struct lithops__config *config,
-                       lithops_error *err)
+                       bool secrets, lithops_error *err)
 {
-    lithops_value *all = lithops__config_value(config, true);
+    lithops_value *all =
+        secrets ? lithops__config_value(config, true) : lithops__config_without_secrets(config);
     const char *backend = lithops_storage_backend(carrier->storage);
-    const char *broker = lithops__broker_section(config);
+    const char *broker = secrets ? lithops__broker_section(config) : NULL;
     lithops_value *own = lithops_pack(
         "{s:{s:s,s:s,s:f,s:f}}", "lithops", "storage", backend, "monitoring",
         broker ? broker : "storage", "monitoring_interval",
@@ -406,6 +407,16 @@ static int make_config(struct lithops__carrier *carrier, const struct lithops__c
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value_free(own);
     lithops_value_free(all);
+    return rc;
+}
+
+int lithops__carrier_withhold(struct lithops__carrier *carrier,
+                              const struct lithops__config *config, lithops_error *err)
+{
+    char *given = carrier->config;
+    carrier->config = NULL;
+    int rc = make_config(carrier, config, false, err);
+    free(given);
     return rc;
 }
 
@@ -456,7 +467,7 @@ int lithops__carrier_open(const struct lithops__config *config, const char *exec
     if (rc == 0)
         rc = lithops__carrier_bound(carrier->storage, err);
     if (rc == 0)
-        rc = make_config(carrier, config, err);
+        rc = make_config(carrier, config, true, err);
     if (rc == 0 && !(carrier->stock = lithops__stock_new(carrier->storage)))
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     if (rc == 0)

@@ -39,6 +39,9 @@ void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t work
                                  size_t size);
 /* Where the files lie that its workers ask for. Borrowed. */
 struct lithops__stock *lithops__carrier_stock(const struct lithops__carrier *carrier);
+/* Its workers have credentials of their own: leave secrets out of their configuration. */
+int lithops__carrier_withhold(struct lithops__carrier *carrier,
+                              const struct lithops__config *config, lithops_error *err);
 /* What the worker's configuration must be, as JSON: the storage and its settings, and nothing
  * else. It may hold secrets. Borrowed. */
 const char *lithops__carrier_config(const struct lithops__carrier *carrier);

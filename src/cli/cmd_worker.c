@@ -2,6 +2,7 @@
 /* lithops worker: the remote side of a compute backend that uses links. */
 #include "agent/agent.h"
 #include "agent/http_server.h"
+#include "agent/lambda.h"
 #include "base/error.h"
 #include "carrier/carrier.h"
 #include "cli/commands.h"
@@ -203,12 +204,27 @@ static int serve_http(const struct cli *cli, lithops_error *err)
     return rc;
 }
 
+/* ---- for AWS Lambda ----------------------------------------------------------------------------
+ */
+
+/* This program is the runtime of a function. Workers are processes of their own. */
+static int serve_lambda(lithops_error *err)
+{
+    const char *api = getenv("AWS_LAMBDA_RUNTIME_API");
+    int rc = leave_standard_streams(err);
+    if (rc == 0 && (!api || !*api))
+        rc = lithops__fail(err, LITHOPS_EUSAGE,
+                           "lithops worker --lambda is for functions of AWS Lambda, which have "
+                           "AWS_LAMBDA_RUNTIME_API in their environment");
+    return rc ? rc : lithops__lambda_serve(api, "/proc/self/exe", stop_fd, err);
+}
+
 int cmd_worker(const struct cli *cli)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     const char *key = cli->options.through, *where = cli->options.connect;
     int read_fd, write_fd;
-    if (!key && !where && !cli->options.http && isatty(STDIN_FILENO)) {
+    if (!key && !where && !cli->options.http && !cli->options.lambda && isatty(STDIN_FILENO)) {
         lithops__fail(&err, LITHOPS_EUSAGE,
                       "lithops worker is not for interactive use: a compute backend starts it, and "
                       "talks to it over standard input and output");
@@ -222,6 +238,8 @@ int cmd_worker(const struct cli *cli)
         rc = serve_through(key, &err);
     else if (rc == 0 && where)
         rc = serve_at(where, &err);
+    else if (rc == 0 && cli->options.lambda)
+        rc = serve_lambda(&err);
     else if (rc == 0 && (rc = take_link(&read_fd, &write_fd, &err)) == 0)
         rc = lithops__agent_serve(&lithops__compute_localhost, read_fd, write_fd, stop_fd, NULL,
                                   &err);

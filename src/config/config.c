@@ -514,10 +514,12 @@ bool lithops__config_bool(const struct lithops__config *config, const char *sect
     return lithops_value_get_bool(lithops__config_get(config, section, key));
 }
 
-lithops_value *lithops__config_value(const struct lithops__config *config, bool secrets)
+enum secrets { MASKED, LEFT_OUT, GIVEN };
+
+static lithops_value *make_value(const struct lithops__config *config, enum secrets secrets)
 {
-    lithops_value *root =
-        secrets && config->others ? lithops_value_copy(config->others) : lithops_value_map();
+    lithops_value *root = secrets == GIVEN && config->others ? lithops_value_copy(config->others)
+                                                             : lithops_value_map();
     size_t row = 0;
     int rc = root ? 0 : LITHOPS_ENOMEM;
     struct lithops__config_section s;
@@ -525,17 +527,34 @@ lithops_value *lithops__config_value(const struct lithops__config *config, bool 
         for (const lithops_config_key *k = s.keys; k->name && row < config->count; k++, row++) {
             const lithops_value *value = config->values[row];
             lithops_value *keys = value && rc == 0 ? keys_in(root, s.name) : NULL;
-            if (!value || rc != 0 || lithops_value_get(keys, k->name))
+            if (!value || rc != 0 || lithops_value_get(keys, k->name) ||
+                (k->secret && secrets == LEFT_OUT))
                 continue; /* of two tables of a section the first counts, as for find_slot() */
             rc = lithops_value_set(keys, k->name,
-                                   k->secret && !secrets ? lithops_value_string("******")
-                                                         : lithops_value_copy(value));
+                                   k->secret && secrets == MASKED ? lithops_value_string("******")
+                                                                  : lithops_value_copy(value));
         }
     if (rc != 0) {
         lithops_value_free(root);
         return NULL;
     }
     return root;
+}
+
+lithops_value *lithops__config_value(const struct lithops__config *config, bool secrets)
+{
+    return make_value(config, secrets ? GIVEN : MASKED);
+}
+
+lithops_value *lithops__config_without_secrets(const struct lithops__config *config)
+{
+    lithops_value *root = make_value(config, LEFT_OUT);
+    lithops_value *own = lithops_value_copy(lithops_value_get(root, "lithops"));
+    if (own && lithops_value_set(own, "monitoring", lithops_value_string("storage")) == 0 &&
+        lithops_value_set(root, "lithops", own) == 0)
+        return root;
+    lithops_value_free(root);
+    return NULL;
 }
 
 /* ---- for programs that hand it on ------------------------------------------------------------ */

@@ -71,5 +71,9 @@ bool lithops__config_bool(const struct lithops__config *config, const char *sect
  * With `secrets` it can be given to lithops__config_load() as options->config again, and includes
  * the sections that no table has, as given. */
 lithops_value *lithops__config_value(const struct lithops__config *config, bool secrets);
+/* The same, without any secret, for who has credentials of his own: secret keys are left out, as
+ * are the sections that no table has, and brokers, whose addresses are secrets. It can be loaded
+ * again. */
+lithops_value *lithops__config_without_secrets(const struct lithops__config *config);
 
 #endif

@@ -147,8 +147,16 @@ static int open_carrier(struct lithops__relay *relay, lithops_error *err)
         workers->idle_timeout_ms = MOST_CARRIED_IDLE_MS;
     workers->kept_workers = 0;
     workers->lost_timeout_ms *= CARRIED_LOST_TIMES;
-    return lithops__carrier_open(relay->config, relay->table->area.control->executor_id,
-                                 workers->workers, &relay->carrier, err);
+    int rc = lithops__carrier_open(relay->config, relay->table->area.control->executor_id,
+                                   workers->workers, &relay->carrier, err);
+    if (rc == 0 && workers->keeps_all_secrets)
+        rc = lithops__carrier_withhold(relay->carrier, relay->config, err);
+    return rc;
+}
+
+int lithops__relay_protocol(void)
+{
+    return LITHOPS__WIRE_PROTOCOL;
 }
 
 static int make_links(struct lithops__relay *relay, lithops_error *err)

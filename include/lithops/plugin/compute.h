@@ -44,6 +44,8 @@ typedef struct lithops_workers {
     /* Workers have credentials of their own: nothing of the configuration that is secret is sent to
      * them. What `invoke` is given has it nevertheless. */
     bool keeps_secrets;
+    /* The same for what `invoke` is given. */
+    bool keeps_all_secrets;
 } lithops_workers;
 
 /** A link. The engine reads, writes and closes both descriptors, which may be one. */
