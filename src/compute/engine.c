@@ -284,43 +284,63 @@ static int make_engine(struct lithops__engine *engine, struct lithops__engine_ar
 
 /* ---- one per process ------------------------------------------------------------------------- */
 
+/* Others may hold what was known before, so it stays as it is. */
+struct known {
+    struct lithops__engine engine;
+    struct known *older;
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static const struct lithops__engine *known; /* replaced, but never changed nor freed */
+static struct known *known; /* the newest */
 static struct lithops__engine_archive known_archive = {-1, 0};
+
+static struct known *new_known(void)
+{
+    struct utsname system;
+    struct known *made = calloc(1, sizeof *made);
+    if (made && uname(&system) == 0)
+        snprintf(made->engine.machine, sizeof made->engine.machine, "%s", system.machine);
+    return made;
+}
+
+/* Under the lock. */
+static void add_known(struct known *made)
+{
+    if (known && strcmp(known->engine.hash, made->engine.hash) == 0) {
+        free(made);
+        return;
+    }
+    made->older = known;
+    known = made;
+}
 
 /* Read, hash and pack the files; what comes of it is known from now on. Under the lock. */
 static int make_known(lithops_error *err)
 {
-    struct utsname system;
     struct lithops__engine_archive archive;
-    struct lithops__engine *engine = calloc(1, sizeof *engine);
-    if (!engine)
+    struct known *made = new_known();
+    if (!made)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    int rc = make_engine(engine, &archive, err);
+    int rc = make_engine(&made->engine, &archive, err);
     if (rc != 0) {
-        free(engine);
+        free(made);
         return rc;
     }
-    (void)uname(&system); /* cannot fail */
-    snprintf(engine->machine, sizeof engine->machine, "%s", system.machine);
     if (known_archive.fd >= 0)
         close(known_archive.fd);
     known_archive = archive;
-    known = engine;
+    add_known(made);
     return 0;
 }
 
+/* Under the lock. */
 static void recall_known(void)
 {
-    struct utsname system;
-    struct lithops__engine *engine = calloc(1, sizeof *engine);
-    if (!engine || !lithops__engine_recall(engine)) {
-        free(engine);
-        return;
-    }
-    (void)uname(&system);
-    snprintf(engine->machine, sizeof engine->machine, "%s", system.machine);
-    known = engine;
+    struct known *made = new_known();
+    if (made && lithops__engine_recall(&made->engine))
+        add_known(made);
+    else
+        free(made);
 }
 
 const struct lithops__engine *lithops__engine(lithops_error *err)
@@ -331,7 +351,7 @@ const struct lithops__engine *lithops__engine(lithops_error *err)
         recall_known();
     if (!known)
         (void)make_known(err ? err : &own);
-    const struct lithops__engine *engine = known;
+    const struct lithops__engine *engine = known ? &known->engine : NULL;
     pthread_mutex_unlock(&lock);
     return engine;
 }
@@ -343,7 +363,7 @@ int lithops__engine_archive(const struct lithops__engine *engine,
     pthread_mutex_lock(&lock);
     if (known_archive.fd < 0)
         rc = make_known(err);
-    if (rc == 0 && strcmp(known->hash, engine->hash) != 0) {
+    if (rc == 0 && strcmp(known->engine.hash, engine->hash) != 0) {
         rc = lithops__fail(err, LITHOPS_EBACKEND, "lithops was installed anew while it ran");
         err->retryable = true; /* with the new one */
     }

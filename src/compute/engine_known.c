@@ -134,7 +134,8 @@ static bool read_known(char *text, const char *search, struct lithops__engine *r
     }
     if (count < 2 || *line != '\0')
         return false;
-    *ret_engine = engine;
+    memcpy(ret_engine->hash, engine.hash, sizeof ret_engine->hash);
+    ret_engine->glibc_minor = engine.glibc_minor;
     return true;
 }
 
