@@ -121,12 +121,5 @@ void lithops__http_child_end(struct lithops__child *child, char *ret_how, size_t
     siginfo_t status;
     lithops__watch_reap(&child->watch, &status);
     child->watch.pid = 0;
-    if (status.si_pid == 0)
-        snprintf(ret_how, size, "it is gone");
-    else if (status.si_code == CLD_EXITED)
-        snprintf(ret_how, size, "it ended with exit status %d", status.si_status);
-    else
-        snprintf(ret_how, size, "it was killed by signal %d", status.si_status);
-    lithops__child_log_tail(child, ret_how, size);
-    lithops__child_close_log(child);
+    lithops__child_tell_end(child, &status, ret_how, size);
 }

@@ -121,3 +121,16 @@ void lithops__child_close_log(struct lithops__child *child)
         close(child->log_fd);
     child->log_fd = -1;
 }
+
+void lithops__child_tell_end(struct lithops__child *child, const siginfo_t *status, char *ret_how,
+                             size_t size)
+{
+    if (status->si_pid == 0)
+        snprintf(ret_how, size, "it is gone");
+    else if (status->si_code == CLD_EXITED)
+        snprintf(ret_how, size, "it ended with exit status %d", status->si_status);
+    else
+        snprintf(ret_how, size, "it was killed by signal %d", status->si_status);
+    lithops__child_log_tail(child, ret_how, size);
+    lithops__child_close_log(child);
+}

@@ -27,5 +27,8 @@ void lithops__child_said(const struct lithops__child *child, char *buf, size_t s
 /* The line of `text` that `part`, a place in it, is on; 200 bytes at most. */
 void lithops__line_at(const char *text, const char *part, char *buf, size_t size);
 void lithops__child_close_log(struct lithops__child *child);
+/* It was waited for. Say how it ended, and what it said last, and close its log. */
+void lithops__child_tell_end(struct lithops__child *child, const siginfo_t *status, char *ret_how,
+                             size_t size);
 
 #endif

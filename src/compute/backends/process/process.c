@@ -144,14 +144,7 @@ static void reap(struct lithops__child *worker, char *ret_how, size_t size)
 {
     siginfo_t status;
     lithops__child_reap(worker, END_MS, &status);
-    if (status.si_pid == 0)
-        snprintf(ret_how, size, "it is gone");
-    else if (status.si_code == CLD_EXITED)
-        snprintf(ret_how, size, "it ended with exit status %d", status.si_status);
-    else
-        snprintf(ret_how, size, "it was killed by signal %d", status.si_status);
-    lithops__child_log_tail(worker, ret_how, size);
-    lithops__child_close_log(worker);
+    lithops__child_tell_end(worker, &status, ret_how, size);
 }
 
 /* It did not connect. */
