@@ -46,7 +46,8 @@ static void free_environment(char **env)
     free(env);
 }
 
-/* In the child, between fork() and exec(): nothing that takes a lock. */
+/* In the child, between fork() and exec(): nothing that takes a lock. All signals are blocked: one
+ * that came before the handlers are gone would stop the server, whose handler this process has. */
 static void become(const char *command, char *const *argv, char *const *env, int null_fd,
                    int log_fd, int watch_fd, pid_t parent)
 {
@@ -74,6 +75,9 @@ static int run(struct lithops__child *child, const char *command, const char *ke
     char *argv[] = {name, argument, option, words, NULL};
     int null_fd = lithops__high_fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
     int failed = !words ? ENOMEM : null_fd < 0 ? errno : 0;
+    sigset_t all, before;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t parent = getpid(), pid = failed ? -1 : fork();
     if (pid == 0) {
         become(command, argv, env, null_fd, child->log_fd, watch_fd, parent);
@@ -81,6 +85,7 @@ static int run(struct lithops__child *child, const char *command, const char *ke
     }
     if (!failed && pid < 0)
         failed = errno;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (null_fd >= 0)
         close(null_fd);
     free(words);

@@ -156,6 +156,26 @@ static void test_a_full_server_says_so(void **state)
     assert_int_equal(worker_server_stop(&server), 0);
 }
 
+/* Its worker is told to end while it is still being started, with the server's signal handlers. */
+static void test_who_hangs_up_at_once_ends_nobody_else(void **state)
+{
+    (void)state;
+    enum { TIMES = 40 };
+    struct worker_server server;
+    worker_server_start(&server, TIMES);
+    for (int i = 0; i < TIMES; i++) {
+        struct lithops__buffer request = make_request(WORKER_SERVER_SECRET, NOT_A_KEY, 0);
+        int fd = connect_to(server.port);
+        assert_int_equal(send(fd, request.data, request.len, MSG_NOSIGNAL), request.len);
+        lithops__buffer_deinit(&request);
+        close(fd);
+    }
+    asks(&server, "GET /health HTTP/1.1\r\n\r\n", "200");
+    await_workers(&server, 0);
+    asks(&server, "GET /health HTTP/1.1\r\n\r\n", "200"); /* it does not drain */
+    assert_int_equal(worker_server_stop(&server), 0);
+}
+
 static void test_it_ends_with_its_workers(void **state)
 {
     (void)state;
@@ -608,6 +628,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_not_signed_and_new_is_refused),
         cmocka_unit_test(test_a_full_server_says_so),
+        cmocka_unit_test(test_who_hangs_up_at_once_ends_nobody_else),
         cmocka_unit_test(test_it_ends_with_its_workers),
         cmocka_unit_test(test_its_workers_end_with_it),
         cmocka_unit_test(test_requests_are_made_again),
