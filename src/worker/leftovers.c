@@ -71,11 +71,12 @@ static size_t read_of(pid_t pid, const char *name, char *room, size_t size)
 
 /* In the middle of an exec there is no environment to read. What the kernel writes after it is
  * where the code begins: so the environment is empty only if this is there. (Others' processes have
- * a 1 there, and kernel threads no session.) */
+ * a 1 there. Kernel threads never have one, nor any memory.) */
 static bool is_in_exec(pid_t pid)
 {
-    char code[24];
-    return getsid(pid) > 0 && read_stat(pid, 26, code, sizeof code) && strcmp(code, "0") == 0 &&
+    char code[24], memory[24];
+    return read_stat(pid, 26, code, sizeof code) && strcmp(code, "0") == 0 &&
+           read_stat(pid, 23, memory, sizeof memory) && strcmp(memory, "0") != 0 &&
            !lithops__is_gone(pid);
 }
 
