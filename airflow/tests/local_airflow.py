@@ -17,6 +17,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +97,30 @@ class LocalAirflow:
             process.terminate()
         deadline = time.monotonic() + 20
         for process in self._processes.values():
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
-            for pid in self.processes(process.pid):  # what it has left: tasks that run
-                os.kill(pid, signal.SIGKILL)
-            process.wait()
+            self._end(process, deadline)
         self._processes.clear()
+
+    @contextmanager
+    def without(self, program: str) -> Iterator[None]:
+        """In a `with` statement: one of the programs does not run meanwhile."""
+        process = self._processes.pop(program)
+        process.terminate()
+        self._end(process, time.monotonic() + 20)
+        try:
+            yield
+        finally:
+            self._processes[program] = self._spawn(program)
+            self._until(400, "healthy", self._healthy)
+
+    def _end(self, process: subprocess.Popen, deadline: float) -> None:
+        """Wait for a program that was told to end, and kill what is left at the deadline."""
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+        for pid in self.processes(process.pid):  # what it has left: tasks that run
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
 
     def restart(self, program: str) -> None:
         """Kill one of the programs, with its children, as the kernel would; and start it again."""
