@@ -20,12 +20,22 @@ struct lithops__http_info {
     bool ranges;         /* the server supports ranges, so several readers may share the work */
 };
 
+/* Whom a handle trusts, and what it shows of itself, in PEM; all of it is borrowed for the call
+ * that makes the handle. A .ptr of NULL: the system's authorities, and no certificate. */
+struct lithops__http_identity {
+    lithops_bytes authorities, certificate, key;
+    bool any_certificate;   /* nothing is verified */
+    const char *connect_to; /* "NAME:PORT:HOST:PORT": a URL of NAME is asked for at HOST; NULL */
+    const char *proxy;      /* its URL; NULL: what the environment says */
+};
+
 /* Limits, for tests; 0 means the default. */
 struct lithops__http_limits {
     long connect_timeout_ms; /* 10 s */
     long stall_timeout_ms;   /* 60 s without a byte end an attempt */
     unsigned attempts;       /* 4; of a request whose error is retryable */
     unsigned first_delay_ms; /* 200; then twice that, and so on; a server's Retry-After wins */
+    const struct lithops__http_identity *identity; /* only of transfers; NULL: the defaults */
 };
 
 struct lithops__http_api {

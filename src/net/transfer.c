@@ -29,6 +29,7 @@
 struct lithops__transfer {
     CURLM *multi;
     CURL *easy;
+    struct curl_slist *connect_to;
     char *shown_url; /* of the request; NULL before the first */
     struct curl_slist *headers;
     struct lithops__http_request request; /* what is borrowed of it */
@@ -294,6 +295,36 @@ static bool set_options(struct lithops__transfer *transfer,
            set_on_request(transfer);
 }
 
+static bool set_blob(CURL *easy, CURLoption option, lithops_bytes bytes)
+{
+    struct curl_blob blob = {
+        .data = (void *)(uintptr_t)bytes.ptr, .len = bytes.len, .flags = CURL_BLOB_COPY};
+    return !bytes.ptr || curl_easy_setopt(easy, option, &blob) == CURLE_OK;
+}
+
+/* Authorities that are named take the place of the system's. */
+static bool set_identity(struct lithops__transfer *transfer,
+                         const struct lithops__http_identity *identity)
+{
+    CURL *easy = transfer->easy;
+    if (!identity)
+        return true;
+    if (identity->connect_to)
+        transfer->connect_to = curl_slist_append(NULL, identity->connect_to);
+    return set_blob(easy, CURLOPT_CAINFO_BLOB, identity->authorities) &&
+           (!identity->authorities.ptr ||
+            curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK) &&
+           set_blob(easy, CURLOPT_SSLCERT_BLOB, identity->certificate) &&
+           set_blob(easy, CURLOPT_SSLKEY_BLOB, identity->key) &&
+           (!identity->any_certificate ||
+            (curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
+             curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK)) &&
+           (!identity->connect_to ||
+            (transfer->connect_to &&
+             curl_easy_setopt(easy, CURLOPT_CONNECT_TO, transfer->connect_to) == CURLE_OK)) &&
+           (!identity->proxy || curl_easy_setopt(easy, CURLOPT_PROXY, identity->proxy) == CURLE_OK);
+}
+
 int lithops__transfer_new(const struct lithops__http_limits *limits,
                           struct lithops__transfer **ret_transfer, lithops_error *err)
 {
@@ -308,7 +339,8 @@ int lithops__transfer_new(const struct lithops__http_limits *limits,
     transfer->spill = malloc(CURL_BLOCK);
     transfer->error_text = calloc(1, LITHOPS__HTTP_ERROR_TEXT + 1);
     if (!transfer->multi || !transfer->easy || !transfer->spill || !transfer->error_text ||
-        !set_options(transfer, limits)) {
+        !set_options(transfer, limits) ||
+        !set_identity(transfer, limits ? limits->identity : NULL)) {
         lithops__transfer_free(transfer);
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
     }
@@ -323,6 +355,7 @@ void lithops__transfer_free(struct lithops__transfer *transfer)
     lithops__transfer_stop(transfer);
     curl_easy_cleanup(transfer->easy);
     curl_multi_cleanup(transfer->multi);
+    curl_slist_free_all(transfer->connect_to);
     curl_slist_free_all(transfer->headers);
     free(transfer->error_text);
     free(transfer->spill);
@@ -534,11 +567,12 @@ int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t
     if (len && transfer->spill_end)
         give_spill(transfer);
     bool head_only = len == 0;
+    size_t most_room = transfer->request.as_it_comes && len ? len - 1 : 0;
     transfer->heard_ns = lithops__now_ns();
     CURLMcode failed = CURLM_OK;
     int rc = 0;
     while (!failed && !rc && !transfer->done &&
-           (head_only ? !transfer->answered : transfer->room > 0)) {
+           (head_only ? !transfer->answered : transfer->room > most_room)) {
         int running;
         if (transfer->paused) {
             transfer->paused = false;
@@ -546,7 +580,7 @@ int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t
         }
         failed = curl_multi_perform(transfer->multi, &running);
         take_result(transfer);
-        bool satisfied = head_only ? transfer->answered : transfer->room == 0;
+        bool satisfied = head_only ? transfer->answered : transfer->room <= most_room;
         if (!failed && !transfer->done && !satisfied && !transfer->paused) {
             rc = lithops__bounds_check(&transfer->request.bounds, err);
             failed = rc ? CURLM_OK : wait_for_server(transfer);

@@ -15,12 +15,14 @@
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -335,6 +337,28 @@ static void a_long_body_is_not_sent_again_unasked(void **state)
     close(dying.listener);
 }
 
+/* Of an answer that does not end, as a watch's. */
+static void what_has_come_is_given(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"HTTP/1.1 200 OK\r\n\r\nhello\1"};
+    struct script script;
+    size_t len;
+    char buf[16];
+    script_start(&script, answers, 1);
+    struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", at(script.port, "/"));
+    get.as_it_comes = true;
+    assert_int_equal(http->start(transfer, &get, &err), 0);
+    assert_int_equal(http->pull(transfer, buf, 2, &len, &err), 0);
+    assert_int_equal(len, 2);
+    assert_int_equal(http->pull(transfer, buf + 2, sizeof buf - 2, &len, &err), 0);
+    assert_int_equal(len, 3);
+    assert_memory_equal(buf, "hello", 5);
+    assert_int_equal(http->answer(transfer)->status, 200);
+    http->stop(transfer);
+    script_stop(&script);
+}
+
 static void what_is_no_request_is_refused(void **state)
 {
     (void)state;
@@ -350,6 +374,101 @@ static void what_is_no_request_is_refused(void **state)
     assert_string_equal(http->url(transfer), "http://127.0.0.1:9/x");
 }
 
+/* ---- TLS ------------------------------------------------------------------------------------- */
+
+static char *read_whole(const char *name)
+{
+    char path[128], *text = calloc(1, 8192);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "re");
+    assert_non_null(text);
+    assert_non_null(file);
+    assert_true(fread(text, 1, 8191, file) > 0);
+    fclose(file);
+    return text;
+}
+
+static FILE *tls_said;
+
+/* A server that wants a certificate, and says its port. @return its process */
+static pid_t start_tls(int *ret_port)
+{
+    char command[1024], line[256];
+    int ends[2];
+    snprintf(
+        command, sizeof command,
+        "cd %s && for name in server client; do openssl req -x509 -newkey ec -pkeyopt "
+        "ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=$name -addext "
+        "subjectAltName=DNS:$name.test -keyout $name.key -out $name.pem 2>/dev/null || exit 1; "
+        "done; exec openssl s_server -accept 127.0.0.1:0 -cert server.pem -key server.key "
+        "-CAfile client.pem -Verify 1 -verify_return_error -www 2>/dev/null",
+        folder);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(ends[1], 1);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    tls_said = fdopen(ends[0], "re"); /* open to the end: it may say more */
+    *ret_port = 0;
+    while (*ret_port == 0 && fgets(line, sizeof line, tls_said))
+        (void)!sscanf(line, "ACCEPT 127.0.0.1:%d", ret_port);
+    assert_int_not_equal(*ret_port, 0);
+    return pid;
+}
+
+/* The status, or a negative code. */
+static long ask_as(const struct lithops__http_identity *identity, const char *host, int port)
+{
+    const struct lithops__http_limits limits = {
+        .stall_timeout_ms = 20000, .connect_timeout_ms = 20000, .identity = identity};
+    struct lithops__transfer *own;
+    char where[96], body[256];
+    size_t len;
+    assert_int_equal(http->open(&limits, &own, &err), 0);
+    snprintf(where, sizeof where, "https://%s:%d/", host, port);
+    struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", where);
+    get.as_it_comes = true;
+    int rc = http->start(own, &get, &err);
+    if (rc == 0)
+        rc = http->pull(own, body, sizeof body, &len, &err);
+    long status = rc ? rc : http->answer(own)->status;
+    http->close(own);
+    return status;
+}
+
+static void whom_a_handle_trusts(void **state)
+{
+    (void)state;
+    int port;
+    pid_t server = start_tls(&port);
+    char *authority = read_whole("server.pem"), *certificate = read_whole("client.pem"),
+         *key = read_whole("client.key"), connect_to[96];
+    snprintf(connect_to, sizeof connect_to, "server.test:%d:127.0.0.1:%d", port, port);
+    struct lithops__http_identity identity = {.certificate = {certificate, strlen(certificate)},
+                                              .key = {key, strlen(key)},
+                                              .connect_to = connect_to};
+    assert_int_equal(ask_as(&identity, "server.test", port), LITHOPS_EBACKEND); /* of a stranger */
+    identity.authorities = (lithops_bytes){authority, strlen(authority)};
+    assert_int_equal(ask_as(&identity, "server.test", port), 200);
+    assert_int_equal(ask_as(&identity, "127.0.0.1", port), LITHOPS_EBACKEND); /* another's name */
+    identity.certificate.ptr = identity.key.ptr = NULL;
+    assert_int_equal(ask_as(&identity, "server.test", port), LITHOPS_EBACKEND); /* it wants one */
+    identity.certificate.ptr = certificate;
+    identity.key.ptr = key;
+    identity.authorities.ptr = NULL;
+    identity.any_certificate = true;
+    assert_int_equal(ask_as(&identity, "127.0.0.1", port), 200);
+    kill(server, SIGKILL);
+    assert_int_equal(waitpid(server, NULL, 0), server);
+    fclose(tls_said);
+    free(authority);
+    free(certificate);
+    free(key);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_one, close_one)
 
 int main(void)
@@ -361,6 +480,8 @@ int main(void)
         TEST(what_an_error_says_is_kept),
         TEST(a_silent_server_is_left),
         TEST(a_long_body_is_not_sent_again_unasked),
+        TEST(what_has_come_is_given),
+        TEST(whom_a_handle_trusts),
         TEST(what_is_no_request_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
