@@ -2,9 +2,9 @@
 #include "agent/cache.h"
 
 #include "base/buffer.h"
-#include "base/cache_folder.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/user_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,9 +9,9 @@
  * of this program does not hold. */
 #include "compute/engine_known.h"
 
-#include "base/cache_folder.h"
 #include "base/module.h"
 #include "base/read_text.h"
+#include "base/user_folder.h"
 #include "compute/linked.h"
 
 #include <fcntl.h>

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/process_stat.h"
 #include "compute/compute.h"
 #include "ipc/area.h"
 #include "ipc/bell.h"
@@ -195,41 +196,18 @@ static bool variable_of(pid_t pid, const char *name, char *buf, size_t size)
     return found;
 }
 
-/* Its parent, and when it was started, in seconds since the machine was. */
-static void read_stat(pid_t pid, int *ret_parent, double *ret_start_s)
-{
-    char path[64], text[1024];
-    unsigned long long start = 0;
-    *ret_parent = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    size_t len = file ? fread(text, 1, sizeof text - 1, file) : 0;
-    text[len] = '\0';
-    const char *at = strrchr(text, ')');
-    if (at && sscanf(at + 1,
-                     " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d "
-                     "%*d %llu",
-                     ret_parent, &start) < 2)
-        start = 0;
-    *ret_start_s = (double)start / (double)sysconf(_SC_CLK_TCK);
-    if (file)
-        fclose(file);
-}
-
 /* Who has started a worker. */
 static void describe_client(pid_t worker, char *ret_client, size_t size)
 {
     char value[64];
-    double start_s;
-    int parent;
     if (variable_of(worker, "SLURM_JOB_ID", value, sizeof value)) {
         snprintf(ret_client, size, "job %.60s of slurm", value);
     } else if (variable_of(worker, "SSH_CONNECTION", value, sizeof value)) {
         value[strcspn(value, " ")] = '\0';
         snprintf(ret_client, size, "%s", value);
     } else {
-        read_stat(worker, &parent, &start_s);
-        snprintf(ret_client, size, "process %d", parent);
+        (void)lithops__process_stat(worker, LITHOPS__STAT_PARENT, value, sizeof value);
+        snprintf(ret_client, size, "process %s", value[0] ? value : "0");
     }
 }
 
@@ -464,11 +442,11 @@ static int list_worker(pid_t pid, struct lithops__area *area, void *user)
                                                .processes = control->max_workers,
                                                .running = count_running(area)};
     struct timespec now;
-    double start_s;
-    int parent;
+    char ticks[24];
     clock_gettime(CLOCK_BOOTTIME, &now);
-    read_stat(worker.pid, &parent, &start_s);
-    worker.age_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9 - start_s;
+    (void)lithops__process_stat(worker.pid, LITHOPS__STAT_START, ticks, sizeof ticks);
+    worker.age_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9 -
+                   strtod(ticks, NULL) / (double)sysconf(_SC_CLK_TCK);
     describe_client(worker.pid, worker.client, sizeof worker.client);
     return listing->visit(&worker, listing->user);
 }

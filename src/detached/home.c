@@ -3,6 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/user_folder.h"
 #include "compute/linked.h"
 #include "value/value.h"
 
@@ -10,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <pwd.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -57,41 +57,16 @@ static int open_folder(const char *path, int *ret_fd, lithops_error *err)
     return rc;
 }
 
-static void state_folder(char *buf, size_t size)
-{
-    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    struct passwd entry, *user = NULL;
-    char text[4096];
-    if (state && state[0] == '/') {
-        snprintf(buf, size, "%s", state);
-        return;
-    }
-    if (!home || home[0] != '/') {
-        (void)getpwuid_r(geteuid(), &entry, text, sizeof text, &user);
-        home = user ? user->pw_dir : "/tmp";
-    }
-    snprintf(buf, size, "%s/.local/state", home);
-}
-
 int lithops__home_root(char *buf, size_t size, bool make, lithops_error *err)
 {
     char folder[PATH_MAX - 64];
-    state_folder(folder, sizeof folder);
-    if (snprintf(buf, size, "%s/lithops/jobs", folder) >= (int)size)
+    lithops__user_folder(folder, sizeof folder, "XDG_STATE_HOME", ".local/state");
+    if (snprintf(buf, size, "%s/jobs", folder) >= (int)size)
         return lithops__fail(err, LITHOPS_EUSAGE, "the path '%s' is too long", folder);
-    for (char *slash = buf; make && slash; slash = strchr(slash + 1, '/')) {
-        if (slash == buf)
-            continue;
-        *slash = '\0';
-        int failed = mkdir(buf, 0700) != 0 && errno != EEXIST ? errno : 0;
-        *slash = '/';
-        if (failed && failed != EROFS && failed != EACCES)
-            return lithops__fail_errno(err, failed, "cannot make the folder '%s'", buf);
-    }
-    if (make && mkdir(buf, 0700) != 0 && errno != EEXIST)
-        return lithops__fail_errno(err, errno, "cannot make the folder '%s': set XDG_STATE_HOME",
-                                   buf);
-    return 0;
+    int failed = make ? lithops__make_folders(buf) : 0;
+    return failed ? lithops__fail_errno(err, failed,
+                                        "cannot make the folder '%s': set XDG_STATE_HOME", buf)
+                  : 0;
 }
 
 static int map_page(struct lithops__home *home, bool make, lithops_error *err)

@@ -12,6 +12,7 @@
  * all its children must not wait for the guard. */
 #include "worker/guard.h"
 
+#include "base/process_stat.h"
 #include "worker/init.h"
 #include "worker/leftovers.h"
 #include "worker/process.h"

@@ -2,6 +2,7 @@
 #include "worker/leftovers.h"
 
 #include "base/clock.h"
+#include "base/process_stat.h"
 #include "base/read_text.h"
 #include "ipc/slotlog.h"
 
@@ -42,24 +43,6 @@ static bool parse_mark(const char *text, struct lithops__origin *ret)
     return true;
 }
 
-/* A field of /proc/PID/stat as proc(5) numbers them, from 3 on; false: there is no process. */
-static bool read_stat(pid_t pid, int field, char *ret, size_t size)
-{
-    char path[64], line[1024];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    const char *at = lithops__read_text(path, line, sizeof line) > 0 ? strrchr(line, ')') : NULL;
-    for (int i = 2; at && i < field; i++)
-        at = strchr(at + 1, ' ');
-    snprintf(ret, size, "%.*s", at ? (int)strcspn(at + 1, " \n") : 0, at ? at + 1 : "");
-    return at != NULL;
-}
-
-bool lithops__is_gone(pid_t pid)
-{
-    char state[2];
-    return !read_stat(pid, 3, state, sizeof state) || state[0] == 'Z' || state[0] == 'X';
-}
-
 /* Read a file of the process, NUL-terminated; 0 when it is empty or not for us to read. */
 static size_t read_of(pid_t pid, const char *name, char *room, size_t size)
 {
@@ -70,14 +53,15 @@ static size_t read_of(pid_t pid, const char *name, char *room, size_t size)
 }
 
 /* In the middle of an exec there is no environment to read. What the kernel writes after it is
- * where the code begins: so the environment is empty only if this is there. (Others' processes have
- * a 1 there. Kernel threads never have one, nor any memory.) */
+ * where the code begins: so the environment is empty only if this is there. Kernel threads have
+ * none, nor memory. */
 static bool is_in_exec(pid_t pid)
 {
     char code[24], memory[24];
-    return read_stat(pid, 26, code, sizeof code) && strcmp(code, "0") == 0 &&
-           read_stat(pid, 23, memory, sizeof memory) && strcmp(memory, "0") != 0 &&
-           !lithops__is_gone(pid);
+    return lithops__process_stat(pid, LITHOPS__STAT_CODE_START, code, sizeof code) &&
+           strcmp(code, "0") == 0 &&
+           lithops__process_stat(pid, LITHOPS__STAT_MEMORY, memory, sizeof memory) &&
+           strcmp(memory, "0") != 0;
 }
 
 /* `room` is ENVIRONMENT_BYTES. */

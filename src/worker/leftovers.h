@@ -33,8 +33,6 @@ void lithops__mark_write(char *buf, size_t size, const char *executor_id, uint32
 /* This process is not to be found by its mark any more. */
 void lithops__mark_remove(void);
 
-/* There is no such process, or it is dead and not reaped yet. */
-bool lithops__is_gone(pid_t pid);
 /* Kill all processes whose origin `is_over`; with `dry_run` they are only counted.
  * @param session  look only at processes of this session, which is quick; -1: at all
  * @return how many process groups they are in */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/process_stat.h"
 #include "base/thread.h"
 #include "compute/backends/localhost/pool.h"
 #include "ipc/bell.h"
@@ -236,21 +237,17 @@ static void end_leftovers(struct lithops__pool *pool)
  * process 1 of a container, or a subreaper) the guard has to be reaped. */
 static void dismiss_guard(struct lithops__pool *pool)
 {
-    pid_t pid = atomic_load(&pool->table->area.control->guard_pid), parent = 0;
-    char path[64], name[32] = "";
+    pid_t pid = atomic_load(&pool->table->area.control->guard_pid);
+    char name[32], parent[16];
     char word = sessions(pool) < 0 ? LITHOPS__GUARD_LOOK_AT_ALL : LITHOPS__GUARD_LOOK;
     (void)!write(pool->lifeline[1], &word, 1);
     close(pool->lifeline[0]);
     close(pool->lifeline[1]);
-    if (pid <= 1)
-        return;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (file && fscanf(file, "%*d (%31[^)]) %*c %d", name, &parent) == 2 &&
-        strcmp(name, "lithops-guard") == 0 && parent == getpid())
+    if (pid > 1 && lithops__process_stat(pid, LITHOPS__STAT_NAME, name, sizeof name) &&
+        strcmp(name, "lithops-guard") == 0 &&
+        lithops__process_stat(pid, LITHOPS__STAT_PARENT, parent, sizeof parent) &&
+        atoi(parent) == getpid())
         (void)waitpid(pid, NULL, 0);
-    if (file)
-        fclose(file);
 }
 
 /* ---- the supervisor -------------------------------------------------------------------------- */
