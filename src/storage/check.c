@@ -72,11 +72,13 @@ void lithops__check_begin(struct lithops__check *check, const struct lithops__cr
     lithops__check_drop(check);
     check->at = start;
     check->end = end;
+    check->is_whole = is_whole;
     for (size_t i = 0; i < sizeof checksums / sizeof *checksums; i++) {
         const char *said = http->header(transfer, checksums[i].header);
         if (!said || strchr(said, '-') || strlen(said) >= sizeof check->expected)
             continue;
         memcpy(check->expected, said, strlen(said) + 1);
+        check->header = checksums[i].header;
         check->is_on = checksums[i].crc != NO_CRC;
         if (check->is_on)
             check->kind = (enum lithops__crc)checksums[i].crc;
@@ -127,6 +129,14 @@ bool lithops__check_add(struct lithops__check *check, const void *data, size_t l
     if (check->at >= check->end)
         lithops__check_drop(check);
     return good;
+}
+
+bool lithops__check_is_of(const struct lithops__check *check,
+                          const struct lithops__transfer_api *http,
+                          struct lithops__transfer *transfer)
+{
+    const char *said = check->header ? http->header(transfer, check->header) : NULL;
+    return said && strcmp(said, check->expected) == 0;
 }
 
 void lithops__check_drop(struct lithops__check *check)

@@ -12,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/module.h"
 #include "net/date.h"
 #include "net/http.h"
@@ -168,6 +169,19 @@ static int read_head(struct lithops__web *web, struct name name, lithops_storage
     return rc;
 }
 
+/* Go on with the check of what was cut off, or begin another one. */
+static void begin_check(struct lithops__web *web, struct stream *stream, bool is_whole)
+{
+    struct lithops__check *check = &stream->check;
+    if (check->is_on && check->at == stream->at && check->end == stream->end)
+        return;
+    if (is_whole || !atomic_load(&web->ranges_lack))
+        lithops__check_begin(check, web->crypto, web->http, stream->transfer, stream->at,
+                             stream->end, is_whole);
+    else
+        lithops__check_drop(check);
+}
+
 /* Request [offset, end) of the object. Status 416 says that the object has no such bytes. */
 static int start_stream(struct lithops__web *web, struct stream *stream, struct name name,
                         uint64_t offset, uint64_t end, lithops_storage_cursor *cursor,
@@ -204,13 +218,46 @@ static int start_stream(struct lithops__web *web, struct stream *stream, struct 
     }
     stream->at = offset;
     stream->end = offset + answer->length;
-    if (web->checks &&
-        (!stream->check.is_on || stream->check.at != offset || stream->check.end != stream->end))
-        lithops__check_begin(&stream->check, web->crypto, web->http, stream->transfer, offset,
-                             stream->end, answer->length == total);
+    if (web->checks)
+        begin_check(web, stream, answer->length == total);
     cursor->size_bytes = total;
     memcpy(cursor->etag, answer->etag, sizeof cursor->etag);
     return 0;
+}
+
+/* A range does not match the checksum that came with it: whether that is the object's. */
+static bool is_of_object(struct lithops__web *web, struct name name,
+                         const struct lithops__check *check, const lithops_storage_cursor *cursor,
+                         const lithops_storage_op *op)
+{
+    struct lithops__transfer *transfer;
+    if (!check->header)
+        return false;
+    if (web->ask(web->state, "HEAD", name.bucket, name.key, cursor->etag, NULL, op, &transfer) !=
+        0) {
+        *op->err = (lithops_error)LITHOPS_ERROR_INIT; /* who asks for the range again is told */
+        return false;
+    }
+    const struct lithops__answer *answer = web->http->answer(transfer);
+    bool is = strcmp(answer->etag, cursor->etag) == 0 && answer->length == cursor->size_bytes &&
+              lithops__check_is_of(check, web->http, transfer);
+    lithops__web_end(web, transfer);
+    if (is && !atomic_exchange(&web->ranges_lack, true))
+        lithops__log(LITHOPS_LOG_DEBUG, "storage",
+                     "%s sends an object's checksum with a part of it: parts are not checked",
+                     web->section);
+    return is;
+}
+
+/* Whether the bytes of an answer are wrong, which its last ones show. */
+static bool is_spoiled(struct lithops__web *web, struct stream *stream, struct name name,
+                       const lithops_storage_cursor *cursor, const void *data, size_t len,
+                       const lithops_storage_op *op)
+{
+    const struct lithops__check said = stream->check;
+    if (len == 0 || lithops__check_add(&stream->check, data, len))
+        return false;
+    return said.is_whole || !is_of_object(web, name, &said, cursor, op);
 }
 
 static int read_on(struct lithops__web *web, struct stream *stream, struct name name,
@@ -229,7 +276,7 @@ static int read_on(struct lithops__web *web, struct stream *stream, struct name 
             if (stream->check.is_on && most > CHECK_PIECE)
                 most = CHECK_PIECE;
             rc = web->http->pull(stream->transfer, (char *)buf + done, most, &got, op->err);
-            *ret_spoiled = got && !lithops__check_add(&stream->check, (char *)buf + done, got);
+            *ret_spoiled = is_spoiled(web, stream, name, cursor, (const char *)buf + done, got, op);
             stream->at += got;
             done += got;
         }

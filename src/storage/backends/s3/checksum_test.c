@@ -127,6 +127,42 @@ static void what_is_no_checksum_of_the_answer_is_passed_over(void **state)
     end(5);
 }
 
+/* Some servers send the checksum of the whole object with a part of it: a HEAD tells, once. */
+static void that_of_the_object_is_not_one_of_a_range(void **state)
+{
+    (void)state;
+#define RANGE(headers, body)                                                                       \
+    "HTTP/1.1 206 Partial Content\r\nConnection: close\r\nContent-Length: 9\r\n"                   \
+    "Content-Range: bytes 0-8/20\r\n" headers "\r\n\r\n" body
+#define HEAD(headers)                                                                              \
+    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 20\r\n" headers "\r\n\r\n"
+#define OTHER ETAG "x-amz-checksum-crc64nvme: AAAAAAAAAAA="
+    static const char *const answers[] = {
+        /* the part's own, and spoiled */
+        RANGE(CRC64, BAD), HEAD(OTHER), RANGE(CRC64, GOOD),
+        /* the object has none, or there is another by now */
+        RANGE(CRC64, BAD), HEAD(ETAG), RANGE(CRC64, BAD),
+        HEAD("ETag: \"f\"\r\nx-amz-checksum-crc64nvme: AAAAAAAAAAA="), RANGE(CRC64, GOOD),
+        /* the object's */
+        RANGE(OTHER, GOOD), HEAD(OTHER), RANGE(OTHER, GOOD), ANSWER(CRC64, BAD),
+        ANSWER(CRC64, GOOD)};
+    const size_t count = sizeof answers / sizeof *answers;
+    begin(answers, count);
+    for (int i = 0; i < 4; i++) {
+        char bytes[9];
+        size_t len;
+        if (lithops_storage_get_into(storage, "data", "k", 0, bytes, 9, &len, &err) != 0)
+            fail_msg("%d: %s", i, err.message);
+        assert_int_equal(len, 9);
+        assert_memory_equal(bytes, GOOD, 9);
+    }
+    expect_good(); /* whole objects still are checked */
+    end(count);
+    assert_non_null(strstr(script.requests[1], "HEAD /data/k "));
+    assert_non_null(strstr(script.requests[1], "x-amz-checksum-mode: ENABLED\r\n"));
+    assert_non_null(strstr(script.requests[1], "if-match: \"e\"\r\n"));
+}
+
 static void nothing_is_checked_if_the_user_says_so(void **state)
 {
     (void)state;
@@ -241,15 +277,19 @@ static void expect_large(size_t size)
 static void a_spoiled_part_is_asked_for_again(void **state)
 {
     (void)state;
-    char *const answers[] = {part_of(0, PART, LARGE, false), part_of(PART, LARGE, LARGE, true),
-                             part_of(PART, LARGE, LARGE, false), part_of(0, MIDDLE, MIDDLE, true),
-                             part_of(0, MIDDLE, MIDDLE, false)};
-    begin((const char *const *)answers, 5);
+    char head[200];
+    snprintf(head, sizeof head,
+             "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n" ETAG "\r\n", LARGE);
+    char *const parts[] = {part_of(0, PART, LARGE, false), part_of(PART, LARGE, LARGE, true),
+                           part_of(PART, LARGE, LARGE, false), part_of(0, MIDDLE, MIDDLE, true),
+                           part_of(0, MIDDLE, MIDDLE, false)};
+    const char *const answers[] = {parts[0], parts[1], head, parts[2], parts[3], parts[4]};
+    begin(answers, 6);
     expect_large(LARGE);
     expect_large(MIDDLE);
-    end(5);
-    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
-        free(answers[i]);
+    end(6);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        free(parts[i]);
 }
 
 int main(void)
@@ -264,6 +304,7 @@ int main(void)
         cmocka_unit_test(what_came_spoiled_is_asked_for_again),
         cmocka_unit_test(what_is_spoiled_for_good_is_told),
         cmocka_unit_test(what_is_no_checksum_of_the_answer_is_passed_over),
+        cmocka_unit_test(that_of_the_object_is_not_one_of_a_range),
         cmocka_unit_test(nothing_is_checked_if_the_user_says_so),
         cmocka_unit_test(a_cut_answer_is_checked_with_its_rest),
         cmocka_unit_test(a_reader_ends_with_an_error),

@@ -111,7 +111,7 @@ int lithops__s3_ask(void *state, const char *method, const char *bucket, const c
         snprintf(range_header, sizeof range_header, "range: %s", range);
         request.headers[1] = range_header;
     }
-    if (((struct lithops__s3 *)state)->web.checks && strcmp(method, "GET") == 0)
+    if (((struct lithops__s3 *)state)->web.checks && (if_match || strcmp(method, "GET") == 0))
         request.headers[2] = "x-amz-checksum-mode: ENABLED";
     return lithops__s3_begin(state, &request, op, ret_transfer);
 }
