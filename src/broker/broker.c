@@ -24,7 +24,7 @@
 
 static const uint64_t connect_ns = 10000000000, send_ns = 10000000000,
                       end_ns = 1000000000; /* for what is left */
-enum { FIRST_PAUSE_MS = 250, LONGEST_PAUSE_MS = 15000, MOST_WAITING = 4096 };
+enum { FIRST_PAUSE_MS = 250, LONGEST_PAUSE_MS = 15000, MOST_WAITING = 4096, MOST_BYTES = 16 << 20 };
 
 enum state { CONNECTING, UP, AWAY };
 
@@ -44,9 +44,9 @@ struct lithops__broker {
     int wake_fd;
     _Atomic uint64_t ending_ns; /* 0: not yet */
     pthread_mutex_t lock;
-    struct letter *first, **last; /* [lock] the outbox */
-    size_t waiting;               /* [lock] */
-    enum state state;             /* [lock] to change it */
+    struct letter *first, **last;  /* [lock] the outbox */
+    size_t waiting, waiting_bytes; /* [lock] letters in it */
+    enum state state;              /* [lock] to change it */
 };
 
 /* ---- the outbox ------------------------------------------------------------------------------ */
@@ -57,7 +57,7 @@ static struct letter *take_all(struct lithops__broker *broker)
     struct letter *first = broker->first;
     broker->first = NULL;
     broker->last = &broker->first;
-    broker->waiting = 0;
+    broker->waiting = broker->waiting_bytes = 0;
     pthread_mutex_unlock(&broker->lock);
     return first;
 }
@@ -87,11 +87,13 @@ void lithops__broker_send(struct lithops__broker *broker, const char *inbox, lit
 {
     struct letter *letter = write_letter(inbox, notice);
     pthread_mutex_lock(&broker->lock);
-    bool goes = letter && broker->state != AWAY && broker->waiting < MOST_WAITING;
+    bool goes = letter && broker->state != AWAY && broker->waiting < MOST_WAITING &&
+                notice.len <= MOST_BYTES - broker->waiting_bytes;
     if (goes) {
         *broker->last = letter;
         broker->last = &letter->next;
         broker->waiting++;
+        broker->waiting_bytes += notice.len;
     }
     pthread_mutex_unlock(&broker->lock);
     if (goes)
