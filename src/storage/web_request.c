@@ -33,12 +33,13 @@ bool lithops__web_add_header(struct lithops__web_request *request, const char *n
     return header != NULL;
 }
 
-bool lithops__web_add_bearer(struct lithops__web_request *request, const char *token)
+bool lithops__web_add_bearer(struct lithops__web_request *request, const char *name,
+                             const char *token)
 {
     struct lithops__buffer value = LITHOPS__BUFFER_INIT;
     lithops__buffer_printf(&value, "Bearer %s", token);
     char *text = lithops__buffer_steal(&value);
-    bool good = text && lithops__web_add_header(request, "authorization", text);
+    bool good = text && lithops__web_add_header(request, name, text);
     lithops__secret_free(text);
     return good;
 }

@@ -24,8 +24,9 @@ void lithops__web_request_deinit(struct lithops__web_request *request);
 /* Add a header; a value of NULL is none. False: out of memory. */
 bool lithops__web_add_header(struct lithops__web_request *request, const char *name,
                              const char *value);
-/* The header "authorization" of a bearer's token. False: out of memory. */
-bool lithops__web_add_bearer(struct lithops__web_request *request, const char *token);
+/* The header "authorization", or another one, of a bearer's token. False: out of memory. */
+bool lithops__web_add_bearer(struct lithops__web_request *request, const char *name,
+                             const char *token);
 
 /* Make the request and wait for the head of its answer, whatever its status; of an answer of status
  * 300 and up, for its whole text. Sets the pause that the server asks for. */

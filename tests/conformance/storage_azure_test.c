@@ -5,7 +5,12 @@
 #include "storage_mapped.h"
 #include "storage_suite.h"
 
+#include "base/clock.h"
+#include "base/module.h"
+#include "net/http.h"
 #include "net/test_server.h"
+#include "storage/backends/azure/azure.h"
+#include "storage/handle.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -232,6 +237,127 @@ static void a_list_can_be_left(void **state)
     lithops_storage_close(storage);
 }
 
+/* ---- requests that stand for several --------------------------------------------------------- */
+
+static size_t count_lines(const char *mark)
+{
+    char line[4096];
+    size_t count = 0;
+    FILE *log = fopen(getenv("LITHOPS_TEST_AZURE_LOG"), "r");
+    assert_non_null(log);
+    while (fgets(line, sizeof line, log))
+        count += strstr(line, mark) != NULL;
+    fclose(log);
+    return count;
+}
+
+/* Azurite writes of a request when it has been answered: until it has written of one more. */
+static void let_the_log_come(lithops_storage *storage, const char *key)
+{
+    const uint64_t deadline = lithops__now_ns() + 30000000000u;
+    lithops_object_info info;
+    assert_int_equal(lithops_storage_head(storage, "lithops-data", key, &info, &err),
+                     LITHOPS_ENOTFOUND);
+    while (count_lines(key) == 0 && lithops__now_ns() < deadline)
+        usleep(5000);
+    assert_int_equal(count_lines(key), 1);
+}
+
+/* More than fit into one batch; keys with each letter that a request must encode, and ones that
+ * are not there. */
+static void many_are_deleted_by_few_requests(void **state)
+{
+    (void)state;
+    enum { COUNT = 300 };
+    static const char *const names[] = {"storage_account_key", "sas_token", "token"},
+                             *const variables[] = {"LITHOPS_TEST_AZURE_KEY",
+                                                   "LITHOPS_TEST_AZURE_SAS",
+                                                   "LITHOPS_TEST_AZURE_TOKEN"},
+                             *const there[] = {"many/a b+c%", "many/\xc3\xa4?&=", "many/299"};
+    static char text[COUNT][24];
+    const char *keys[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        snprintf(text[i], sizeof text[i], "many/%03zu", i);
+        keys[i] = i < 2 ? there[i] : text[i];
+    }
+    for (size_t c = 0; c < 3; c++) {
+        lithops_storage *storage = open_with(settings_with(names[c], getenv(variables[c])));
+        /* Azurite takes no batch with a SAS of an account. */
+        const size_t count = c == 1 ? 3 : COUNT;
+        lithops_object_info info;
+        char last[24];
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(put_text(storage, "lithops-data", there[i], "x"), 0);
+        snprintf(last, sizeof last, "before-many-%zu", c);
+        let_the_log_come(storage, last);
+        size_t single = count_lines("\"DELETE "), batches = count_lines("comp=batch");
+        keys[2] = count == 3 ? there[2] : text[2];
+        if (lithops_storage_delete_many(storage, "lithops-data", keys, count, &err) != 0)
+            fail_msg("%s: %s", names[c], err.message);
+        snprintf(last, sizeof last, "after-many-%zu", c);
+        let_the_log_come(storage, last);
+        if (count > 3) {
+            assert_int_equal(count_lines("\"DELETE ") - single, 0);
+            assert_int_equal(count_lines("comp=batch") - batches, 2);
+        }
+        for (size_t i = 0; i < 3; i++)
+            assert_int_equal(lithops_storage_head(storage, "lithops-data", there[i], &info, &err),
+                             LITHOPS_ENOTFOUND);
+        assert_int_equal(lithops_storage_delete_many(storage, "none-such", keys, count, &err), 0);
+        lithops_storage_close(storage);
+    }
+}
+
+/* What a batch does not delete is asked for by itself, and says why. */
+static void a_batch_that_is_denied_is_told(void **state)
+{
+    (void)state;
+    const char *const keys[] = {"denied/1", "denied/2"};
+    lithops_storage *good = open_with(key_settings()),
+                    *wrong = open_with(settings_with("storage_account_key", "bm90LXRoZS1rZXk="));
+    assert_int_equal(put_text(good, "lithops-data", keys[1], "stays"), 0);
+    assert_int_equal(lithops_storage_delete_many(wrong, "lithops-data", keys, 2, &err),
+                     LITHOPS_EDENIED);
+    assert_non_null(strstr(err.message, "DELETE 'lithops-data/denied/1'"));
+    expect_text(good, keys[1], "stays");
+    assert_int_equal(lithops_storage_delete(good, "lithops-data", keys[1], &err), 0);
+    lithops_storage_close(wrong);
+    lithops_storage_close(good);
+}
+
+/* What anybody gets for this URL. */
+static long status_of(const char *url)
+{
+    const struct lithops__http_api *http = lithops__module_symbol("http", "lithops__http", &err);
+    struct lithops__http_request request = LITHOPS__HTTP_REQUEST("GET", url);
+    struct lithops__transfer *transfer;
+    size_t none;
+    assert_non_null(http);
+    assert_int_equal(http->transfer.open(NULL, &transfer, &err), 0);
+    assert_int_equal(http->transfer.start(transfer, &request, &err), 0);
+    if (http->transfer.pull(transfer, NULL, 0, &none, &err) != 0)
+        fail_msg("%s", err.message);
+    long status = http->transfer.answer(transfer)->status;
+    http->transfer.close(transfer);
+    return status;
+}
+
+/* Azurite does not check whether it may read the source, Azure does: as everybody else. */
+static void the_source_of_a_copy_can_be_read(void **state)
+{
+    (void)state;
+    lithops_storage *storage = open_with(key_settings());
+    const char *key = "of a/copy +%\xc3\xa4";
+    assert_int_equal(put_text(storage, "lithops-data", key, "x"), 0);
+    char *url = lithops__azure_source(storage->state, "lithops-data", key);
+    assert_int_equal(status_of(url), 200);
+    url[strlen(url) - 6] ^= 1; /* of the signature */
+    assert_int_equal(status_of(url), 403);
+    free(url);
+    assert_int_equal(lithops_storage_delete(storage, "lithops-data", key, &err), 0);
+    lithops_storage_close(storage);
+}
+
 static void a_server_that_hangs_ends_with_the_deadline(void **state)
 {
     (void)state;
@@ -261,6 +387,8 @@ int main(void)
                                         .open = open_mapped,
                                         .close = lithops_storage_close,
                                         .keys_are_text = true,
+                                        .copies = true,
+                                        .copies_large = true,
                                         .answers_are_read_on = true};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_bucket_of_the_configuration_is_made),
@@ -269,6 +397,9 @@ int main(void)
         cmocka_unit_test(wrong_credentials_are_told_without_them),
         cmocka_unit_test(two_uploads_do_not_mix),
         cmocka_unit_test(a_list_can_be_left),
+        cmocka_unit_test(many_are_deleted_by_few_requests),
+        cmocka_unit_test(a_batch_that_is_denied_is_told),
+        cmocka_unit_test(the_source_of_a_copy_can_be_read),
         cmocka_unit_test(a_server_that_hangs_ends_with_the_deadline),
     };
     int failed = storage_suite_run(&suite);

@@ -180,6 +180,7 @@ int main(void)
                                         .close = lithops_storage_close,
                                         .keys_are_text = true,
                                         .copies = true,
+                                        .copies_large = true,
                                         .answers_are_read_on = true};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_bucket_of_the_configuration_is_made),

@@ -709,7 +709,14 @@ static void the_server_copies(void **state)
         fail_msg("copy: %s", err.message);
     expect_text("c", "to/k +%", "content");
     expect_text("b", "small one", "content");
-    CHECK(lithops__storage_copy(storage, "b", "large", "c", "there", &err)); /* replaces */
+    rc = lithops__storage_copy(storage, "b", "large", "c", "there", &err); /* replaces */
+    if (rc == LITHOPS_EUNSUPPORTED && !suite->copies_large) {
+        expect_text("c", "there", "something else");
+        CHECK(lithops_storage_delete(storage, "c", "there", &err));
+        goto out;
+    }
+    if (rc)
+        fail_msg("copy: %s", err.message);
     CHECK(lithops_storage_delete(storage, "b", "large", &err));
     size_t len = 0;
     CHECK(lithops_storage_get_into(storage, "c", "there", 0, got, size, &len, &err));

@@ -21,6 +21,7 @@ struct storage_suite {
     bool answers_are_read_on;  /* reads that follow each other may come out of one answer, so that
                                   they go on with the old object when it is replaced */
     bool copies;               /* the server copies objects by itself */
+    bool copies_large;         /* those of many parts, too */
     bool requests_fail;        /* at times, so that what comes from a pipe cannot be sent again */
     bool reader_keeps_version; /* a reader goes on with the old object when it is replaced; else
                                   it ends with LITHOPS_EIO */

@@ -386,6 +386,7 @@ int main(void)
                                         .open = open_mapped,
                                         .close = lithops_storage_close,
                                         .keys_are_text = true,
+                                        .copies = true,
                                         .answers_are_read_on = true};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_bucket_of_the_configuration_is_made),

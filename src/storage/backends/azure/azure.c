@@ -226,7 +226,9 @@ static const lithops_storage_ops azure_ops = {
     .head = azure_head,
     .list = lithops__azure_list,
     .del = lithops__azure_del,
+    .del_many = lithops__azure_del_many,
     .make_bucket = lithops__azure_make_bucket,
+    .copy = lithops__azure_copy,
 };
 
 const lithops_storage_driver lithops__storage_azure = {

@@ -5,9 +5,12 @@
 #ifndef LITHOPS_STORAGE_AZURE_H
 #define LITHOPS_STORAGE_AZURE_H
 
+#include "base/buffer.h"
 #include "base/crypto_module.h"
 #include "net/credentials.h"
 #include "storage/web.h"
+
+#define LITHOPS__AZURE_VERSION "2021-12-02" /* of the service's interface */
 
 struct lithops__azure {
     struct lithops__web web;
@@ -32,6 +35,9 @@ struct lithops__azure_request {
     struct lithops__azure_parameter query[7];
     const char *if_match, *if_none_match; /* or NULL */
     const char *blob_type, *range;        /* x-ms-blob-type, x-ms-range, or NULL */
+    const char *copy_source;              /* signed URL of the blob that is to be copied, or NULL */
+    const char *content_type;             /* of the body; NULL: any bytes */
+    bool is_part;                         /* of a batch, whose version it has */
     bool has_body;
     lithops_bytes body;
 };
@@ -45,6 +51,16 @@ int lithops__azure_begin(struct lithops__azure *azure, const struct lithops__azu
 /* Make a request whose answer's body does not matter. */
 int lithops__azure_do(struct lithops__azure *azure, const struct lithops__azure_request *request,
                       const lithops_storage_op *op);
+
+/* Append a request without a body, as it would be sent. False: out of memory. */
+bool lithops__azure_write_part(const struct lithops__azure *azure,
+                               const struct lithops__azure_request *request, const char *token,
+                               struct lithops__buffer *out);
+
+/* The URL of a blob which the service itself may read; a secret, which the caller wipes and frees.
+ * NULL: out of memory. */
+char *lithops__azure_source(const struct lithops__azure *azure, const char *bucket,
+                            const char *key);
 
 lithops__web_ask lithops__azure_ask;
 
@@ -65,7 +81,11 @@ int lithops__azure_upload_abort(void *state, const lithops_storage_upload *uploa
 int lithops__azure_list(void *state, const char *bucket, const char *prefix, const char *after,
                         int (*visit)(const lithops_object_info *info, void *user), void *user,
                         const lithops_storage_op *op);
+int lithops__azure_del_many(void *state, const char *bucket, const char *const *keys, size_t count,
+                            const lithops_storage_op *op);
 int lithops__azure_del(void *state, const char *bucket, const char *key,
                        const lithops_storage_op *op);
+int lithops__azure_copy(void *state, const char *bucket, const char *key, const char *to_bucket,
+                        const char *to_key, const lithops_storage_op *op);
 
 #endif

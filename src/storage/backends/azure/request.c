@@ -13,8 +13,6 @@
 #include <string.h>
 #include <time.h>
 
-#define VERSION "2021-12-02" /* of the service's interface */
-
 static bool write_url(const struct lithops__azure *azure,
                       const struct lithops__azure_request *request,
                       struct lithops__web_request *out, char **ret_path)
@@ -43,6 +41,13 @@ static bool write_url(const struct lithops__azure *azure,
     return *ret_path && out->url;
 }
 
+static const char *type_of(const struct lithops__azure_request *request)
+{
+    if (!request->has_body)
+        return "";
+    return request->content_type ? request->content_type : "application/octet-stream";
+}
+
 /* What is signed with the account's key. The headers of the service itself, and the query, stand in
  * it in the order of their names. */
 static bool write_signed_text(const struct lithops__azure *azure,
@@ -52,16 +57,21 @@ static bool write_signed_text(const struct lithops__azure *azure,
     lithops__buffer_printf(text, "%s\n\n\n", request->method);
     if (request->body.len)
         lithops__buffer_printf(text, "%zu", request->body.len);
-    lithops__buffer_printf(text, "\n\n%s\n\n\n%s\n%s\n\n\n",
-                           request->has_body ? "application/octet-stream" : "",
+    lithops__buffer_printf(text, "\n\n%s\n\n\n%s\n%s\n\n\n", type_of(request),
                            request->if_match ? request->if_match : "",
                            request->if_none_match ? request->if_none_match : "");
     if (request->blob_type)
         lithops__buffer_printf(text, "x-ms-blob-type:%s\n", request->blob_type);
+    if (request->copy_source)
+        lithops__buffer_printf(text, "x-ms-copy-source:%s\n", request->copy_source);
     lithops__buffer_printf(text, "x-ms-date:%s\n", date);
     if (request->range)
         lithops__buffer_printf(text, "x-ms-range:%s\n", request->range);
-    lithops__buffer_printf(text, "x-ms-version:" VERSION "\n/%s%s", azure->account, path);
+    if (request->copy_source)
+        lithops__buffer_append_string(text, "x-ms-requires-sync:true\n");
+    lithops__buffer_printf(text, "%s/%s%s",
+                           request->is_part ? "" : "x-ms-version:" LITHOPS__AZURE_VERSION "\n",
+                           azure->account, path);
     for (const struct lithops__azure_parameter *p = request->query; p->name; p++)
         lithops__buffer_printf(text, "\n%s:%s", p->name, p->value);
     return !text->failed;
@@ -71,8 +81,11 @@ static bool authorize(const struct lithops__azure *azure,
                       const struct lithops__azure_request *request, const char *date,
                       const char *path, const char *token, struct lithops__web_request *out)
 {
+    if (token && request->copy_source &&
+        !lithops__web_add_bearer(out, "x-ms-copy-source-authorization", token))
+        return false;
     if (token)
-        return lithops__web_add_bearer(out, token);
+        return lithops__web_add_bearer(out, "authorization", token);
     if (!azure->key)
         return true; /* the SAS is in the URL */
     struct lithops__buffer text = LITHOPS__BUFFER_INIT;
@@ -97,19 +110,36 @@ static bool prepare(const struct lithops__azure *azure,
     lithops__http_date_write(time(NULL), date);
     const struct {
         const char *name, *value;
-    } headers[] = {{"content-type", request->has_body ? "application/octet-stream" : NULL},
+    } headers[] = {{"content-type", request->has_body ? type_of(request) : NULL},
                    {"if-match", request->if_match},
                    {"if-none-match", request->if_none_match},
                    {"x-ms-blob-type", request->blob_type},
+                   {"x-ms-copy-source", request->copy_source},
                    {"x-ms-date", date},
                    {"x-ms-range", request->range},
-                   {"x-ms-version", VERSION}};
+                   {"x-ms-requires-sync", request->copy_source ? "true" : NULL},
+                   {"x-ms-version", request->is_part ? NULL : LITHOPS__AZURE_VERSION}};
     bool good = write_url(azure, request, out, &path);
     for (size_t i = 0; good && i < sizeof headers / sizeof *headers; i++)
         good = lithops__web_add_header(out, headers[i].name, headers[i].value);
     good = good && authorize(azure, request, date, path, token, out);
     free(path);
     return good;
+}
+
+bool lithops__azure_write_part(const struct lithops__azure *azure,
+                               const struct lithops__azure_request *request, const char *token,
+                               struct lithops__buffer *out)
+{
+    struct lithops__web_request part = {.method = request->method};
+    bool good = prepare(azure, request, token, &part);
+    const char *host = good ? strstr(part.url, "://") + 3 : "";
+    lithops__buffer_printf(out, "%s %s HTTP/1.1\r\n", request->method, host + strcspn(host, "/"));
+    for (size_t i = 0; good && i < part.count; i++)
+        lithops__buffer_printf(out, "%s\r\n", part.headers[i]);
+    lithops__buffer_append_string(out, "Content-Length: 0\r\n\r\n");
+    lithops__web_request_deinit(&part);
+    return good && !out->failed;
 }
 
 /* ---- errors ---------------------------------------------------------------------------------- */

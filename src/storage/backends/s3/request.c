@@ -118,7 +118,7 @@ static bool prepare(const struct lithops__s3 *s3, const struct lithops__s3_reque
         if (request->headers[i])
             good = (out->headers[out->count++] = strdup(request->headers[i])) != NULL;
     good = good &&
-           (credentials->bearer ? lithops__web_add_bearer(out, credentials->bearer)
+           (credentials->bearer ? lithops__web_add_bearer(out, "authorization", credentials->bearer)
                                 : add_signature(s3, request, credentials, region, path, hash, out));
     struct lithops__buffer url = LITHOPS__BUFFER_INIT;
     lithops__buffer_printf(&url, "%s%s%s%s%s", scheme, host, path, request->query ? "?" : "",

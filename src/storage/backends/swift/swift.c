@@ -179,6 +179,7 @@ static const lithops_storage_ops swift_ops = {
     .del_many = lithops__swift_del_many,
     .make_bucket = lithops__swift_make_bucket,
     .describe = lithops__swift_describe,
+    .copy = lithops__swift_copy,
 };
 
 const lithops_storage_driver lithops__storage_swift = {

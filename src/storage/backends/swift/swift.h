@@ -107,6 +107,8 @@ int lithops__swift_del(void *state, const char *bucket, const char *key,
                        const lithops_storage_op *op);
 int lithops__swift_del_many(void *state, const char *bucket, const char *const *keys, size_t count,
                             const lithops_storage_op *op);
+int lithops__swift_copy(void *state, const char *bucket, const char *key, const char *to_bucket,
+                        const char *to_key, const lithops_storage_op *op);
 int lithops__swift_describe(void *state, const char *bucket,
                             void (*say)(const char *what, int code, const char *detail, void *user),
                             void *user, const lithops_storage_op *op);
