@@ -22,7 +22,7 @@ tests="$python g++ libcmocka-dev libjansson-dev locales mandoc nginx-light pytho
        prometheus-pushgateway $hosts $images $slurm"
 bench="$python g++ libtbb-dev mawk parallel nginx-light ceph-mon ceph-osd radosgw ceph-common"
 check="$tests $wheels $deb clang clang-tidy clang-format libclang-rt-14-dev llvm cppcheck man-db
-       zsh fish"
+       zsh fish ccache"
 
 case "${1:-build}" in
 build) packages=$build ;;

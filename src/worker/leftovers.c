@@ -135,26 +135,22 @@ static int send_kill(pid_t pid, int held, int signal)
                      : kill(pid, signal);
 }
 
-/* The group first, while the process is a member of it, so that its id is not another's. */
+/* The group first, while the process is a member of it, so that its id is not another's. One that
+ * process 1 leads, or that is led from another namespace (0), is not a worker's. */
 static void end_process(pid_t pid, pid_t group, int held)
 {
-    bool has_lost_leader =
-        group != getpgrp() && lithops__is_gone(group); /* the leader was its worker */
+    bool has_lost_leader = group > 1 && group != getpgrp() &&
+                           lithops__is_gone(group); /* the leader was its worker */
     if (has_lost_leader && send_kill(pid, held, 0) == 0 && getpgid(pid) == group)
         (void)kill(-group, SIGKILL);
     (void)send_kill(pid, held, SIGKILL);
 }
 
-/* The group of a process that is to end; 0: it is none of these. */
-static pid_t group_to_end(pid_t pid, char *room,
-                          bool (*is_over)(const struct lithops__origin *origin, void *user),
-                          void *user)
+static bool is_to_end(pid_t pid, char *room,
+                      bool (*is_over)(const struct lithops__origin *origin, void *user), void *user)
 {
     struct lithops__origin origin;
-    if (!origin_of(pid, room, &origin) || !is_over(&origin, user) || lithops__is_gone(pid))
-        return 0;
-    pid_t group = getpgid(pid);
-    return group > 1 ? group : 0;
+    return origin_of(pid, room, &origin) && is_over(&origin, user) && !lithops__is_gone(pid);
 }
 
 uint64_t lithops__leftovers_kill(pid_t session,
@@ -172,10 +168,10 @@ uint64_t lithops__leftovers_kill(pid_t session,
         if (*end || pid <= 1 || pid == getpid() || (session >= 0 && getsid(pid) != session) ||
             !hold(pid, &held))
             continue;
-        pid_t group = group_to_end(pid, room, is_over, user);
-        if (group)
+        pid_t group = is_to_end(pid, room, is_over, user) ? getpgid(pid) : -1;
+        if (group >= 0)
             note_group(&groups, group);
-        if (group && !dry_run)
+        if (group >= 0 && !dry_run)
             end_process(pid, group, held);
         if (held >= 0)
             close(held);

@@ -187,7 +187,6 @@ static void a_process_is_not_killed_by_its_id(void **state)
 int main(int argc, char **argv)
 {
     (void)argc;
-    (void)setpgid(0, 0); /* the group it was started in may be outside its namespace: that is 0 */
     have_mark(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_program_is_found_in_the_middle_of_its_exec),

@@ -1250,12 +1250,13 @@ class Tools(Case):
         memory = os.memfd_create("lithops-0badc0-0")  # this version cannot interpret the file
         os.write(memory, b"another version" * 1000)
         mark = {"LITHOPS_WORKER_OF": f"0badc0-0/1/{os.getsid(0)}"}
-        with subprocess.Popen(["sleep", "600"], env={**self.env, **mark}) as process:
-            self.run_lithops("clean")
-            self.assertIsNone(process.poll())
-            os.close(memory)
-            self.run_lithops("clean")
-            self.assertEqual(process.wait(30), -signal.SIGKILL)
+        process = subprocess.Popen(["sleep", "600"], env={**self.env, **mark})
+        self.addCleanup(process.kill)
+        self.run_lithops("clean")
+        self.assertIsNone(process.poll())
+        os.close(memory)
+        self.run_lithops("clean")
+        self.assertEqual(process.wait(30), -signal.SIGKILL)
 
     def test_clean_ends_what_functions_have_started(self):
         process = self.start("map", function("leave_child"), "--over", 600, "--memory", 500)
