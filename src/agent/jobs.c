@@ -310,7 +310,15 @@ int lithops__agent_run_came(struct lithops__agent *agent, const struct lithops__
 
 /* ---- cancelling ------------------------------------------------------------------------------ */
 
-/* `is_back`: only if it has not begun; it is then given back to the client. */
+/* [L] A call that waits may have begun before, and failed: it is to be tried once more here, where
+ * its attempts are counted. */
+static bool has_begun(const struct lithops__agent *agent, const struct lithops__range *range,
+                      uint32_t call)
+{
+    return range->retries && lithops__range_extras(&agent->table.area, range)[call] > 0;
+}
+
+/* [L] `is_back`: only if it has not begun; it is then given back to the client. */
 static void cancel_call(struct lithops__agent *agent, struct lithops__agent_run *run, uint32_t call,
                         bool is_back)
 {
@@ -318,6 +326,8 @@ static void cancel_call(struct lithops__agent *agent, struct lithops__agent_run 
     lithops__fail(&canceled.error, LITHOPS_ECANCELED, "the call was cancelled");
     const struct lithops__range *range = &agent->table.area.ranges[run->range];
     const lithops__state *state = &lithops__range_states(&agent->table.area, range)[call];
+    if (is_back && has_begun(agent, range, call))
+        return;
     if (lithops__table_settle(&agent->table, run->range, call, LITHOPS__PENDING, &canceled)) {
         if (is_back)
             run->reported[call] = LITHOPS__REPORTED_BACK;

@@ -72,7 +72,8 @@ static bool has_mark(pid_t pid, char *room, struct lithops__origin *ret)
     uint64_t deadline_ns = in_exec ? lithops__now_ns() + EXEC_WAIT_MS * UINT64_C(1000000) : 0;
     while (len == 0 && in_exec && lithops__now_ns() < deadline_ns) {
         in_exec = is_in_exec(pid); /* if not, it may have been until just now */
-        nanosleep(&(struct timespec){0, EXEC_LOOK_US * 1000}, NULL);
+        if (in_exec)
+            nanosleep(&(struct timespec){0, EXEC_LOOK_US * 1000}, NULL);
         len = read_of(pid, "environ", room, ENVIRONMENT_BYTES);
     }
     const size_t prefix = sizeof LITHOPS__MARK - 1;

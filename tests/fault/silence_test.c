@@ -6,6 +6,7 @@
 #include "proxy.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,13 +20,14 @@ enum { PROCESSES = 2, LOST_S = 2 };
 struct wanted {
     int workers, retries;
     const char *command;
+    int lost_s; /* 0: LOST_S */
 };
 
 static lithops_executor *open_links(struct wanted wanted)
 {
     lithops_value *settings =
         lithops_pack("{s:i,s:i,s:i}", "workers", wanted.workers, "worker_processes", PROCESSES,
-                     "worker_lost_timeout", LOST_S);
+                     "worker_lost_timeout", wanted.lost_s ? wanted.lost_s : LOST_S);
     if (wanted.command)
         (void)lithops_value_set(settings, "command", lithops_value_string(wanted.command));
     return fault_open_links("process", wanted.retries, settings);
@@ -119,7 +121,7 @@ static void signal_all(const pid_t *pids, size_t count, int signal)
 FAULT_CASE(stopped_processes)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
-    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL});
+    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL, 0});
     pid_t workers[2], stopped[8];
     start_all(fexec, workers);
     size_t count = fault_children_of(workers[0], stopped, 8);
@@ -147,7 +149,7 @@ FAULT_CASE(stopped_processes)
 FAULT_CASE(stopped_processes_and_a_reducer)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
-    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL});
+    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL, 0});
     pid_t workers[2], stopped[8];
     start_all(fexec, workers);
     for (int w = 0; w < 2; w++) {
@@ -169,10 +171,100 @@ FAULT_CASE(stopped_processes_and_a_reducer)
     lithops_executor_close(fexec);
 }
 
+/* ---- calls that are taken back --------------------------------------------------------------- */
+
+/* A path -> how often this call was begun, with a mark each in the file PATH-<number>. */
+LITHOPS_FUNCTION(die_at_first)
+{
+    char name[300];
+    const char *path;
+    struct stat status;
+    if (lithops_args(call, "s", "path", &path) != 0)
+        return LITHOPS_EARG;
+    snprintf(name, sizeof name, "%s-%d", path, (int)lithops_call_id(call));
+    int fd = open(name, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    if (fd < 0 || write(fd, "x", 1) != 1 || fstat(fd, &status) != 0)
+        return lithops_fail(call, "cannot write to %s", name);
+    close(fd);
+    if (status.st_size == 1)
+        (void)raise(SIGKILL);
+    return lithops_return_int(call, status.st_size);
+}
+
+static bool is_marked(const char *path, size_t call)
+{
+    char name[80];
+    snprintf(name, sizeof name, "%s-%zu", path, call);
+    return access(name, F_OK) == 0;
+}
+
+/* Each worker is sent calls that cannot begin yet. Then the first one stands still, but for its
+ * processes: its calls begin there and die, which it cannot tell; the other has nothing to do, so
+ * they are asked back. When it goes on it finds both: the calls that are to be tried once more, and
+ * the question. */
+static void die_and_be_asked_back(lithops_executor *fexec, const char *path)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_value *list = lithops_value_list();
+    pid_t workers[2], now[2], processes[2][8];
+    size_t counts[2];
+    start_all(fexec, workers);
+    for (int w = 0; w < 2; w++) {
+        counts[w] = fault_children_of(workers[w], processes[w], 8);
+        signal_all(processes[w], counts[w], SIGSTOP);
+    }
+    for (int i = 0; i < 2 * PROCESSES; i++)
+        (void)lithops_value_append(list, lithops_value_string(path));
+    lithops_map_options options = LITHOPS_MAP_OPTIONS_INIT;
+    options.chunksize = 1;
+    lithops_futures *futures = lithops_map(fexec, die_at_first, list, &options, &err);
+    CHECK(futures != NULL);
+    await_running(futures, 2 * PROCESSES);
+    usleep(20000); /* by now it has most likely received them */
+    signal_all(workers, 1, SIGSTOP);
+    for (int w = 0; w < 2; w++)
+        signal_all(processes[w], counts[w], SIGCONT);
+    for (size_t i = 0; i < 2 * PROCESSES; i++)
+        while (!is_marked(path, i))
+            sched_yield();
+    while (lithops_futures_done(futures) < PROCESSES)
+        sched_yield();
+    usleep(50000); /* by now the others are most likely asked for */
+    signal_all(workers, 1, SIGCONT);
+    fault_await_all(futures);
+    for (size_t i = 0; i < 2 * PROCESSES; i++) {
+        int64_t begun = 0;
+        CHECK_INT(lithops_futures_int(futures, i, &begun, &err), 0);
+        CHECK_INT(begun, 2);
+    }
+    CHECK_INT(fault_children(now, 2), 2);
+    CHECK(is_among(now[0], workers, 2) && is_among(now[1], workers, 2)); /* no link was lost */
+    lithops_futures_unref(futures);
+}
+
+/* A call that is to be tried once more is not given back: its attempts would be forgotten. */
+FAULT_CASE(calls_that_have_begun_are_not_given_back)
+{
+    enum { ROUNDS = 10 };
+    char folder[] = "/tmp/silence-XXXXXX", path[40], name[80];
+    CHECK(mkdtemp(folder) != NULL);
+    lithops_executor *fexec = open_links((struct wanted){2, 1, NULL, FAULT_WAIT_MS / 1000});
+    for (int round = 0; round < ROUNDS; round++) {
+        snprintf(path, sizeof path, "%s/%d", folder, round);
+        die_and_be_asked_back(fexec, path);
+        for (int i = 0; i < 2 * PROCESSES; i++) {
+            snprintf(name, sizeof name, "%s-%d", path, i);
+            CHECK_INT(unlink(name), 0);
+        }
+    }
+    lithops_executor_close(fexec);
+    CHECK_INT(rmdir(folder), 0);
+}
+
 /* With one worker there is no other to take them; they wait for it. */
 FAULT_CASE(stopped_processes_of_the_only_worker)
 {
-    lithops_executor *fexec = open_links((struct wanted){1, 0, NULL});
+    lithops_executor *fexec = open_links((struct wanted){1, 0, NULL, 0});
     pid_t worker, stopped[8];
     fault_check_works(fexec, 100);
     CHECK_INT(fault_children(&worker, 1), 1);
@@ -189,7 +281,7 @@ FAULT_CASE(stopped_processes_of_the_only_worker)
  * again; the rest run elsewhere. */
 static size_t silent_worker(int retries)
 {
-    lithops_executor *fexec = open_links((struct wanted){2, retries, NULL});
+    lithops_executor *fexec = open_links((struct wanted){2, retries, NULL, 0});
     pid_t workers[2];
     start_all(fexec, workers);
     lithops_futures *naps = start(fexec, fault_nap, 500, 20);
@@ -220,7 +312,7 @@ FAULT_CASE(stopped_worker_and_retries)
 /* An idle worker is not asked, and so is not lost. */
 FAULT_CASE(stopped_while_idle)
 {
-    lithops_executor *fexec = open_links((struct wanted){1, 0, NULL});
+    lithops_executor *fexec = open_links((struct wanted){1, 0, NULL, 0});
     pid_t worker, now;
     fault_check_works(fexec, 100);
     CHECK_INT(fault_children(&worker, 1), 1);
@@ -237,7 +329,7 @@ FAULT_CASE(stopped_while_idle)
 FAULT_CASE(a_call_after_a_long_rest)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
-    lithops_executor *fexec = open_links((struct wanted){1, 0, NULL});
+    lithops_executor *fexec = open_links((struct wanted){1, 0, NULL, 0});
     pid_t worker, now;
     fault_check_works(fexec, 100);
     CHECK_INT(fault_children(&worker, 1), 1);
@@ -258,7 +350,7 @@ FAULT_CASE(a_call_after_a_long_rest)
 static void silent_among_busy(int mix)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
-    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL});
+    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL, 0});
     pid_t workers[2];
     start_all(fexec, workers);
     lithops_futures *naps = start(fexec, fault_nap, 1000, 2 * PROCESSES);
@@ -317,7 +409,7 @@ static int cut_links(int most)
 
 FAULT_CASE(cut_link)
 {
-    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL});
+    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL, 0});
     for (int i = 0; i < 5; i++) {
         lithops_futures *naps = start(fexec, fault_nap, 5, 200);
         while (lithops_futures_done(naps) < 20)
@@ -330,7 +422,7 @@ FAULT_CASE(cut_link)
 
 FAULT_CASE(all_links_cut)
 {
-    lithops_executor *fexec = open_links((struct wanted){2, 9, NULL});
+    lithops_executor *fexec = open_links((struct wanted){2, 9, NULL, 0});
     lithops_futures *naps = start(fexec, fault_nap, 5, 400);
     for (size_t i = 1; i <= 5; i++) {
         while (lithops_futures_done(naps) < i * 50)
@@ -347,7 +439,7 @@ static void link_with(enum proxy_fault fault, const char *text)
     static const size_t places[] = {1, 40, 200, 3000, 20000};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         proxy_set(fault, places[i]);
-        lithops_executor *fexec = open_links((struct wanted){2, 0, proxy_command()});
+        lithops_executor *fexec = open_links((struct wanted){2, 0, proxy_command(), 0});
         lithops_futures *naps = start(fexec, fault_nap, 1, 600);
         CHECK(count_failed(naps, text) <= 4 * PROCESSES);
         fault_check_works(fexec, 1000);
@@ -408,7 +500,7 @@ FAULT_CASE(the_log_tells_the_life_of_links)
         "is closed",
     };
     lithops_log_to(LITHOPS_LOG_DEBUG, keep, &seen);
-    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL});
+    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL, 0});
     pid_t workers[2];
     start_all(fexec, workers);
     CHECK_INT(kill(workers[0], SIGKILL), 0);
@@ -439,7 +531,7 @@ static bool kill_one(unsigned *seed)
 
 FAULT_CASE(many_kills)
 {
-    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL});
+    lithops_executor *fexec = open_links((struct wanted){2, 0, NULL, 0});
     fault_many_kills(fexec, 20000, 40, kill_one);
     lithops_executor_close(fexec);
 }
@@ -451,6 +543,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopped_processes),
         cmocka_unit_test(stopped_processes_and_a_reducer),
+        cmocka_unit_test(calls_that_have_begun_are_not_given_back),
         cmocka_unit_test(stopped_processes_of_the_only_worker),
         cmocka_unit_test(stopped_worker),
         cmocka_unit_test(stopped_worker_and_retries),
