@@ -140,8 +140,8 @@ static int send_kill(pid_t pid, int held, int signal)
  * process 1 leads, or that is led from another namespace (0), is not a worker's. */
 static void end_process(pid_t pid, pid_t group, int held)
 {
-    bool has_lost_leader = group > 1 && group != getpgrp() &&
-                           lithops__is_gone(group); /* the leader was its worker */
+    bool has_lost_leader =
+        group > 1 && group != getpgrp() && lithops__is_gone(group); /* the leader was its worker */
     if (has_lost_leader && send_kill(pid, held, 0) == 0 && getpgid(pid) == group)
         (void)kill(-group, SIGKILL);
     (void)send_kill(pid, held, SIGKILL);
