@@ -70,7 +70,8 @@ struct lithops_future;
 LITHOPS_PUBLIC int lithops_return_future(lithops_call *call, struct lithops_future *future);
 /** Fail this call with a message. @return LITHOPS_ECALL, for `return lithops_fail(...)` */
 LITHOPS_PUBLIC int lithops_fail(lithops_call *call, const char *format, ...) LITHOPS_PRINTF(2, 3);
-/** Fail this call with an error that another function gave. @return its code */
+/** Fail this call with an error that another function gave; NULL: one that says that there is none.
+ * @return its code, or LITHOPS_ECALL */
 LITHOPS_PUBLIC int lithops_fail_error(lithops_call *call, const lithops_error *err);
 /** @} */
 

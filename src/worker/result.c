@@ -234,6 +234,8 @@ const lithops_error *lithops_call_error(const lithops_call *call)
 
 int lithops_fail_error(lithops_call *call, const lithops_error *err)
 {
+    if (!err)
+        return lithops_fail(call, "the function failed, and gave no error");
     call->error = *err;
     call->used = true;
     return err->code ? err->code : LITHOPS_ECALL;

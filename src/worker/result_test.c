@@ -231,6 +231,7 @@ static void failures_keep_what_was_said(void **state)
     fails(lithops_fail_error(&call, &error), LITHOPS_ENOTFOUND, "gone");
     error.code = 0; /* an error without a code is still an error */
     assert_int_equal(lithops_fail_error(&call, &error), LITHOPS_ECALL);
+    fails(lithops_fail_error(&call, NULL), LITHOPS_ECALL, "gave no error");
     error.code = LITHOPS_ECALL;
     assert_int_equal(lithops_fail_data(&call, &error, (lithops_bytes){"data", 4}), LITHOPS_ECALL);
     assert_memory_equal(call.error_data, "data", 4);
