@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-infinispan airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -28,6 +28,7 @@ help:
 	@echo 'make deb      packages of Debian for C users, in dist/; check-deb tries them'
 	@echo 'make test     build and run all tests'
 	@echo 'make test-airflow   test the Airflow provider on a whole Airflow'
+	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
 	@echo 'make soak     a million calls in Python and in C: memory must not grow'
@@ -76,6 +77,11 @@ test:
 	.venv/bin/python bench/soak.py --quick
 	tools/check-refleaks || [ $$? = 77 ] # no debug build of Python: it says so
 	airflow/tests/run quick || [ $$? = 77 ] # Airflow cannot be had: it says so
+
+test-infinispan:
+	$(SETUP) test
+	tests/servers/setup-infinispan
+	tools/run-tests default -R infinispan
 
 test-airflow:
 	$(SETUP) python

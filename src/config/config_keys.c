@@ -848,7 +848,5 @@ const struct lithops__config_backend lithops__config_backends[] = {
 const char *const lithops__config_other_sections[] = {
     /* providers */
     "aws", "azure", "gcp", "ibm", "aliyun", "oracle",
-    /* storage */
-    "infinispan",
     /* monitoring */
     "aws_sqs", "azure_queue", "gcp_pubsub", NULL};

@@ -342,7 +342,7 @@ static void strict_makes_findings_errors(void **state)
     assert_int_equal(lithops_value_size(lithops__config_findings(config)), 4);
     assert_int_equal(lithops__config_int(config, "localhost", "spin_us"), 7);
     lithops__config_free(config);
-    config = load_text("localhost: {spin_us: 7}\ninfinispan: {a: 1}\n");
+    config = load_text("localhost: {spin_us: 7}\noracle: {a: 1}\n");
     assert_null(lithops__config_findings(config));
     lithops__config_free(config);
 }
@@ -401,7 +401,7 @@ static void lines_are_right_whatever_came_before(void **state)
 {
     (void)state;
     /* sections that are passed over, empty ones, lists, aliases and merges all take their place */
-    expect_finding("infinispan: &s3\n"
+    expect_finding("oracle: &s3\n"
                    "  storage_bucket: b\n"
                    "  nested: {a: 1, b: [2, {c: 3}]}\n"
                    "azure_queue:\n"
@@ -453,7 +453,7 @@ static void keys_without_effect_are_accepted_and_logged(void **state)
     struct lithops__config *config =
         load_text("lithops:\n  workers: 3\n  log_format: '%(message)s'\n"
                   "localhost:\n  version: 1\n"
-                  "infinispan:\n  region: x\n");
+                  "oracle:\n  region: x\n");
     lithops_log_to(LITHOPS_LOG_NONE, NULL, NULL);
     lithops__config_free(config);
     assert_string_equal(records,
@@ -461,7 +461,7 @@ static void keys_without_effect_are_accepted_and_logged(void **state)
                         "2 config conf:2: key 'workers' in section 'lithops' has no effect\n"
                         "2 config conf:3: key 'log_format' in section 'lithops' has no effect\n"
                         "2 config conf:5: key 'version' in section 'localhost' has no effect\n"
-                        "0 config conf:6: ignored section 'infinispan', whose backend is not built "
+                        "0 config conf:6: ignored section 'oracle', whose backend is not built "
                         "in\n");
 }
 

@@ -54,7 +54,8 @@ static void configured_storage_is_opened(void **state)
     assert_string_equal(
         err.message,
         "storage backend 'floppy' is not built in; available: localhost, aws_s3, minio, ceph, "
-        "ibm_cos, gcp_storage, aliyun_oss, oracle_oss, redis, azure_storage, swift");
+        "ibm_cos, gcp_storage, aliyun_oss, oracle_oss, redis, azure_storage, swift, "
+        "infinispan");
     lithops__config_free(checked);
     lithops_value_free(config);
 }
@@ -75,7 +76,7 @@ static void a_storage_opens_by_name(void **state)
     assert_non_null(storage);
     assert_string_equal(lithops_storage_backend(storage), "localhost");
     lithops_storage_close(storage);
-    assert_null(lithops_storage_open("infinispan", NULL, &err));
+    assert_null(lithops_storage_open("floppy", NULL, &err));
     assert_int_equal(err.code, LITHOPS_EUNSUPPORTED);
     assert_null(lithops_storage_open(NULL, "/no/such/config", &err));
     assert_int_equal(err.code, LITHOPS_ENOTFOUND);

@@ -306,6 +306,7 @@ const struct lithops__http_api lithops__http = {
                  .skip = lithops__transfer_skip,
                  .answer = lithops__transfer_answer,
                  .header = lithops__transfer_header,
+                 .header_at = lithops__transfer_header_at,
                  .url = lithops__transfer_url,
                  .stop = lithops__transfer_stop},
     .tcp = {.open = lithops__tcp_open,

@@ -486,6 +486,15 @@ const char *lithops__transfer_header(struct lithops__transfer *transfer, const c
     return header(transfer, name);
 }
 
+const char *lithops__transfer_header_at(struct lithops__transfer *transfer, const char *name,
+                                        size_t i)
+{
+    struct curl_header *found;
+    return curl_easy_header(transfer->easy, name, i, CURLH_HEADER, -1, &found) == CURLHE_OK
+               ? found->value
+               : NULL;
+}
+
 static const char *doing(const struct lithops__transfer *transfer)
 {
     return transfer->request.has_body ? "cannot send to" : "cannot read";

@@ -77,6 +77,9 @@ void lithops__transfer_skip(struct lithops__transfer *transfer, uint64_t len);
 const struct lithops__answer *lithops__transfer_answer(const struct lithops__transfer *transfer);
 /* A header of the answer, or NULL. Valid after the first pull, until the next start. */
 const char *lithops__transfer_header(struct lithops__transfer *transfer, const char *name);
+/* The i-th of several headers of that name, from 0 on, or NULL. */
+const char *lithops__transfer_header_at(struct lithops__transfer *transfer, const char *name,
+                                        size_t i);
 /* End the request; its connection is kept if the body was read to its end. */
 void lithops__transfer_stop(struct lithops__transfer *transfer);
 
@@ -89,6 +92,7 @@ struct lithops__transfer_api {
     __typeof__(lithops__transfer_skip) *skip;
     __typeof__(lithops__transfer_answer) *answer;
     __typeof__(lithops__transfer_header) *header;
+    __typeof__(lithops__transfer_header_at) *header_at;
     __typeof__(lithops__transfer_url) *url;
     __typeof__(lithops__transfer_stop) *stop;
 };

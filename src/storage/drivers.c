@@ -11,14 +11,14 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { BUILT_IN = 11, MAX_DRIVERS = 64 };
+enum { BUILT_IN = 12, MAX_DRIVERS = 64 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for registering */
 static const lithops_storage_driver *drivers[MAX_DRIVERS] = {
     &lithops__storage_localhost,  &lithops__storage_aws_s3,     &lithops__storage_minio,
     &lithops__storage_ceph,       &lithops__storage_ibm_cos,    &lithops__storage_gcp_storage,
     &lithops__storage_aliyun_oss, &lithops__storage_oracle_oss, &lithops__storage_redis,
-    &lithops__storage_azure,      &lithops__storage_swift,
+    &lithops__storage_azure,      &lithops__storage_swift,      &lithops__storage_infinispan,
 };
 static _Atomic size_t count = BUILT_IN;
 

@@ -11,7 +11,7 @@ extern const lithops_storage_driver lithops__storage_aws_s3, lithops__storage_mi
     lithops__storage_ceph, lithops__storage_ibm_cos, lithops__storage_gcp_storage,
     lithops__storage_aliyun_oss, lithops__storage_oracle_oss;
 extern const lithops_storage_driver lithops__storage_redis, lithops__storage_azure,
-    lithops__storage_swift;
+    lithops__storage_swift, lithops__storage_infinispan;
 
 /* All drivers, compiled in and registered, by number; NULL after the last. */
 const lithops_storage_driver *lithops__storage_driver(size_t i);

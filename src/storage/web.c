@@ -205,7 +205,7 @@ static int start_stream(struct lithops__web *web, struct stream *stream, struct 
     const struct lithops__answer *answer = web->http->answer(stream->transfer);
     uint64_t total = answer->total;
     if (total == UINT64_MAX || answer->length == UINT64_MAX ||
-        (answer->has_range ? answer->range_start != offset : offset > 0)) {
+        (answer->has_range ? answer->range_start != offset : offset > 0 && !web->no_ranges)) {
         end_stream(web, stream);
         return lithops__fail(op->err, LITHOPS_EBACKEND,
                              "'%s/%s': %s sent a different range than requested", name.bucket,
@@ -217,7 +217,7 @@ static int start_stream(struct lithops__web *web, struct stream *stream, struct 
         return LITHOPS_EEXIST;
     }
     stream->at = offset;
-    stream->end = offset + answer->length;
+    stream->end = answer->has_range || !web->no_ranges ? offset + answer->length : total;
     if (web->checks)
         begin_check(web, stream, answer->length == total);
     cursor->size_bytes = total;

@@ -30,7 +30,8 @@ struct lithops__web {
     const struct lithops__crypto_api *crypto; /* NULL: not there, so only CRCs are checked */
     lithops__web_ask *ask;
     void *state;
-    bool checks;             /* reads are compared with checksums; off until a backend wants it */
+    bool checks;    /* reads are compared with checksums; off until a backend wants it */
+    bool no_ranges; /* `ask` gives what is behind the start of a range, to the object's end */
     atomic_bool ranges_lack; /* what is sent with a range is a checksum of the whole object */
     pthread_mutex_t lock;
     /* under lock */

@@ -136,10 +136,12 @@ lithops_storage *storage_mapped_open(const lithops_storage_driver *real_driver,
     ops.put = mapped_put;
     ops.put_new = mapped_put_new;
     ops.make_bucket = mapped_make_bucket;
-    ops.upload_begin = mapped_begin;
-    ops.upload_part = mapped_part;
-    ops.upload_complete = mapped_complete;
-    ops.upload_abort = mapped_abort;
+    if (ops.upload_begin) {
+        ops.upload_begin = mapped_begin;
+        ops.upload_part = mapped_part;
+        ops.upload_complete = mapped_complete;
+        ops.upload_abort = mapped_abort;
+    }
     ops.read = mapped_read;
     ops.head = mapped_head;
     ops.list = mapped_list;

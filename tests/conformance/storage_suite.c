@@ -119,7 +119,8 @@ static void a_put_replaces(void **state)
     CHECK(lithops_storage_head(storage, "b", "k", &info, &err));
     snprintf(etag, sizeof etag, "%s", info.etag);
     double now = (double)time(NULL);
-    assert_true(info.last_modified > now - 60 && info.last_modified < now + 60);
+    assert_true(suite->has_no_times ||
+                (info.last_modified > now - 60 && info.last_modified < now + 60));
     put_text("b", "k", "the second");
     expect_text("b", "k", "the second");
     CHECK(lithops_storage_head(storage, "b", "k", &info, &err));

@@ -22,6 +22,7 @@ struct storage_suite {
                                   they go on with the old object when it is replaced */
     bool copies;               /* the server copies objects by itself */
     bool copies_large;         /* those of many parts, too */
+    bool has_no_times;         /* nobody knows when an object was stored */
     bool requests_fail;        /* at times, so that what comes from a pipe cannot be sent again */
     bool reader_keeps_version; /* a reader goes on with the old object when it is replaced; else
                                   it ends with LITHOPS_EIO */
