@@ -322,7 +322,7 @@ static unsigned outcome_of(int code)
     }
 }
 
-/* ThreadSanitizer ends a process in which it cannot allocate, even in a later call. */
+/* A sanitizer ends a process in which it cannot allocate, even in a later call. */
 static bool lacks_memory(size_t i)
 {
     return hostile_table[i].harm == little_address_space || hostile_table[i].harm == little_data;
@@ -332,7 +332,7 @@ void hostile_run_all(lithops_executor *fexec, int calls)
 {
     for (size_t i = 0; i < hostile_count; i++) {
         lithops_error err;
-        if (UNDER_TSAN && lacks_memory(i))
+        if (UNDER_SANITIZER && lacks_memory(i))
             continue;
         /* Writing a lot takes its time; hanging should be over soon. */
         int64_t limit_ms = hostile_table[i].allowed & HOSTILE_HANGS ? TIMEOUT_MS : LITHOPS_DEFAULT;
