@@ -517,6 +517,7 @@ static int fail_transfer(struct lithops__transfer *transfer, lithops_error *err)
                   "%s %s: %s%s", doing(transfer), transfer->shown_url, reason, hint);
     if (err)
         err->retryable = result == CURLE_COULDNT_CONNECT || result == CURLE_OPERATION_TIMEDOUT ||
+                         result == CURLE_SSL_CONNECT_ERROR || /* as of a server that ends */
                          result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR ||
                          result == CURLE_GOT_NOTHING || result == CURLE_PARTIAL_FILE ||
                          result == CURLE_HTTP2 || result == CURLE_HTTP2_STREAM;

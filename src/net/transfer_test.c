@@ -451,6 +451,7 @@ static void whom_a_handle_trusts(void **state)
                                               .key = {key, strlen(key)},
                                               .connect_to = connect_to};
     assert_int_equal(ask_as(&identity, "server.test", port), LITHOPS_EBACKEND); /* of a stranger */
+    assert_false(err.retryable);
     identity.authorities = (lithops_bytes){authority, strlen(authority)};
     assert_int_equal(ask_as(&identity, "server.test", port), 200);
     assert_int_equal(ask_as(&identity, "127.0.0.1", port), LITHOPS_EBACKEND); /* another's name */
@@ -469,6 +470,37 @@ static void whom_a_handle_trusts(void **state)
     free(key);
 }
 
+/* Connections are reset before they have said anything. */
+static void *reset_all(void *user)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    int fd;
+    while ((fd = accept(*(const int *)user, NULL, NULL)) >= 0) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        close(fd);
+    }
+    return NULL;
+}
+
+/* A server that ends, or has just begun, is worth another try; a stranger's certificate is not. */
+static void a_lost_handshake_may_be_made_again(void **state)
+{
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    socklen_t size = sizeof address;
+    pthread_t thread;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(listener, 5), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(pthread_create(&thread, NULL, reset_all, &listener), 0);
+    assert_int_equal(ask_as(NULL, "127.0.0.1", ntohs(address.sin_port)), LITHOPS_EBACKEND);
+    assert_true(err.retryable);
+    shutdown(listener, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(listener);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_one, close_one)
 
 int main(void)
@@ -482,6 +514,7 @@ int main(void)
         TEST(a_long_body_is_not_sent_again_unasked),
         TEST(what_has_come_is_given),
         TEST(whom_a_handle_trusts),
+        TEST(a_lost_handshake_may_be_made_again),
         TEST(what_is_no_request_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
