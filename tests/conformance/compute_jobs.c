@@ -262,8 +262,10 @@ LITHOPS_FUNCTION(count_lines)
 static int find_sign(lithops_call *call, char *key, size_t size)
 {
     const char *job = lithops_call_job_key(call), *number = job ? strrchr(job, '-') : NULL;
-    if (!number || !lithops_call_storage(call))
-        return lithops_fail(call, "no job, or no storage");
+    if (!number)
+        return lithops_fail(call, "no job");
+    if (!lithops_call_storage(call)) /* the call has the error */
+        return LITHOPS_ECALL;
     snprintf(key, size, "suite/%.*s%s", (int)(number - job), job, number + 2); /* M000, R000 */
     return 0;
 }
@@ -274,8 +276,9 @@ LITHOPS_FUNCTION(first_waits_for_the_reducer)
     double limit = api_now() + LIMIT_MS / 2000.0;
     char key[128];
     lithops_object_info info;
-    if (find_sign(call, key, sizeof key) != 0)
-        return LITHOPS_ECALL;
+    int rc = find_sign(call, key, sizeof key);
+    if (rc != 0)
+        return rc;
     while (lithops_call_id(call) == 0 &&
            lithops_storage_head(storage, lithops_storage_bucket(storage), key, &info, NULL) != 0) {
         if (api_now() > limit)
@@ -291,8 +294,10 @@ LITHOPS_FUNCTION(begin_and_add)
     char key[128];
     int64_t total = 0, x;
     int rc = find_sign(call, key, sizeof key);
-    if (rc != 0 || lithops_storage_put(storage, lithops_storage_bucket(storage), key,
-                                       (lithops_bytes){"", 0}, NULL) != 0)
+    if (rc != 0)
+        return rc;
+    if (lithops_storage_put(storage, lithops_storage_bucket(storage), key, (lithops_bytes){"", 0},
+                            NULL) != 0)
         return lithops_fail(call, "cannot say that it has begun");
     while ((rc = lithops_call_next_result(call, "I", &x)) > 0)
         total += x;
