@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-infinispan airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-infinispan test-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -27,6 +27,7 @@ help:
 	@echo 'make wheels   Python wheels for all systems since 2020, in dist/; check-wheels tries them'
 	@echo 'make deb      packages of Debian for C users, in dist/; check-deb tries them'
 	@echo 'make test     build and run all tests'
+	@echo 'make test-kubernetes   build a real Kubernetes (some 10 minutes, once) and test the backend k8s on it'
 	@echo 'make test-airflow   test the Airflow provider on a whole Airflow'
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
@@ -82,6 +83,13 @@ test-infinispan:
 	$(SETUP) test
 	tests/servers/setup-infinispan
 	tools/run-tests default -R infinispan
+
+test-kubernetes:
+	$(SETUP) kubernetes
+	tests/servers/setup-kubernetes
+	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
+	ninja -C build lithops_command lithops_all_modules compute_k8s_test k8s_test
+	ctest --test-dir build --output-on-failure -R '^(compute_k8s|k8s)_test$$'
 
 test-airflow:
 	$(SETUP) python

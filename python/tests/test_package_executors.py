@@ -144,7 +144,7 @@ def test_yaml(tmp_path):
 
 
 OTHERS = {'openwhisk': {'host': 'h', 'password': 'hidden', 'port': 6379}, 'ibm_cos': None,
-          'aws': {'secret_access_key': 'hidden'}, 'k8s': {'labels': {'a': 'hidden'}},
+          'aws': {'secret_access_key': 'hidden'}, 'ibm_vpc': {'labels': {'a': 'hidden'}},
           'rabbitmq': {'amqp_url': 'amqp://user:hidden@host', 'other': 'hidden'}}
 
 

@@ -2,8 +2,8 @@
 /* lithops clean: remove what ended programs left behind.
  *
  * Shared memory always disappears with its processes. What remains is the logged output of calls,
- * detached jobs whose time is over
- * and, of clients that were killed, memory groups and processes that their functions had started;
+ * detached jobs whose time is over and, of clients that were killed, memory groups and processes
+ * that their functions had started, and pods of a cluster that the configuration names;
  * with --all also what Lithops itself stored (cloudobjects without a given name, function images),
  * and with --cache the files that clients sent to workers here. Users' objects are never
  * removed. */
@@ -13,9 +13,11 @@
 #include "cli/job.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "config/config.h"
 #include "core/detached_jobs.h"
 #include "core/inspect.h"
 #include "core/logfile.h"
+#include "core/probe.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -63,8 +65,21 @@ static int clean_storage(const struct cli_options *options, int64_t *ret_removed
     return rc;
 }
 
+/* What the configured backend has started elsewhere for clients that are dead. */
+static int clean_backend(const struct cli_options *options, uint64_t *ret_removed,
+                         lithops_error *err)
+{
+    struct lithops__config *config = NULL;
+    int rc = cli_load_hosts(options, &config, err);
+    if (rc == 0 && config)
+        rc = lithops__clean_backend(config, options->dry_run, ret_removed, err);
+    lithops__config_free(config);
+    return rc;
+}
+
 struct removed {
     int64_t logs, objects;
+    uint64_t elsewhere; /* of the configured backend: pods' Jobs */
     struct lithops__tidied tidied;
     struct lithops__cache_trimmed cache;
     struct lithops__job_sweep detached;
@@ -82,6 +97,8 @@ static void print_removed(const struct cli *cli, const struct removed *removed)
             printf(", %llu detached jobs whose time is over (%.1f MiB)",
                    (unsigned long long)removed->detached.jobs,
                    (double)removed->detached.bytes / (1 << 20));
+        if (removed->elsewhere)
+            printf(", %llu workers of dead clients", (unsigned long long)removed->elsewhere);
         if (cache)
             printf(", %.1f MiB of the cache (%.1f MiB are in use)",
                    (double)removed->cache.bytes / (1 << 20),
@@ -94,6 +111,8 @@ static void print_removed(const struct cli *cli, const struct removed *removed)
                      (int64_t)removed->tidied.process_groups, "memory_groups",
                      (int64_t)removed->tidied.memory_groups, "objects", removed->objects,
                      "detached_jobs", (int64_t)removed->detached.jobs);
+    (void)lithops_value_set(line, "workers_elsewhere",
+                            lithops_value_int((int64_t)removed->elsewhere));
     if (cache)
         (void)lithops_value_set(line, "cache_bytes",
                                 lithops_value_int((int64_t)removed->cache.bytes));
@@ -116,6 +135,8 @@ int cmd_clean(const struct cli *cli)
         removed.tidied = lithops__inspect_tidy(cli->options.dry_run);
     if (rc == 0)
         rc = lithops__detached_sweep(cli->options.dry_run, &removed.detached, &err);
+    if (rc == 0)
+        rc = clean_backend(&cli->options, &removed.elsewhere, &err);
     if (rc == 0 && cli->options.all)
         rc = clean_storage(&cli->options, &removed.objects, &err);
     if (rc == 0 && cli->options.cache)

@@ -51,14 +51,20 @@ static void stop(int number)
     errno = old;
 }
 
+static int heed(int number, lithops_error *err)
+{
+    const struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART};
+    return sigaction(number, &action, NULL) == 0
+               ? 0
+               : lithops__fail_errno(err, errno, "cannot watch for a stop");
+}
+
 /* lithops worker stop sends SIGINT, which no terminal does: this is a session of its own. */
 static int heed_stop(lithops_error *err)
 {
-    struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART};
     stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (stop_fd < 0 || sigaction(SIGINT, &action, NULL) != 0)
-        return lithops__fail_errno(err, errno, "cannot watch for a stop");
-    return 0;
+    return stop_fd < 0 ? lithops__fail_errno(err, errno, "cannot watch for a stop")
+                       : heed(SIGINT, err);
 }
 
 /* The link goes through the configured storage. The configuration may have been made for this
@@ -72,6 +78,9 @@ static int serve_through(const char *key, lithops_error *err)
     if (rc == 0)
         rc = lithops__config_load(NULL, &config, err);
     unsetenv("LITHOPS_CONFIG");
+    unsetenv("LITHOPS_CONFIG_FILE");
+    if (rc == 0)
+        rc = heed(SIGTERM, err); /* by which a platform ends it: it deletes its objects first */
     if (rc == 0)
         rc = lithops__carrier_join(config, key, &carried, &fd, err);
     lithops__config_free(config);
@@ -165,14 +174,6 @@ static int find_port(const struct cli *cli, uint32_t *ret_port, lithops_error *e
     return 0;
 }
 
-static int heed_termination(lithops_error *err)
-{
-    struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART};
-    return sigaction(SIGTERM, &action, NULL) == 0
-               ? 0
-               : lithops__fail_errno(err, errno, "cannot watch for a stop");
-}
-
 static int serve_http(const struct cli *cli, lithops_error *err)
 {
     const struct cli_options *own = &cli->options;
@@ -189,7 +190,7 @@ static int serve_http(const struct cli *cli, lithops_error *err)
     if (rc == 0 && readlink("/proc/self/exe", command, sizeof command - 1) < 0)
         rc = lithops__fail_errno(err, errno, "cannot find this program");
     if (rc == 0)
-        rc = heed_termination(err);
+        rc = heed(SIGTERM, err);
     if (rc == 0)
         rc = lithops__http_server_open(&options, &server, err);
     if (rc == 0) {

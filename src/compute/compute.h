@@ -72,6 +72,11 @@ struct lithops__compute_ops {
      * be NULL. Needs no state: any process may call it. Adds to `tidied`. */
     void (*tidy)(bool (*is_alive)(const char *executor_id), bool dry_run,
                  struct lithops__tidied *tidied);
+    /* clean - remove (with dry_run: only count) what killed clients of this user on this machine
+     * have left elsewhere, where that can be told. May be NULL. Adds to *ret_removed. May block, as
+     * probe. */
+    int (*clean)(const struct lithops__config *config, bool (*is_alive)(const char *executor_id),
+                 bool dry_run, uint64_t *ret_removed, lithops_error *err);
 };
 
 struct lithops__compute_driver {
@@ -89,6 +94,7 @@ extern const struct lithops__compute_driver lithops__compute_azure_containers;
 extern const struct lithops__compute_driver lithops__compute_code_engine;
 extern const struct lithops__compute_driver lithops__compute_gcp_cloudrun;
 extern const struct lithops__compute_driver lithops__compute_knative;
+extern const struct lithops__compute_driver lithops__compute_k8s;
 extern const struct lithops__compute_driver lithops__compute_localhost;
 extern const struct lithops__compute_driver lithops__compute_process;
 extern const struct lithops__compute_driver lithops__compute_slurm;

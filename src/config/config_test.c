@@ -409,7 +409,7 @@ static void lines_are_right_whatever_came_before(void **state)
                    "  endpoint: |\n"
                    "    http\n"
                    "    //x\n"
-                   "k8s: ~\n"
+                   "aws: ~\n"
                    "gcp_pubsub: *s3\n"
                    "ibm_vpc: []\n"
                    "localhost: &l\n"

@@ -455,7 +455,7 @@ static void what_is_no_yaml_is_named_by_line_and_column(void **state)
          "conf:4:3: this key is there twice; keep one of the two"},
         {"lithops: {}\n\"lithops\": {}\n",
          "conf:2:1: this key is there twice; keep one of the two"},
-        {"k8s: {a: 1, a: 1}", "conf:1:13: this key is there twice; keep one of the two"},
+        {"aws: {a: 1, a: 1}", "conf:1:13: this key is there twice; keep one of the two"},
         {"lithops:\n  backend: a\n mode: b\n",
          "conf:3:2: not valid YAML: did not find expected key while parsing a block mapping that "
          "starts in line 1"},
@@ -491,14 +491,14 @@ static void what_is_no_yaml_is_named_by_line_and_column(void **state)
         expect_error(rows[i][0], rows[i][1]);
 }
 
-/* "k8s: " and then `count` times `piece`, and `closing` as often. */
+/* "aws: " and then `count` times `piece`, and `closing` as often. */
 static char *repeated(const char *piece, size_t count, const char *closing)
 {
     size_t size = 16 + count * (strlen(piece) + strlen(closing));
     char *text = malloc(size);
     size_t used = 0;
     assert_non_null(text);
-    used += (size_t)snprintf(text, size, "k8s: ");
+    used += (size_t)snprintf(text, size, "aws: ");
     for (size_t i = 0; i < count; i++)
         used += (size_t)snprintf(text + used, size - used, "%s", piece);
     for (size_t i = 0; i < count; i++)

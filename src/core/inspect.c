@@ -496,6 +496,11 @@ static bool is_alive(const char *executor_id)
                                     executor_id, NULL) != 0;
 }
 
+bool lithops__inspect_is_alive(const char *executor_id)
+{
+    return is_alive(executor_id);
+}
+
 struct lithops__tidied lithops__inspect_tidy(bool dry_run)
 {
     struct lithops__tidied tidied = {0};

@@ -51,5 +51,7 @@ int lithops__inspect_stop_worker(pid_t pid, lithops_error *err);
 
 /* Remove what killed clients have left on this machine. */
 struct lithops__tidied lithops__inspect_tidy(bool dry_run);
+/* Whether a process here has that executor; true, too, where that cannot be told. */
+bool lithops__inspect_is_alive(const char *executor_id);
 
 #endif

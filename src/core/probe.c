@@ -2,6 +2,7 @@
 #include "core/probe.h"
 
 #include "base/error.h"
+#include "core/inspect.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,15 @@ int lithops__ask_backend(const struct lithops__config *config, const char *machi
         return lithops__fail(err, LITHOPS_EUSAGE, "the backend %s has no host '%s'", driver->name,
                              machine);
     return 0;
+}
+
+int lithops__clean_backend(const struct lithops__config *config, bool dry_run,
+                           uint64_t *ret_removed, lithops_error *err)
+{
+    const struct lithops__compute_driver *driver = find(config, NULL);
+    return driver && driver->ops->clean
+               ? driver->ops->clean(config, lithops__inspect_is_alive, dry_run, ret_removed, err)
+               : 0;
 }
 
 int lithops__attach_backend(const struct lithops__config *config, const char *machine,

@@ -14,6 +14,10 @@ int lithops__ask_backend(const struct lithops__config *config, const char *machi
                          const char *arguments, lithops__probe_say say, void *user,
                          lithops_error *err);
 
+/* As the backend's clean; 0 where it has none, or is not built in. */
+int lithops__clean_backend(const struct lithops__config *config, bool dry_run,
+                           uint64_t *ret_removed, lithops_error *err);
+
 /* As the backend's attach; EUNSUPPORTED where it has none. */
 int lithops__attach_backend(const struct lithops__config *config, const char *machine,
                             lithops_error *err);
