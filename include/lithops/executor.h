@@ -269,7 +269,9 @@ LITHOPS_PUBLIC int lithops_plot(lithops_executor *fexec, lithops_futures *fs, co
                                 const lithops_plot_options *options, lithops_error *err);
 
 /** The statistics table that upstream writes: Job_ID, Function, Invocations, Memory(MB),
- * AvgRuntime, Cost, CloudObjects, and a Summary row.
+ * AvgRuntime, Cost, CloudObjects, and a Summary row. Costs are reckoned by the price list of the
+ * backend, see docs/costs.md; what workers cost besides the calls, and requests to a storage, are
+ * rows before the last where they have a price.
  * @param cloud_objects_n  the number to state for the executor's cloudobjects
  * @param path             where to write the CSV; NULL: not written
  * @param ret_csv          may be NULL; the text, freed with free() */

@@ -666,7 +666,8 @@ class FunctionExecutor:
 
     def job_summary(self, cloud_objects_n: int = 0) -> None:
         """Write what the jobs took as a CSV file in the folder for logs, whose path is `log_path`
-        then; a further call replaces it.
+        then; a further call replaces it. Costs are reckoned by the price list of the backend
+        ('lithops config prices').
 
         cloud_objects_n: number of cloud objects to add to those of earlier calls.
         """

@@ -558,6 +558,7 @@ int lithops__agent_serve(const struct lithops__compute_driver *driver, int read_
                                    .write_fd = write_fd,
                                    .stop_fd = stop_fd,
                                    .driver = driver,
+                                   .storage = storage,
                                    .program = {.receiving = {.fd = -1}},
                                    .hold_bytes = UINT64_MAX,
                                    .cache = {.fd = -1}};

@@ -126,6 +126,7 @@ struct lithops__agent {
     char executor_id[32]; /* the client's */
     struct lithops__cache cache;
     uint64_t most_cache_bytes;
+    lithops_storage *storage;     /* that the link goes through, or NULL */
     struct lithops__fetch *fetch; /* NULL: no storage */
     pthread_t reporter;
     bool has_reporter;

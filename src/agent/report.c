@@ -23,6 +23,7 @@
 #include "ipc/queue.h"
 #include "ipc/release.h"
 #include "ipc/slotlog.h"
+#include "storage/storage.h"
 #include "wire/numbers.h"
 
 #include <errno.h>
@@ -77,11 +78,12 @@ static uint64_t window_of(const struct lithops__agent_reports *report)
 
 static void begin_frame(struct lithops__agent_reports *report)
 {
-    uint64_t credit = 0;
+    const uint64_t later[3] = {0}; /* credit, and requests */
+    bool has_spent = report->agent->storage != NULL;
     if (report->frame != SIZE_MAX)
         return;
     report->frame = lithops__frame_begin(&report->out, LITHOPS__MESSAGE_OUTCOMES, 0, 0);
-    lithops__buffer_append(&report->out, &credit, sizeof credit);
+    lithops__buffer_append(&report->out, later, has_spent ? sizeof later : sizeof *later);
 }
 
 /* [L] */
@@ -94,11 +96,17 @@ static void end_frame(struct lithops__agent_reports *report)
     uint64_t here = agent->received - agent->reported;
     if (may > agent->granted)
         agent->granted = may;
-    if (!report->out.failed && (here <= agent->processes || here < window / 4))
-        lithops__put_u16(report->out.data + report->frame + 6, LITHOPS__FRAME_SOON);
-    if (!report->out.failed)
-        memcpy(report->out.data + report->frame + LITHOPS__FRAME_HEADER, &agent->granted,
-               sizeof agent->granted);
+    uint16_t flags = here <= agent->processes || here < window / 4 ? LITHOPS__FRAME_SOON : 0;
+    uint64_t numbers[3] = {agent->granted};
+    if (agent->storage) {
+        flags |= LITHOPS__FRAME_SPENT;
+        lithops__storage_made(agent->storage, &numbers[1], &numbers[2]);
+    }
+    if (!report->out.failed) {
+        lithops__put_u16(report->out.data + report->frame + 6, flags);
+        memcpy(report->out.data + report->frame + LITHOPS__FRAME_HEADER, numbers,
+               agent->storage ? sizeof numbers : sizeof *numbers);
+    }
     lithops__frame_end(&report->out, report->frame);
     report->frame = SIZE_MAX;
 }

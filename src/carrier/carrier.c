@@ -485,6 +485,12 @@ static void sweep(struct lithops__carrier *carrier)
     lithops__carrier_heed(NULL);
 }
 
+void lithops__carrier_made(const struct lithops__carrier *carrier, uint64_t *ret_reads,
+                           uint64_t *ret_writes)
+{
+    lithops__storage_made(carrier->storage, ret_reads, ret_writes);
+}
+
 void lithops__carrier_close(struct lithops__carrier *carrier)
 {
     if (!carrier)

@@ -39,6 +39,9 @@ void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t work
                                  size_t size);
 /* Where the files lie that its workers ask for. Borrowed. */
 struct lithops__stock *lithops__carrier_stock(const struct lithops__carrier *carrier);
+/* Requests to the storage of the client's side, until now; see lithops__storage_made(). */
+void lithops__carrier_made(const struct lithops__carrier *carrier, uint64_t *ret_reads,
+                           uint64_t *ret_writes);
 /* What the worker's configuration must be, as JSON: the storage and its settings, and nothing
  * else. It may hold secrets. Borrowed. */
 const char *lithops__carrier_config(const struct lithops__carrier *carrier);

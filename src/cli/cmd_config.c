@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lithops config show|check|path: which configuration is in force, and whether it is right. */
+/* lithops config show|check|path|prices: which configuration is in force, and whether it is right.
+ */
 #include "base/error.h"
 #include "base/near.h"
 #include "cli/commands.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "config/config.h"
+#include "config/prices.h"
 #include "core/probe.h"
 
 #include <lithops/log.h>
@@ -47,11 +49,10 @@ static void print_scalar(const lithops_value *value)
     free(json);
 }
 
-static void print_section(const char *name, const lithops_value *section)
+static void print_section(const char *name, const char *remark, const lithops_value *section)
 {
-    printf("%s:%s\n", name,
-           lithops__probe_is_untested(name) ? " # untested against the service" : "");
     const char *key;
+    printf("%s:%s\n", name, remark);
     for (size_t i = 0; i < lithops_value_size(section); i++) {
         const lithops_value *value = lithops_value_pair(section, i, &key);
         if (lithops_value_type(value) == LITHOPS_NULL)
@@ -59,6 +60,17 @@ static void print_section(const char *name, const lithops_value *section)
         printf("  %s: ", key);
         print_scalar(value);
     }
+}
+
+static const char *remark_on(const char *section)
+{
+    return lithops__probe_is_untested(section) ? " # untested against the service" : "";
+}
+
+static const char *no_remark(const char *list)
+{
+    (void)list;
+    return "";
 }
 
 static int unknown_section(const lithops_value *all, const char *wanted, lithops_error *err)
@@ -69,11 +81,13 @@ static int unknown_section(const lithops_value *all, const char *wanted, lithops
     for (size_t i = 0; lithops_value_pair(all, i, &name); i++)
         lithops__near_offer(&near, name);
     char text[256];
-    return lithops__fail(err, LITHOPS_EUSAGE, "config show: no section '%s'%s", wanted,
+    return lithops__fail(err, LITHOPS_EUSAGE, "config: there is no '%s'%s", wanted,
                          lithops__near_text(&near, text, sizeof text));
 }
 
-static int show(const struct cli *cli, const lithops_value *all, lithops_error *err)
+/* All of it, or what the arguments name. */
+static int show(const struct cli *cli, const lithops_value *all,
+                const char *(*remark)(const char *name), lithops_error *err)
 {
     lithops_value *chosen = cli->arguments.count > 0 ? lithops_value_map() : NULL;
     int rc = 0;
@@ -90,7 +104,7 @@ static int show(const struct cli *cli, const lithops_value *all, lithops_error *
     const char *name;
     for (size_t i = 0; rc == 0 && !json && i < lithops_value_size(shown); i++) {
         const lithops_value *section = lithops_value_pair(shown, i, &name);
-        print_section(name, section);
+        print_section(name, remark(name), section);
     }
     free(json);
     lithops_value_free(chosen);
@@ -106,7 +120,7 @@ int cmd_config_show(const struct cli *cli)
     if (rc == 0 && !cli->options.json)
         printf("# from: %s\n", lithops__config_origin(config));
     if (rc == 0)
-        rc = show(cli, all, &err);
+        rc = show(cli, all, remark_on, &err);
     lithops_value_free(all);
     lithops__config_free(config);
     return rc ? cli_report(&err) : 0;
@@ -145,4 +159,15 @@ int cmd_config_path(const struct cli *cli)
     printf("%s\n", lithops__config_origin(config));
     lithops__config_free(config);
     return 0;
+}
+
+int cmd_config_prices(const struct cli *cli)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    struct lithops__config *config = load(cli, NULL, &err);
+    lithops_value *all = config ? lithops__prices_all(config, &err) : NULL;
+    int rc = all ? show(cli, all, no_remark, &err) : err.code;
+    lithops_value_free(all);
+    lithops__config_free(config);
+    return rc ? cli_report(&err) : 0;
 }

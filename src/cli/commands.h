@@ -38,6 +38,7 @@ int cmd_storage_delete(const struct cli *cli);
 int cmd_config_show(const struct cli *cli);
 int cmd_config_check(const struct cli *cli);
 int cmd_config_path(const struct cli *cli);
+int cmd_config_prices(const struct cli *cli);
 int cmd_job_list(const struct cli *cli);
 int cmd_job_stop(const struct cli *cli);
 int cmd_worker(const struct cli *cli);

@@ -74,6 +74,8 @@ const struct cli_command cli_commands[] = {
      "show the configuration in force, defaults included, secrets masked", NULL, cmd_config_show},
     {"config check", CLI_CONFIG_CHECK, "[FILE]", 0, 1, "check the configuration, or a file", NULL,
      cmd_config_check},
+    {"config prices", CLI_CONFIG_SHOW, "[LIST...]", 0, INT32_MAX,
+     "show the price lists, with the source and date of each", NULL, cmd_config_prices},
     {"config path", CLI_CONFIG_PATH, "", 0, 0, "say where the configuration comes from", NULL,
      cmd_config_path},
     {"job list", CLI_JOB_LIST, "", 0, 0, "list the jobs of this machine and the configured hosts",

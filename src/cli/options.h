@@ -21,7 +21,7 @@ enum cli_command_bit {
     CLI_STORAGE_GET = 1 << 8,
     CLI_STORAGE_LIST = 1 << 9,
     CLI_STORAGE_DELETE = 1 << 10,
-    CLI_CONFIG_SHOW = 1 << 11,
+    CLI_CONFIG_SHOW = 1 << 11, /* and prices: the same options */
     CLI_CONFIG_CHECK = 1 << 12,
     CLI_CONFIG_PATH = 1 << 13,
     CLI_JOB_LIST = 1 << 14,

@@ -60,6 +60,24 @@ static const lithops_config_key lithops_keys[] = {
      .choices = "false",
      .help = "Refuse a job whose input data is larger, in MiB; false or 0 for no limit. Default: "
              "the backend's own limit; localhost has none."},
+    {.name = "max_cost",
+     .type = LITHOPS_KEY_DOUBLE,
+     .min = 0,
+     .max = WITHOUT_LIMIT,
+     .help = "Most USD that the calls of an executor may cost, as job summaries reckon it: then "
+             "what runs is ended, and nothing more begins. What is done is kept. Default: no "
+             "limit."},
+    {.name = "max_activations",
+     .type = LITHOPS_KEY_INT,
+     .min = 1,
+     .max = WITHOUT_LIMIT,
+     .help = "Most workers that an executor may start, all in all: requests, allocations, "
+             "processes elsewhere. Calls for which there is none then fail. What is done is kept. "
+             "Default: no limit."},
+    {.name = "price_file",
+     .type = LITHOPS_KEY_STRING,
+     .help = "A file of price lists, in YAML or JSON, that add to those of 'lithops config prices' "
+             "or replace them."},
     {.name = "execution_timeout",
      .type = LITHOPS_KEY_INT,
      .fallback = "3600",
@@ -258,13 +276,19 @@ static const lithops_config_key pool_keys[] = {
      .fallback = "0",
      .min = 0,
      .max = WITHOUT_LIMIT,
-     .help = "Price of one GB-second of a call in USD, for the Cost column of job summaries."},
+     .help = "Price of one GB-second of a call in USD, for the Cost column of job summaries. It "
+             "takes the place of the price list."},
     {.name = "cost_per_request",
      .type = LITHOPS_KEY_DOUBLE,
      .fallback = "0",
      .min = 0,
      .max = WITHOUT_LIMIT,
-     .help = "Price of one call in USD, added to that of its time."},
+     .help = "Price of one call in USD, added to that of its time. It takes the place of the price "
+             "list."},
+    {.name = "price_list",
+     .type = LITHOPS_KEY_STRING,
+     .help = "The price list that job summaries and max_cost use, of those that 'lithops config "
+             "prices' shows. Default: the one of the backend's name, if there is one."},
     {.name = NULL},
 };
 
@@ -526,9 +550,11 @@ static const lithops_config_key http_keys[] = {
      .inert = true,
      .help = "Image of the container. It is deployed with the tools of the service."},
     {.name = "runtime_cpu",
-     .type = LITHOPS_KEY_ANY,
-     .inert = true,
-     .help = "CPUs of the container. They are set where it is deployed."},
+     .type = LITHOPS_KEY_DOUBLE,
+     .min = 0.001,
+     .max = 4096,
+     .help = "CPUs of the container, for what its time costs. They are set where it is deployed. "
+             "Default: those of the price list."},
     {.name = "remote_invoker",
      .type = LITHOPS_KEY_BOOL,
      .inert = true,

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/options_read.h"
+#include "core/budget.h"
 #include "core/counted.h"
 #include "core/executor.h"
 #include "core/executor_ref.h"
@@ -159,7 +160,8 @@ lithops_future *lithops_call_async(lithops_executor *fexec, const lithops_functi
     if (lithops__options_read(&own, sizeof own, options, init, err) != 0 ||
         (options &&
          lithops__options_begun(own.timeout_ms, own.runtime_memory_mb, init, err) != 0) ||
-        lithops__executor_check(fexec, err) != 0 || lithops__function_check(func, err) != 0) {
+        lithops__executor_check(fexec, err) != 0 || lithops__function_check(func, err) != 0 ||
+        (fexec->budget && lithops__budget_admit(fexec, 1, err) != 0)) {
         lithops_value_free(input);
         return NULL;
     }

@@ -9,9 +9,11 @@
 #include "base/log.h"
 #include "base/options_read.h"
 #include "compute/compute.h"
+#include "compute/limits.h"
 #include "compute/setup.h"
 #include "config/config.h"
 #include "config/storage.h"
+#include "core/budget.h"
 #include "core/callback.h"
 #include "core/clean.h"
 #include "core/detach.h"
@@ -26,6 +28,7 @@
 #include "ipc/layout.h"
 #include "ipc/slotlog.h"
 #include "ipc/table.h"
+#include "storage/storage.h"
 #include "telemetry/telemetry.h"
 #include "value/value.h"
 
@@ -128,6 +131,31 @@ static int open_compute(lithops_executor *fexec, const char *const *worker_comma
     return rc;
 }
 
+/* The money of detached jobs is their supervisor's. */
+static int open_budget(lithops_executor *fexec, lithops_error *err)
+{
+    return fexec->detachment ? 0 : lithops__budget_open(fexec, err);
+}
+
+/* What workers may have and cost, and how many may be started: before the first of them. */
+static int open_costs(lithops_executor *fexec, lithops_error *err)
+{
+    const char *backend = fexec->driver->name;
+    int rc = lithops__limits_check(fexec->config, backend, err);
+    if (rc == 0)
+        rc = lithops__costs_init(&fexec->costs, fexec->config, backend, err);
+    if (rc == 0)
+        rc = lithops__budget_check(fexec, err);
+    if (rc != 0)
+        return rc;
+    lithops__limits_of_calls(fexec->config, backend, &fexec->most_ms, &fexec->most_mb);
+    const struct lithops__prices *worker = &fexec->costs.worker;
+    lithops__meter_set(&fexec->table.meter,
+                       (uint64_t)lithops__config_int(fexec->config, "lithops", "max_activations"),
+                       worker->rounding_ms, worker->minimum_ms);
+    return 0;
+}
+
 /* A name that no folder of detached jobs has: they outlive processes, whose children share a
  * session. */
 static void make_own_id(char *buf, size_t size)
@@ -228,7 +256,12 @@ lithops_executor *lithops__executor_open(const lithops_executor_options *options
     fexec->table.look = lithops__jobs_look;
     fexec->table.look_user = fexec;
     lithops__table_name_memory(&fexec->table, capacity.memory_key);
-    if (open_compute(fexec, own.worker_command, err) != 0) {
+    if (open_costs(fexec, err) != 0 || open_compute(fexec, own.worker_command, err) != 0) {
+        lithops__table_close(&fexec->table);
+        goto failed;
+    }
+    if (open_budget(fexec, err) != 0) {
+        fexec->driver->ops->close(fexec->compute);
         lithops__table_close(&fexec->table);
         goto failed;
     }
@@ -294,6 +327,16 @@ static void *take_compute(lithops_executor *fexec)
     return compute;
 }
 
+/* They count when the storage is closed, too. */
+static void keep_requests(lithops_executor *fexec)
+{
+    uint64_t reads, writes;
+    if (!fexec->storage)
+        return;
+    lithops__storage_made(fexec->storage, &reads, &writes);
+    lithops__meter_worker_requests(&fexec->table.meter, reads, writes);
+}
+
 void lithops_executor_close(lithops_executor *fexec)
 {
     if (!fexec || lithops__is_forked(fexec))
@@ -313,6 +356,7 @@ void lithops_executor_close(lithops_executor *fexec)
         }
     }
     pthread_mutex_unlock(&fexec->table.lock);
+    lithops__budget_close(fexec->budget);
     lithops__logfile_finish(fexec);
     pthread_mutex_lock(&fexec->limits_lock);
     atomic_store(&fexec->limits_prepared, true);
@@ -326,6 +370,7 @@ void lithops_executor_close(lithops_executor *fexec)
     lithops__callbacks_stop(fexec);
     free(compute);
     lithops__clean_at_close(fexec);
+    keep_requests(fexec);
     lithops_storage_close(fexec->storage);
     fexec->storage = NULL;
     pthread_mutex_lock(&fexec->table.lock);

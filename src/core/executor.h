@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "compute/compute.h"
 #include "config/config.h"
+#include "core/costs.h"
 #include "ipc/table.h"
 
 #include <lithops/executor.h>
@@ -21,6 +22,7 @@
 struct lithops__job;
 struct lithops__detachment;
 struct lithops__telemetry;
+struct lithops__budget;
 
 struct lithops__job_list {
     struct lithops__job *first, *last;
@@ -50,6 +52,10 @@ struct lithops_executor {
     int64_t chunksize;
     uint32_t retries;
     uint64_t data_limit_bytes; /* of the inputs of a job; 0: none */
+    uint64_t most_ms, most_mb; /* of a call, by what its backend allows; 0: no limit */
+    struct lithops__costs costs;
+    double charged;                 /* [L] what the calls of forgotten jobs have cost */
+    struct lithops__budget *budget; /* NULL: they may cost anything */
     void (*save_output)(lithops_executor *fexec, struct lithops__job *job);
     atomic_bool closed; /* set under [L] */
 

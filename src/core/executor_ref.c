@@ -5,6 +5,7 @@
 
 #include "config/config.h"
 #include "config/storage.h"
+#include "core/budget.h"
 #include "core/detach.h"
 #include "core/executor.h"
 #include "core/fork.h"
@@ -25,6 +26,7 @@ void lithops__executor_unref(lithops_executor *fexec)
     if (atomic_fetch_sub_explicit(&fexec->refs, 1, memory_order_acq_rel) != 1)
         return;
     lithops__fork_forget(fexec);
+    lithops__budget_free(fexec->budget);
     lithops__table_close(&fexec->table);
     lithops__config_free(fexec->config);
     pthread_mutex_destroy(&fexec->log_lock);

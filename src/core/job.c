@@ -6,6 +6,7 @@
  * released, as freeing takes it again. */
 #include "core/job.h"
 
+#include "core/charge.h"
 #include "core/draft.h"
 #include "core/executor.h"
 #include "core/executor_ref.h"
@@ -106,6 +107,8 @@ static void leave_stage(struct lithops__job *job)
 void lithops__job_forget(struct lithops__job *job)
 {
     bool was_listed = job->is_listed, was_held = job->is_held;
+    if (was_listed)
+        lithops__charge_forget(job);
     job->is_forgotten = true;
     job->is_listed = job->is_held = false;
     if (was_listed) {

@@ -63,6 +63,8 @@ struct lithops__job {
     struct lithops__marks marks;
     struct lithops__scope *scope; /* where it is counted, under the telemetry's lock; or NULL */
     uint32_t retries_counted;
+    uint64_t charged;             /* [L] calls before are in `charged_cost`; see charge.c */
+    double charged_cost;          /* [L] USD */
     struct lithops__draft *draft; /* of a detached job that is yet to be submitted; or NULL */
 
     /* [L] */

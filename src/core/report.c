@@ -184,11 +184,10 @@ int lithops_futures_summary(const lithops_futures *futures, int64_t cloud_object
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     struct lithops__summary_costs costs = {0};
     if (count) {
-        const lithops_executor *fexec = futures->segments[0].job->fexec;
-        costs.per_gb_s =
-            lithops__config_double(fexec->config, fexec->driver->name, "cost_per_gb_s");
-        costs.per_request =
-            lithops__config_double(fexec->config, fexec->driver->name, "cost_per_request");
+        lithops_executor *fexec = futures->segments[0].job->fexec;
+        struct lithops__used used;
+        lithops__executor_used(fexec, &used);
+        lithops__costs_summary(&fexec->costs, &used, &costs);
     }
     char *csv = lithops__summary_csv(rows, count, &costs, cloud_objects_n);
     FILE *file = NULL;

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "core/budget.h"
 #include "core/counted.h"
 #include "core/detach.h"
 #include "core/draft.h"
@@ -87,6 +88,25 @@ static int check_plan(const struct lithops__job_plan *plan, lithops_error *err)
                            "(by name) is needed",
                            lithops_type_name(lithops_value_type(plan->extra_args)));
     return rc;
+}
+
+/* What the service would end, or has no container for, is not begun. */
+static int check_limits(const lithops_executor *fexec, const struct lithops__job_plan *plan,
+                        lithops_error *err)
+{
+    const char *backend = fexec->driver->name;
+    if (fexec->most_ms && plan->timeout_ms != LITHOPS_DEFAULT &&
+        (uint64_t)plan->timeout_ms > fexec->most_ms)
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "timeout_ms is %lld: a worker of %s is ended after %.17g s, which is "
+                             "its request_timeout; calls cannot take longer",
+                             (long long)plan->timeout_ms, backend, (double)fexec->most_ms / 1000);
+    if (fexec->most_mb && plan->runtime_memory_mb != LITHOPS_DEFAULT &&
+        (uint64_t)plan->runtime_memory_mb > fexec->most_mb)
+        return lithops__fail(
+            err, LITHOPS_EUSAGE, "runtime_memory_mb is %lld: a container of %s has at most %llu MB",
+            (long long)plan->runtime_memory_mb, backend, (unsigned long long)fexec->most_mb);
+    return 0;
 }
 
 static bool add_part(lithops_value *spec, const char *name, const lithops_value *part)
@@ -260,6 +280,11 @@ int lithops__job_start(lithops_executor *fexec, struct lithops__job_plan *plan,
     int rc = lithops__executor_check(fexec, err);
     if (rc == 0)
         rc = check_plan(plan, err);
+    if (rc == 0)
+        rc = check_limits(fexec, plan, err);
+    if (rc == 0)
+        rc = lithops__budget_admit(
+            fexec, plan->inputs ? lithops_value_size(plan->inputs) : plan->count, err);
     if (rc == 0)
         rc = lithops__image_plan(plan->function, plan->include_modules, plan->exclude_modules,
                                  &manifest, err);

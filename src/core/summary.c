@@ -84,6 +84,28 @@ static void append_numbers(struct lithops__buffer *out, uint64_t invocations, in
     append_double(out, cost);
 }
 
+/* What workers cost besides the calls' time: that they started, and waited. */
+static double append_workers(struct lithops__buffer *out,
+                             const struct lithops__summary_costs *costs, double calls_cost)
+{
+    double rest = costs->workers_cost > calls_cost ? costs->workers_cost - calls_cost : 0;
+    lithops__buffer_append_string(out, "Workers,\"start, idle\"");
+    append_numbers(out, costs->workers, 0,
+                   costs->workers ? round_to_ten(costs->worker_s / (double)costs->workers) : 0,
+                   rest);
+    lithops__buffer_append_string(out, ", \n");
+    return rest;
+}
+
+static double append_storage(struct lithops__buffer *out,
+                             const struct lithops__summary_costs *costs)
+{
+    lithops__buffer_append_string(out, "Storage,requests");
+    append_numbers(out, costs->requests, 0, 0, costs->requests_cost);
+    lithops__buffer_append_string(out, ", \n");
+    return costs->requests_cost;
+}
+
 char *lithops__summary_csv(const struct lithops__summary_row *rows, size_t count,
                            const struct lithops__summary_costs *costs, int64_t cloud_objects)
 {
@@ -98,7 +120,7 @@ char *lithops__summary_csv(const struct lithops__summary_row *rows, size_t count
         double calls = (double)row->invocations;
         double average_s = row->invocations ? round_to_ten(row->total_runtime_s / calls) : 0;
         double row_cost = costs->per_gb_s * row->total_runtime_s * (double)row->memory_mb / 1024 +
-                          costs->per_request * calls;
+                          costs->per_request * calls + costs->per_s * row->total_runtime_s;
         int64_t row_memory_mb = row->memory_mb * (int64_t)row->invocations;
         append_text(&out, row->job_id);
         lithops__buffer_append(&out, ",", 1);
@@ -110,6 +132,10 @@ char *lithops__summary_csv(const struct lithops__summary_row *rows, size_t count
         runtime_s += average_s * calls; /* upstream adds up what the table shows */
         cost += row_cost;
     }
+    if (costs->has_workers)
+        cost += append_workers(&out, costs, cost);
+    if (costs->has_storage)
+        cost += append_storage(&out, costs);
     lithops__buffer_append_string(&out, "Summary, ");
     append_numbers(&out, invocations, memory_mb,
                    invocations ? round_to_ten(runtime_s / (double)invocations) : 0, cost);

@@ -3,6 +3,7 @@
 #ifndef LITHOPS_CORE_SUMMARY_H
 #define LITHOPS_CORE_SUMMARY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,8 +15,17 @@ struct lithops__summary_row {
     double total_runtime_s; /* of all calls together */
 };
 
+/* USD. Where nothing but calls costs anything, and nothing is known of a storage, the table is
+ * upstream's byte for byte; else it has a row for each before its last. */
 struct lithops__summary_costs {
-    double per_gb_s, per_request; /* USD */
+    double per_gb_s, per_request; /* of a call */
+    double per_s;                 /* of a call's time, whatever its memory */
+    bool has_workers;
+    uint64_t workers;              /* that were started */
+    double worker_s, workers_cost; /* of all of them, what calls have used included */
+    bool has_storage;
+    uint64_t requests; /* to the storage */
+    double requests_cost;
 };
 
 /* CSV with a header and a Summary row, for free(); NULL when memory is out. */

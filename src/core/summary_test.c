@@ -38,6 +38,26 @@ static void two_jobs_and_their_sum(void **state)
                  "Summary, ,5,1536,0.45,1.1624999999999998e-05,3\n");
 }
 
+/* Whoever pays for workers pays for them while they wait, too. */
+static void workers_and_requests_are_rows(void **state)
+{
+    (void)state;
+    const struct lithops__summary_row row = {"M000", "f", 4, 256, 8};
+    const struct lithops__summary_costs costs = {.per_s = 0.25,
+                                                 .has_workers = true,
+                                                 .workers = 2,
+                                                 .worker_s = 20,
+                                                 .workers_cost = 5.5,
+                                                 .has_storage = true,
+                                                 .requests = 12,
+                                                 .requests_cost = 0.125};
+    check(&row, 1, &costs, 0,
+          HEADER "M000,f,4,1024,2.0,2.0, \n"
+                 "Workers,\"start, idle\",2,0,10.0,3.5, \n"
+                 "Storage,requests,12,0,0.0,0.125, \n"
+                 "Summary, ,4,1024,2.0,5.625,0\n");
+}
+
 static void nothing_was_run(void **state)
 {
     (void)state;
@@ -114,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_jobs_and_their_sum),
+        cmocka_unit_test(workers_and_requests_are_rows),
         cmocka_unit_test(nothing_was_run),
         cmocka_unit_test(names_are_quoted_where_needed),
         cmocka_unit_test(numbers_look_as_in_python),

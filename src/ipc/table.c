@@ -38,6 +38,7 @@ int lithops__table_open(struct lithops__table *table, const char *executor_id, u
     if (rc != 0)
         return rc;
     pthread_mutex_init(&table->lock, NULL);
+    lithops__meter_init(&table->meter);
     pthread_cond_init(&table->service_left, NULL);
     lithops__heap_init(&table->heap, &table->area);
     return 0;
@@ -96,6 +97,7 @@ void lithops__table_close(struct lithops__table *table)
     free(table->function_uses);
     free(table->free_functions);
     pthread_cond_destroy(&table->service_left);
+    lithops__meter_deinit(&table->meter);
     pthread_mutex_destroy(&table->lock);
     lithops__area_detach(&table->area);
 }
@@ -425,6 +427,13 @@ bool lithops__table_settle(struct lithops__table *table, uint32_t range_id, uint
     struct lithops__range *range = &table->area.ranges[range_id];
     lithops__state *state = &lithops__range_states(&table->area, range)[index];
     bool canceled = settlement->error.code == LITHOPS_ECANCELED;
+    struct lithops__settlement stopped;
+    if (canceled && table->stop && lithops__state_of(from) == LITHOPS__RUNNING) {
+        stopped = *settlement;
+        stopped.error = *table->stop;
+        settlement = &stopped;
+        canceled = false;
+    }
     unsigned what = canceled ? LITHOPS__CANCELED : LITHOPS__FAILED, worker = LITHOPS__NO_WORKER;
     atomic_fetch_add(&range->failed, 1); /* before the state says so; too many do no harm */
     atomic_store(&range->recount, 1);

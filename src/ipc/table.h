@@ -8,6 +8,7 @@
 
 #include "ipc/area.h"
 #include "ipc/heap.h"
+#include "ipc/meter.h"
 
 #include <pthread.h>
 
@@ -51,6 +52,10 @@ struct lithops__table {
     void (*freed)(void *user, uint32_t range); /* [L] the backend's: the job is gone; may be NULL */
     void (*wake)(void *user); /* something is due for the backend; must not block */
     void *wake_user;
+
+    struct lithops__meter meter; /* of workers elsewhere; has a lock of its own */
+    /* Not NULL: why nothing may go on. What is cancelled while it runs fails with it instead. */
+    const lithops_error *stop;
 
     bool has_service; /* see service.h; set once */
     const struct lithops__service *service;

@@ -268,6 +268,7 @@ static void tell_ready(const struct lithops__link *link)
     pthread_mutex_lock(&table->lock);
     lithops__table_set_processes(table, link->worker, link->processes);
     pthread_mutex_unlock(&table->lock);
+    lithops__meter_has(&table->meter, link->processes);
     lithops__log(LITHOPS_LOG_DEBUG, "relay", "worker %s is ready after %.1f ms: %u processes",
                  link->name, (double)(lithops__now_ns() - link->state_ns) / 1e6, link->processes);
 }

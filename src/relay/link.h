@@ -135,6 +135,8 @@ struct lithops__link {
     uint64_t beat_ns, heard_ns;      /* when the worker last said anything */
     uint64_t hello_ns;               /* when hello was sent */
     int64_t offset_low, offset_high; /* bounds of its clock minus ours, ns */
+    uint64_t began_ns;               /* since when it is paid for */
+    uint64_t reads, writes;          /* its requests to the storage, as it has said */
 };
 
 /* An outcome whose result waits for room; its bytes follow, or are an arrival. */

@@ -135,6 +135,15 @@ static uint64_t tend_up(struct lithops__link *link)
                             ask_backend(link, now));
 }
 
+static void count_requests(const struct lithops__relay *relay)
+{
+    uint64_t reads, writes;
+    if (!relay->carrier)
+        return;
+    lithops__carrier_made(relay->carrier, &reads, &writes);
+    lithops__meter_requests(&relay->table->meter, reads, writes);
+}
+
 static uint64_t tend_links(struct lithops__relay *relay)
 {
     uint64_t until = UINT64_MAX;
@@ -242,6 +251,7 @@ void *lithops__relay_run(void *user)
         lithops__relay_answer_needs(relay);
         uint64_t until = tend_links(relay);
         until = lithops__earlier(until, lithops__relay_place(relay));
+        count_requests(relay);
         bool claimed = lithops__relay_claim(relay);
         if (!claimed)
             until = lithops__earlier(until, lithops__relay_take_back(relay));
@@ -259,6 +269,7 @@ void *lithops__relay_run(void *user)
         if (!closing)
             sleep_on(relay, fds, doorbell, claimed || drained || is_any_broken(relay) ? 0 : until);
     }
+    count_requests(relay);
     atomic_store(&relay->may_lend, false);
     pthread_mutex_unlock(&relay->helm);
     free(fds);

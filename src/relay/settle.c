@@ -534,6 +534,23 @@ static int land(struct batch *batch, const struct lithops__outcome *outcome, lit
                : outcome_came(batch, outcome, true, err);
 }
 
+/* The worker's requests to the storage, so far. */
+static int requests_came(struct lithops__link *link, lithops_bytes *bytes, lithops_error *err)
+{
+    uint64_t made[2];
+    if (bytes->len < sizeof made)
+        return lithops__fail(err, LITHOPS_EPARSE, "truncated outcomes");
+    memcpy(made, bytes->ptr, sizeof made);
+    *bytes = (lithops_bytes){(const char *)bytes->ptr + sizeof made, bytes->len - sizeof made};
+    if (made[0] < link->reads || made[1] < link->writes)
+        return lithops__fail(err, LITHOPS_EPARSE, "fewer requests than before");
+    lithops__meter_worker_requests(&link->relay->table->meter, made[0] - link->reads,
+                                   made[1] - link->writes);
+    link->reads = made[0];
+    link->writes = made[1];
+    return 0;
+}
+
 int lithops__link_outcomes_came(struct lithops__link *link, const struct lithops__frame *frame,
                                 lithops_error *err)
 {
@@ -544,7 +561,7 @@ int lithops__link_outcomes_came(struct lithops__link *link, const struct lithops
     memcpy(&granted, rest.ptr, sizeof granted);
     rest = (lithops_bytes){(const char *)rest.ptr + sizeof granted, rest.len - sizeof granted};
     struct batch batch = {.link = link, .activation = UINT32_MAX};
-    int rc = 0;
+    int rc = frame->flags & LITHOPS__FRAME_SPENT ? requests_came(link, &rest, err) : 0;
     while (rc == 0 && rest.len > 0) {
         struct lithops__outcome outcome;
         rc = lithops__outcome_read(&rest, &outcome, err);

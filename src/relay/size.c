@@ -90,6 +90,8 @@ static uint64_t start_some(struct lithops__relay *relay, uint32_t count, uint64_
         if (link->state != LITHOPS__LINK_DOWN)
             continue;
         lithops__link_start(link);
+        if (link->state == LITHOPS__LINK_DOWN) /* it failed, and so would others */
+            return relay->size.retry_ns;
         count--;
     }
     return UINT64_MAX;

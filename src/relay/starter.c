@@ -65,6 +65,11 @@ static int start_thread(struct lithops__link *link, void *(*run)(void *))
 
 void lithops__link_start(struct lithops__link *link)
 {
+    lithops_error err = LITHOPS_ERROR_INIT;
+    if (lithops__meter_start(&link->relay->table->meter, &err) != 0) {
+        fail(link, &err);
+        return;
+    }
     lithops__log(LITHOPS_LOG_DEBUG, "relay", "starting worker %s", link->name);
     link->state = LITHOPS__LINK_CONNECTING;
     link->state_ns = lithops__now_ns();
@@ -76,7 +81,6 @@ void lithops__link_start(struct lithops__link *link)
     }
     if (link->start.cancel_fd >= 0)
         close(link->start.cancel_fd);
-    lithops_error err = LITHOPS_ERROR_INIT;
     lithops__fail_errno(&err, rc, "cannot start a thread for worker %s", link->name);
     err.retryable = true;
     fail(link, &err);

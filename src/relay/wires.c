@@ -120,6 +120,9 @@ void lithops__link_connected(struct lithops__link *link)
     link->may_be_lent = !link->relay->carrier && /* which is not worth spinning for */
                         fstat(link->wire.write_fd, &status) == 0 &&
                         (status.st_mode & S_IFMT) == S_IFSOCK;
+    link->began_ns = link->state_ns; /* when it was begun to be started */
+    lithops__meter_began(&link->relay->table->meter, link->began_ns);
+    link->reads = link->writes = 0;
     link->state = LITHOPS__LINK_STARTING;
     link->state_ns = link->heard_ns = lithops__now_ns();
     link->was_ready = link->has_run = link->is_stopped = link->has_ended = false;
@@ -147,6 +150,9 @@ void lithops__link_hang_up(struct lithops__link *link)
     close(link->wire.read_fd);
     if (link->wire.write_fd != link->wire.read_fd)
         close(link->wire.write_fd);
+    if (link->began_ns)
+        lithops__meter_ended(&link->relay->table->meter, link->began_ns);
+    link->began_ns = 0;
     lithops__link_drop_bytes(link);
     lithops__link_drop_needs(link);
     if (link->jobs)

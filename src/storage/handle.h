@@ -8,6 +8,14 @@
 
 #include <stdatomic.h>
 
+/* What services charge for differently. */
+enum lithops__request_kind {
+    LITHOPS__REQUEST_READS,  /* GET, HEAD */
+    LITHOPS__REQUEST_WRITES, /* PUT, COPY, POST, LIST */
+    LITHOPS__REQUEST_DELETES,
+    LITHOPS__REQUEST_KINDS
+};
+
 struct lithops_storage {
     atomic_uint references;
     const lithops_storage_driver *driver;
@@ -15,6 +23,7 @@ struct lithops_storage {
     char *bucket;                /* for Lithops' own data */
     struct lithops__retry retry; /* as each request begins with it */
     int64_t timeout_ms;
+    _Atomic uint64_t *made; /* requests, by kind */
 };
 
 /* One request, repeated while its error is retryable:
@@ -29,8 +38,9 @@ struct lithops__request {
     const lithops_storage *storage;
     struct lithops__retry retry;
     bool was_tried;
-    unsigned retry_after_s; /* what the server asked for */
-    lithops_error error;    /* op.err points here: do not move a request after its first attempt */
+    enum lithops__request_kind kind; /* set after the beginning; 0: it reads */
+    unsigned retry_after_s;          /* what the server asked for */
+    lithops_error error; /* op.err points here: do not move a request after its first attempt */
     lithops_storage_op op;
 };
 void lithops__request_begin(struct lithops__request *request, const lithops_storage *storage);

@@ -126,6 +126,7 @@ static int move_part(void *user, struct lithops__part *part, const struct lithop
     struct lithops__request request;
     int rc = 0;
     lithops__request_begin_within(&request, storage, bounds);
+    request.kind = LITHOPS__REQUEST_WRITES;
     while (lithops__request_try(&request, &rc))
         rc = storage->driver->ops->upload_part(storage->state, &sending->upload, part->number, body,
                                                &request.op);
@@ -141,6 +142,7 @@ static int begin_upload(struct sending *sending, uint64_t deadline_ns, lithops_e
     if (!sending->upload.etags)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a large object");
     lithops__request_begin_by(&request, storage, deadline_ns);
+    request.kind = LITHOPS__REQUEST_WRITES;
     while (lithops__request_try(&request, &rc))
         rc = storage->driver->ops->upload_begin(storage->state, &sending->upload, &request.op);
     return lithops__request_end(&request, rc, err);
@@ -154,6 +156,7 @@ static int complete_upload(struct sending *sending, uint64_t deadline_ns, lithop
     sending->upload.count = sending->number;
     sending->upload.size_bytes = sending->next;
     lithops__request_begin_by(&request, storage, deadline_ns);
+    request.kind = LITHOPS__REQUEST_WRITES;
     while (lithops__request_try(&request, &rc))
         rc = storage->driver->ops->upload_complete(storage->state, &sending->upload, &request.op);
     return lithops__request_end(&request, rc, err);
@@ -166,6 +169,7 @@ static void abort_upload(const struct sending *sending)
     struct lithops__request request;
     int rc = 0;
     lithops__request_begin_within(&request, storage, &bounds);
+    request.kind = LITHOPS__REQUEST_DELETES;
     while (lithops__request_try(&request, &rc))
         rc = storage->driver->ops->upload_abort(storage->state, &sending->upload, &request.op);
     if (rc)
@@ -227,6 +231,7 @@ static int put_whole(lithops_storage *storage, const char *bucket, const char *k
     int rc = 0;
     struct lithops__request request;
     lithops__request_begin_by(&request, storage, deadline_ns);
+    request.kind = LITHOPS__REQUEST_WRITES;
     while (lithops__request_try(&request, &rc))
         rc = (only_new ? ops->put_new : ops->put)(storage->state, bucket, key, body, &request.op);
     return lithops__request_end(&request, rc, err);
@@ -336,6 +341,7 @@ int lithops_storage_put_fd(lithops_storage *storage, const char *bucket, const c
     off_t start = lseek(fd, 0, SEEK_CUR); /* -1 for a pipe: bytes read from it are gone */
     struct lithops__request request;
     lithops__request_begin(&request, storage);
+    request.kind = LITHOPS__REQUEST_WRITES;
     while (lithops__request_try(&request, &rc)) {
         rc = storage->driver->ops->put_fd(storage->state, bucket, key, fd, &request.op);
         if (rc && (start < 0 || lseek(fd, start, SEEK_SET) != start))

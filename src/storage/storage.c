@@ -26,6 +26,7 @@
 #define KEY_MAX 1024
 #define RETRY_AFTER_MAX_S 60 /* of what a server may ask for */
 #define LOOK_EVERY 256       /* objects of a listing, between two looks at its bounds */
+#define LISTED_BY_ONE 1000   /* objects, by one request */
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
@@ -38,10 +39,12 @@ lithops_storage *lithops__storage_open_driver(const lithops_storage_driver *driv
     lithops_storage *storage = calloc(1, sizeof *storage);
     void *state = calloc(1, driver->state_size ? driver->state_size : 1);
     char *own_bucket = strdup(bucket ? bucket : "storage");
-    if (!storage || !state || !own_bucket) {
+    _Atomic uint64_t *made = calloc(LITHOPS__REQUEST_KINDS, sizeof *made);
+    if (!storage || !state || !own_bucket || !made) {
         free(storage);
         free(state);
         free(own_bucket);
+        free(made);
         lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a storage handle");
         return NULL;
     }
@@ -51,7 +54,8 @@ lithops_storage *lithops__storage_open_driver(const lithops_storage_driver *driv
         .state = state,
         .bucket = own_bucket,
         .retry = {.attempts = 5, .first_delay_ms = 100, .bounds = LITHOPS__UNBOUNDED},
-        .timeout_ms = LITHOPS_FOREVER};
+        .timeout_ms = LITHOPS_FOREVER,
+        .made = made};
     struct lithops__request request;
     lithops__request_begin(&request, storage);
     int rc = driver->ops->open(state, settings, &request.op);
@@ -77,6 +81,7 @@ void lithops_storage_close(lithops_storage *storage)
     storage->driver->ops->close(storage->state);
     free(storage->state);
     free(storage->bucket);
+    free(storage->made);
     free(storage);
 }
 
@@ -88,6 +93,14 @@ const char *lithops_storage_backend(const lithops_storage *storage)
 const char *lithops_storage_bucket(const lithops_storage *storage)
 {
     return storage ? storage->bucket : NULL;
+}
+
+void lithops__storage_made(const lithops_storage *storage, uint64_t *ret_reads,
+                           uint64_t *ret_writes)
+{
+    *ret_reads = atomic_load_explicit(&storage->made[LITHOPS__REQUEST_READS], memory_order_relaxed);
+    *ret_writes =
+        atomic_load_explicit(&storage->made[LITHOPS__REQUEST_WRITES], memory_order_relaxed);
 }
 
 unsigned lithops__storage_caps(const lithops_storage *storage)
@@ -137,11 +150,18 @@ void lithops__request_begin(struct lithops__request *request, const lithops_stor
     lithops__request_begin_by(request, storage, lithops__storage_deadline(storage));
 }
 
+static void count(const struct lithops__request *request, uint64_t requests)
+{
+    atomic_fetch_add_explicit(&request->storage->made[request->kind], requests,
+                              memory_order_relaxed);
+}
+
 bool lithops__request_try(struct lithops__request *request, int *rc)
 {
     if (!request->was_tried) {
         request->was_tried = true;
         *rc = lithops__bounds_check(&request->retry.bounds, &request->error);
+        count(request, *rc == 0);
         return *rc == 0;
     }
     if (*rc == 0)
@@ -157,6 +177,7 @@ bool lithops__request_try(struct lithops__request *request, int *rc)
     }
     request->error = (lithops_error)LITHOPS_ERROR_INIT;
     request->retry_after_s = 0;
+    count(request, 1);
     return true;
 }
 
@@ -307,12 +328,14 @@ int lithops__storage_list_after(lithops_storage *storage, const char *bucket, co
         return rc;
     struct lithops__request request;
     lithops__request_begin(&request, storage);
+    request.kind = LITHOPS__REQUEST_WRITES; /* as services charge for lists */
     struct listing listing = {
         .visit = visit, .user = user, .bounds = &request.retry.bounds, .err = &request.error};
     snprintf(listing.last, sizeof listing.last, "%s", after);
     while (!listing.stopped && lithops__request_try(&request, &rc))
         rc = storage->driver->ops->list(storage->state, bucket, prefix ? prefix : "", listing.last,
                                         visit_one, &listing, &request.op);
+    count(&request, listing.visited / LISTED_BY_ONE);
     return listing.stopped ? listing.stopped : lithops__request_end(&request, rc, err);
 }
 
@@ -331,6 +354,7 @@ static int delete_by(lithops_storage *storage, const char *bucket, const char *k
         return rc;
     struct lithops__request request;
     lithops__request_begin_by(&request, storage, deadline_ns);
+    request.kind = LITHOPS__REQUEST_DELETES;
     while (lithops__request_try(&request, &rc))
         rc = storage->driver->ops->del(storage->state, bucket, key, &request.op);
     return lithops__request_end(&request, rc, err);
@@ -349,6 +373,7 @@ static int delete_together(lithops_storage *storage, const char *bucket, const c
     int rc = 0;
     struct lithops__request request;
     lithops__request_begin_by(&request, storage, deadline_ns);
+    request.kind = LITHOPS__REQUEST_DELETES;
     while (lithops__request_try(&request, &rc))
         rc = storage->driver->ops->del_many(storage->state, bucket, keys, count, &request.op);
     return lithops__request_end(&request, rc, err);
@@ -392,6 +417,7 @@ int lithops_storage_create_bucket(lithops_storage *storage, const char *bucket, 
         return rc; /* buckets need no making */
     struct lithops__request request;
     lithops__request_begin(&request, storage);
+    request.kind = LITHOPS__REQUEST_WRITES;
     while (lithops__request_try(&request, &rc))
         rc = storage->driver->ops->make_bucket(storage->state, bucket, &request.op);
     return lithops__request_end(&request, rc, err);
@@ -409,6 +435,7 @@ int lithops__storage_copy(lithops_storage *storage, const char *bucket, const ch
         return rc;
     struct lithops__request request;
     lithops__request_begin(&request, storage);
+    request.kind = LITHOPS__REQUEST_WRITES;
     while (lithops__request_try(&request, &rc))
         rc =
             storage->driver->ops->copy(storage->state, bucket, key, to_bucket, to_key, &request.op);

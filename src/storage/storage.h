@@ -21,6 +21,10 @@ void lithops__storage_set_retries(lithops_storage *storage, unsigned attempts,
 
 /* A combination of enum lithops_storage_caps. */
 unsigned lithops__storage_caps(const lithops_storage *storage);
+/* Requests that were made with this handle, as services charge for them: those that read, and those
+ * that write or list. Deletions cost nothing. Each attempt counts. */
+void lithops__storage_made(const lithops_storage *storage, uint64_t *ret_reads,
+                           uint64_t *ret_writes);
 
 /* Read into the caller's buffer; *ret_len less than len only at the end of the object. `cursor`,
  * zeroed before the first read, joins consecutive reads and makes sure that they see one version:

@@ -26,7 +26,7 @@ enum lithops__message {
     LITHOPS__MESSAGE_BYE,
     /* to the client */
     LITHOPS__MESSAGE_NEED,     /* map; stream: of the job, 0: of the program */
-    LITHOPS__MESSAGE_OUTCOMES, /* credit, 8 bytes, and records */
+    LITHOPS__MESSAGE_OUTCOMES, /* credit, 8 bytes, and records; see FRAME_SPENT */
     LITHOPS__MESSAGE_END,      /* after the last one */
     /* objects of the client, for worker processes; stream: the connection that asks */
     LITHOPS__MESSAGE_ASK,    /* to the client: map, and bytes to store; LAST: hung up */
@@ -45,11 +45,13 @@ enum {
 
 /* Flags of frames. */
 enum {
-    LITHOPS__FRAME_FIRST = 1,   /* of a blob: its length, 8 bytes, comes first */
-    LITHOPS__FRAME_LAST = 2,    /* of a file; of a connection that asks */
-    LITHOPS__FRAME_WHOLE = 4,   /* of a cancel: the whole job was cancelled */
-    LITHOPS__FRAME_BACK = 8,    /* of a cancel: give back calls that have not begun */
-    LITHOPS__FRAME_SOON = 16,   /* of outcomes: the worker will soon have nothing to do */
+    LITHOPS__FRAME_FIRST = 1,  /* of a blob: its length, 8 bytes, comes first */
+    LITHOPS__FRAME_LAST = 2,   /* of a file; of a connection that asks */
+    LITHOPS__FRAME_WHOLE = 4,  /* of a cancel: the whole job was cancelled */
+    LITHOPS__FRAME_BACK = 8,   /* of a cancel: give back calls that have not begun */
+    LITHOPS__FRAME_SOON = 16,  /* of outcomes: the worker will soon have nothing to do */
+    LITHOPS__FRAME_SPENT = 64, /* of outcomes: behind the credit stands how many requests the worker
+                                * has made to the storage: 8 bytes those that read, 8 that write */
     LITHOPS__FRAME_STORED = 32, /* of a need: they are to be put into the storage; of a file: all
                                  * of one need have been, or cannot */
 };

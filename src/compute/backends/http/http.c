@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/module.h"
+#include "compute/limits.h"
 #include "compute/linked.h"
 #include "net/activation.h"
 #include "net/aws_profile.h"
@@ -166,6 +167,18 @@ static int make_authorization(const struct http *http, char **ret_header, lithop
     return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
 
+/* The configuration may be long. */
+static int check_size(const struct http *http, size_t len, lithops_error *err)
+{
+    uint64_t most = lithops__limits_of(http->backend)->body_bytes;
+    return most == 0 || len <= most
+               ? 0
+               : lithops__fail(err, LITHOPS_ECONFIG,
+                               "a request has %zu bytes, most of which are the configuration of "
+                               "the storage; %s takes %llu",
+                               len, http->backend, (unsigned long long)most);
+}
+
 static int begin(const struct http *http, const char *text, char proof[LITHOPS__HEX_HASH],
                  struct lithops__post **ret_post, lithops_error *err)
 {
@@ -176,6 +189,8 @@ static int begin(const struct http *http, const char *text, char proof[LITHOPS__
     if (rc == 0)
         rc = lithops__activation_seal(http->crypto, http->secret, text, time(NULL), value, proof,
                                       &body, err);
+    if (rc == 0)
+        rc = check_size(http, body.len, err);
     if (rc == 0) {
         const char *headers[4] = {activation};
         size_t count = 1;

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "compute/limits.h"
+
+#include "base/error.h"
+
+#include <string.h>
+
+#define MIB ((uint64_t)1 << 20)
+
+static const struct row {
+    const char *backend;
+    struct lithops__limits limits;
+} rows[] = {
+    {"aws_lambda", {900, 10240, 6 * MIB, 6}}, {"azure_containers", {240, 8192, 0, 4}},
+    {"code_engine", {600, 49152, 0, 12}},     {"gcp_cloudrun", {3600, 32768, 32 * MIB, 8}},
+    {"ibm_cf", {600, 2048, 5 * MIB, 0}},      {"openwhisk", {0, 0, 1 * MIB, 0}},
+};
+
+const struct lithops__limits *lithops__limits_of(const char *backend)
+{
+    static const struct lithops__limits none;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].backend, backend) == 0)
+            return &rows[i].limits;
+    return &none;
+}
+
+/* Not all sections have each key. */
+static double number(const lithops_value *section, const char *key)
+{
+    return lithops_value_get_double(lithops_value_get(section, key));
+}
+
+static int check(const char *backend, const char *key, double asked, double most, const char *unit,
+                 const char *why, lithops_error *err)
+{
+    return most <= 0 || asked <= most
+               ? 0
+               : lithops__fail(err, LITHOPS_ECONFIG, "%s.%s is %g%s, but %s at most %g%s", backend,
+                               key, asked, unit, why, most, unit);
+}
+
+/* Of all processes of a container. */
+static double memory_of(const lithops_value *section)
+{
+    double processes = number(section, "worker_processes"); /* 0: as many as it has CPUs */
+    return number(section, "runtime_memory") * (processes > 1 ? processes : 1);
+}
+
+int lithops__limits_check(const struct lithops__config *config, const char *backend,
+                          lithops_error *err)
+{
+    static const char request[] = "the service lets a request take",
+                      container[] = "the service gives a container";
+    const struct lithops__limits *limits = lithops__limits_of(backend);
+    lithops_value *all = lithops__config_value(config, false);
+    const lithops_value *section = lithops_value_get(all, backend);
+    int rc = check(backend, "request_timeout", number(section, "request_timeout"),
+                   (double)limits->request_s, " s", request, err);
+    if (rc == 0)
+        rc = check(backend, "runtime_timeout", number(section, "runtime_timeout"),
+                   (double)limits->request_s, " s", request, err);
+    if (rc == 0)
+        rc = check(backend, "runtime_memory", memory_of(section), (double)limits->memory_mb,
+                   " MB (of all worker_processes)", container, err);
+    if (rc == 0)
+        rc = check(backend, "runtime_cpu", number(section, "runtime_cpu"), limits->cpus, " CPUs",
+                   container, err);
+    lithops_value_free(all);
+    return rc;
+}
+
+void lithops__limits_of_calls(const struct lithops__config *config, const char *backend,
+                              uint64_t *ret_ms, uint64_t *ret_mb)
+{
+    lithops_value *all = lithops__config_value(config, false);
+    double s = number(lithops_value_get(all, backend), "request_timeout");
+    *ret_ms = s > 0 ? (uint64_t)(s * 1000) : 0;
+    *ret_mb = lithops__limits_of(backend)->memory_mb;
+    lithops_value_free(all);
+}
