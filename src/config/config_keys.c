@@ -519,7 +519,9 @@ static const lithops_config_key http_keys[] = {
     {.name = "token",
      .type = LITHOPS_KEY_STRING,
      .secret = true,
-     .help = "Bearer token that the service wants, such as an ID token. Only with https."},
+     .help =
+         "Bearer token that the service wants, such as an ID token. Only with https, or to this "
+         "machine."},
     {.name = "token_file",
      .type = LITHOPS_KEY_STRING,
      .help = "File with that token, read for each request, so that it can be renewed."},
@@ -609,7 +611,18 @@ static const lithops_config_key cloudrun_keys[] = {
     MAX_WORKERS("100"),
     REQUEST_TIMEOUT("300", ", by its configuration"),
     DEPLOYMENT("region", "Region of the service. The endpoint says where it is."),
-    DEPLOYMENT("credentials_path", "Key of a service account. Give token or token_file."),
+    {.name = "credentials_path",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Key of a service account, which may invoke the service: requests have its ID tokens, "
+             "unless token or token_file says something."},
+    {.name = "metadata_identity",
+     .type = LITHOPS_KEY_BOOL,
+     .fallback = "false",
+     .help = "Without a key: the ID tokens are those of this machine in Google's cloud, from its "
+             "metadata server."},
+    {.name = "audience",
+     .type = LITHOPS_KEY_STRING,
+     .help = "What ID tokens are good for, if that is not the endpoint."},
     DEPLOYMENT("min_workers", "Containers that stay. It is set where the service is deployed."),
     DEPLOYMENT("trigger", "How calls are started."),
     DEPLOYMENT("artifact_registry_repository", "Where the image is."),

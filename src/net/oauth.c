@@ -16,7 +16,11 @@
 #define GOOGLE_SCOPE "https://www.googleapis.com/auth/devstorage.full_control"
 #define GOOGLE_TOKENS "https://oauth2.googleapis.com/token"
 #define IBM_TOKENS "https://iam.cloud.ibm.com"
-enum { LIFE_S = 3600 }; /* of a statement that was signed */
+#define GOOGLE_METADATA "metadata.google.internal"
+enum {
+    LIFE_S = 3600, /* of a statement that was signed; of an ID token */
+    METADATA_MS = 3000,
+};
 
 struct oauth {
     const struct lithops__transfer_api *http;
@@ -24,6 +28,7 @@ struct oauth {
     char *url;
     char *email, *key, *key_id; /* of the service account */
     char *api_key;
+    char *audience; /* of ID tokens; NULL: access tokens */
 };
 
 static void close_oauth(void *user)
@@ -34,6 +39,7 @@ static void close_oauth(void *user)
     lithops__secret_free(oauth->key);
     free(oauth->key_id);
     lithops__secret_free(oauth->api_key);
+    free(oauth->audience);
     free(oauth);
 }
 
@@ -77,9 +83,11 @@ static int sign_statement(const struct oauth *oauth, struct lithops__buffer *out
     bool good = append_json(out, lithops_pack("{s:s,s:s,s:s}", "alg", "RS256", "typ", "JWT", "kid",
                                               oauth->key_id ? oauth->key_id : ""));
     lithops__buffer_append(out, ".", 1);
+    bool is_id = oauth->audience != NULL;
     good = good && append_json(out, lithops_pack("{s:s,s:s,s:s,s:I,s:I}", "iss", oauth->email,
-                                                 "scope", GOOGLE_SCOPE, "aud", oauth->url, "iat",
-                                                 now, "exp", now + LIFE_S));
+                                                 is_id ? "target_audience" : "scope",
+                                                 is_id ? oauth->audience : GOOGLE_SCOPE, "aud",
+                                                 oauth->url, "iat", now, "exp", now + LIFE_S));
     if (!good || out->failed)
         return fail_memory(err);
     if (oauth->crypto->rs256(oauth->key, (lithops_bytes){out->data, out->len}, signature, &len) !=
@@ -95,11 +103,11 @@ static int sign_statement(const struct oauth *oauth, struct lithops__buffer *out
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
-int lithops__oauth_read_token(const char *text, long status, const char *service,
-                              struct lithops__credentials *ret_credentials, lithops_error *err)
+static int read_token(const char *text, long status, const char *service, const char *name,
+                      struct lithops__credentials *ret_credentials, lithops_error *err)
 {
     lithops_value *document = lithops_value_from_json(text, strlen(text), NULL);
-    const char *token = lithops_value_get_string(lithops_value_get(document, "access_token"));
+    const char *token = lithops_value_get_string(lithops_value_get(document, name));
     const char *reason = lithops_value_get_string(lithops_value_get(document, "errorMessage"));
     reason = reason ? reason
                     : lithops_value_get_string(lithops_value_get(document, "error_description"));
@@ -123,6 +131,12 @@ int lithops__oauth_read_token(const char *text, long status, const char *service
     }
     lithops_value_free(document);
     return rc;
+}
+
+int lithops__oauth_read_token(const char *text, long status, const char *service,
+                              struct lithops__credentials *ret_credentials, lithops_error *err)
+{
+    return read_token(text, status, service, "access_token", ret_credentials, err);
 }
 
 static int fetch_token(void *user, const struct lithops__bounds *bounds,
@@ -157,7 +171,8 @@ static int fetch_token(void *user, const struct lithops__bounds *bounds,
     if (rc == 0)
         rc = form.failed ? fail_memory(err) : lithops__fetch(&fetch, &status, &document, err);
     if (rc == 0)
-        rc = lithops__oauth_read_token(document, status, oauth->url, ret_credentials, err);
+        rc = read_token(document, status, oauth->url, oauth->audience ? "id_token" : "access_token",
+                        ret_credentials, err);
     lithops__document_free(document);
     if (form.data)
         explicit_bzero(form.data, form.len);
@@ -165,11 +180,47 @@ static int fetch_token(void *user, const struct lithops__bounds *bounds,
     return rc;
 }
 
+/* A token that is good for an hour, as text. */
+static int fetch_of_machine(void *user, const struct lithops__bounds *bounds,
+                            struct lithops__credentials *ret_credentials, lithops_error *err)
+{
+    static const char *const headers[] = {"Metadata-Flavor: Google", NULL};
+    const struct oauth *oauth = user;
+    const struct lithops__fetch fetch = {.http = oauth->http,
+                                         .bounds = *bounds,
+                                         .method = "GET",
+                                         .url = oauth->url,
+                                         .headers = headers,
+                                         .connect_timeout_ms = METADATA_MS};
+    char *document = NULL;
+    long status;
+    int rc = lithops__fetch(&fetch, &status, &document, err);
+    if (rc != 0)
+        return rc;
+    document[strcspn(document, "\r\n")] = '\0';
+    if (status != 200)
+        rc = lithops__fail(err, LITHOPS_EDENIED,
+                           "the metadata server of this machine gives no ID token (HTTP %ld): it "
+                           "needs a service account",
+                           status);
+    else if (!*document)
+        rc = lithops__fail(err, LITHOPS_EBACKEND, "the metadata server's answer is empty");
+    else
+        *ret_credentials = (struct lithops__credentials){.bearer = strdup(document),
+                                                         .expires = (double)time(NULL) + LIFE_S};
+    if (rc == 0 && !ret_credentials->bearer)
+        rc = fail_memory(err);
+    lithops__document_free(document);
+    return rc;
+}
+
 static int make_store(struct oauth *oauth, struct lithops__credential_store **ret_store,
                       lithops_error *err)
 {
     const struct lithops__credential_source source = {
-        .fetch = fetch_token, .close = close_oauth, .user = oauth};
+        .fetch = oauth->key || oauth->api_key ? fetch_token : fetch_of_machine,
+        .close = close_oauth,
+        .user = oauth};
     *ret_store = lithops__credential_store_new(&source);
     return *ret_store ? 0 : fail_memory(err);
 }
@@ -182,15 +233,17 @@ static char *copied(const lithops_value *document, const char *name)
     return text && *text ? strdup(text) : NULL;
 }
 
-int lithops__google_open(const struct lithops__transfer_api *http,
-                         const struct lithops__crypto_api *crypto, const char *path,
-                         struct lithops__credential_store **ret_store, char **ret_project,
-                         lithops_error *err)
+/* @param audience     NULL: access tokens are wanted
+ * @param ret_project  NULL: it is not */
+static int open_account(const struct lithops__transfer_api *http,
+                        const struct lithops__crypto_api *crypto, const char *path,
+                        const char *audience, struct lithops__credential_store **ret_store,
+                        char **ret_project, lithops_error *err)
 {
     char *text = lithops__read_small_file(path);
     if (!text)
         return lithops__fail(err, LITHOPS_ECONFIG,
-                             "'%s', the credentials_path of gcp_storage, cannot be read", path);
+                             "'%s', which credentials_path names, cannot be read", path);
     lithops_value *document = lithops_value_from_json(text, strlen(text), NULL);
     lithops__secret_free(text);
     struct oauth *oauth = calloc(1, sizeof *oauth);
@@ -203,22 +256,60 @@ int lithops__google_open(const struct lithops__transfer_api *http,
                             .url = copied(document, "token_uri"),
                             .email = copied(document, "client_email"),
                             .key = copied(document, "private_key"),
-                            .key_id = copied(document, "private_key_id")};
-    *ret_project = copied(document, "project_id");
+                            .key_id = copied(document, "private_key_id"),
+                            .audience = audience ? strdup(audience) : NULL};
+    char *project = copied(document, "project_id");
     lithops_value_free(document);
     if (!oauth->url)
         oauth->url = strdup(GOOGLE_TOKENS);
-    if (oauth->url && oauth->email && oauth->key)
+    bool has_memory = oauth->url && (oauth->audience || !audience);
+    if (has_memory && oauth->email && oauth->key) {
+        if (ret_project)
+            *ret_project = project;
+        else
+            free(project);
         return make_store(oauth, ret_store, err);
-    int rc = oauth->url ? lithops__fail(err, LITHOPS_ECONFIG,
+    }
+    int rc = has_memory ? lithops__fail(err, LITHOPS_ECONFIG,
                                         "'%s' is not the key of a service account: it lacks "
                                         "client_email or private_key",
                                         path)
                         : fail_memory(err);
     close_oauth(oauth);
-    free(*ret_project);
-    *ret_project = NULL;
+    free(project);
     return rc;
+}
+
+int lithops__google_open(const struct lithops__transfer_api *http,
+                         const struct lithops__crypto_api *crypto, const char *path,
+                         struct lithops__credential_store **ret_store, char **ret_project,
+                         lithops_error *err)
+{
+    *ret_project = NULL;
+    return open_account(http, crypto, path, NULL, ret_store, ret_project, err);
+}
+
+int lithops__google_identity_open(const struct lithops__transfer_api *http,
+                                  const struct lithops__crypto_api *crypto, const char *path,
+                                  const char *host, const char *audience,
+                                  struct lithops__credential_store **ret_store, lithops_error *err)
+{
+    if (path)
+        return open_account(http, crypto, path, audience, ret_store, NULL, err);
+    const char *named = host ? host : getenv("GCE_METADATA_HOST");
+    struct lithops__buffer url = LITHOPS__BUFFER_INIT;
+    struct oauth *oauth = calloc(1, sizeof *oauth);
+    if (!oauth)
+        return fail_memory(err);
+    lithops__buffer_printf(
+        &url, "http://%s/computeMetadata/v1/instance/service-accounts/default/identity?audience=",
+        named && *named ? named : GOOGLE_METADATA);
+    lithops__url_encode(&url, audience, strlen(audience), false);
+    *oauth = (struct oauth){.http = http, .url = lithops__buffer_steal(&url)};
+    if (oauth->url)
+        return make_store(oauth, ret_store, err);
+    close_oauth(oauth);
+    return fail_memory(err);
 }
 
 int lithops__ibm_open(const struct lithops__transfer_api *http, const char *api_key,

@@ -17,6 +17,15 @@ int lithops__google_open(const struct lithops__transfer_api *http,
                          struct lithops__credential_store **ret_store, char **ret_project,
                          lithops_error *err);
 
+/* ID tokens, which say to a service of Google's who calls it, and are good for one `audience`.
+ * @param path   the file of a service account, as above; NULL: the identity of the machine, whose
+ *               metadata server gives tokens
+ * @param host   of that server; NULL: what GCE_METADATA_HOST says, or that of Google's machines */
+int lithops__google_identity_open(const struct lithops__transfer_api *http,
+                                  const struct lithops__crypto_api *crypto, const char *path,
+                                  const char *host, const char *audience,
+                                  struct lithops__credential_store **ret_store, lithops_error *err);
+
 /* Of an API key of IBM's cloud.
  * @param endpoint  NULL: https://iam.cloud.ibm.com */
 int lithops__ibm_open(const struct lithops__transfer_api *http, const char *api_key,

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -146,6 +147,123 @@ static void other_files_are_refused(void **state)
     free(path);
 }
 
+/* What is between two dots, as bytes; the caller frees it. */
+static unsigned char *decode(const char *text, size_t len, size_t *ret_len)
+{
+    char padded[4096];
+    assert_true(len + 4 < sizeof padded);
+    for (size_t i = 0; i < len; i++)
+        padded[i] = text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
+    size_t whole = (len + 3) / 4 * 4;
+    memset(padded + len, '=', whole - len);
+    unsigned char *out = calloc(1, whole + 1);
+    int got = EVP_DecodeBlock(out, (const unsigned char *)padded, (int)whole);
+    assert_true(got > 0);
+    *ret_len = (size_t)got - (whole - len);
+    out[*ret_len] = '\0';
+    return out;
+}
+
+/* The statement is signed with the account's key, and says what the token is for. */
+static void is_statement(const char *request, EVP_PKEY *key, const char *audience)
+{
+    const char *begin = strstr(request, "assertion=");
+    assert_non_null(begin);
+    begin += strlen("assertion=");
+    const char *claims = strchr(begin, '.') + 1, *signature = strchr(claims, '.') + 1;
+    size_t len, signature_len;
+    unsigned char *text = decode(claims, (size_t)(signature - 1 - claims), &len);
+    unsigned char *signed_by =
+        decode(signature,
+               strspn(signature, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                 "0123456789-_"),
+               &signature_len);
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    assert_int_equal(EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key), 1);
+    assert_int_equal(EVP_DigestVerify(context, signed_by, signature_len,
+                                      (const unsigned char *)begin,
+                                      (size_t)(signature - 1 - begin)),
+                     1);
+    EVP_MD_CTX_free(context);
+    lithops_value *value = lithops_value_from_json((const char *)text, len, &err);
+    assert_non_null(value);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/token", script.port);
+    assert_string_equal(lithops_value_get_string(lithops_value_get(value, "iss")), "me@project");
+    assert_string_equal(lithops_value_get_string(lithops_value_get(value, "aud")), url);
+    assert_string_equal(lithops_value_get_string(lithops_value_get(value, "target_audience")),
+                        audience);
+    assert_null(lithops_value_get(value, "scope"));
+    int64_t from = lithops_value_get_int(lithops_value_get(value, "iat"));
+    assert_int_equal(lithops_value_get_int(lithops_value_get(value, "exp")) - from, 3600);
+    lithops_value_free(value);
+    free(text);
+    free(signed_by);
+}
+
+static void a_service_account_gets_id_tokens(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {ANSWER("200 OK", "{\"id_token\": \"id-1\"}"),
+                                          ANSWER("200 OK", "{\"id_token\": \"id-2\"}"),
+                                          ANSWER("200 OK", "{\"access_token\": \"no\"}")};
+    static const char audience[] = "https://run.example.com";
+    struct lithops__credential_store *store;
+    struct lithops__credentials credentials = {.expires = 0};
+    EVP_PKEY *key = make_key(EVP_PKEY_RSA);
+    char *pem = to_pem(key);
+    script_start(&script, answers, 3);
+    char *path = account_file(pem);
+    assert_int_equal(
+        lithops__google_identity_open(http, crypto, path, NULL, audience, &store, &err), 0);
+    for (int i = 1; i <= 2; i++) { /* again when the first one is over */
+        if (get(store, &credentials) != 0)
+            fail_msg("%s", err.message);
+        assert_string_equal(credentials.bearer, i == 1 ? "id-1" : "id-2");
+        assert_true(credentials.expires > (double)time(NULL) + 3000);
+        assert_true(lithops__credential_store_expire(store, &credentials));
+        lithops__credentials_deinit(&credentials);
+    }
+    assert_int_equal(get(store, &credentials), LITHOPS_EBACKEND);
+    lithops__credential_store_free(store);
+    script_stop(&script);
+    is_statement(script.requests[0], key, audience);
+    is_statement(script.requests[1], key, audience);
+    remove(path);
+    free(path);
+    free(pem);
+    EVP_PKEY_free(key);
+}
+
+static void a_machine_gets_id_tokens(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {ANSWER("200 OK", "header.claims.signature\n"),
+                                          ANSWER("404 Not Found", "no account")};
+    struct lithops__credential_store *store;
+    struct lithops__credentials credentials = {.expires = 0};
+    char host[32];
+    script_start(&script, answers, 2);
+    snprintf(host, sizeof host, "127.0.0.1:%d", script.port);
+    assert_int_equal(lithops__google_identity_open(http, crypto, NULL, host,
+                                                   "https://run.example.com/", &store, &err),
+                     0);
+    if (get(store, &credentials) != 0)
+        fail_msg("%s", err.message);
+    assert_string_equal(credentials.bearer, "header.claims.signature");
+    assert_true(credentials.expires > 0);
+    assert_true(lithops__credential_store_expire(store, &credentials));
+    lithops__credentials_deinit(&credentials);
+    assert_int_equal(get(store, &credentials), LITHOPS_EDENIED);
+    assert_int_equal(err.code, LITHOPS_EDENIED);
+    lithops__credential_store_free(store);
+    script_stop(&script);
+    assert_non_null(strstr(script.requests[0],
+                           "GET /computeMetadata/v1/instance/service-accounts/default/"
+                           "identity?audience=https%3A%2F%2Frun.example.com%2F HTTP/1.1"));
+    assert_non_null(strstr(script.requests[0], "Metadata-Flavor: Google"));
+}
+
 static void an_api_key_gets_a_token(void **state)
 {
     (void)state;
@@ -187,6 +305,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_signature_is_the_key_s),
         cmocka_unit_test(a_service_account_gets_a_token),
+        cmocka_unit_test(a_service_account_gets_id_tokens),
+        cmocka_unit_test(a_machine_gets_id_tokens),
         cmocka_unit_test(other_files_are_refused),
         cmocka_unit_test(an_api_key_gets_a_token),
     };

@@ -29,7 +29,7 @@ size_t nginx_count_requests(const struct nginx *nginx, const char *mark, size_t 
  * where an answer ends with the byte 1. */
 struct script {
     int port;
-    char requests[16][1024]; /* the requests, to be read after script_stop() */
+    char requests[16][4096]; /* the requests, to be read after script_stop() */
     size_t count;            /* of answers given */
     struct script_state *state;
 };

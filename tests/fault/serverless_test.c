@@ -6,6 +6,7 @@
 #include "../integration/api.h"
 #include "base/module.h"
 #include "net/activation.h"
+#include "net/test_server.h"
 
 #include <lithops/plugin/runtime.h>
 
@@ -393,6 +394,8 @@ static void endpoint_stop(struct endpoint *endpoint)
     pthread_mutex_destroy(&endpoint->lock);
 }
 
+static const char *service = "knative";
+
 static lithops_executor *open_at(int port, lithops_value *more, int retries)
 {
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
@@ -400,8 +403,8 @@ static lithops_executor *open_at(int port, lithops_value *more, int retries)
     snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
     lithops_value *storage = api_json(getenv("LITHOPS_TEST_STORAGE"));
     lithops_value *config = lithops_pack(
-        "{s:{s:s,s:s,s:i},s:o,s:{s:s,s:s,s:i,s:i}}", "lithops", "backend", "knative", "storage",
-        "redis", "call_retries", retries, "redis", storage, "knative", "endpoint", url, "secret",
+        "{s:{s:s,s:s,s:i},s:o,s:{s:s,s:s,s:i,s:i}}", "lithops", "backend", service, "storage",
+        "redis", "call_retries", retries, "redis", storage, service, "endpoint", url, "secret",
         WORKER_SERVER_SECRET, "max_workers", 1, "worker_processes", 1);
     options.config = config;
     options.settings = more;
@@ -621,6 +624,40 @@ static void test_workers_may_have_their_own_credentials(void **state)
     free(hello);
 }
 
+/* Cloud Run's, of the machine's account, as its metadata server gives them. */
+static void test_requests_have_id_tokens(void **state)
+{
+    (void)state;
+    static const enum behaviour behaviours[] = {PASS};
+    static const char *const answers[] = {
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhead.claims.signature"};
+    static const char header[] = "\r\nAuthorization: Bearer head.claims.signature\r\n";
+    struct script metadata;
+    struct worker_server server;
+    struct endpoint endpoint;
+    char host[32], audience[64];
+    script_start(&metadata, answers, 1);
+    snprintf(host, sizeof host, "127.0.0.1:%d", metadata.port);
+    setenv("GCE_METADATA_HOST", host, 1);
+    setenv("no_proxy", "*", 1);
+    worker_server_start(&server, 4);
+    endpoint_start(&endpoint, &server, behaviours, 1);
+    service = "gcp_cloudrun";
+    lithops_executor *opened =
+        open_at(endpoint.port, lithops_pack("{s:b}", "metadata_identity", true), 0);
+    service = "knative";
+    runs(opened);
+    lithops_executor_close(opened);
+    endpoint_stop(&endpoint);
+    assert_non_null(memmem(endpoint.seen.data, endpoint.seen.len, header, sizeof header - 1));
+    lithops__buffer_deinit(&endpoint.seen);
+    assert_int_equal(worker_server_stop(&server), 0);
+    script_stop(&metadata);
+    snprintf(audience, sizeof audience, "?audience=http%%3A%%2F%%2F127.0.0.1%%3A%d ",
+             endpoint.port);
+    assert_non_null(strstr(metadata.requests[0], audience));
+}
+
 int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
@@ -632,6 +669,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_it_ends_with_its_workers),
         cmocka_unit_test(test_its_workers_end_with_it),
         cmocka_unit_test(test_requests_are_made_again),
+        cmocka_unit_test(test_requests_have_id_tokens),
         cmocka_unit_test(test_twice_is_once),
         cmocka_unit_test(test_what_will_not_pass_fails_the_calls),
         cmocka_unit_test(test_a_lost_connection_is_a_lost_worker),

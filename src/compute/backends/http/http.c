@@ -19,6 +19,7 @@
 #include "net/aws_profile.h"
 #include "net/credentials.h"
 #include "net/fetch.h"
+#include "net/oauth.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -35,6 +36,9 @@ struct http {
     const struct lithops__crypto_api *crypto;
     struct lithops__posts *posts;
     char *endpoint, *host, *secret, *token, *token_file;
+    char *account, *audience;                /* of ID tokens of Google's */
+    bool is_machine;                         /* they are the machine's */
+    struct lithops__credential_store *store; /* they come from there; NULL: none do */
     bool sends_credentials;
     uint64_t start_ns, request_ns;  /* how long starting, and a request, may take */
     struct lithops__post **workers; /* by number; NULL: it has none */
@@ -53,6 +57,9 @@ static void http_close(void *state)
     lithops__secret_free(http->secret);
     lithops__secret_free(http->token);
     free(http->token_file);
+    free(http->account);
+    free(http->audience);
+    lithops__credential_store_free(http->store);
     free(http->workers);
 }
 
@@ -70,6 +77,19 @@ static bool is_tls(const char *url)
     return strncasecmp(url, "https:", 6) == 0;
 }
 
+/* What is sent there leaves this machine not. */
+static bool is_here(const char *url)
+{
+    static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
+    const char *host = strstr(url, "://");
+    for (size_t i = 0; host && i < sizeof hosts / sizeof *hosts; i++) {
+        size_t len = strlen(hosts[i]);
+        if (strncasecmp(host + 3, hosts[i], len) == 0 && strchr(":/", host[3 + len]))
+            return true;
+    }
+    return false;
+}
+
 static int check(const struct http *http, lithops_error *err)
 {
     if (!http->endpoint)
@@ -85,7 +105,8 @@ static int check(const struct http *http, lithops_error *err)
     if (strlen(http->secret) < LITHOPS__ACTIVATION_SECRET_MIN)
         return lithops__fail(err, LITHOPS_ECONFIG, "%s.secret has less than %d characters",
                              http->backend, LITHOPS__ACTIVATION_SECRET_MIN);
-    if ((http->token || http->token_file) && !is_tls(http->endpoint))
+    if ((http->token || http->token_file || http->account || http->is_machine) &&
+        !is_tls(http->endpoint) && !is_here(http->endpoint))
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "%s.endpoint is not https: others could read the token",
                              http->backend);
@@ -107,17 +128,32 @@ static int take_settings(struct http *http, const lithops_value *settings, litho
         !take_text(settings, "secret", &http->secret) ||
         !take_text(settings, "token", &http->token) ||
         !take_text(settings, "token_file", &http->token_file) ||
+        !take_text(settings, "credentials_path", &http->account) ||
+        !take_text(settings, "audience", &http->audience) ||
         (!http->endpoint && !take_text(settings, "ingress_endpoint", &http->endpoint)))
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    http->is_machine =
+        !http->account && lithops_value_get_bool(lithops_value_get(settings, "metadata_identity"));
     return check(http, err);
+}
+
+static int open_identity(struct http *http, const struct lithops__transfer_api *transfer,
+                         lithops_error *err)
+{
+    return !http->token && !http->token_file && (http->account || http->is_machine)
+               ? lithops__google_identity_open(transfer, http->crypto, http->account, NULL,
+                                               http->audience ? http->audience : http->endpoint,
+                                               &http->store, err)
+               : 0;
 }
 
 static int open_modules(struct http *http, lithops_error *err)
 {
     const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", err);
     http->crypto = module ? lithops__module_symbol("crypto", "lithops__crypto", err) : NULL;
-    if (!http->crypto)
-        return err->code;
+    int rc = http->crypto ? open_identity(http, &module->transfer, err) : err->code;
+    if (rc != 0)
+        return rc;
     http->api = &module->posts;
     return http->api->open(&http->posts, err);
 }
@@ -148,9 +184,20 @@ static int http_open(const char *backend, struct http *http, const lithops_value
 
 /* "Authorization: Bearer ...", or NULL: there is none. A file is read each time: who keeps it there
  * renews it. */
-static int make_authorization(const struct http *http, char **ret_header, lithops_error *err)
+static int make_authorization(const struct http *http, const struct lithops__bounds *bounds,
+                              char **ret_header, lithops_error *err)
 {
+    struct lithops__credentials credentials = {.expires = 0};
     *ret_header = NULL;
+    if (http->store) {
+        int rc = lithops__credential_store_get(http->store, bounds, &credentials, err);
+        if (rc == 0 && asprintf(ret_header, "Authorization: Bearer %s", credentials.bearer) < 0) {
+            *ret_header = NULL;
+            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        }
+        lithops__credentials_deinit(&credentials);
+        return rc;
+    }
     if (!http->token && !http->token_file)
         return 0;
     char *read = http->token_file ? lithops__read_small_file(http->token_file) : NULL;
@@ -179,13 +226,13 @@ static int check_size(const struct http *http, size_t len, lithops_error *err)
                                len, http->backend, (unsigned long long)most);
 }
 
-static int begin(const struct http *http, const char *text, char proof[LITHOPS__HEX_HASH],
-                 struct lithops__post **ret_post, lithops_error *err)
+static int begin(const struct http *http, const char *text, const struct lithops__bounds *bounds,
+                 char proof[LITHOPS__HEX_HASH], struct lithops__post **ret_post, lithops_error *err)
 {
     char value[LITHOPS__ACTIVATION_HEADER], activation[LITHOPS__ACTIVATION_HEADER + 32], host[512];
     char *authorization = NULL;
     struct lithops__buffer body = LITHOPS__BUFFER_INIT;
-    int rc = make_authorization(http, &authorization, err);
+    int rc = make_authorization(http, bounds, &authorization, err);
     if (rc == 0)
         rc = lithops__activation_seal(http->crypto, http->secret, text, time(NULL), value, proof,
                                       &body, err);
@@ -256,7 +303,8 @@ static int try_once(const struct http *http, const char *text, int cancel_fd, ui
     char proof[LITHOPS__HEX_HASH];
     struct lithops__post *post;
     struct lithops__post_state state;
-    int rc = begin(http, text, proof, &post, err);
+    const struct lithops__bounds bounds = {deadline_ns, is_readable, &cancel_fd};
+    int rc = begin(http, text, &bounds, proof, &post, err);
     if (rc != 0)
         return rc;
     rc = http->api->await(post, cancel_fd, deadline_ns, err);
@@ -423,10 +471,11 @@ static int ask_health(const struct http *http, long *ret_status, char **ret_docu
                       lithops_error *err)
 {
     const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", err);
+    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
     char *authorization = NULL, *url = health_url(http->endpoint), host[512];
     int rc = !module ? err->code
              : !url  ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
-                     : make_authorization(http, &authorization, err);
+                     : make_authorization(http, &bounds, &authorization, err);
     if (rc == 0) {
         const char *headers[3] = {NULL};
         size_t count = 0;
@@ -457,6 +506,8 @@ static int http_probe(const char *backend, const struct lithops__config *config,
     lithops_value *settings = lithops__linked_settings(config, backend);
     int rc = settings ? take_settings(&http, settings, err)
                       : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = open_modules(&http, err);
     if (rc == 0)
         rc = ask_health(&http, &status, &document, err);
     if (rc == 0) {
