@@ -370,9 +370,9 @@ static void a_program_prints_credentials(void **state)
     refused(LITHOPS_ECONFIG, "with \"Version\": 1");
     assert_null(strstr(err.message, "p-secret"));
     in_home(".aws/config", PRINTS("1") "; exit 3\n");
-    refused(LITHOPS_ECONFIG, "has failed (status 3)");
+    refused(LITHOPS_EDENIED, "credential_process of the profile: it ended with exit status 3");
     in_home(".aws/config", "[default]\ncredential_process = kill -9 $$\n");
-    refused(LITHOPS_ECONFIG, "has failed (signal 9)");
+    refused(LITHOPS_EDENIED, "it ended with signal 9");
     in_home(".aws/config", "[default]\ncredential_process = echo '{\"Version\": 1}'\n");
     refused(LITHOPS_EBACKEND, "credential_process has no credentials in it");
 }
@@ -382,26 +382,31 @@ static bool on_second_look(void *user)
     return ++*(int *)user >= 2;
 }
 
-/* It is killed with what it has started. */
+/* It is killed with what it has started, also where that alone is left. */
 static void a_program_does_not_outlast_its_time(void **state)
 {
     (void)state;
-    int looks = 0, ends[2];
-    char config[128];
-    assert_int_equal(pipe(ends), 0); /* whose end is seen when the last of them has died */
-    snprintf(config, sizeof config, "[default]\ncredential_process = sleep 1000 & sleep 1000\n");
-    in_home(".aws/config", config);
-    struct lithops__credential_store *store;
-    assert_int_equal(lithops__aws_chain_open(http, crypto, "", &store, &err), 0);
-    struct lithops__bounds bounds = {UINT64_MAX, on_second_look, &looks};
-    assert_int_equal(lithops__credential_store_get(store, &bounds, &got, &err), LITHOPS_ECANCELED);
-    bounds = (struct lithops__bounds){.deadline_ns = lithops__now_ns() + 1000000};
-    assert_int_equal(lithops__credential_store_get(store, &bounds, &got, &err), LITHOPS_ETIMEDOUT);
-    lithops__credential_store_free(store);
-    close(ends[1]);
-    char byte;
-    assert_int_equal(read(ends[0], &byte, 1), 0);
-    close(ends[0]);
+    static const char *const lines[] = {"sleep 1000 & sleep 1000", "sleep 1000 &"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        int looks = 0, ends[2];
+        char config[128];
+        assert_int_equal(pipe(ends), 0); /* whose end is seen when the last of them has died */
+        snprintf(config, sizeof config, "[default]\ncredential_process = %s\n", lines[i]);
+        in_home(".aws/config", config);
+        struct lithops__credential_store *store;
+        assert_int_equal(lithops__aws_chain_open(http, crypto, "", &store, &err), 0);
+        struct lithops__bounds bounds = {UINT64_MAX, on_second_look, &looks};
+        assert_int_equal(lithops__credential_store_get(store, &bounds, &got, &err),
+                         LITHOPS_ECANCELED);
+        bounds = (struct lithops__bounds){.deadline_ns = lithops__now_ns() + 1000000};
+        assert_int_equal(lithops__credential_store_get(store, &bounds, &got, &err),
+                         LITHOPS_ETIMEDOUT);
+        lithops__credential_store_free(store);
+        close(ends[1]);
+        char byte;
+        assert_int_equal(read(ends[0], &byte, 1), 0);
+        close(ends[0]);
+    }
 }
 
 /* ---- metadata -------------------------------------------------------------------------------- */

@@ -224,10 +224,11 @@ static void die_and_be_asked_back(lithops_executor *fexec, const char *path)
     signal_all(workers, 1, SIGSTOP);
     for (int w = 0; w < 2; w++)
         signal_all(processes[w], counts[w], SIGCONT);
+    const double limit = fault_now() + 2; /* if it has not: then this round finds nothing */
     for (size_t i = 0; i < 2 * PROCESSES; i++)
-        while (!is_marked(path, i))
+        while (!is_marked(path, i) && fault_now() < limit)
             sched_yield();
-    while (lithops_futures_done(futures) < PROCESSES)
+    while (lithops_futures_done(futures) < PROCESSES && fault_now() < limit)
         sched_yield();
     usleep(50000); /* by now the others are most likely asked for */
     signal_all(workers, 1, SIGCONT);

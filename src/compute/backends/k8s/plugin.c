@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Exec credential plugins (client.authentication.k8s.io): programs, such as those of clouds, that
- * print credentials. One runs in a process group of its own, which is killed when its time is up;
- * it has no input, and what it complains goes where our complaints go. */
-#include "base/clock.h"
+ * print credentials. */
 #include "base/error.h"
-#include "base/spawn.h"
+#include "base/program_output.h"
 #include "compute/backends/k8s/k8s.h"
 #include "net/credentials.h"
 #include "net/date.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { LIMIT_S = 60, LOOK_MS = 100, END_LOOK_MS = 5, MOST_BYTES = 256 << 10 };
+enum { MOST_BYTES = 256 << 10 };
 
 extern char **environ;
 
@@ -93,79 +86,6 @@ static char **make_words(const lithops_value *exec)
     return words;
 }
 
-/* ---- running it ------------------------------------------------------------------------------ */
-
-/* Its output in *ret_fd. 0 or an errno. */
-static int start(char *const *words, char *const *env, pid_t *ret_pid, int *ret_fd)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return errno;
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                              POSIX_SPAWN_SETSIGDEF);
-    int failed = lithops__spawn(ret_pid, words[0], &actions, &attributes, words, env);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    if (failed)
-        close(ends[0]);
-    *ret_fd = ends[0];
-    return failed;
-}
-
-static int read_output(int fd, uint64_t end_ns, const struct lithops__bounds *bounds, char *text,
-                       size_t *ret_len, lithops_error *err)
-{
-    struct pollfd output = {.fd = fd, .events = POLLIN};
-    size_t len = 0;
-    ssize_t got = 1;
-    while (got > 0 && len < MOST_BYTES) {
-        int rc = lithops__bounds_check(bounds, err);
-        if (rc)
-            return rc;
-        if (lithops__now_ns() >= end_ns)
-            return lithops__fail(err, LITHOPS_ETIMEDOUT, "it has not ended after %d s", LIMIT_S);
-        if (poll(&output, 1, LOOK_MS) <= 0)
-            continue;
-        got = read(fd, text + len, MOST_BYTES - len);
-        if (got < 0 && errno == EINTR)
-            got = 1; /* again */
-        else
-            len += got > 0 ? (size_t)got : 0;
-    }
-    *ret_len = len;
-    return 0;
-}
-
-/* How it ended; 0 where the program waits for all its children itself. One that has closed its
- * output need not end: it is killed when the time is up. */
-static int take_status(pid_t pid, uint64_t end_ns)
-{
-    int status = 0;
-    pid_t ended;
-    bool is_killed = false;
-    while ((ended = waitpid(pid, &status, is_killed ? 0 : WNOHANG)) == 0 ||
-           (ended < 0 && errno == EINTR)) {
-        is_killed |= lithops__now_ns() >= end_ns;
-        if (is_killed)
-            kill(-pid, SIGKILL);
-        else
-            (void)poll(NULL, 0, END_LOOK_MS);
-    }
-    return ended == pid ? status : 0;
-}
-
 /* ---- what it gives --------------------------------------------------------------------------- */
 
 static bool take(char **ret, const lithops_value *status, const char *key)
@@ -212,25 +132,6 @@ int lithops__k8s_read_grant(const char *text, size_t len, struct lithops__k8s_gr
     return rc;
 }
 
-static int run(char *const *words, char *const *env, const struct lithops__bounds *bounds,
-               char *text, size_t *ret_len, lithops_error *err)
-{
-    pid_t pid;
-    int fd;
-    int failed = start(words, env, &pid, &fd);
-    if (failed)
-        return lithops__fail_errno(err, failed, "it cannot be started");
-    const uint64_t end_ns = lithops__now_ns() + LIMIT_S * 1000000000ull;
-    int rc = read_output(fd, end_ns, bounds, text, ret_len, err);
-    close(fd);
-    int status = take_status(pid, rc ? 0 : end_ns);
-    if (rc == 0 && status != 0)
-        rc = lithops__fail(err, LITHOPS_EDENIED, "it ended with %s %d; run it by hand to see why",
-                           WIFSIGNALED(status) ? "signal" : "exit status",
-                           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    return rc;
-}
-
 int lithops__k8s_plugin(const struct lithops__k8s_access *access,
                         const struct lithops__bounds *bounds,
                         struct lithops__k8s_granted *ret_granted, lithops_error *err)
@@ -240,7 +141,9 @@ int lithops__k8s_plugin(const struct lithops__k8s_access *access,
     char **env = info ? make_environment(lithops_value_get(access->exec, "env"), info) : NULL;
     char **words = make_words(access->exec);
     size_t len = 0;
-    int rc = env && words && text ? run(words, env, bounds, text, &len, err) : out_of_memory(err);
+    int rc = env && words && text
+                 ? lithops__program_output(words, env, bounds, text, MOST_BYTES, &len, err)
+                 : out_of_memory(err);
     bool is_missing = rc == LITHOPS_ENOTFOUND;
     if (rc == 0)
         rc = lithops__k8s_read_grant(text, len, ret_granted, err);
