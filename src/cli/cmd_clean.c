@@ -135,14 +135,13 @@ int cmd_clean(const struct cli *cli)
         removed.tidied = lithops__inspect_tidy(cli->options.dry_run);
     if (rc == 0)
         rc = lithops__detached_sweep(cli->options.dry_run, &removed.detached, &err);
-    if (rc == 0)
-        rc = clean_backend(&cli->options, &removed.elsewhere, &err);
     if (rc == 0 && cli->options.all)
         rc = clean_storage(&cli->options, &removed.objects, &err);
     if (rc == 0 && cli->options.cache)
         removed.cache = lithops__cache_clean(cli->options.dry_run);
     if (rc != 0)
         return cli_report(&err);
+    rc = clean_backend(&cli->options, &removed.elsewhere, &err); /* which may be away */
     print_removed(cli, &removed);
-    return 0;
+    return rc == 0 ? 0 : cli_report(&err);
 }
