@@ -103,10 +103,11 @@ static void await_pod(char *name, size_t size)
     }
 }
 
-static void set_hold(bool hold)
+/* A file that with-kubernetes looks for. */
+static void set_file(const char *name, bool hold)
 {
     char path[256];
-    snprintf(path, sizeof path, "%s/kube-apiserver.hold", folder);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     int fd = hold ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
     CHECK(hold ? fd >= 0 : unlink(path) == 0);
     if (fd >= 0)
@@ -203,6 +204,59 @@ FAULT_CASE(what_is_not_allowed_is_said)
     CHECK_INT(fault_call(fexec, fault_square, lithops_value_int(3), &err), LITHOPS_EDENIED);
     CHECK(strstr(err.message, "forbidden") && strstr(err.message, "docs/kubernetes.md"));
     lithops_executor_close(fexec);
+}
+
+/* Say whether callers may do with pods what docs/kubernetes.md says, and wait until that is so. */
+static void allow_pods(bool allow)
+{
+    static const char role[] = "/apis/rbac.authorization.k8s.io/v1/namespaces/calls/roles/lithops";
+    static lithops_value *rules;
+    char said[4096], *body, *yaml;
+    CHECK(rules || ask("GET", role, NULL, text, sizeof text));
+    if (!rules) {
+        lithops_value *found = lithops_value_from_json(text, strlen(text), &err);
+        rules = lithops_value_copy(lithops_value_get(found, "rules"));
+        lithops_value_free(found);
+    }
+    lithops_value *some = lithops_value_list();
+    for (size_t i = 0; i < lithops_value_size(rules); i++) {
+        const lithops_value *rule = lithops_value_at(rules, i);
+        const char *first =
+            lithops_value_get_string(lithops_value_at(lithops_value_get(rule, "resources"), 0));
+        if (allow || strcmp(first, "pods") != 0)
+            CHECK_INT(lithops_value_append(some, lithops_value_copy(rule)), 0);
+    }
+    lithops_value *document =
+        lithops_pack("{s:{s:s},s:o}", "metadata", "name", "lithops", "rules", some);
+    CHECK_INT(lithops_value_to_json(document, &body, &err), 0);
+    if (!ask("PUT", role, body, text, sizeof text))
+        fault_fail(__FILE__, __LINE__, text);
+    lithops_value *config = make_config("", "");
+    CHECK_INT(lithops_value_to_json(config, &yaml, &err), 0);
+    double limit = fault_now() + FAULT_WAIT_MS / 1000.0;
+    while ((fault_command(FAULT_COMMAND, folder, yaml, "config check --online", said,
+                          sizeof said) == 0) != allow ||
+           !strstr(said, allow ? "takes Jobs" : "cannot list resource"))
+        if (fault_now() > limit)
+            fault_fail(__FILE__, __LINE__, said);
+    free(yaml);
+    free(body);
+    lithops_value_free(config);
+    lithops_value_free(document);
+}
+
+FAULT_CASE(pods_that_are_not_told_of)
+{
+    allow_pods(false);
+    lithops_executor *fexec = open_pods(", \"start_timeout\": 10", "");
+    lithops_error why = LITHOPS_ERROR_INIT;
+    int code = fault_call(fexec, fault_square, lithops_value_int(3), &why);
+    lithops_executor_close(fexec);
+    allow_pods(true);
+    CHECK_INT(code, LITHOPS_EBACKEND);
+    if (!strstr(why.message, "pods cannot be watched") || !strstr(why.message, "forbidden"))
+        fault_fail(__FILE__, __LINE__, why.message);
+    await_nothing_left("calls");
 }
 
 FAULT_CASE(a_missing_image)
@@ -317,7 +371,7 @@ FAULT_CASE(the_server_is_away)
     lithops_executor *fexec = open_pods(", \"idle_timeout\": 60", "");
     fault_check_works(fexec, 10);
     pid_t server = fault_pid_in(folder, "kube-apiserver");
-    set_hold(true);
+    set_file("kube-apiserver.hold", true);
     CHECK_INT(kill(server, SIGKILL), 0);
     fault_check_works(fexec, 100);
     lithops_executor *other = open_pods("", "");
@@ -325,7 +379,7 @@ FAULT_CASE(the_server_is_away)
         lithops_call_async(other, fault_square, lithops_value_int(7), NULL, &err);
     CHECK(future != NULL);
     poll(NULL, 0, 1500); /* so it has found nobody there */
-    set_hold(false);
+    set_file("kube-apiserver.hold", false);
     await_server();
     if (fault_outcome(future, &err) != 0)
         fault_fail(__FILE__, __LINE__, err.message);
@@ -388,6 +442,18 @@ FAULT_CASE(a_dead_client)
     lithops_value_free(config);
 }
 
+FAULT_CASE(cleaning_without_a_cluster)
+{
+    char said[4096], *yaml;
+    lithops_value *config = make_config(", \"kubecfg_path\": \"/nowhere\"", "");
+    CHECK_INT(lithops_value_to_json(config, &yaml, &err), 0);
+    CHECK(fault_command(FAULT_COMMAND, folder, yaml, "clean", said, sizeof said) != 0);
+    if (!strstr(said, "removed: ") || !strstr(said, "/nowhere"))
+        fault_fail(__FILE__, __LINE__, said);
+    free(yaml);
+    lithops_value_free(config);
+}
+
 FAULT_CASE(the_cluster_is_asked)
 {
     char said[4096], *yaml;
@@ -411,10 +477,12 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cluster_is_asked),
+        cmocka_unit_test(cleaning_without_a_cluster),
         cmocka_unit_test(nothing_is_left),
         cmocka_unit_test(an_exec_plugin),
         cmocka_unit_test(a_strange_certificate_is_refused),
         cmocka_unit_test(what_is_not_allowed_is_said),
+        cmocka_unit_test(pods_that_are_not_told_of),
         cmocka_unit_test(a_missing_image),
         cmocka_unit_test(an_image_without_lithops),
         cmocka_unit_test(no_node_takes_it),

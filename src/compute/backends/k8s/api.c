@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/module.h"
 #include "compute/backends/k8s/k8s.h"
 #include "net/credentials.h"
@@ -19,13 +20,16 @@
 #include <string.h>
 #include <time.h>
 
-/* EARLY_S: before they expire credentials are renewed. TOKEN_S: how long a token's file is
+/* EARLY_S: before they expire credentials are renewed, and if that fails tried again after AGAIN_S,
+ * while the old ones are good. TOKEN_S: how long a token's file is
  * believed, which a node writes anew before the token expires. */
 enum {
     IDLE_HANDLES = 8,
     EARLY_S = 30,
+    AGAIN_S = 5,
     TOKEN_S = 60,
     FIRST_DELAY_MS = 200,
+    MOST_PAUSE_S = 60,
     MOST_BYTES = 64 << 20,
     CHUNK_BYTES = 64 << 10,
     STALL_MS = 30000,
@@ -46,6 +50,7 @@ struct lithops__k8s_api {
     char *authorities;       /* in PEM; NULL: the system's */
     double expires;          /* of the plugin's credentials; 0: never */
     uint64_t read_ns;        /* when the token's file was read */
+    uint64_t again_ns;       /* when the plugin may run again, after an early renewal failed */
     bool is_ready;           /* files are read, a plugin has run */
     unsigned generation;     /* of certificate and key */
     struct handle idle[IDLE_HANDLES];
@@ -179,13 +184,33 @@ static int run_plugin(struct lithops__k8s_api *api, const struct lithops__bounds
     return 0;
 }
 
+/* Run the plugin again where its credentials are old: what is still good is kept if it fails. */
+static int renew(struct lithops__k8s_api *api, const struct lithops__bounds *bounds,
+                 lithops_error *err)
+{
+    double now = (double)time(NULL);
+    if (api->expires <= 0 || now + EARLY_S < api->expires ||
+        (now < api->expires && lithops__now_ns() < api->again_ns))
+        return 0;
+    lithops_error own = LITHOPS_ERROR_INIT;
+    int rc = run_plugin(api, bounds, &own);
+    if (rc == 0 || rc == LITHOPS_ECANCELED || (double)time(NULL) >= api->expires) {
+        if (rc != 0 && err)
+            *err = own;
+        return rc;
+    }
+    api->again_ns = lithops__now_ns() + AGAIN_S * 1000000000ull;
+    lithops__log(LITHOPS_LOG_WARNING, "k8s", "the old credentials are used while they are good: %s",
+                 own.message);
+    return 0;
+}
+
 static int log_in(struct lithops__k8s_api *api, const struct lithops__bounds *bounds,
                   lithops_error *err)
 {
     const struct lithops__k8s_access *access = &api->access;
-    bool is_old = api->expires > 0 && (double)time(NULL) + EARLY_S >= api->expires;
     if (api->is_ready && access->exec)
-        return is_old ? run_plugin(api, bounds, err) : 0;
+        return renew(api, bounds, err);
     if (api->is_ready)
         return access->token_file && lithops__now_ns() - api->read_ns > TOKEN_S * 1000000000ull
                    ? read_token(api, err)
@@ -313,7 +338,7 @@ bool lithops__k8s_is_quota(const lithops_error *err)
     return strstr(err->message, "exceeded quota") != NULL;
 }
 
-static int code_of(long status)
+static int code_of(long status, const char *reason)
 {
     switch (status) {
     case 404:
@@ -324,8 +349,9 @@ static int code_of(long status)
         return LITHOPS_EDENIED;
     case 429:
         return LITHOPS_ETHROTTLED;
+    case 409: /* Conflict, of a quota or an older version, passes */
+        return strcmp(reason, "AlreadyExists") == 0 ? LITHOPS_EEXIST : LITHOPS_EBACKEND;
     case 400:
-    case 409:
     case 422:
         return LITHOPS_EUSAGE;
     default:
@@ -333,26 +359,29 @@ static int code_of(long status)
     }
 }
 
-/* An answer of status 400 and up. */
+/* An answer of status 300 and up: no server of an API sends us elsewhere. */
 static int refuse(const struct lithops__k8s_api *api, const struct lithops__answer *answer,
                   lithops_error *err)
 {
     lithops_value *status =
         lithops_value_from_json(answer->error_text, strlen(answer->error_text), NULL);
     const char *message = lithops_value_get_string(lithops_value_get(status, "message"));
+    const char *reason = lithops_value_get_string(lithops_value_get(status, "reason"));
+    int code = code_of(answer->status, reason ? reason : "");
     bool is_denied = answer->status == 403 && message && !strstr(message, "exceeded quota");
     const char *advice =
         answer->status == 401
             ? "; it does not accept the credentials: does 'kubectl get pods' work?"
         : is_denied ? "; who looks after the cluster can allow it (docs/kubernetes.md has the role)"
                     : "";
-    lithops__fail(err, code_of(answer->status), "Kubernetes (%.200s): %.600s%s", api->access.server,
+    lithops__fail(err, code, "Kubernetes (%.200s): %.600s%s", api->access.server,
                   message ? message : answer->error_text, advice);
     if (!message && !answer->error_text[0])
-        lithops__fail(err, code_of(answer->status), "Kubernetes (%.200s): HTTP status %ld%s",
-                      api->access.server, answer->status, advice);
+        lithops__fail(err, code, "Kubernetes (%.200s): HTTP status %ld%s", api->access.server,
+                      answer->status, advice);
     err->http_status = (int)answer->status;
-    err->retryable = answer->status == 429 || answer->status >= 500;
+    err->retryable = answer->status == 429 || answer->status >= 500 ||
+                     (answer->status == 409 && reason && strcmp(reason, "Conflict") == 0);
     lithops_value_free(status);
     return err->code;
 }
@@ -414,9 +443,11 @@ static int send_once(struct lithops__k8s_api *api, const struct lithops__k8s_req
     if (rc != 0 && rc != LITHOPS_ECANCELED && rc != LITHOPS_ENOMEM)
         lithops__error_prefix(err, "Kubernetes");
     const struct lithops__answer *head = rc == 0 ? api->http->answer(handle.transfer) : NULL;
-    if (head && head->status >= 400) {
+    if (head && head->status >= 300) {
         rc = refuse(api, head, err);
-        *ret_pause_ms = (unsigned)head->retry_after_s * 1000;
+        long asked_s = head->retry_after_s;
+        *ret_pause_ms =
+            asked_s <= 0 ? 0 : 1000 * (unsigned)(asked_s < MOST_PAUSE_S ? asked_s : MOST_PAUSE_S);
         *ret_is_stale = head->status == 401 && log_out(api, authorization);
     }
     end(api, &handle, false);
@@ -432,8 +463,8 @@ static int send_again(struct lithops__k8s_api *api, const struct lithops__k8s_re
     struct lithops__retry retry = {.attempts = request->attempts ? request->attempts : 1,
                                    .first_delay_ms = FIRST_DELAY_MS,
                                    .bounds = request->bounds};
-    bool is_post = strcmp(request->method, "POST") == 0, is_stale, was_away = false;
-    unsigned failed = 0, pause_ms;
+    bool is_stale, was_away = false;
+    unsigned pause_ms;
     int rc;
     do {
         rc = send_once(api, request, body, answer, &pause_ms, &is_stale, err);
@@ -442,9 +473,6 @@ static int send_again(struct lithops__k8s_api *api, const struct lithops__k8s_re
         /* A server that has just started does not know yet who may do what. */
         was_away |= rc != 0 && err->http_status == 0;
         err->retryable |= was_away && (err->http_status == 401 || err->http_status == 403);
-        /* It was made, and the answer to that was lost. */
-        if (is_post && failed++ > 0 && rc != 0 && err->http_status == 409)
-            break;
     } while (rc && lithops__retry_again(&retry, err, pause_ms));
     return rc ? err->code : 0;
 }
@@ -543,7 +571,7 @@ int lithops__k8s_watch(struct lithops__k8s_api *api, const char *path,
     if (rc == 0)
         rc = follow(api, handle.transfer, came, user, err);
     const struct lithops__answer *head = rc == 0 ? api->http->answer(handle.transfer) : NULL;
-    if (head && head->status >= 400) {
+    if (head && head->status >= 300) {
         rc = refuse(api, head, err);
         if (head->status == 401)
             (void)log_out(api, authorization);

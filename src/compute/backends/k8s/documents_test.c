@@ -2,6 +2,7 @@
 /* The documents that are sent to an API server, and what is read of a pod's. */
 #include "compute/backends/k8s/k8s.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -250,6 +253,9 @@ static void test_pods(void **state)
         {POD("\"phase\": \"Pending\", " STATE("\"waiting\": {\"reason\": \"ErrImagePull\", "
                                               "\"message\": \"i/o timeout\"}")),
          LITHOPS__K8S_PENDING, false, false, "the image does not come"},
+        {POD("\"phase\": \"Pending\", " STATE("\"waiting\": {\"reason\": \"ErrImagePull\", "
+                                              "\"message\": \"403 Forbidden; no such host\"}")),
+         LITHOPS__K8S_PENDING, false, false, "the image does not come"},
         {POD("\"phase\": \"Pending\", " STATE("\"waiting\": {\"reason\": \"ImagePullBackOff\"}")),
          LITHOPS__K8S_PENDING, false, false, "(ImagePullBackOff)"},
         {POD("\"phase\": \"Pending\", " STATE("\"waiting\": {\"reason\": \"ContainerCreating\"}")),
@@ -286,6 +292,61 @@ static void test_pods(void **state)
     }
 }
 
+static void test_graces(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *says;
+        int64_t is;
+    } rows[] = {{"30", 30},
+                {"-1", 0},
+                {"9223372036854775807", 86400},
+                {"\"soon\"", 0},
+                {"-9223372036854775808", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[160];
+        struct lithops__k8s_pod pod;
+        snprintf(text, sizeof text, "{\"metadata\": {\"deletionGracePeriodSeconds\": %s}}",
+                 rows[i].says);
+        lithops_value *value = json(text);
+        lithops__k8s_read_pod(value, &pod);
+        assert_int_equal(pod.grace_s, rows[i].is);
+        lithops_value_free(value);
+    }
+}
+
+/* Another container of the same name is not this client. Without the right to make one: skipped. */
+static void test_clients(void **state)
+{
+    (void)state;
+    char one[LITHOPS__K8S_RUN], other[LITHOPS__K8S_RUN] = "";
+    int ends[2], status;
+    lithops__k8s_client(one);
+    lithops__k8s_client(other);
+    assert_string_equal(one, other);
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (unshare(CLONE_NEWPID) != 0)
+            _exit(77);
+        pid_t inner = fork();
+        if (inner == 0) {
+            lithops__k8s_client(other);
+            _exit(write(ends[1], other, sizeof other) == sizeof other ? 0 : 1);
+        }
+        _exit(inner > 0 && waitpid(inner, &status, 0) == inner && status == 0 ? 0 : 1);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    close(ends[1]);
+    bool is_read = read(ends[0], other, sizeof other) == sizeof other;
+    close(ends[0]);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(status, 0);
+    assert_true(is_read);
+    assert_string_not_equal(one, other);
+}
+
 static void test_events(void **state)
 {
     (void)state;
@@ -306,7 +367,8 @@ int main(void)
         cmocka_unit_test(test_a_job),          cmocka_unit_test(test_a_template),
         cmocka_unit_test(test_merging),        cmocka_unit_test(test_a_secret),
         cmocka_unit_test(test_wrong_settings), cmocka_unit_test(test_pods),
-        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_events),         cmocka_unit_test(test_graces),
+        cmocka_unit_test(test_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MOST_GRACE_S = 86400 };
+
 static const char *text_of(const lithops_value *map, const char *key)
 {
     const char *text = lithops_value_get_string(lithops_value_get(map, key));
@@ -36,13 +38,13 @@ static const struct {
      true},
 };
 
-/* What registries say when asking again is of no use. */
+/* What registries say when asking again is of no use. A name that is not resolved, or "403
+ * Forbidden", is none of that: proxies and full registries say it, too, and it passes. */
 static bool is_refusal(const char *message)
 {
     static const char *const words[] = {
         "not found",     "manifest unknown",      "unauthorized",   "authorization failed",
-        "access denied", "no match for platform", "does not exist", "no such host",
-        "403 Forbidden", "repository name"};
+        "access denied", "no match for platform", "does not exist", "repository name"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (strstr(message, words[i]))
             return true;
@@ -221,8 +223,9 @@ void lithops__k8s_read_pod(const lithops_value *pod, struct lithops__k8s_pod *re
     snprintf(ret_pod->name, sizeof ret_pod->name, "%s", text_of(metadata, "name"));
     snprintf(ret_pod->node, sizeof ret_pod->node, "%s", text_of(spec, "nodeName"));
     ret_pod->is_deleted = text_of(metadata, "deletionTimestamp")[0] != '\0';
-    ret_pod->grace_s =
+    int64_t grace_s =
         lithops_value_get_int(lithops_value_get(metadata, "deletionGracePeriodSeconds"));
+    ret_pod->grace_s = grace_s < 0 ? 0 : grace_s > MOST_GRACE_S ? MOST_GRACE_S : grace_s;
     if (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0 ||
         has_ended_container(status)) {
         ret_pod->phase = LITHOPS__K8S_ENDED;

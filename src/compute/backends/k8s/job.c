@@ -6,12 +6,14 @@
  * a file: not in the Job, an argument, or the environment. */
 #include "base/error.h"
 #include "compute/backends/k8s/k8s.h"
+#include "net/credentials.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ENGINE_MB: the engine itself, beside the memory of calls. TTL_S: a Job that has ended is there
@@ -131,14 +133,40 @@ static void hex(uint64_t number, char ret_text[LITHOPS__K8S_RUN])
     snprintf(ret_text, LITHOPS__K8S_RUN, "%016llx", (unsigned long long)number);
 }
 
+/* FNV-1a: a name to search by, and no secret. */
+static uint64_t mix(uint64_t hash, const char *text)
+{
+    for (; text && *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return (hash ^ '/') * 1099511628211u;
+}
+
+static uint64_t mix_file(uint64_t hash, const char *path)
+{
+    char *text = lithops__k8s_read_file(path, NULL);
+    hash = mix(hash, text);
+    lithops__secret_free(text);
+    return hash;
+}
+
+/* Only those whose processes we see are known to be dead: containers may have the same name, user
+ * and machine-id, and each has processes of its own. The number of their namespace tells them apart
+ * until the machine starts anew, which they do not outlive; that of a machine itself is fixed. */
 void lithops__k8s_client(char ret_client[LITHOPS__K8S_RUN])
 {
-    char text[320] = "";
-    uint64_t hash = 14695981039346656037u; /* FNV-1a: a name to search by, and no secret */
-    (void)gethostname(text, 256);
-    snprintf(text + strlen(text), 32, "/%u", (unsigned)getuid());
-    for (const char *at = text; *at; at++)
-        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+    static const uint64_t first_namespace = 0xEFFFFFFC;
+    char text[257] = "";
+    struct stat status = {.st_ino = 0};
+    (void)gethostname(text, sizeof text - 1);
+    uint64_t hash = mix(14695981039346656037u, text);
+    snprintf(text, sizeof text, "%u", (unsigned)getuid());
+    hash = mix(hash, text);
+    hash = mix_file(hash, "/etc/machine-id");
+    (void)stat("/proc/self/ns/pid", &status);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)status.st_ino);
+    hash = mix(hash, text);
+    if (status.st_ino != first_namespace)
+        hash = mix_file(hash, "/proc/sys/kernel/random/boot_id");
     hex(hash, ret_client);
 }
 
@@ -340,7 +368,7 @@ static lithops_value *registry_of(const lithops_value *settings)
     if (all && lithops_value_to_json(all, &text, NULL) == 0)
         json = lithops_value_string(text);
     lithops_value_free(all);
-    free(text);
+    lithops__secret_free(text);
     return json;
 }
 

@@ -115,19 +115,24 @@ static void executor_of(const char *key, char *buf, size_t size)
         *random = '\0';
 }
 
+/* @param ret_is_there  it may be there: no answer says that it is not */
 static int make_job(struct k8s *k8s, const struct lithops__k8s_link *link, int *cancel_fd,
-                    char *ret_uid, size_t size, lithops_error *err)
+                    bool *ret_is_there, char *ret_uid, size_t size, lithops_error *err)
 {
     char path[256], name[LITHOPS__K8S_NAME];
     lithops_value *job = NULL, *answer = NULL;
+    *ret_is_there = false;
     lithops__k8s_name(&k8s->options, link->worker, link->serial, name);
     lithops__k8s_path(path, sizeof path, "/apis/batch/v1/namespaces/%s/jobs",
                       k8s->options.namespace);
     int rc = lithops__k8s_job(&k8s->options, link, &job, err);
-    if (rc == 0)
+    if (rc == 0) {
         rc = ask(k8s, "POST", path, job, cancel_fd, &answer, err);
+        *ret_is_there = rc == 0 || rc == LITHOPS_EEXIST || rc == LITHOPS_ECANCELED ||
+                        err->retryable || err->http_status == 0;
+    }
     lithops_value_free(job);
-    if (rc != 0 && err->http_status == 409) { /* made by a try whose answer was lost */
+    if (rc == LITHOPS_EEXIST) { /* made by a try whose answer was lost */
         lithops__k8s_path(path, sizeof path, "/apis/batch/v1/namespaces/%s/jobs/%s",
                           k8s->options.namespace, name);
         rc = ask(k8s, "GET", path, NULL, cancel_fd, &answer, err);
@@ -152,7 +157,7 @@ static int make_secret(struct k8s *k8s, const struct lithops__k8s_link *link, co
     if (rc == 0)
         rc = ask(k8s, "POST", path, secret, cancel_fd, NULL, err);
     lithops_value_free(secret);
-    return rc != 0 && err->http_status == 409 ? 0 : rc;
+    return rc == LITHOPS_EEXIST ? 0 : rc;
 }
 
 /* ---- waiting for its pod --------------------------------------------------------------------- */
@@ -250,6 +255,8 @@ static int await_pod(struct k8s *k8s, uint32_t worker, const char *name, int can
         }
         if (rc != 0)
             return rc;
+        if (pod.phase == LITHOPS__K8S_UNSEEN && !wait.why[0])
+            lithops__k8s_pods_trouble(k8s->pods, wait.why, sizeof wait.why);
         tell(&wait, worker, &pod);
         if (now >= end_ns)
             return fail_late(k8s, worker, &pod, &wait, err);
@@ -264,14 +271,16 @@ static int k8s_invoke(void *state, uint32_t worker, const char *key, const char 
 {
     struct k8s *k8s = state;
     char executor[128], uid[64], name[LITHOPS__K8S_NAME];
+    bool is_there = false;
     executor_of(key, executor, sizeof executor);
     const struct lithops__k8s_link link = {
         .worker = worker, .serial = ++k8s->serials[worker], .key = key, .executor = executor};
     lithops__k8s_name(&k8s->options, worker, link.serial, name);
     int rc = lithops__k8s_pods_expect(k8s->pods, worker, link.serial, err);
-    if (rc == 0)
-        rc = make_job(k8s, &link, &cancel_fd, uid, sizeof uid, err);
-    bool is_there = rc == 0 || err->retryable || rc == LITHOPS_ECANCELED; /* perhaps */
+    if (rc == 0) {
+        lithops__k8s_sweeper_expect(k8s->sweeper);
+        rc = make_job(k8s, &link, &cancel_fd, &is_there, uid, sizeof uid, err);
+    }
     if (rc == 0)
         rc = make_secret(k8s, &link, uid, config, &cancel_fd, err);
     if (rc != 0) {
@@ -354,7 +363,8 @@ static int open_links(void *state, struct lithops__table *table,
     return lithops__linked_open(state, &link_driver, table, config, worker_command, err);
 }
 
-/* Whether the server is there, and would take a Job as ours are: it checks one, and makes none. */
+/* Whether the server is there, and would take a Job as ours are: it checks one, and makes none; and
+ * whether it tells of pods. */
 static int probe_server(struct k8s *k8s, lithops__probe_say say, void *user, lithops_error *err)
 {
     const struct lithops__k8s_access *access = lithops__k8s_api_access(k8s->api);
@@ -374,6 +384,12 @@ static int probe_server(struct k8s *k8s, lithops__probe_say say, void *user, lit
     request.method = "POST";
     request.path = path;
     request.body = job;
+    if (rc == 0)
+        rc = lithops__k8s_ask(k8s->api, &request, NULL, err);
+    lithops__k8s_path(path, sizeof path, "/api/v1/namespaces/%s/pods?limit=1",
+                      k8s->options.namespace);
+    request.method = "GET";
+    request.body = NULL;
     if (rc == 0)
         rc = lithops__k8s_ask(k8s->api, &request, NULL, err);
     if (rc == 0) {

@@ -64,8 +64,8 @@ struct lithops__k8s_request {
 };
 /* Thread-safe.
  * @param ret_answer  NULL: it does not matter
- * @return 0; ENOTFOUND; EDENIED, which a quota is, too (`is_quota`); EBACKEND; EUSAGE: the server
- *         does not accept the document; ETHROTTLED, ETIMEDOUT, ECANCELED, ENOMEM. */
+ * @return 0; ENOTFOUND; EEXIST; EDENIED, which a quota is, too (`is_quota`); EBACKEND; EUSAGE: the
+ *         server does not accept the document; ETHROTTLED, ETIMEDOUT, ECANCELED, ENOMEM. */
 int lithops__k8s_ask(struct lithops__k8s_api *api, const struct lithops__k8s_request *request,
                      lithops_value **ret_answer, lithops_error *err);
 bool lithops__k8s_is_quota(const lithops_error *err);
@@ -149,6 +149,8 @@ int lithops__k8s_pods_expect(struct lithops__k8s_pods *pods, uint32_t worker, ui
 /* What is known of its pod now. */
 void lithops__k8s_pods_get(struct lithops__k8s_pods *pods, uint32_t worker,
                            struct lithops__k8s_pod *ret_pod);
+/* Why pods are not heard of; "": they are. */
+void lithops__k8s_pods_trouble(struct lithops__k8s_pods *pods, char *buf, size_t size);
 /* Wait until more than `heard` is heard of it, or for so long. ECANCELED once `cancel_fd` is
  * readable. */
 int lithops__k8s_pods_wait(struct lithops__k8s_pods *pods, uint32_t worker, unsigned heard,
@@ -163,6 +165,8 @@ int lithops__k8s_sweeper_new(struct lithops__k8s_api *api,
                              struct lithops__k8s_sweeper **ret_sweeper, lithops_error *err);
 /* Deletes what is left of this run, within some seconds. NULL is fine. */
 void lithops__k8s_sweeper_free(struct lithops__k8s_sweeper *sweeper);
+/* A Job is asked for, and may be there whatever the answer is. */
+void lithops__k8s_sweeper_expect(struct lithops__k8s_sweeper *sweeper);
 void lithops__k8s_sweeper_add(struct lithops__k8s_sweeper *sweeper, const char *job);
 
 /* The Jobs of this user's dead clients on this machine; as `clean` of struct lithops__compute_ops.

@@ -29,8 +29,7 @@ void lithops__k8s_access_deinit(struct lithops__k8s_access *access)
         access->origin,   access->context,   access->server,           access->server_name,
         access->proxy,    access->namespace, access->authorities_file, access->certificate_file,
         access->key_file, access->token_file};
-    char *const secrets[] = {access->authorities, access->certificate, access->key,
-                             access->token,       access->user,        access->password};
+    char *const secrets[] = {access->authorities, access->certificate, access->key, access->token};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
@@ -268,9 +267,13 @@ static int take_user(const struct reader *reader, size_t file, const node *user)
                              "%s: the user of context '%s' logs in by an auth-provider, which "
                              "Kubernetes has given up: use an exec plugin",
                              reader->files[file].path, access->context);
+    if (text_of(user, "username") || text_of(user, "password"))
+        return lithops__fail(
+            reader->err, LITHOPS_ECONFIG,
+            "%s: the user of context '%s' logs in by a name and a password, which "
+            "Kubernetes has given up: use a token, a certificate or an exec plugin",
+            reader->files[file].path, access->context);
     if (!take_text(&access->token, text_of(user, "token")) ||
-        !take_text(&access->user, text_of(user, "username")) ||
-        !take_text(&access->password, text_of(user, "password")) ||
         !take_path(reader, file, &access->token_file, text_of(user, "tokenFile")))
         return out_of_memory(reader->err);
     int rc = take_data(reader, file, user, "client-certificate", &access->certificate,
@@ -310,7 +313,8 @@ static int take_all(struct reader *reader, const char *context)
     if (!found)
         return fail_unknown(reader, "cluster", cluster);
     int rc = take_cluster(reader, file, found);
-    if (rc != 0 || !user)
+    bool is_open = rc == 0 && strncmp(access->server, "http://", 7) == 0;
+    if (rc != 0 || !user || is_open) /* credentials do not go in the clear; kubectl's neither */
         return rc;
     found = find(reader, "users", user, "user", &file);
     return found ? take_user(reader, file, found) : fail_unknown(reader, "user", user);

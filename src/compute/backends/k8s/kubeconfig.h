@@ -15,7 +15,7 @@ struct lithops__k8s_access {
     char *server_name, *proxy, *namespace;
     char *authorities_file, *certificate_file, *key_file, *token_file;
     char *authorities, *certificate, *key; /* in PEM; they win over files */
-    char *token, *user, *password;
+    char *token;
     bool any_certificate;
     lithops_value *exec; /* of a plugin: command, args, env, version, hint, wants_cluster, folder;
                           * NULL: none */

@@ -38,6 +38,7 @@ static const char whole[] =
     "  cluster: {server: 'https://10.0.0.1:6443///', certificate-authority: pki/ca.crt,\n"
     "            tls-server-name: kubernetes, proxy-url: 'http://proxy:3128'}\n"
     "- {name: c2, cluster: {server: 'https://[::1]:1', insecure-skip-tls-verify: true}}\n"
+    "- {name: c3, cluster: {server: 'http://10.0.0.1:8080'}}\n"
     "contexts:\n"
     "- {name: work, context: {cluster: c1, user: u1, namespace: team}}\n"
     "- {name: other, context: {cluster: c2, user: u2}}\n"
@@ -46,11 +47,14 @@ static const char whole[] =
     "- {name: strange, context: {cluster: c1, user: u9}}\n"
     "- {name: old, context: {cluster: c1, user: u3}}\n"
     "- {name: plugged, context: {cluster: c1, user: u4}}\n"
+    "- {name: named, context: {cluster: c1, user: u5}}\n"
+    "- {name: clear, context: {cluster: c3, user: u1}}\n"
     "users:\n"
     "- {name: u1, user: {token: 1234567890}}\n"
     "- {name: u2, user: {client-certificate-data: Q0VSVA==, client-key-data: S0VZ,\n"
     "                    client-key: ignored.key}}\n"
     "- {name: u3, user: {auth-provider: {name: gcp}}}\n"
+    "- {name: u5, user: {token: x, username: me, password: secret}}\n"
     "- name: u4\n"
     "  user:\n"
     "    exec: {apiVersion: client.authentication.k8s.io/v1beta1, command: bin/login,\n"
@@ -80,6 +84,10 @@ static void test_contexts(void **state)
 
     assert_int_equal(parse_two(whole, NULL, "nobody"), 0);
     assert_null(found.token);
+
+    assert_int_equal(parse_two(whole, NULL, "clear"), 0);
+    assert_string_equal(found.server, "http://10.0.0.1:8080");
+    assert_null(found.token); /* it would go in the clear */
 }
 
 static void test_a_plugin(void **state)
@@ -99,9 +107,9 @@ static void test_several_files(void **state)
     (void)state;
     static const char other[] =
         "current-context: mine\n"
-        "contexts: [{name: mine, context: {cluster: c1, user: u5}},\n"
+        "contexts: [{name: mine, context: {cluster: c1, user: u6}},\n"
         "           {name: work, context: {cluster: c2}}]\n"
-        "users: [{name: u5, user: {tokenFile: secret/token}}, {name: u1, user: {token: x}}]\n"
+        "users: [{name: u6, user: {tokenFile: secret/token}}, {name: u1, user: {token: x}}]\n"
         "clusters: [{name: c1, cluster: {server: 'https://wrong'}}]\n";
     assert_int_equal(parse_two(whole, other, NULL), 0); /* what comes first wins */
     assert_string_equal(found.server, "https://10.0.0.1:6443");
@@ -122,6 +130,7 @@ static void test_what_is_wrong_is_said(void **state)
         {whole, "lost", "there is no cluster 'c9'"},
         {whole, "strange", "there is no user 'u9'"},
         {whole, "old", "auth-provider"},
+        {whole, "named", "a name and a password"},
         {"", NULL, "no current context"},
         {"[]", NULL, "no current context"},
         {"contexts: 7\ncurrent-context: x", NULL, "there is no context 'x'"},

@@ -21,8 +21,16 @@
 #include <unistd.h>
 
 /* WATCH_S: the server ends a watch then, so that one whose connection is cut is not trusted for
- * long. LATE_S: what a node may need beyond a pod's grace to say that it is gone. */
-enum { WATCH_S = 50, LATE_S = 15, FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 5000, LIST_TRIES = 3 };
+ * long. LATE_S: what a node may need beyond a pod's grace to say that it is gone. GOOD_MS: a watch
+ * that lasted for so long, or told something, was one. */
+enum {
+    WATCH_S = 50,
+    LATE_S = 15,
+    FIRST_PAUSE_MS = 100,
+    LAST_PAUSE_MS = 5000,
+    LIST_TRIES = 3,
+    GOOD_MS = 1000
+};
 
 struct line {
     uint32_t serial;
@@ -42,7 +50,10 @@ struct lithops__k8s_pods {
     pthread_t thread;
     atomic_bool stop;
     int stop_fd;
-    char version[64]; /* of what was heard last; "": a list is needed. The thread's own. */
+    char trouble[400]; /* why nothing is heard; "": it is */
+    /* The thread's own. */
+    char version[64]; /* of what was heard last; "": a list is needed */
+    bool has_heard;   /* in this watch */
 };
 
 /* ---- lines ----------------------------------------------------------------------------------- */
@@ -156,6 +167,7 @@ static int list(struct lithops__k8s_pods *pods, lithops_error *err)
     for (size_t i = 0; i < lithops_value_size(items); i++)
         apply(pods, lithops_value_at(items, i), false);
     drop_unlisted(pods);
+    pods->trouble[0] = '\0';
     pthread_mutex_unlock(&pods->lock);
     take_version(pods, answer);
     lithops_value_free(answer);
@@ -173,6 +185,7 @@ static bool event_came(void *user, const char *text, size_t len)
         pods->version[0] = '\0';
     } else {
         bool is_mark = strcmp(type, "BOOKMARK") == 0;
+        pods->has_heard = true;
         pthread_mutex_lock(&pods->lock);
         if (!is_mark)
             apply(pods, object, strcmp(type, "DELETED") == 0);
@@ -198,6 +211,16 @@ static int watch(struct lithops__k8s_pods *pods, lithops_error *err)
     return rc;
 }
 
+/* What nobody hears by: for those who wait for a pod. */
+static void note_trouble(struct lithops__k8s_pods *pods, const lithops_error *err)
+{
+    lithops__log(LITHOPS_LOG_DEBUG, "k8s", "the watch of pods begins anew: %s", err->message);
+    pthread_mutex_lock(&pods->lock);
+    snprintf(pods->trouble, sizeof pods->trouble, "pods cannot be watched: %.360s", err->message);
+    lithops__one_line(pods->trouble, sizeof pods->trouble - 1);
+    pthread_mutex_unlock(&pods->lock);
+}
+
 static void *run(void *user)
 {
     struct lithops__k8s_pods *pods = user;
@@ -205,13 +228,21 @@ static void *run(void *user)
     while (!is_stopped(pods)) {
         lithops_error err = LITHOPS_ERROR_INIT;
         int rc = pods->version[0] ? 0 : list(pods, &err);
-        if (rc == 0)
-            pause_ms = 0;
-        if (rc == 0 && !is_stopped(pods))
+        bool is_listed = rc == 0;
+        const uint64_t start_ns = lithops__now_ns();
+        pods->has_heard = false;
+        if (is_listed && !is_stopped(pods))
             rc = watch(pods, &err);
-        if (rc == 0 || is_stopped(pods))
+        if (is_stopped(pods))
+            break;
+        if (rc != 0)
+            note_trouble(pods, &err);
+        /* Where lists come and watches do not, or end at once, a pause is due just the same. */
+        bool is_good = is_listed && (pods->has_heard ||
+                                     lithops__now_ns() - start_ns >= GOOD_MS * (uint64_t)1000000);
+        pause_ms = is_good ? 0 : pause_ms;
+        if (rc == 0 && is_good)
             continue;
-        lithops__log(LITHOPS_LOG_DEBUG, "k8s", "the watch of pods begins anew: %s", err.message);
         struct pollfd stop = {.fd = pods->stop_fd, .events = POLLIN};
         pause_ms = pause_ms ? 2 * pause_ms : FIRST_PAUSE_MS;
         if (pause_ms > LAST_PAUSE_MS)
@@ -289,6 +320,13 @@ void lithops__k8s_pods_get(struct lithops__k8s_pods *pods, uint32_t worker,
     }
     *ret_pod = line->pod;
     ret_pod->heard = line->heard;
+    pthread_mutex_unlock(&pods->lock);
+}
+
+void lithops__k8s_pods_trouble(struct lithops__k8s_pods *pods, char *buf, size_t size)
+{
+    pthread_mutex_lock(&pods->lock);
+    snprintf(buf, size, "%s", pods->trouble);
     pthread_mutex_unlock(&pods->lock);
 }
 

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ONE_S = 10, LAST_S = 8, ALL_S = 30, TRIES = 4, MOST_LISTED = 5000 };
+enum { ONE_S = 10, LAST_S = 8, ALL_S = 30, TRIES = 4, PAGE = 500 };
 
 struct name {
     struct name *next;
@@ -27,7 +27,7 @@ struct lithops__k8s_sweeper {
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct name *names;
-    bool is_started, has_jobs, stop;
+    bool is_started, stop;
     uint64_t last_ns; /* when the last request must be over; 0: it is not time yet */
     pthread_t thread;
 };
@@ -85,21 +85,32 @@ static bool delete_all(struct lithops__k8s_sweeper *sweeper)
 static void *run(void *user)
 {
     struct lithops__k8s_sweeper *sweeper = user;
-    bool is_all_gone = false;
-    for (struct name *name; (name = take(sweeper)); free(name)) {
-        lithops_error err = LITHOPS_ERROR_INIT;
+    bool is_all_gone = false, is_tried = false;
+    size_t failed = 0;
+    lithops_error err = LITHOPS_ERROR_INIT, why = LITHOPS_ERROR_INIT;
+    for (struct name *name = NULL;; free(name)) {
+        name = take(sweeper);
         pthread_mutex_lock(&sweeper->lock);
         bool is_last = sweeper->stop;
         pthread_mutex_unlock(&sweeper->lock);
-        is_all_gone = is_all_gone || (is_last && delete_all(sweeper));
+        if (is_last && !is_tried)
+            is_all_gone = delete_all(sweeper);
+        is_tried |= is_last;
+        if (!name)
+            break;
         uint64_t until =
             is_last ? sweeper->last_ns : lithops__now_ns() + ONE_S * (uint64_t)1000000000;
         if (!is_all_gone &&
-            delete_one(sweeper->api, sweeper->options->namespace, name->text, until, &err) != 0)
-            lithops__log(LITHOPS_LOG_WARNING, "k8s",
-                         "the Job %s stays until its time is over: it cannot be deleted: %s",
-                         name->text, err.message);
+            delete_one(sweeper->api, sweeper->options->namespace, name->text, until, &err) != 0) {
+            failed++;
+            why = err;
+        }
     }
+    if (failed > 0 && !is_all_gone)
+        lithops__log(LITHOPS_LOG_WARNING, "k8s",
+                     "%zu Jobs of this run stay until their time is over: they cannot be deleted: "
+                     "%s",
+                     failed, why.message);
     return NULL;
 }
 
@@ -138,6 +149,14 @@ void lithops__k8s_sweeper_free(struct lithops__k8s_sweeper *sweeper)
     free(sweeper);
 }
 
+void lithops__k8s_sweeper_expect(struct lithops__k8s_sweeper *sweeper)
+{
+    pthread_mutex_lock(&sweeper->lock);
+    if (!sweeper->is_started)
+        sweeper->is_started = lithops__thread_start(&sweeper->thread, run, sweeper) == 0;
+    pthread_mutex_unlock(&sweeper->lock);
+}
+
 void lithops__k8s_sweeper_add(struct lithops__k8s_sweeper *sweeper, const char *job)
 {
     struct name *name = calloc(1, sizeof *name);
@@ -147,10 +166,9 @@ void lithops__k8s_sweeper_add(struct lithops__k8s_sweeper *sweeper, const char *
     pthread_mutex_lock(&sweeper->lock);
     name->next = sweeper->names;
     sweeper->names = name;
-    if (!sweeper->is_started)
-        sweeper->is_started = lithops__thread_start(&sweeper->thread, run, sweeper) == 0;
     pthread_cond_signal(&sweeper->more);
     pthread_mutex_unlock(&sweeper->lock);
+    lithops__k8s_sweeper_expect(sweeper);
 }
 
 /* ---- lithops clean --------------------------------------------------------------------------- */
@@ -174,31 +192,62 @@ static int clean_list(struct lithops__k8s_api *api, const char *namespace,
     return rc;
 }
 
-int lithops__k8s_clean(const struct lithops__config *config,
-                       bool (*is_alive)(const char *executor_id), bool dry_run,
-                       uint64_t *ret_removed, lithops_error *err)
+/* What follows a page, as part of a path; "": nothing. */
+static int read_next(const lithops_value *answer, char *buf, size_t size, lithops_error *err)
 {
-    lithops_value *settings = lithops__linked_settings(config, "k8s"), *answer = NULL;
-    struct lithops__k8s_api *api = NULL;
-    char *namespace = NULL, client[LITHOPS__K8S_RUN], path[512], selector[128];
-    int rc = settings ? lithops__k8s_open_api(settings, &api, &namespace, err)
-                      : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    if (rc == 0) {
+    const char *next = lithops_value_get_string(
+        lithops_value_get(lithops_value_get(answer, "metadata"), "continue"));
+    size_t len = next ? strlen(next) : 0;
+    bool is_fine = len < size && strspn(next ? next : "", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                                          "abcdefghijklmnopqrstuvwxyz"
+                                                          "0123456789-_=.") == len;
+    if (!is_fine)
+        return lithops__fail(err, LITHOPS_EBACKEND,
+                             "Kubernetes: the list of Jobs goes on by what is no token");
+    snprintf(buf, size, "%s", next ? next : "");
+    return 0;
+}
+
+/* Page by page; each has the time that one takes. */
+static int clean_all(struct lithops__k8s_api *api, const char *namespace,
+                     bool (*is_alive)(const char *executor_id), bool dry_run, uint64_t *ret_removed,
+                     lithops_error *err)
+{
+    char client[LITHOPS__K8S_RUN], path[2048], selector[1600], next[1400] = "";
+    int rc;
+    lithops__k8s_client(client);
+    do {
+        lithops_value *answer = NULL;
         const struct lithops__k8s_request request = {
             .method = "GET",
             .path = path,
             .attempts = TRIES,
             .bounds = {.deadline_ns = lithops__now_ns() + ALL_S * (uint64_t)1000000000}};
-        lithops__k8s_client(client);
-        snprintf(selector, sizeof selector, "?limit=%d&labelSelector=lithops%%2Fclient%%3D%s",
-                 MOST_LISTED, client);
+        snprintf(selector, sizeof selector, "?limit=%d&labelSelector=lithops%%2Fclient%%3D%s%s%s",
+                 PAGE, client, next[0] ? "&continue=" : "", next);
         lithops__k8s_path(path, sizeof path, jobs_path, namespace, selector, "", "");
         rc = lithops__k8s_ask(api, &request, &answer, err);
         if (rc == 0)
             rc = clean_list(api, namespace, lithops_value_get(answer, "items"), is_alive, dry_run,
                             request.bounds.deadline_ns, ret_removed, err);
-    }
-    lithops_value_free(answer);
+        if (rc == 0)
+            rc = read_next(answer, next, sizeof next, err);
+        lithops_value_free(answer);
+    } while (rc == 0 && next[0]);
+    return rc;
+}
+
+int lithops__k8s_clean(const struct lithops__config *config,
+                       bool (*is_alive)(const char *executor_id), bool dry_run,
+                       uint64_t *ret_removed, lithops_error *err)
+{
+    lithops_value *settings = lithops__linked_settings(config, "k8s");
+    struct lithops__k8s_api *api = NULL;
+    char *namespace = NULL;
+    int rc = settings ? lithops__k8s_open_api(settings, &api, &namespace, err)
+                      : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = clean_all(api, namespace, is_alive, dry_run, ret_removed, err);
     lithops_value_free(settings);
     lithops__k8s_api_free(api);
     free(namespace);
