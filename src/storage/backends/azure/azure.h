@@ -37,6 +37,7 @@ struct lithops__azure_request {
     const char *blob_type, *range;        /* x-ms-blob-type, x-ms-range, or NULL */
     const char *copy_source;              /* signed URL of the blob that is to be copied, or NULL */
     const char *content_type;             /* of the body; NULL: any bytes */
+    bool *ret_no_bucket;                  /* set where there is no such container; or NULL */
     bool is_part;                         /* of a batch, whose version it has */
     bool has_body;
     lithops_bytes body;

@@ -68,7 +68,7 @@ static void read_answer(const char *document, size_t count, bool *done)
 }
 
 static int delete_batch(struct lithops__azure *azure, const char *bucket, const char *const *keys,
-                        size_t count, bool *done, const lithops_storage_op *op)
+                        size_t count, bool *done, bool *ret_no_bucket, const lithops_storage_op *op)
 {
     struct lithops__buffer body = LITHOPS__BUFFER_INIT;
     struct lithops__transfer *transfer;
@@ -82,9 +82,12 @@ static int delete_batch(struct lithops__azure *azure, const char *bucket, const 
         .bucket = bucket,
         .query = {{"comp", "batch"}, {"restype", "container"}},
         .content_type = type,
+        .ret_no_bucket = ret_no_bucket,
         .has_body = true,
         .body = {body.data, body.len}};
     rc = rc ? rc : lithops__azure_begin(azure, &request, op, &transfer);
+    if (body.data) /* signatures, or a token, are in it */
+        explicit_bzero(body.data, body.len);
     lithops__buffer_deinit(&body);
     if (rc == 0)
         rc = lithops__web_document(&azure->web, transfer, op, &document, &len);
@@ -106,13 +109,14 @@ int lithops__azure_del_many(void *state, const char *bucket, const char *const *
     lithops_error first = LITHOPS_ERROR_INIT;
     for (size_t i = 0; i < count; i += BATCH_MAX) {
         size_t some = count - i < BATCH_MAX ? count - i : BATCH_MAX;
-        bool done[BATCH_MAX] = {false};
-        int rc = delete_batch(state, bucket, keys + i, some, done, op);
-        if (rc == LITHOPS_ENOTFOUND) { /* the container, so that nothing is there to delete */
+        bool done[BATCH_MAX] = {false}, no_bucket = false;
+        int rc = delete_batch(state, bucket, keys + i, some, done, &no_bucket, op);
+        if (rc == LITHOPS_ENOTFOUND && no_bucket) { /* so that nothing is there to delete */
             *op->err = (lithops_error)LITHOPS_ERROR_INIT;
             continue;
         }
-        /* Azurite answers 500 to a batch with a SAS of an account. */
+        /* Azurite answers 500 to a batch with a SAS of an account; 404 without the service's code
+         * is of something between that knows no batches. */
         if (rc && (op->err->http_status < 400 || rc == LITHOPS_ETHROTTLED))
             return rc;
         for (size_t k = 0; k < some; k++) {

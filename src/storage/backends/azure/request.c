@@ -185,6 +185,8 @@ static int fail_status(struct lithops__azure *azure, const struct lithops__azure
         .code = code ? code : "",
         .message = "",
         .no_bucket = code && strcmp(code, "ContainerNotFound") == 0};
+    if (request->ret_no_bucket)
+        *request->ret_no_bucket = failure.no_bucket;
     return lithops__web_fail(&failure, codes, op);
 }
 
