@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Digest authentication, by the examples of RFC 7616. */
 #include "base/module.h"
+#include "net/test_server.h"
 #include "storage/backends/infinispan/infinispan.h"
+#include "storage/drivers.h"
+#include "storage/handle.h"
 
+#include <lithops/value.h>
+
+#include <errno.h>
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,11 +93,49 @@ static void what_is_no_challenge_is_passed_over(void **state)
     free(large);
 }
 
+static int forbidden(lithops_bytes data, unsigned char ret_hash[LITHOPS__MD5_BYTES])
+{
+    (void)data;
+    (void)ret_hash;
+    return ENOMEM;
+}
+
+static void a_hash_that_a_policy_forbids_is_named(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n"
+        "WWW-Authenticate: Digest realm=\"r\", " REST "\r\n\r\n"};
+    struct lithops__crypto_api policy = *crypto;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_object_info info;
+    struct script script;
+    char endpoint[64];
+    policy.md5 = forbidden;
+    script_start(&script, answers, 1);
+    snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", script.port);
+    lithops_value *settings = lithops_pack("{s:s,s:s,s:s}", "endpoint", endpoint, "username",
+                                           "Mufasa", "password", "Circle of Life");
+    lithops_storage *storage =
+        lithops__storage_open_driver(&lithops__storage_infinispan, settings, NULL, &err);
+    lithops_value_free(settings);
+    if (!storage)
+        fail_msg("%s", err.message);
+    ((struct lithops__infinispan *)storage->state)->crypto = &policy;
+    assert_int_equal(lithops_storage_head(storage, "cache", "key", &info, &err),
+                     LITHOPS_EUNSUPPORTED);
+    assert_non_null(strstr(err.message, "wants a digest by MD5, which this machine's policy"));
+    lithops_storage_close(storage);
+    script_stop(&script);
+    assert_int_equal(script.count, 1);
+}
+
 int main(void)
 {
+    setenv("no_proxy", "*", 1);
     lithops_error err = LITHOPS_ERROR_INIT;
     crypto = lithops__module_symbol("crypto", "lithops__crypto", &err);
-    if (!crypto) {
+    if (!crypto || !lithops__module_symbol("http", "lithops__http", &err)) {
         print_message("skipped: %s\n", err.message);
         return 77;
     }
@@ -99,6 +144,7 @@ int main(void)
         cmocka_unit_test(a_server_without_a_quality_is_answered),
         cmocka_unit_test(answers_are_counted),
         cmocka_unit_test(what_is_no_challenge_is_passed_over),
+        cmocka_unit_test(a_hash_that_a_policy_forbids_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,6 +164,23 @@ static bool prepare(const struct lithops__infinispan *infinispan,
     return good;
 }
 
+/* What could not be made ready: a policy may forbid MD5, as FIPS does. */
+static int fail_prepare(const struct lithops__infinispan *infinispan,
+                        const struct lithops__digest_challenge *challenge,
+                        const lithops_storage_op *op)
+{
+    unsigned char hash[LITHOPS__MD5_BYTES];
+    bool is_md5 = infinispan->auth == LITHOPS__INFINISPAN_DIGEST && *challenge->nonce &&
+                  !challenge->is_sha256;
+    if (is_md5 && infinispan->crypto->md5((lithops_bytes){"", 0}, hash) != 0)
+        return lithops__fail(op->err, LITHOPS_EUNSUPPORTED,
+                             "%s wants a digest by MD5, which this machine's policy forbids (as "
+                             "FIPS does); have the server offer SHA-256, or set auth_mech to BASIC "
+                             "and use https",
+                             infinispan->endpoint);
+    return lithops__fail(op->err, LITHOPS_ENOMEM, "out of memory for a request");
+}
+
 /* *ret_again: whether a new challenge may be answered, and then whether to make another attempt. */
 static int attempt(struct lithops__infinispan *infinispan,
                    const struct lithops__infinispan_request *request, const lithops_storage_op *op,
@@ -174,7 +191,7 @@ static int attempt(struct lithops__infinispan *infinispan,
         .method = request->method, .has_body = request->has_body, .body = request->body};
     int rc = prepare(infinispan, request, challenge, &out)
                  ? lithops__web_send(&infinispan->web, transfer, &out, op)
-                 : lithops__fail(op->err, LITHOPS_ENOMEM, "out of memory for a request");
+                 : fail_prepare(infinispan, challenge, op);
     lithops__web_request_deinit(&out);
     long status = rc ? 0 : infinispan->web.http->answer(transfer)->status;
     *ret_again = *ret_again && status == 401 && infinispan->auth == LITHOPS__INFINISPAN_DIGEST &&
