@@ -133,6 +133,45 @@ static int read_token(const char *text, long status, const char *service, const 
     return rc;
 }
 
+static int digit_of(char c)
+{
+    return c >= 'A' && c <= 'Z'   ? c - 'A'
+           : c >= 'a' && c <= 'z' ? c - 'a' + 26
+           : c >= '0' && c <= '9' ? c - '0' + 52
+           : c == '-'             ? 62
+           : c == '_'             ? 63
+                                  : -1;
+}
+
+/* Until what is no digit of base64url. */
+static void append_decoded(struct lithops__buffer *out, const char *text)
+{
+    unsigned bits = 0;
+    for (int count = 1, digit; (digit = digit_of(*text)) >= 0; text++, count++) {
+        bits = bits << 6 | (unsigned)digit;
+        const unsigned char byte = (unsigned char)(bits >> (2 * (3 - (count - 1) % 4)));
+        if ((count - 1) % 4 != 0)
+            lithops__buffer_append(out, &byte, 1);
+    }
+}
+
+/* When an ID token expires, which may have been kept for a while: it says so itself. */
+static double expiry_of(const char *token)
+{
+    struct lithops__buffer claims = LITHOPS__BUFFER_INIT;
+    const char *dot = strchr(token, '.');
+    if (dot)
+        append_decoded(&claims, dot + 1);
+    lithops_value *value =
+        claims.data && !claims.failed
+            ? lithops_value_from_json((const char *)claims.data, claims.len, NULL)
+            : NULL;
+    int64_t expires = lithops_value_get_int(lithops_value_get(value, "exp"));
+    lithops_value_free(value);
+    lithops__buffer_deinit(&claims);
+    return expires > 0 ? (double)expires : (double)time(NULL) + LIFE_S;
+}
+
 int lithops__oauth_read_token(const char *text, long status, const char *service,
                               struct lithops__credentials *ret_credentials, lithops_error *err)
 {
@@ -173,6 +212,8 @@ static int fetch_token(void *user, const struct lithops__bounds *bounds,
     if (rc == 0)
         rc = read_token(document, status, oauth->url, oauth->audience ? "id_token" : "access_token",
                         ret_credentials, err);
+    if (rc == 0 && oauth->audience)
+        ret_credentials->expires = expiry_of(ret_credentials->bearer);
     lithops__document_free(document);
     if (form.data)
         explicit_bzero(form.data, form.len);
@@ -180,7 +221,7 @@ static int fetch_token(void *user, const struct lithops__bounds *bounds,
     return rc;
 }
 
-/* A token that is good for an hour, as text. */
+/* An ID token, as text. */
 static int fetch_of_machine(void *user, const struct lithops__bounds *bounds,
                             struct lithops__credentials *ret_credentials, lithops_error *err)
 {
@@ -207,7 +248,7 @@ static int fetch_of_machine(void *user, const struct lithops__bounds *bounds,
         rc = lithops__fail(err, LITHOPS_EBACKEND, "the metadata server's answer is empty");
     else
         *ret_credentials = (struct lithops__credentials){.bearer = strdup(document),
-                                                         .expires = (double)time(NULL) + LIFE_S};
+                                                         .expires = expiry_of(document)};
     if (rc == 0 && !ret_credentials->bearer)
         rc = fail_memory(err);
     lithops__document_free(document);

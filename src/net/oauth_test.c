@@ -238,20 +238,31 @@ static void a_service_account_gets_id_tokens(void **state)
 static void a_machine_gets_id_tokens(void **state)
 {
     (void)state;
-    static const char *const answers[] = {ANSWER("200 OK", "header.claims.signature\n"),
-                                          ANSWER("404 Not Found", "no account")};
+    /* {"aud":"a","exp":4102444800} and, as it is not a multiple of 3 bytes, {"exp":4102444801} */
+    static const char *const answers[] = {
+        ANSWER("200 OK", "header.eyJhdWQiOiJhIiwiZXhwIjo0MTAyNDQ0ODAwfQ.signature\n"),
+        ANSWER("200 OK", "header.eyJleHAiOjQxMDI0NDQ4MDF9.signature"),
+        ANSWER("200 OK", "header.claims.signature\n"), ANSWER("404 Not Found", "no account")};
     struct lithops__credential_store *store;
     struct lithops__credentials credentials = {.expires = 0};
     char host[32];
-    script_start(&script, answers, 2);
+    script_start(&script, answers, 4);
     snprintf(host, sizeof host, "127.0.0.1:%d", script.port);
     assert_int_equal(lithops__google_identity_open(http, crypto, NULL, host,
                                                    "https://run.example.com/", &store, &err),
                      0);
+    for (int i = 0; i < 2; i++) {
+        if (get(store, &credentials) != 0)
+            fail_msg("%s", err.message);
+        assert_true(credentials.expires == 4102444800.0 + i);
+        assert_true(lithops__credential_store_expire(store, &credentials));
+        lithops__credentials_deinit(&credentials);
+    }
     if (get(store, &credentials) != 0)
         fail_msg("%s", err.message);
     assert_string_equal(credentials.bearer, "header.claims.signature");
-    assert_true(credentials.expires > 0);
+    assert_true(credentials.expires > (double)time(NULL) + 3000); /* it does not say */
+    assert_true(credentials.expires < (double)time(NULL) + 4000);
     assert_true(lithops__credential_store_expire(store, &credentials));
     lithops__credentials_deinit(&credentials);
     assert_int_equal(get(store, &credentials), LITHOPS_EDENIED);

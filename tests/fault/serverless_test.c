@@ -204,7 +204,7 @@ static void test_its_workers_end_with_it(void **state)
 
 /* ---- an endpoint that does what services do -------------------------------------------------- */
 
-enum behaviour { PASS, THROTTLE, BREAK, RESET, GARBAGE, LATE, TWICE, STRANGE, ACCEPT };
+enum behaviour { PASS, THROTTLE, BREAK, RESET, GARBAGE, LATE, TWICE, STRANGE, ACCEPT, DENY };
 
 struct endpoint {
     const enum behaviour *behaviours; /* of the first connections, then the last one again */
@@ -230,6 +230,7 @@ static const char *answer_of(enum behaviour behaviour)
            : behaviour == BREAK   ? "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\n"
                                     "<html"
            : behaviour == GARBAGE ? "\x16\x03\x01\r\n\r\n"
+           : behaviour == DENY    ? "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
            : behaviour == STRANGE ? "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
                                   : "";
 }
@@ -624,24 +625,27 @@ static void test_workers_may_have_their_own_credentials(void **state)
     free(hello);
 }
 
-/* Cloud Run's, of the machine's account, as its metadata server gives them. */
+/* Cloud Run's, of the machine's account, as its metadata server gives them. One that is refused is
+ * asked for again. */
 static void test_requests_have_id_tokens(void **state)
 {
     (void)state;
-    static const enum behaviour behaviours[] = {PASS};
+    static const enum behaviour behaviours[] = {DENY, PASS};
     static const char *const answers[] = {
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhead.old.signature",
         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhead.claims.signature"};
-    static const char header[] = "\r\nAuthorization: Bearer head.claims.signature\r\n";
+    static const char old[] = "\r\nAuthorization: Bearer head.old.signature\r\n",
+                      header[] = "\r\nAuthorization: Bearer head.claims.signature\r\n";
     struct script metadata;
     struct worker_server server;
     struct endpoint endpoint;
     char host[32], audience[64];
-    script_start(&metadata, answers, 1);
+    script_start(&metadata, answers, 2);
     snprintf(host, sizeof host, "127.0.0.1:%d", metadata.port);
     setenv("GCE_METADATA_HOST", host, 1);
     setenv("no_proxy", "*", 1);
     worker_server_start(&server, 4);
-    endpoint_start(&endpoint, &server, behaviours, 1);
+    endpoint_start(&endpoint, &server, behaviours, 2);
     service = "gcp_cloudrun";
     lithops_executor *opened =
         open_at(endpoint.port, lithops_pack("{s:b}", "metadata_identity", true), 0);
@@ -649,6 +653,8 @@ static void test_requests_have_id_tokens(void **state)
     runs(opened);
     lithops_executor_close(opened);
     endpoint_stop(&endpoint);
+    assert_int_equal(atomic_load(&endpoint.connections), 2);
+    assert_non_null(memmem(endpoint.seen.data, endpoint.seen.len, old, sizeof old - 1));
     assert_non_null(memmem(endpoint.seen.data, endpoint.seen.len, header, sizeof header - 1));
     lithops__buffer_deinit(&endpoint.seen);
     assert_int_equal(worker_server_stop(&server), 0);

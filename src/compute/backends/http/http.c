@@ -183,19 +183,19 @@ static int http_open(const char *backend, struct http *http, const lithops_value
 /* ---- one request ----------------------------------------------------------------------------- */
 
 /* "Authorization: Bearer ...", or NULL: there is none. A file is read each time: who keeps it there
- * renews it. */
+ * renews it.
+ * @param ret_used  what the store gave, if there is one; the caller's, on failure too */
 static int make_authorization(const struct http *http, const struct lithops__bounds *bounds,
-                              char **ret_header, lithops_error *err)
+                              char **ret_header, struct lithops__credentials *ret_used,
+                              lithops_error *err)
 {
-    struct lithops__credentials credentials = {.expires = 0};
     *ret_header = NULL;
     if (http->store) {
-        int rc = lithops__credential_store_get(http->store, bounds, &credentials, err);
-        if (rc == 0 && asprintf(ret_header, "Authorization: Bearer %s", credentials.bearer) < 0) {
+        int rc = lithops__credential_store_get(http->store, bounds, ret_used, err);
+        if (rc == 0 && asprintf(ret_header, "Authorization: Bearer %s", ret_used->bearer) < 0) {
             *ret_header = NULL;
             rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
         }
-        lithops__credentials_deinit(&credentials);
         return rc;
     }
     if (!http->token && !http->token_file)
@@ -227,12 +227,13 @@ static int check_size(const struct http *http, size_t len, lithops_error *err)
 }
 
 static int begin(const struct http *http, const char *text, const struct lithops__bounds *bounds,
-                 char proof[LITHOPS__HEX_HASH], struct lithops__post **ret_post, lithops_error *err)
+                 char proof[LITHOPS__HEX_HASH], struct lithops__credentials *ret_used,
+                 struct lithops__post **ret_post, lithops_error *err)
 {
     char value[LITHOPS__ACTIVATION_HEADER], activation[LITHOPS__ACTIVATION_HEADER + 32], host[512];
     char *authorization = NULL;
     struct lithops__buffer body = LITHOPS__BUFFER_INIT;
-    int rc = make_authorization(http, bounds, &authorization, err);
+    int rc = make_authorization(http, bounds, &authorization, ret_used, err);
     if (rc == 0)
         rc = lithops__activation_seal(http->crypto, http->secret, text, time(NULL), value, proof,
                                       &body, err);
@@ -296,25 +297,50 @@ static bool is_readable(void *user)
     return poll(&fd, 1, 0) > 0;
 }
 
-/* @param ret_asked_ms  the pause that the service asks for; 0: none */
-static int try_once(const struct http *http, const char *text, int cancel_fd, uint64_t deadline_ns,
-                    struct lithops__post **ret_post, unsigned *ret_asked_ms, lithops_error *err)
+struct attempts {
+    const char *text;
+    int cancel_fd;
+    uint64_t deadline_ns;
+    bool has_renewed;  /* the token, since it was refused */
+    unsigned asked_ms; /* the pause that the service asks for; 0: none */
+};
+
+/* A token that is refused is renewed, once. */
+static bool may_renew(const struct http *http, struct attempts *attempts,
+                      const struct lithops__credentials *used, const lithops_error *err)
+{
+    if (err->http_status != 401 || !http->store || attempts->has_renewed)
+        return false;
+    attempts->has_renewed = true;
+    return lithops__credential_store_expire(http->store, used);
+}
+
+static int try_once(const struct http *http, struct attempts *attempts,
+                    struct lithops__post **ret_post, lithops_error *err)
 {
     char proof[LITHOPS__HEX_HASH];
     struct lithops__post *post;
     struct lithops__post_state state;
-    const struct lithops__bounds bounds = {deadline_ns, is_readable, &cancel_fd};
-    int rc = begin(http, text, &bounds, proof, &post, err);
-    if (rc != 0)
+    struct lithops__credentials used = {.expires = 0};
+    const struct lithops__bounds bounds = {attempts->deadline_ns, is_readable,
+                                           &attempts->cancel_fd};
+    attempts->asked_ms = 0;
+    int rc = begin(http, attempts->text, &bounds, proof, &used, &post, err);
+    if (rc != 0) {
+        lithops__credentials_deinit(&used);
         return rc;
-    rc = http->api->await(post, cancel_fd, deadline_ns, err);
+    }
+    rc = http->api->await(post, attempts->cancel_fd, attempts->deadline_ns, err);
     if (rc == LITHOPS_ETIMEDOUT)
         err->retryable = true;
     if (rc == 0) {
         http->api->look(post, &state);
-        *ret_asked_ms = state.retry_after_s > 0 ? 1000 * (unsigned)state.retry_after_s : 0;
+        attempts->asked_ms = state.retry_after_s > 0 ? 1000 * (unsigned)state.retry_after_s : 0;
         rc = judge(http, &state, proof, err);
+        if (rc != 0 && may_renew(http, attempts, &used, err))
+            err->retryable = true;
     }
+    lithops__credentials_deinit(&used);
     if (rc == 0)
         *ret_post = post;
     else
@@ -388,19 +414,18 @@ static int http_invoke(void *state, uint32_t worker, const char *key, const char
         .attempts = UINT_MAX,
         .first_delay_ms = FIRST_DELAY_MS,
         .bounds = {lithops__now_ns() + http->start_ns, is_readable, &cancel_fd}};
+    struct attempts attempts = {
+        .text = text, .cancel_fd = cancel_fd, .deadline_ns = retry.bounds.deadline_ns};
     lithops_error error;
     uint64_t begun_ns;
-    unsigned asked_ms;
     int rc;
     do {
         error = (lithops_error)LITHOPS_ERROR_INIT;
-        asked_ms = 0;
         begun_ns = lithops__now_ns();
-        rc = try_once(http, text, cancel_fd, retry.bounds.deadline_ns, &http->workers[worker],
-                      &asked_ms, &error);
+        rc = try_once(http, &attempts, &http->workers[worker], &error);
         if (rc != 0 && error.retryable)
             lithops__log(LITHOPS_LOG_DEBUG, http->backend, "worker %u: %s", worker, error.message);
-    } while (rc != 0 && lithops__retry_again(&retry, &error, asked_ms));
+    } while (rc != 0 && lithops__retry_again(&retry, &error, attempts.asked_ms));
     explicit_bzero(text, strlen(text));
     free(text);
     if (rc == 0) {
@@ -472,10 +497,11 @@ static int ask_health(const struct http *http, long *ret_status, char **ret_docu
 {
     const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", err);
     const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
+    struct lithops__credentials used = {.expires = 0};
     char *authorization = NULL, *url = health_url(http->endpoint), host[512];
     int rc = !module ? err->code
              : !url  ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
-                     : make_authorization(http, &bounds, &authorization, err);
+                     : make_authorization(http, &bounds, &authorization, &used, err);
     if (rc == 0) {
         const char *headers[3] = {NULL};
         size_t count = 0;
@@ -491,6 +517,7 @@ static int ask_health(const struct http *http, long *ret_status, char **ret_docu
                                              .headers = headers};
         rc = lithops__fetch(&fetch, ret_status, ret_document, err);
     }
+    lithops__credentials_deinit(&used);
     lithops__secret_free(authorization);
     free(url);
     return rc;
