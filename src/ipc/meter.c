@@ -37,6 +37,13 @@ int lithops__meter_start(struct lithops__meter *meter, lithops_error *err)
                                (unsigned long long)meter->most_starts);
 }
 
+void lithops__meter_unstart(struct lithops__meter *meter)
+{
+    pthread_mutex_lock(&meter->lock);
+    meter->starts--;
+    pthread_mutex_unlock(&meter->lock);
+}
+
 void lithops__meter_began(struct lithops__meter *meter, uint64_t began_ns)
 {
     pthread_mutex_lock(&meter->lock);

@@ -36,6 +36,8 @@ void lithops__meter_set(struct lithops__meter *meter, uint64_t most_starts, uint
 
 /* A worker is to be started. LITHOPS_EDENIED: as many were as may be. */
 int lithops__meter_start(struct lithops__meter *meter, lithops_error *err);
+/* None was made of that start, which does not count then. */
+void lithops__meter_unstart(struct lithops__meter *meter);
 /* One is there since `began_ns`, and runs so many calls at a time; one is gone. */
 void lithops__meter_began(struct lithops__meter *meter, uint64_t began_ns);
 void lithops__meter_has(struct lithops__meter *meter, uint32_t processes);

@@ -63,6 +63,11 @@ static void no_more_are_started_than_may_be(void **state)
     assert_false(err.retryable);
     lithops__meter_read(&meter, &used);
     assert_int_equal(used.starts, 2);
+    lithops__meter_unstart(&meter); /* of which no worker was made */
+    lithops__meter_read(&meter, &used);
+    assert_int_equal(used.starts, 1);
+    assert_int_equal(lithops__meter_start(&meter, &err), 0);
+    assert_int_equal(lithops__meter_start(&meter, &err), LITHOPS_EDENIED);
     lithops__meter_deinit(&meter);
 }
 

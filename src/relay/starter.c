@@ -48,6 +48,13 @@ static void fail(struct lithops__link *link, const lithops_error *err)
         lithops__log(LITHOPS_LOG_WARNING, "relay", "%s", err->message);
 }
 
+/* Of a start that failed no worker is there, unless one has come too late: nobody knows that. */
+static void give_back(const struct lithops__link *link, const lithops_error *err)
+{
+    if (err->code != LITHOPS_ETIMEDOUT)
+        lithops__meter_unstart(&link->relay->table->meter);
+}
+
 static int start_thread(struct lithops__link *link, void *(*run)(void *))
 {
     pthread_attr_t attributes;
@@ -83,6 +90,7 @@ void lithops__link_start(struct lithops__link *link)
         close(link->start.cancel_fd);
     lithops__fail_errno(&err, rc, "cannot start a thread for worker %s", link->name);
     err.retryable = true;
+    give_back(link, &err);
     fail(link, &err);
 }
 
@@ -98,6 +106,7 @@ void lithops__link_end_start(struct lithops__link *link)
     close(link->start.cancel_fd);
     link->relay->starting--;
     if (link->start.rc != 0) {
+        give_back(link, &link->start.err);
         fail(link, &link->start.err);
         return;
     }
@@ -125,6 +134,8 @@ void lithops__relay_cancel_starts(struct lithops__relay *relay)
             continue;
         pthread_join(link->start.thread, NULL);
         close(link->start.cancel_fd);
+        if (link->start.rc != 0)
+            give_back(link, &link->start.err);
         link->wire = link->start.wire;
         link->state = link->start.rc == 0 ? LITHOPS__LINK_STARTING : LITHOPS__LINK_DOWN;
     }

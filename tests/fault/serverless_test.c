@@ -396,6 +396,7 @@ static void endpoint_stop(struct endpoint *endpoint)
 }
 
 static const char *service = "knative";
+static int max_activations = 1000;
 
 static lithops_executor *open_at(int port, lithops_value *more, int retries)
 {
@@ -403,10 +404,11 @@ static lithops_executor *open_at(int port, lithops_value *more, int retries)
     char url[64];
     snprintf(url, sizeof url, "http://127.0.0.1:%d", port);
     lithops_value *storage = api_json(getenv("LITHOPS_TEST_STORAGE"));
-    lithops_value *config = lithops_pack(
-        "{s:{s:s,s:s,s:i},s:o,s:{s:s,s:s,s:i,s:i}}", "lithops", "backend", service, "storage",
-        "redis", "call_retries", retries, "redis", storage, service, "endpoint", url, "secret",
-        WORKER_SERVER_SECRET, "max_workers", 1, "worker_processes", 1);
+    lithops_value *config =
+        lithops_pack("{s:{s:s,s:s,s:i,s:i},s:o,s:{s:s,s:s,s:i,s:i}}", "lithops", "backend", service,
+                     "storage", "redis", "call_retries", retries, "max_activations",
+                     max_activations, "redis", storage, service, "endpoint", url, "secret",
+                     WORKER_SERVER_SECRET, "max_workers", 1, "worker_processes", 1);
     options.config = config;
     options.settings = more;
     lithops_executor *opened = lithops_executor_open(&options, &err);
@@ -484,6 +486,29 @@ static void test_what_will_not_pass_fails_the_calls(void **state)
     call_fails(future, LITHOPS_EDENIED, "status 401");
     lithops_executor_close(opened);
     assert_int_equal(worker_server_health(&server, "started"), 0);
+    assert_int_equal(worker_server_stop(&server), 0);
+}
+
+/* Nor is a start that is refused one of those there may be. */
+static void test_a_refused_start_does_not_count(void **state)
+{
+    (void)state;
+    static const enum behaviour behaviours[] = {STRANGE, STRANGE, PASS};
+    struct worker_server server;
+    struct endpoint endpoint;
+    worker_server_start(&server, 1);
+    endpoint_start(&endpoint, &server, behaviours, 3);
+    max_activations = 1;
+    lithops_executor *opened = open_at(endpoint.port, NULL, 0);
+    max_activations = 1000;
+    for (int i = 0; i < 2; i++)
+        call_fails(not_null(lithops_call_async(opened, square, lithops_value_int(3), NULL, &err)),
+                   LITHOPS_EBACKEND, "something answers there that is not");
+    runs(opened);
+    lithops_executor_close(opened);
+    assert_int_equal(atomic_load(&endpoint.connections), 3);
+    endpoint_stop(&endpoint);
+    lithops__buffer_deinit(&endpoint.seen);
     assert_int_equal(worker_server_stop(&server), 0);
 }
 
@@ -678,6 +703,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_requests_have_id_tokens),
         cmocka_unit_test(test_twice_is_once),
         cmocka_unit_test(test_what_will_not_pass_fails_the_calls),
+        cmocka_unit_test(test_a_refused_start_does_not_count),
         cmocka_unit_test(test_a_lost_connection_is_a_lost_worker),
         cmocka_unit_test(test_no_credential_is_in_clear),
         cmocka_unit_test(test_workers_may_have_their_own_credentials),
