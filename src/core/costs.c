@@ -103,8 +103,8 @@ double lithops__costs_used(const struct lithops__costs *costs, const struct lith
 void lithops__executor_used(lithops_executor *fexec, struct lithops__used *ret_used)
 {
     uint64_t reads = 0, writes = 0;
-    lithops__meter_read(&fexec->table.meter, ret_used);
     pthread_mutex_lock(&fexec->table.lock);
+    lithops__meter_read(&fexec->table.meter, ret_used); /* which gets those of a closed storage */
     if (fexec->storage)
         lithops__storage_made(fexec->storage, &reads, &writes);
     pthread_mutex_unlock(&fexec->table.lock);

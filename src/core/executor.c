@@ -327,14 +327,19 @@ static void *take_compute(lithops_executor *fexec)
     return compute;
 }
 
-/* They count when the storage is closed, too. */
-static void keep_requests(lithops_executor *fexec)
+/* Its requests count when it is closed, too: other threads may read a summary meanwhile. */
+static void close_storage(lithops_executor *fexec)
 {
     uint64_t reads, writes;
-    if (!fexec->storage)
-        return;
-    lithops__storage_made(fexec->storage, &reads, &writes);
-    lithops__meter_worker_requests(&fexec->table.meter, reads, writes);
+    pthread_mutex_lock(&fexec->table.lock);
+    lithops_storage *storage = fexec->storage;
+    fexec->storage = NULL;
+    if (storage) {
+        lithops__storage_made(storage, &reads, &writes);
+        lithops__meter_worker_requests(&fexec->table.meter, reads, writes);
+    }
+    pthread_mutex_unlock(&fexec->table.lock);
+    lithops_storage_close(storage);
 }
 
 void lithops_executor_close(lithops_executor *fexec)
@@ -370,9 +375,7 @@ void lithops_executor_close(lithops_executor *fexec)
     lithops__callbacks_stop(fexec);
     free(compute);
     lithops__clean_at_close(fexec);
-    keep_requests(fexec);
-    lithops_storage_close(fexec->storage);
-    fexec->storage = NULL;
+    close_storage(fexec);
     pthread_mutex_lock(&fexec->table.lock);
     for (struct lithops__job *job = fexec->jobs.first; job; job = job->links.next)
         lithops__job_count_unseen(job);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What calls cost, and limits of that, over the backend process, whose workers have prices here. */
 #include "api.h"
+#include "core/executor_ref.h"
+#include <lithops/plugin/runtime.h>
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -194,6 +199,54 @@ static void no_more_workers_are_started_than_may_be(void **state)
     lithops_executor_close(limited);
 }
 
+/* ---- a summary while the executor is closed -------------------------------------------------- */
+
+struct reader {
+    const lithops_futures *futures;
+    atomic_bool is_over;
+    atomic_int count;
+};
+
+static void *read_summaries(void *user)
+{
+    struct reader *reader = user;
+    while (!atomic_load(&reader->is_over)) {
+        lithops_error failure = LITHOPS_ERROR_INIT;
+        char *csv = NULL;
+        if (lithops_futures_summary(reader->futures, 0, NULL, &csv, &failure) != 0)
+            return csv;
+        free(csv);
+        atomic_fetch_add(&reader->count, 1);
+    }
+    return user;
+}
+
+/* The storage, whose requests count, is closed meanwhile. */
+static void others_may_read_a_summary_at_the_end(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        lithops_executor *priced = open_priced("", "\"workers\": 1, \"price_list\": \"by_start\"");
+        lithops_futures *futures = not_null(lithops_map(priced, nap, naps(3, 0), NULL, &err));
+        succeeds(lithops_wait(NULL, futures, NULL, NULL, NULL, &err));
+        not_null(lithops__executor_storage(priced, &err));
+        struct reader reader = {.futures = futures};
+        pthread_t thread;
+        void *result;
+        assert_int_equal(pthread_create(&thread, NULL, read_summaries, &reader), 0);
+        while (atomic_load(&reader.count) == 0)
+            sched_yield();
+        lithops_executor_close(priced);
+        int count = atomic_load(&reader.count);
+        while (atomic_load(&reader.count) == count)
+            sched_yield();
+        atomic_store(&reader.is_over, true);
+        assert_int_equal(pthread_join(thread, &result), 0);
+        assert_ptr_equal(result, &reader);
+        lithops_futures_unref(futures);
+    }
+}
+
 int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
@@ -204,6 +257,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_job_that_is_too_expensive_is_not_begun),
         cmocka_unit_test(a_limit_needs_prices),
         cmocka_unit_test(no_more_workers_are_started_than_may_be),
+        cmocka_unit_test(others_may_read_a_summary_at_the_end),
     };
     return api_finish(cmocka_run_group_tests(tests, set_up, NULL));
 }
