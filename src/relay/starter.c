@@ -48,10 +48,11 @@ static void fail(struct lithops__link *link, const lithops_error *err)
         lithops__log(LITHOPS_LOG_WARNING, "relay", "%s", err->message);
 }
 
-/* Of a start that failed no worker is there, unless one has come too late: nobody knows that. */
+/* Of a start that failed no worker is there, unless it was asked for already and nobody waited for
+ * the answer: that one counts. */
 static void give_back(const struct lithops__link *link, const lithops_error *err)
 {
-    if (err->code != LITHOPS_ETIMEDOUT)
+    if (err->code != LITHOPS_ETIMEDOUT && err->code != LITHOPS_ECANCELED)
         lithops__meter_unstart(&link->relay->table->meter);
 }
 
