@@ -13,7 +13,7 @@ static lithops_error err;
 static struct lithops__config *load(const char *backend, const char *section)
 {
     char text[256];
-    struct lithops__config *config;
+    struct lithops__config *config = NULL;
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
     snprintf(text, sizeof text, "{\"%s\": {%s}}", backend, section);
     lithops_value *value = lithops_value_from_json(text, strlen(text), &err);
