@@ -320,7 +320,7 @@ static void test_clients(void **state)
 {
     (void)state;
     char one[LITHOPS__K8S_RUN], other[LITHOPS__K8S_RUN] = "";
-    int ends[2], status;
+    int ends[2], status = -1;
     lithops__k8s_client(one);
     lithops__k8s_client(other);
     assert_string_equal(one, other);
