@@ -13,16 +13,18 @@
 #include "base/thread.h"
 #include "broker/broker.h"
 #include "carrier/end.h"
+#include "carrier/goodbye.h"
 #include "carrier/notice.h"
 #include "config/storage.h"
-#include "wire/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { STRAYS = 256 };
-static const uint64_t close_ns = 10000000000; /* for deleting what is left */
+static const uint64_t close_ns = 10000000000, /* for deleting what is left */
+    goodbye_ns = 5000000000,                  /* for workers that are to hear BYE, at most */
+    spare_ns = 1000000000;                    /* longer than it takes a worker to look again */
 
 struct link {
     struct lithops__end end;                /* the first: its callback finds the link */
@@ -32,6 +34,7 @@ struct link {
     unsigned life;                          /* how many links this worker has had */
     bool has_ended;                         /* its worker: one more look, then none comes */
     bool is_looked_at;                      /* that look has begun */
+    bool is_told;                           /* BYE, and nothing else ends its worker */
 };
 
 struct lithops__carrier {
@@ -43,6 +46,7 @@ struct lithops__carrier {
     char folder[LITHOPS__CARRIER_FOLDER];
     char *config; /* the worker's */
     struct link *links;
+    struct lithops__goodbye *goodbyes; /* of the last link of each worker */
     uint32_t count;
     pthread_t monitor;
     bool has_monitor;
@@ -170,22 +174,23 @@ static void end_last_looks(struct lithops__carrier *carrier)
 }
 
 /* Who has said hello under a link that another worker has, or that is over, would wait for calls
- * until it thinks that the client is gone: send it away. */
+ * until it thinks that the client is gone: send it away. It looks for object 0, or for 1 where it
+ * has read the hello. */
 static bool send_away(struct lithops__carrier *carrier, const char *key, size_t skip)
 {
     const char *at = strlen(key) > skip ? key + skip : "";
     struct lithops__notice name;
-    char answer[2 * LITHOPS__CARRIER_KEY];
-    struct lithops__buffer bye = LITHOPS__BUFFER_INIT;
+    char link[LITHOPS__CARRIER_LINK], token[LITHOPS__CARRIER_TOKEN + 1];
     if (!lithops__notice_read_name((lithops_bytes){at, strlen(at)}, &name) || name.number != 0 ||
         name.link_len >= LITHOPS__CARRIER_LINK)
         return false;
-    snprintf(answer, sizeof answer, "%s/to/%s", carrier->folder, at);
-    lithops__frame_end(&bye, lithops__frame_begin(&bye, LITHOPS__MESSAGE_BYE, 0, 0));
-    if (!bye.failed)
-        (void)lithops_storage_put(carrier->storage, lithops_storage_bucket(carrier->storage),
-                                  answer, (lithops_bytes){bye.data, bye.len}, NULL);
-    lithops__buffer_deinit(&bye);
+    snprintf(link, sizeof link, "%.*s", (int)name.link_len, name.link);
+    snprintf(token, sizeof token, "%.*s", LITHOPS__CARRIER_TOKEN, name.token);
+    for (uint32_t number = 0; number < 2; number++)
+        (void)lithops__goodbye_say(carrier->storage, carrier->folder, link, token, number);
+    pthread_mutex_lock(&carrier->lock);
+    lithops__goodbye_meet(carrier->goodbyes, carrier->count, name.link, name.link_len, name.token);
+    pthread_mutex_unlock(&carrier->lock);
     return true;
 }
 
@@ -213,7 +218,7 @@ static void look_once(struct lithops__carrier *carrier)
         sent_away += send_away(carrier, look.strays[i], look.skip);
     delete_keys(carrier, look.strays, look.stray_count);
     pthread_mutex_lock(&carrier->lock);
-    carrier->requests += 1u + (count > 0) + (look.stray_count > 0) + sent_away;
+    carrier->requests += 1u + (count > 0) + (look.stray_count > 0) + 2 * sent_away;
     pthread_mutex_unlock(&carrier->lock);
 }
 
@@ -324,7 +329,7 @@ int lithops__carrier_connect(struct lithops__carrier *carrier, uint32_t worker,
     snprintf(key, LITHOPS__CARRIER_KEY, "%s/%s", carrier->folder, name);
     pthread_mutex_lock(&carrier->lock);
     link->deleted = 0;
-    link->has_ended = link->is_looked_at = false;
+    link->has_ended = link->is_looked_at = link->is_told = false;
     memcpy(link->name, name, sizeof name);
     carrier->up++;
     pthread_cond_signal(&carrier->wanted);
@@ -345,6 +350,11 @@ void lithops__carrier_ended(struct lithops__carrier *carrier, uint32_t worker)
     pthread_mutex_unlock(&carrier->lock);
 }
 
+void lithops__carrier_told(struct lithops__carrier *carrier, uint32_t worker)
+{
+    carrier->links[worker].is_told = true;
+}
+
 /* What the worker wrote last, and has not been read, the monitor deletes as it belongs to nobody.
  */
 void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t worker, char *ret_how,
@@ -353,11 +363,21 @@ void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t work
     struct link *link = &carrier->links[worker];
     lithops__end_finish(&link->end); /* its last notices have the link's name */
     pthread_mutex_lock(&carrier->lock);
+    char name[sizeof link->name];
+    memcpy(name, link->name, sizeof name);
+    bool is_told = link->is_told && !link->has_ended;
     link->name[0] = '\0';
     carrier->up--;
     carrier->requests += atomic_load(&link->end.requests);
     pthread_mutex_unlock(&carrier->lock);
     lithops__end_deinit(&link->end);
+    if (is_told) {
+        const struct lithops__goodbye goodbye =
+            lithops__goodbye_of(&link->end, carrier->folder, name, link->token);
+        pthread_mutex_lock(&carrier->lock);
+        carrier->goodbyes[worker] = goodbye;
+        pthread_mutex_unlock(&carrier->lock);
+    }
     size_t len = strlen(ret_how);
     if (link->end.broken.code)
         snprintf(ret_how + len, size - len, "%sthe storage has failed: %s", len ? "; " : "",
@@ -449,7 +469,10 @@ int lithops__carrier_open(const struct lithops__config *config, const char *exec
         snprintf(carrier->folder, sizeof carrier->folder, "lithops.jobs/%.32s-%s", executor_id,
                  token);
         carrier->links = calloc(workers, sizeof *carrier->links);
-        rc = carrier->links ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        carrier->goodbyes = calloc(workers, sizeof *carrier->goodbyes);
+        rc = carrier->links && carrier->goodbyes
+                 ? 0
+                 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     }
     if (rc == 0 && !(carrier->storage = lithops__storage_open(config, NULL, err)))
         rc = err->code;
@@ -470,6 +493,28 @@ int lithops__carrier_open(const struct lithops__config *config, const char *exec
     return rc;
 }
 
+/* Before the sweep, which would delete what they are told, and what they write after it. One that
+ * says hello only now is sent away by the look. */
+static void await_goodbyes(struct lithops__carrier *carrier)
+{
+    uint64_t patience = carrier->pace.longest_ns + spare_ns, pause_ns = 10000000;
+    uint64_t end_ns = lithops__now_ns() + (patience < goodbye_ns ? patience : goodbye_ns);
+    bool any = false;
+    for (uint32_t i = 0; i < carrier->count; i++)
+        any |= carrier->goodbyes[i].link[0] != '\0';
+    for (; any; pause_ns += pause_ns / 2) {
+        look_once(carrier);
+        carrier->requests++;
+        if (!lithops__goodbye_is_open(carrier->storage, carrier->folder, carrier->goodbyes,
+                                      carrier->count) ||
+            lithops__now_ns() >= end_ns)
+            return;
+        const struct timespec pause = {0,
+                                       (long)(pause_ns < spare_ns / 4 ? pause_ns : spare_ns / 4)};
+        nanosleep(&pause, NULL);
+    }
+}
+
 static void sweep(struct lithops__carrier *carrier)
 {
     char prefix[LITHOPS__CARRIER_KEY + 8];
@@ -477,6 +522,7 @@ static void sweep(struct lithops__carrier *carrier)
     snprintf(prefix, sizeof prefix, "%s/", carrier->folder);
     atomic_store(&carrier->ending_ns, lithops__now_ns() + close_ns);
     lithops__carrier_heed(&carrier->ending_ns);
+    await_goodbyes(carrier);
     if (lithops__carrier_sweep(carrier->storage, prefix, &err) != 0)
         lithops__log(LITHOPS_LOG_WARNING, "carrier", "objects are left below '%s': %s", prefix,
                      err.message);
@@ -514,5 +560,6 @@ void lithops__carrier_close(struct lithops__carrier *carrier)
     pthread_mutex_destroy(&carrier->lock);
     free(carrier->config);
     free(carrier->links);
+    free(carrier->goodbyes);
     free(carrier);
 }

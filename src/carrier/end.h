@@ -45,11 +45,14 @@ struct lithops__end {
     uint64_t gap_ns;                  /* the receiver's: since when one is missing; 0: none is */
     uint64_t probed_ns;               /* the receiver's: when it last looked for a gap */
     bool is_orphan;                   /* the receiver's: no more came for too long */
-    lithops_error broken;             /* [lock] why the storage failed; code 0: it has not */
-    atomic_bool has_notices;          /* of the last object: so looks may be rare */
-    _Atomic uint32_t taken;           /* objects that are read */
-    _Atomic uint32_t requests;        /* of both threads */
-    _Atomic uint64_t traffic_ns;      /* of news, either way */
+    atomic_bool was_told;             /* a worker's: the client has said BYE, and reads no more */
+    char last[LITHOPS__CARRIER_KEY + 16]; /* key of the last object that it has put, "": none; and
+                                           * of one that it was told BYE by */
+    lithops_error broken;                 /* [lock] why the storage failed; code 0: it has not */
+    atomic_bool has_notices;              /* of the last object: so looks may be rare */
+    _Atomic uint32_t taken;               /* objects that are read */
+    _Atomic uint32_t requests;            /* of both threads */
+    _Atomic uint64_t traffic_ns;          /* of news, either way */
 };
 
 /* Make `end`, which has storage, pace, asks, was_put, user and folders, and start it. *ret_fd is
