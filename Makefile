@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-infinispan test-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-infinispan test-kubernetes test-lambda airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -30,6 +30,7 @@ help:
 	@echo 'make test-kubernetes   build a real Kubernetes (some 10 minutes, once) and test the backend k8s on it'
 	@echo 'make test-airflow   test the Airflow provider on a whole Airflow'
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
+	@echo 'make test-lambda   the conformance suite on functions of AWS Lambda, in its emulator'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
 	@echo 'make soak     a million calls in Python and in C: memory must not grow'
@@ -95,6 +96,13 @@ test-airflow:
 	$(SETUP) python
 	airflow/tests/run live
 
+test-lambda:
+	$(SETUP) test
+	tests/servers/setup-lambda
+	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
+	ninja -C build lithops_command compute_lambda_test
+	tests/servers/with-lambda build/tests/compute_lambda_test
+
 airflow-demo:
 	$(SETUP) python
 	airflow/tests/run setup
@@ -154,4 +162,4 @@ tidy:
 	tools/lint
 
 clean:
-	rm -rf build build-install build-clang build-asan build-tsan build-fuzz build-ci build-python build-airflow build-docs build-wheels build-deb .venv dist
+	rm -rf build build-install build-clang build-asan build-tsan build-fuzz build-ci build-python build-airflow build-lambda build-docs build-wheels build-deb .venv dist

@@ -2,6 +2,7 @@
 /* lithops worker: the remote side of a compute backend that uses links. */
 #include "agent/agent.h"
 #include "agent/http_server.h"
+#include "agent/lambda.h"
 #include "base/error.h"
 #include "carrier/carrier.h"
 #include "cli/commands.h"
@@ -118,6 +119,14 @@ static int serve_at(const char *where, lithops_error *err)
     return rc;
 }
 
+/* This program, which children run. `buf` is zeroed. */
+static int find_command(char *buf, size_t size, lithops_error *err)
+{
+    return readlink("/proc/self/exe", buf, size - 1) < 0
+               ? lithops__fail_errno(err, errno, "cannot find this program")
+               : 0;
+}
+
 /* ---- by HTTP --------------------------------------------------------------------------------- */
 
 enum { SECRET_MAX = 4096, USUAL_PORT = 8080, USUAL_DRAIN_MS = 8000 };
@@ -187,8 +196,8 @@ static int serve_http(const struct cli *cli, lithops_error *err)
     int rc = read_secret(cli, secret, err);
     if (rc == 0)
         rc = find_port(cli, &options.port, err);
-    if (rc == 0 && readlink("/proc/self/exe", command, sizeof command - 1) < 0)
-        rc = lithops__fail_errno(err, errno, "cannot find this program");
+    if (rc == 0)
+        rc = find_command(command, sizeof command, err);
     if (rc == 0)
         rc = heed(SIGTERM, err);
     if (rc == 0)
@@ -204,12 +213,31 @@ static int serve_http(const struct cli *cli, lithops_error *err)
     return rc;
 }
 
+/* ---- for AWS Lambda -------------------------------------------------------------------------- */
+
+/* This program is the runtime of a function. Workers are processes of their own. */
+static int serve_lambda(lithops_error *err)
+{
+    const char *api = getenv("AWS_LAMBDA_RUNTIME_API");
+    char command[PATH_MAX] = "";
+    int rc = leave_standard_streams(err);
+    if (rc == 0 && (!api || !*api))
+        rc = lithops__fail(err, LITHOPS_EUSAGE,
+                           "lithops worker --lambda is for functions of AWS Lambda, which have "
+                           "AWS_LAMBDA_RUNTIME_API in their environment");
+    if (rc == 0)
+        rc = heed(SIGTERM, err);
+    if (rc == 0)
+        rc = find_command(command, sizeof command, err);
+    return rc ? rc : lithops__lambda_serve(api, command, stop_fd, err);
+}
+
 int cmd_worker(const struct cli *cli)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     const char *key = cli->options.through, *where = cli->options.connect;
     int read_fd, write_fd;
-    if (!key && !where && !cli->options.http && isatty(STDIN_FILENO)) {
+    if (!key && !where && !cli->options.http && !cli->options.lambda && isatty(STDIN_FILENO)) {
         lithops__fail(&err, LITHOPS_EUSAGE,
                       "lithops worker is not for interactive use: a compute backend starts it, and "
                       "talks to it over standard input and output");
@@ -223,6 +251,8 @@ int cmd_worker(const struct cli *cli)
         rc = serve_through(key, &err);
     else if (rc == 0 && where)
         rc = serve_at(where, &err);
+    else if (rc == 0 && cli->options.lambda)
+        rc = serve_lambda(&err);
     else if (rc == 0 && (rc = take_link(&read_fd, &write_fd, &err)) == 0)
         rc = lithops__agent_serve(&lithops__compute_localhost, read_fd, write_fd, stop_fd, NULL,
                                   &err);

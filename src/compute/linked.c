@@ -11,13 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-lithops_value *lithops__linked_settings(const struct lithops__config *config, const char *section)
+/* What another section says and this one does not. False: out of memory. */
+static bool add(lithops_value *settings, const lithops_value *shared)
 {
-    const char *mode = lithops__config_string(config, "lithops", "mode");
-    lithops_value *all = lithops__config_value(config, true);
-    lithops_value *settings = all ? lithops_value_copy(lithops_value_get(all, section)) : NULL;
-    bool is_whole = settings != NULL, is_shared = mode && strcmp(mode, "standalone") == 0;
-    const lithops_value *shared = is_shared ? lithops_value_get(all, mode) : NULL;
+    bool is_whole = true;
     for (size_t i = 0; is_whole && i < lithops_value_size(shared); i++) {
         const char *key;
         const lithops_value *value = lithops_value_pair(shared, i, &key);
@@ -25,6 +22,29 @@ lithops_value *lithops__linked_settings(const struct lithops__config *config, co
         if (!own || lithops_value_type(own) == LITHOPS_NULL)
             is_whole = lithops_value_set(settings, key, lithops_value_copy(value)) == 0;
     }
+    return is_whole;
+}
+
+/* The section `aws`, as upstream has it, of aws_lambda. */
+static const lithops_value *provider(const lithops_value *all, const char *section)
+{
+    char name[32];
+    size_t len = strcspn(section, "_");
+    if (!section[len] || len >= sizeof name)
+        return NULL;
+    memcpy(name, section, len);
+    name[len] = '\0';
+    return lithops_value_get(all, name);
+}
+
+lithops_value *lithops__linked_settings(const struct lithops__config *config, const char *section)
+{
+    const char *mode = lithops__config_string(config, "lithops", "mode");
+    lithops_value *all = lithops__config_value(config, true);
+    lithops_value *settings = all ? lithops_value_copy(lithops_value_get(all, section)) : NULL;
+    bool is_shared = mode && strcmp(mode, "standalone") == 0;
+    bool is_whole = settings && add(settings, is_shared ? lithops_value_get(all, mode) : NULL) &&
+                    add(settings, provider(all, section));
     lithops_value_free(all);
     if (is_whole)
         return settings;

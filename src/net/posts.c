@@ -245,7 +245,11 @@ void lithops__posts_close(struct lithops__posts *posts)
 static int take_headers(struct lithops__post *post, const char *const *headers, lithops_error *err)
 {
     static const char *const own[] = {"Expect:", "Content-Type: application/octet-stream", NULL};
+    static const char *const less[] = {"Expect:", NULL};
     const char *const *lists[] = {own, headers};
+    for (const char *const *header = headers; header && *header; header++)
+        if (strncasecmp(*header, "content-type:", 13) == 0)
+            lists[0] = less;
     for (size_t i = 0; i < 2; i++)
         for (const char *const *header = lists[i]; header && *header; header++) {
             if (strpbrk(*header, "\r\n"))

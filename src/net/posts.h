@@ -18,7 +18,8 @@ enum { LITHOPS__POST_TEXT = 1024, LITHOPS__POST_HEADER = 128 };
 
 struct lithops__post_request {
     const char *url;
-    const char *const *headers; /* "Name: value" each, ends with NULL */
+    const char *const *headers; /* "Name: value" each, ends with NULL; without a Content-Type it is
+                                 * application/octet-stream */
     lithops_bytes body;
     const char *wanted; /* a header of the answer */
 };
