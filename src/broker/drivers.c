@@ -39,11 +39,10 @@ int lithops__broker_open(const struct lithops__config *config, const char *inbox
                      name);
     if (!driver)
         return 0;
-    lithops_value *all = lithops__config_value(config, true);
-    if (!all)
+    lithops_value *settings = lithops__config_section(config, driver->name, true);
+    if (!settings)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    int rc = lithops__broker_start(driver, lithops_value_get(all, driver->name), inbox, events, ret,
-                                   err);
-    lithops_value_free(all);
+    int rc = lithops__broker_start(driver, settings, inbox, events, ret, err);
+    lithops_value_free(settings);
     return rc;
 }

@@ -53,8 +53,7 @@ int lithops__limits_check(const struct lithops__config *config, const char *back
     static const char request[] = "the service lets a request take",
                       container[] = "the service gives a container";
     const struct lithops__limits *limits = lithops__limits_of(backend);
-    lithops_value *all = lithops__config_value(config, false);
-    const lithops_value *section = lithops_value_get(all, backend);
+    lithops_value *section = lithops__config_section(config, backend, false);
     int rc = check(backend, "request_timeout", number(section, "request_timeout"),
                    (double)limits->request_s, " s", request, err);
     if (rc == 0)
@@ -66,16 +65,16 @@ int lithops__limits_check(const struct lithops__config *config, const char *back
     if (rc == 0)
         rc = check(backend, "runtime_cpu", number(section, "runtime_cpu"), limits->cpus, " CPUs",
                    container, err);
-    lithops_value_free(all);
+    lithops_value_free(section);
     return rc;
 }
 
 void lithops__limits_of_calls(const struct lithops__config *config, const char *backend,
                               uint64_t *ret_ms, uint64_t *ret_mb)
 {
-    lithops_value *all = lithops__config_value(config, false);
-    double s = number(lithops_value_get(all, backend), "request_timeout");
+    lithops_value *section = lithops__config_section(config, backend, false);
+    double s = number(section, "request_timeout");
     *ret_ms = s > 0 ? (uint64_t)(s * 1000) : 0;
     *ret_mb = lithops__limits_of(backend)->memory_mb;
-    lithops_value_free(all);
+    lithops_value_free(section);
 }

@@ -14,10 +14,10 @@
 lithops_value *lithops__linked_settings(const struct lithops__config *config, const char *section)
 {
     const char *mode = lithops__config_string(config, "lithops", "mode");
-    lithops_value *all = lithops__config_value(config, true);
-    lithops_value *settings = all ? lithops_value_copy(lithops_value_get(all, section)) : NULL;
-    bool is_whole = settings != NULL, is_shared = mode && strcmp(mode, "standalone") == 0;
-    const lithops_value *shared = is_shared ? lithops_value_get(all, mode) : NULL;
+    lithops_value *settings = lithops__config_section(config, section, true);
+    bool is_shared = mode && strcmp(mode, "standalone") == 0;
+    lithops_value *shared = is_shared ? lithops__config_section(config, mode, true) : NULL;
+    bool is_whole = settings && (shared || !is_shared);
     for (size_t i = 0; is_whole && i < lithops_value_size(shared); i++) {
         const char *key;
         const lithops_value *value = lithops_value_pair(shared, i, &key);
@@ -25,7 +25,7 @@ lithops_value *lithops__linked_settings(const struct lithops__config *config, co
         if (!own || lithops_value_type(own) == LITHOPS_NULL)
             is_whole = lithops_value_set(settings, key, lithops_value_copy(value)) == 0;
     }
-    lithops_value_free(all);
+    lithops_value_free(shared);
     if (is_whole)
         return settings;
     lithops_value_free(settings);

@@ -514,6 +514,20 @@ bool lithops__config_bool(const struct lithops__config *config, const char *sect
     return lithops_value_get_bool(lithops__config_get(config, section, key));
 }
 
+/* A key into the map of its section; of two tables of a section the first counts, as for
+ * find_slot(). */
+static int add_key(lithops_value *keys, const lithops_config_key *k, const lithops_value *value,
+                   bool secrets)
+{
+    if (!keys)
+        return LITHOPS_ENOMEM;
+    if (lithops_value_get(keys, k->name))
+        return 0;
+    return lithops_value_set(keys, k->name,
+                             k->secret && !secrets ? lithops_value_string("******")
+                                                   : lithops_value_copy(value));
+}
+
 lithops_value *lithops__config_value(const struct lithops__config *config, bool secrets)
 {
     lithops_value *root =
@@ -522,20 +536,35 @@ lithops_value *lithops__config_value(const struct lithops__config *config, bool 
     int rc = root ? 0 : LITHOPS_ENOMEM;
     struct lithops__config_section s;
     for (size_t i = 0; lithops__config_table(i, &s); i++)
-        for (const lithops_config_key *k = s.keys; k->name && row < config->count; k++, row++) {
-            const lithops_value *value = config->values[row];
-            lithops_value *keys = value && rc == 0 ? keys_in(root, s.name) : NULL;
-            if (!value || rc != 0 || lithops_value_get(keys, k->name))
-                continue; /* of two tables of a section the first counts, as for find_slot() */
-            rc = lithops_value_set(keys, k->name,
-                                   k->secret && !secrets ? lithops_value_string("******")
-                                                         : lithops_value_copy(value));
-        }
+        for (const lithops_config_key *k = s.keys; k->name && row < config->count; k++, row++)
+            if (config->values[row] && rc == 0)
+                rc = add_key(keys_in(root, s.name), k, config->values[row], secrets);
     if (rc != 0) {
         lithops_value_free(root);
         return NULL;
     }
     return root;
+}
+
+lithops_value *lithops__config_section(const struct lithops__config *config, const char *section,
+                                       bool secrets)
+{
+    const lithops_value *others = secrets ? lithops_value_get(config->others, section) : NULL;
+    lithops_value *keys = others ? lithops_value_copy(others) : lithops_value_map();
+    size_t row = 0;
+    int rc = keys ? 0 : LITHOPS_ENOMEM;
+    struct lithops__config_section s;
+    for (size_t i = 0; lithops__config_table(i, &s); i++) {
+        bool is_wanted = strcmp(s.name, section) == 0;
+        for (const lithops_config_key *k = s.keys; k->name && row < config->count; k++, row++)
+            if (is_wanted && config->values[row] && rc == 0)
+                rc = add_key(keys, k, config->values[row], secrets);
+    }
+    if (rc != 0) {
+        lithops_value_free(keys);
+        return NULL;
+    }
+    return keys;
 }
 
 /* ---- for programs that hand it on ------------------------------------------------------------ */

@@ -72,4 +72,8 @@ bool lithops__config_bool(const struct lithops__config *config, const char *sect
  * the sections that no table has, as given. */
 lithops_value *lithops__config_value(const struct lithops__config *config, bool secrets);
 
+/* One section of it, as key -> value; empty where nothing is set. The caller's; NULL: no memory. */
+lithops_value *lithops__config_section(const struct lithops__config *config, const char *section,
+                                       bool secrets);
+
 #endif

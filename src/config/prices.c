@@ -99,6 +99,13 @@ static int add_file(lithops_value *all, const char *path, lithops_error *err)
     return rc;
 }
 
+bool lithops__prices_are_needed(const struct lithops__config *config, const char *backend,
+                                const char *storage)
+{
+    return strcmp(backend, "localhost") != 0 || strcmp(storage, "localhost") != 0 ||
+           lithops__config_get(config, "lithops", "price_file");
+}
+
 lithops_value *lithops__prices_all(const struct lithops__config *config, lithops_error *err)
 {
     const char *path = lithops__config_string(config, "lithops", "price_file");

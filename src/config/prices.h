@@ -18,6 +18,10 @@ struct lithops__prices {
     double per_read, per_write;        /* requests to a storage */
 };
 
+/* Whether lists may have a price of the backend or storage: on this machine nothing has one, unless
+ * somebody gives it. */
+bool lithops__prices_are_needed(const struct lithops__config *config, const char *backend,
+                                const char *storage);
 /* All lists, by name, as they stand in the files. NULL with LITHOPS_ECONFIG (a wrong key or value,
  * which is named), ENOTFOUND or EIO (the configured file cannot be read). */
 lithops_value *lithops__prices_all(const struct lithops__config *config, lithops_error *err);

@@ -26,11 +26,14 @@ lithops_storage *lithops__storage_open(const struct lithops__config *config, con
     const lithops_storage_driver *driver = lithops__storage_choose(config, backend, err);
     if (!driver)
         return NULL;
-    lithops_value *all = lithops__config_value(config, true);
-    const lithops_value *settings = lithops_value_get(all, driver->name);
+    lithops_value *settings = lithops__config_section(config, driver->name, true);
+    if (!settings) {
+        lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        return NULL;
+    }
     const char *bucket = lithops_value_get_string(lithops_value_get(settings, "storage_bucket"));
     lithops_storage *storage = lithops__storage_open_driver(driver, settings, bucket, err);
-    lithops_value_free(all);
+    lithops_value_free(settings);
     return storage;
 }
 

@@ -9,45 +9,51 @@
 
 /* The keys of the backend's section; not all of them have each. */
 static void take_section(struct lithops__costs *costs, const struct lithops__config *config,
-                         const char *backend, const char **ret_list, lithops_value **ret_all)
+                         const char *backend, const lithops_value *section)
 {
-    *ret_all = lithops__config_value(config, false);
-    const lithops_value *section = lithops_value_get(*ret_all, backend);
-    double cpus = lithops_value_get_double(lithops_value_get(section, "runtime_cpu"));
     costs->process_mb = (double)lithops_value_get_int(lithops_value_get(section, "runtime_memory"));
-    *ret_list = lithops_value_get_string(lithops_value_get(section, "price_list"));
     costs->is_by_call = lithops__config_is_given(config, backend, "cost_per_gb_s") ||
                         lithops__config_is_given(config, backend, "cost_per_request");
     costs->per_call_gb_s = lithops__config_double(config, backend, "cost_per_gb_s");
     costs->per_call = lithops__config_double(config, backend, "cost_per_request");
-    costs->worker.cpus = cpus;
+}
+
+/* The list that the section names, or that has the backend's name. */
+static int take_prices(struct lithops__costs *costs, const lithops_value *all, const char *backend,
+                       const lithops_value *section, lithops_error *err)
+{
+    const char *list = lithops_value_get_string(lithops_value_get(section, "price_list"));
+    double cpus = lithops_value_get_double(lithops_value_get(section, "runtime_cpu"));
+    bool is_known = lithops__prices_find(all, list ? list : backend, &costs->worker);
+    if (list && !is_known)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "%s.price_list: there is no price list '%s'; 'lithops config prices' "
+                             "shows those there are",
+                             backend, list);
+    if (cpus > 0)
+        costs->worker.cpus = cpus;
+    if (costs->is_by_call)
+        costs->worker = (struct lithops__prices){.per_s = 0};
+    costs->is_priced = costs->is_by_call || is_known;
+    return 0;
 }
 
 int lithops__costs_init(struct lithops__costs *costs, const struct lithops__config *config,
                         const char *backend, lithops_error *err)
 {
-    const char *list;
-    lithops_value *section;
-    *costs = (struct lithops__costs){.is_priced = false};
-    take_section(costs, config, backend, &list, &section);
-    double cpus = costs->worker.cpus;
-    lithops_value *all = lithops__prices_all(config, err);
-    int rc = all ? 0 : err->code;
-    bool is_known = rc == 0 && lithops__prices_find(all, list ? list : backend, &costs->worker);
-    if (rc == 0 && list && !is_known)
-        rc = lithops__fail(err, LITHOPS_ECONFIG,
-                           "%s.price_list: there is no price list '%s'; 'lithops config prices' "
-                           "shows those there are",
-                           backend, list);
-    if (cpus > 0)
-        costs->worker.cpus = cpus;
-    if (costs->is_by_call)
-        costs->worker = (struct lithops__prices){.per_s = 0};
-    costs->has_storage =
-        rc == 0 && lithops__prices_find(all, lithops__config_string(config, "lithops", "storage"),
-                                        &costs->storage);
-    costs->is_priced = costs->is_by_call || is_known;
-    lithops_value_free(all);
+    const char *storage = lithops__config_string(config, "lithops", "storage");
+    lithops_value *section = lithops__config_section(config, backend, false);
+    *costs = (struct lithops__costs){.worker.cpus = 1};
+    take_section(costs, config, backend, section);
+    costs->is_priced = costs->is_by_call;
+    int rc = 0;
+    if (lithops__prices_are_needed(config, backend, storage) ||
+        lithops_value_get(section, "price_list")) {
+        lithops_value *all = lithops__prices_all(config, err);
+        rc = all ? take_prices(costs, all, backend, section, err) : err->code;
+        costs->has_storage = rc == 0 && lithops__prices_find(all, storage, &costs->storage);
+        lithops_value_free(all);
+    }
     lithops_value_free(section);
     return rc;
 }

@@ -193,11 +193,11 @@ static void open_telemetry(lithops_executor *fexec, enum lithops__opening openin
     fexec->telemetry = lithops__telemetry_open(fexec->config);
     if (!fexec->telemetry)
         return;
-    lithops_value *all = lithops__config_value(fexec->config, false); /* not all have the key */
-    const lithops_value *section = lithops_value_get(all, fexec->driver->name);
+    /* not all have the key */
+    lithops_value *section = lithops__config_section(fexec->config, fexec->driver->name, false);
     const char *runtime = lithops_value_get_string(lithops_value_get(section, "runtime"));
     fexec->runtime = strdup(runtime && *runtime ? runtime : "unknown");
-    lithops_value_free(all);
+    lithops_value_free(section);
     if (fexec->runtime)
         return;
     lithops__telemetry_close(fexec->telemetry);

@@ -232,12 +232,11 @@ static lithops_value *list_kit(struct lithops__relay *relay, lithops_error *err)
 static lithops_value *shared_folders(const struct lithops__link *link)
 {
     const struct lithops__relay *relay = link->relay;
-    lithops_value *config = lithops__config_value(relay->config, false);
-    const lithops_value *folders =
-        lithops_value_get(lithops_value_get(config, relay->driver->name), "shared_filesystem");
+    lithops_value *section = lithops__config_section(relay->config, relay->driver->name, false);
+    const lithops_value *folders = lithops_value_get(section, "shared_filesystem");
     lithops_value *copy = lithops_value_type(folders) == LITHOPS_LIST ? lithops_value_copy(folders)
                                                                       : lithops_value_list();
-    lithops_value_free(config);
+    lithops_value_free(section);
     return copy;
 }
 

@@ -181,12 +181,12 @@ static const lithops_link_driver link_driver = {
 static int capacity(const struct lithops__config *config, struct lithops__capacity *ret_capacity,
                     lithops_error *err)
 {
-    lithops_value *all = lithops__config_value(config, true);
+    lithops_value *settings = lithops__config_section(config, "vm", true);
     struct lithops__vm_hosts hosts;
     const char *mode = lithops__config_string(config, "standalone", "exec_mode");
-    int rc = all ? lithops__vm_read_hosts(lithops_value_get(all, "vm"), &hosts, err)
-                 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    lithops_value_free(all);
+    int rc = settings ? lithops__vm_read_hosts(settings, &hosts, err)
+                      : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    lithops_value_free(settings);
     if (rc != 0)
         return rc;
     lithops__linked_capacity(config, "vm", "vm.shared_memory", hosts.count, ret_capacity);
