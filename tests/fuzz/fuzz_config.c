@@ -4,36 +4,9 @@
  * It goes all the way: file, module "yaml", scalars, checks, defaults. What loads must load again
  * from its own value, with the same result; what does not load must say why in one line. */
 #include "config/config.h"
+#include "fuzz.h"
 
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition, const char *what)
-{
-    if (!condition) {
-        fprintf(stderr, "fuzz_config: %s\n", what);
-        abort();
-    }
-}
-
-/* Modules lie in lib/lithops of the build folder, this program one folder below it. */
-static void find_modules(void)
-{
-    char path[PATH_MAX];
-    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 32);
-    must(len > 0, "cannot find itself");
-    path[len] = '\0';
-    for (int i = 0; i < 2; i++)
-        *strrchr(path, '/') = '\0';
-    strncat(path, "/lib/lithops", sizeof path - strlen(path) - 1);
-    setenv("LITHOPS_MODULE_PATH", path, 1);
-}
 
 static void load_again(const struct lithops__config *config)
 {

@@ -2,36 +2,8 @@
 /* Fuzzer of what the backend k8s reads: the input is a kubeconfig, what an exec plugin has printed,
  * and a pod and a list of events of an API server. What is refused must say why. */
 #include "compute/backends/k8s/k8s.h"
+#include "fuzz.h"
 #include "net/credentials.h"
-
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition, const char *what)
-{
-    if (!condition) {
-        fprintf(stderr, "fuzz_kubeconfig: %s\n", what);
-        abort();
-    }
-}
-
-/* Modules lie in lib/lithops of the build folder, this program one folder below it. */
-static void find_modules(void)
-{
-    char path[PATH_MAX];
-    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 32);
-    must(len > 0, "cannot find itself");
-    path[len] = '\0';
-    for (int i = 0; i < 2; i++)
-        *strrchr(path, '/') = '\0';
-    strncat(path, "/lib/lithops", sizeof path - strlen(path) - 1);
-    setenv("LITHOPS_MODULE_PATH", path, 1);
-}
 
 static void read_config(const char *text, size_t size, const char *context)
 {

@@ -4,21 +4,10 @@
  * The text is cut into that many chunks, and each chunk is read twice: by lines, and by methods in
  * an order that the seed gives. Together the chunks must yield each line of the reference split
  * once. */
+#include "fuzz.h"
 #include "partition/stream_test_tools.h"
 
-#include <stdio.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition, const char *what)
-{
-    if (!condition) {
-        fprintf(stderr, "fuzz_partition: %s\n", what);
-        abort();
-    }
-}
 
 static const char *path_of(const char *text, size_t len)
 {

@@ -3,21 +3,8 @@
  *
  * Whatever is read must survive being written and read again, as JSON and as MessagePack. Otherwise
  * the error must say where, in one line. */
+#include "fuzz.h"
 #include "value/value.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition, const char *what)
-{
-    if (!condition) {
-        fprintf(stderr, "fuzz_value_json: %s\n", what);
-        abort();
-    }
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

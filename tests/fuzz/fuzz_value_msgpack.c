@@ -3,21 +3,8 @@
  *
  * Whatever decodes must be the same after its own encoding, which is never longer than the input,
  * after copying, and after its JSON form, if it has one. Otherwise the error must say where. */
+#include "fuzz.h"
 #include "value/value.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool condition, const char *what)
-{
-    if (!condition) {
-        fprintf(stderr, "fuzz_value_msgpack: %s\n", what);
-        abort();
-    }
-}
 
 static void check_encoding(const lithops_value *value, size_t size)
 {

@@ -7,13 +7,8 @@
  * take a value or a length are not packed, as no such block is one.
  *
  * What is packed must unpack by the same format. */
+#include "fuzz.h"
 #include "value/value.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MAX_FORMAT = 40, BLOCK_BYTES = 32 };
 
@@ -22,14 +17,6 @@ static char blocks[4][BLOCK_BYTES];
 #define A blocks[0], blocks[1], blocks[2], blocks[3]
 #define POINTERS A, A, A, A, A, A, A, A, A, A, A, A
 #define DOUBLES 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7
-
-static void must(bool condition, const char *what)
-{
-    if (!condition) {
-        fprintf(stderr, "fuzz_value_pack: %s\n", what);
-        abort();
-    }
-}
 
 /* Unpacking overwrites them. */
 static void reset_blocks(void)
