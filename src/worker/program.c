@@ -104,6 +104,7 @@ struct start {
     sigset_t mask;
     char **script; /* argv for a file that names no interpreter */
     struct not_begun *why;
+    pid_t parent;
 };
 
 /* Returns if it fails. A program just written is busy while a child forked meanwhile has not let go
@@ -127,6 +128,8 @@ static _Noreturn void be_program(struct start *start)
             (void)sigaction(i, &by_default, NULL);
     (void)setpgid(0, 0);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != start->parent)
+        _exit(STATUS_NOT_BEGUN); /* it died before the line above */
     int in = start->in_fd >= 0 ? start->in_fd : open("/dev/null", O_RDONLY | O_CLOEXEC);
     bool ready = in >= 0 && dup2(in, STDIN_FILENO) >= 0 &&
                  dup2(start->out_fd, STDOUT_FILENO) >= 0 &&
@@ -322,7 +325,8 @@ static char **script_of(const struct lithops__program *program)
 int lithops__program_run(const struct lithops__program *program, struct lithops__buffer *out,
                          struct lithops__program_end *ret_end, lithops_error *err)
 {
-    struct start start = {.program = program, .in_fd = -1, .out_fd = -1, .why = shared_why()};
+    struct start start = {
+        .program = program, .in_fd = -1, .out_fd = -1, .why = shared_why(), .parent = getpid()};
     int ends[2] = {-1, -1}, rc = 0;
     *ret_end = (struct lithops__program_end){.status = 0};
     if (start.why)
