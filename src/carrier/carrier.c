@@ -20,9 +20,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { STRAYS = 256 };
-static const uint64_t close_ns = 10000000000; /* for deleting what is left */
+enum { STRAYS = 256, LATE = 64 };
+static const uint64_t close_ns = 10000000000, /* for deleting what is left */
+    late_ns = 5000000000;                     /* for what a server may still put there */
 
 struct link {
     struct lithops__end end;                /* the first: its callback finds the link */
@@ -48,7 +50,9 @@ struct lithops__carrier {
     bool has_monitor;
     pthread_mutex_t lock; /* the members below, and the links but for their ends */
     pthread_cond_t wanted;
-    uint32_t up;                /* links */
+    uint32_t up;      /* links */
+    char *late[LATE]; /* objects whose requests were cut off */
+    uint32_t late_count;
     uint64_t requests;          /* of links that are over, and the monitor's */
     _Atomic uint64_t ending_ns; /* 0: not yet */
 };
@@ -356,6 +360,9 @@ void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t work
     link->name[0] = '\0';
     carrier->up--;
     carrier->requests += atomic_load(&link->end.requests);
+    if (link->end.cut_off[0] && carrier->late_count < LATE &&
+        (carrier->late[carrier->late_count] = strdup(link->end.cut_off)) != NULL)
+        carrier->late_count++;
     pthread_mutex_unlock(&carrier->lock);
     lithops__end_deinit(&link->end);
     size_t len = strlen(ret_how);
@@ -470,6 +477,23 @@ int lithops__carrier_open(const struct lithops__config *config, const char *exec
     return rc;
 }
 
+/* A server may carry out a request that its sender has given up: wait for what it puts there, so
+ * that it goes with the rest. */
+static void await_late(struct lithops__carrier *carrier)
+{
+    const char *bucket = lithops_storage_bucket(carrier->storage);
+    const uint64_t until = lithops__now_ns() + late_ns;
+    lithops_object_info info;
+    for (uint32_t i = 0; i < carrier->late_count; i++) {
+        while (lithops_storage_head(carrier->storage, bucket, carrier->late[i], &info, NULL) ==
+                   LITHOPS_ENOTFOUND &&
+               lithops__now_ns() < until)
+            (void)nanosleep(&(struct timespec){0, 50000000}, NULL);
+        free(carrier->late[i]);
+    }
+    carrier->late_count = 0;
+}
+
 static void sweep(struct lithops__carrier *carrier)
 {
     char prefix[LITHOPS__CARRIER_KEY + 8];
@@ -477,6 +501,7 @@ static void sweep(struct lithops__carrier *carrier)
     snprintf(prefix, sizeof prefix, "%s/", carrier->folder);
     atomic_store(&carrier->ending_ns, lithops__now_ns() + close_ns);
     lithops__carrier_heed(&carrier->ending_ns);
+    await_late(carrier);
     if (lithops__carrier_sweep(carrier->storage, prefix, &err) != 0)
         lithops__log(LITHOPS_LOG_WARNING, "carrier", "objects are left below '%s': %s", prefix,
                      err.message);

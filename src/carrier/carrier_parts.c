@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/lithops-carrier-XXXXXX";
@@ -28,10 +29,56 @@ static const lithops_storage_ops *local(void)
     return lithops__storage_localhost.ops;
 }
 
+/* The put that has stalled; key NULL: none has. */
+static struct {
+    void *state;
+    char *bucket, *key, *body;
+    size_t len;
+} stalled;
+
+static int stall(void *state, const char *bucket, const char *key, lithops_bytes body,
+                 const lithops_storage_op *op)
+{
+    while (!op->interrupted(op->user))
+        (void)nanosleep(&(struct timespec){0, 10000000}, NULL);
+    assert_null(stalled.key);
+    stalled.state = state;
+    stalled.bucket = strdup(bucket);
+    stalled.key = strdup(key);
+    stalled.body = memcpy(malloc(body.len), body.ptr, body.len);
+    stalled.len = body.len;
+    return lithops__fail(op->err, LITHOPS_ECANCELED, "given up");
+}
+
+void carry_out(void)
+{
+    const lithops_storage_op op = {.deadline_ns = UINT64_MAX, .err = &err};
+    if (!stalled.key)
+        return;
+    assert_int_equal(local()->put(stalled.state, stalled.bucket, stalled.key,
+                                  (lithops_bytes){stalled.body, stalled.len}, &op),
+                     0);
+    free(stalled.bucket);
+    free(stalled.key);
+    free(stalled.body);
+    stalled.key = NULL;
+}
+
+static int head(void *state, const char *bucket, const char *key, lithops_object_info *ret_info,
+                const lithops_storage_op *op)
+{
+    int rc = local()->head(state, bucket, key, ret_info, op);
+    if (stalled.key && strcmp(key, stalled.key) == 0)
+        carry_out();
+    return rc;
+}
+
 static int put(void *state, const char *bucket, const char *key, lithops_bytes body,
                const lithops_storage_op *op)
 {
     atomic_fetch_add(&server.puts, 1);
+    if (atomic_load(&server.stalls))
+        return stall(state, bucket, key, body, op);
     return atomic_load(&server.refuses)
                ? lithops__fail(op->err, LITHOPS_EDENIED, "no permission to write")
                : local()->put(state, bucket, key, body, op);
@@ -88,6 +135,7 @@ int set_up(void **state)
     ops.read = read_object;
     ops.list = list;
     ops.del = del;
+    ops.head = head;
     driver = lithops__storage_localhost;
     driver.name = "lagging";
     driver.ops = &ops;

@@ -22,6 +22,7 @@ struct server {
     atomic_uint puts, lists, reads, deletes;
     atomic_bool lags;    /* a list lacks what was new the last time */
     atomic_bool refuses; /* whatever is to be stored */
+    atomic_bool stalls;  /* a put ends when it is given up, and is carried out later */
     atomic_uint known;   /* objects that the last list had */
 };
 extern struct server server;
@@ -50,6 +51,9 @@ void end_both(struct both *both);
 /* Bytes go there and back, five times. */
 void talk(struct both *both);
 unsigned count_objects(struct lithops__config *config);
+/* Carry out the put that has stalled, as somebody asks for its object for the first time, or now.
+ */
+void carry_out(void);
 
 /* Write a frame whose bytes are that of the stream, and read it. */
 void say(int fd, uint16_t type, uint16_t flags, uint32_t stream, size_t len);

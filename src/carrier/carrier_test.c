@@ -217,6 +217,26 @@ static void a_storage_that_fails_ends_the_link(void **state)
     lithops__config_free(both.config);
 }
 
+/* A server may store what its client no longer waits for. */
+static void what_a_server_stores_late_is_deleted(void **state)
+{
+    (void)state;
+    struct both both;
+    char how[256] = "";
+    connect_both(&both);
+    atomic_store(&server.stalls, true);
+    say(both.client, LITHOPS__MESSAGE_BYE, 0, 1, 100);
+    close(both.client);
+    lithops__carrier_disconnect(both.carrier, 1, how, sizeof how);
+    atomic_store(&server.stalls, false);
+    close(both.worker);
+    assert_int_equal(lithops__carrier_leave(both.carried, false, &err), 0);
+    lithops__carrier_close(both.carrier);
+    carry_out(); /* unless the client has waited for it */
+    assert_int_equal(count_objects(both.config), 0);
+    lithops__config_free(both.config);
+}
+
 /* Another worker has read the hello, and has the link. */
 static void a_worker_that_finds_no_hello_ends(void **state)
 {
@@ -379,6 +399,7 @@ int main(void)
         cmocka_unit_test(objects_that_no_worker_wrote_are_deleted),
         cmocka_unit_test(progress_is_gathered),
         cmocka_unit_test(a_storage_that_fails_ends_the_link),
+        cmocka_unit_test(what_a_server_stores_late_is_deleted),
         cmocka_unit_test(a_worker_that_finds_no_hello_ends),
         cmocka_unit_test(a_missing_object_ends_the_link),
         cmocka_unit_test(a_worker_that_is_not_heard_takes_nothing_away),

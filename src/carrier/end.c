@@ -105,7 +105,7 @@ static uint64_t due(const struct lithops__end *end, const struct outbox *box)
 
 static int put(struct lithops__end *end, struct outbox *box, lithops_error *err)
 {
-    char key[LITHOPS__CARRIER_KEY + 16];
+    char key[sizeof end->cut_off];
     pthread_mutex_lock(&end->lock);
     snprintf(key, sizeof key, "%s%010u", end->out, box->count);
     pthread_mutex_unlock(&end->lock);
@@ -114,6 +114,8 @@ static int put(struct lithops__end *end, struct outbox *box, lithops_error *err)
                  ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
                  : lithops_storage_put(end->storage, lithops_storage_bucket(end->storage), key,
                                        (lithops_bytes){box->bytes.data, box->bytes.len}, err);
+    if (rc == LITHOPS_ECANCELED)
+        memcpy(end->cut_off, key, sizeof end->cut_off);
     if (rc != 0)
         return rc;
     uint64_t now = lithops__now_ns();

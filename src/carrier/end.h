@@ -34,22 +34,24 @@ struct lithops__end {
     char out[LITHOPS__CARRIER_KEY], in[LITHOPS__CARRIER_KEY]; /* [lock] folders, with their "/" */
     char hello[LITHOPS__CARRIER_KEY]; /* as `in` until has_put; "": as it is */
     bool has_put;                     /* [lock] an object is out */
-    _Atomic uint64_t ending_ns;       /* [lock] to change it: when the end began; 0: not yet */
-    bool is_last;                     /* [lock] the other side has ended: nothing more is written */
-    uint32_t there;                   /* [lock] objects that are known to be there */
-    uint64_t missed_ns;               /* [lock] when one was looked for in vain; 0: look at once */
-    void *handed;                     /* [lock] an object that came with a notice; NULL: none */
-    size_t handed_len;                /* [lock] of it */
-    uint32_t handed_number;           /* [lock] of it */
-    uint64_t heard_ns;                /* the receiver's: when the last object came */
-    uint64_t gap_ns;                  /* the receiver's: since when one is missing; 0: none is */
-    uint64_t probed_ns;               /* the receiver's: when it last looked for a gap */
-    bool is_orphan;                   /* the receiver's: no more came for too long */
-    lithops_error broken;             /* [lock] why the storage failed; code 0: it has not */
-    atomic_bool has_notices;          /* of the last object: so looks may be rare */
-    _Atomic uint32_t taken;           /* objects that are read */
-    _Atomic uint32_t requests;        /* of both threads */
-    _Atomic uint64_t traffic_ns;      /* of news, either way */
+    /* The sender's: the object whose request was cut off at the end; "": none was. */
+    char cut_off[LITHOPS__CARRIER_KEY + 16];
+    _Atomic uint64_t ending_ns;  /* [lock] to change it: when the end began; 0: not yet */
+    bool is_last;                /* [lock] the other side has ended: nothing more is written */
+    uint32_t there;              /* [lock] objects that are known to be there */
+    uint64_t missed_ns;          /* [lock] when one was looked for in vain; 0: look at once */
+    void *handed;                /* [lock] an object that came with a notice; NULL: none */
+    size_t handed_len;           /* [lock] of it */
+    uint32_t handed_number;      /* [lock] of it */
+    uint64_t heard_ns;           /* the receiver's: when the last object came */
+    uint64_t gap_ns;             /* the receiver's: since when one is missing; 0: none is */
+    uint64_t probed_ns;          /* the receiver's: when it last looked for a gap */
+    bool is_orphan;              /* the receiver's: no more came for too long */
+    lithops_error broken;        /* [lock] why the storage failed; code 0: it has not */
+    atomic_bool has_notices;     /* of the last object: so looks may be rare */
+    _Atomic uint32_t taken;      /* objects that are read */
+    _Atomic uint32_t requests;   /* of both threads */
+    _Atomic uint64_t traffic_ns; /* of news, either way */
 };
 
 /* Make `end`, which has storage, pace, asks, was_put, user and folders, and start it. *ret_fd is
