@@ -57,6 +57,30 @@ def gate(state):
     return state / 'gate'
 
 
+def workers_over(transport, folder):
+    """Jobs run in workers that are reached over sockets, or through a storage alone."""
+    return {'lithops': {'backend': 'process', 'storage': 'localhost', 'detached_idle': 0.05},
+            'process': {'workers': 2, 'worker_processes': 1, 'transport': transport},
+            'localhost': {'storage_root': str(folder / 'objects')}}
+
+
+def kill_supervisor(handle):
+    for name in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{name}/cmdline', 'rb') as words:
+                if words.read().split(b'\0')[1:3] == [b'supervisor', handle['folder'].encode()]:
+                    os.kill(int(name), signal.SIGKILL)
+        except OSError:  # it has ended meanwhile
+            pass
+
+
+def until(holds):
+    start = time.monotonic()
+    while not holds():
+        assert time.monotonic() - start < LIMIT_S
+        time.sleep(0.01)
+
+
 def client(text, *words):
     """Run a program in another process; what it wrote."""
     text = f'from test_detached import *\n{textwrap.dedent(text)}'
@@ -132,6 +156,27 @@ def test_a_reducer_outlives_its_client(gate):
     detached.release(text)
 
 
+@pytest.mark.parametrize('transport', ['socket', 'storage'])
+def test_workers_that_are_reached(transport, gate, tmp_path):
+    """Neither the client's death nor the supervisor's costs a call, nor what a worker is made of."""
+    code, text = client('''
+        config = json.loads(sys.argv[1])
+        fexec = lithops.FunctionExecutor(config=config, detached=True)
+        print(json.dumps(fexec.map_reduce(gated, range(6), len).handle()), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    ''', json.dumps(workers_over(transport, tmp_path)))
+    assert code == -signal.SIGKILL
+    handle = json.loads(text)
+    until(lambda: detached.state(handle)['success'] == 2)
+    kill_supervisor(handle)
+    until(lambda: not detached.state(handle)['supervised'])
+    gate.unlink()
+    futures = lithops.attach(handle)
+    assert futures.get_result() == 6
+    assert futures[5].logs == 'ran 5\n'
+    detached.release(handle)
+
+
 def test_futures_cross_processes_while_they_run(gate, tmp_path):
     """As upstream's example serialize_futures, but that nobody waits before pickling."""
     with lithops.FunctionExecutor(config=CONFIG, detached=True) as fexec:
@@ -189,20 +234,9 @@ def test_waiting_without_futures(gate):
 def test_waiting_starts_a_supervisor_where_there_is_none(gate):
     with lithops.FunctionExecutor(config=CONFIG, detached=True) as fexec:
         handle = fexec.map(gated, range(4)).handle()
-    start = time.monotonic()
-    while not detached.state(handle)['success']:
-        assert time.monotonic() - start < LIMIT_S
-        time.sleep(0.01)
-    for name in filter(str.isdigit, os.listdir('/proc')):
-        try:
-            with open(f'/proc/{name}/cmdline', 'rb') as words:
-                if words.read().split(b'\0')[1:3] == [b'supervisor', handle['folder'].encode()]:
-                    os.kill(int(name), signal.SIGKILL)
-        except OSError:  # it has ended meanwhile
-            pass
-    while detached.state(handle)['supervised']:
-        assert time.monotonic() - start < LIMIT_S
-        time.sleep(0.01)
+    until(lambda: detached.state(handle)['success'])
+    kill_supervisor(handle)
+    until(lambda: not detached.state(handle)['supervised'])
     gate.unlink()
     assert detached.wait(handle, LIMIT_S)
     assert detached.state(handle)['success'] == 4

@@ -87,6 +87,65 @@ def test_a_program_with_modules(folder):
         ''') == "host1 host2 host3\n'no 7 here'\nnow 5\n8\n"
 
 
+def test_a_job_that_outlives_its_client(folder):
+    """The client is killed, then the supervisor: the next one sends what the client's would have."""
+    assert run(folder, """\
+        import json
+        import os
+        import pathlib
+        import signal
+        import subprocess
+        import sys
+        import time
+
+        os.environ['XDG_STATE_HOME'] = os.getcwd() + '/state'
+        import lithops
+        from lithops import detached
+
+        if sys.argv[1:]:
+            from helper import work
+            fexec = lithops.FunctionExecutor(detached=True)
+            print(json.dumps(fexec.map(work, range(60)).handle()), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        def until(holds):
+            start = time.monotonic()
+            while not holds():
+                assert time.monotonic() - start < 100
+                time.sleep(0.01)
+
+        done = subprocess.run([sys.executable, 'program.py', 'client'], stdout=subprocess.PIPE)
+        assert done.returncode == -signal.SIGKILL
+        handle = json.loads(done.stdout)
+        until(lambda: detached.state(handle)['success'] >= 3)
+        for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+            try:
+                words = path.read_bytes().split(b'\\0')
+                if words[1:3] == [b'supervisor', handle['folder'].encode()]:
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+            except OSError:
+                pass
+        until(lambda: not detached.state(handle)['supervised'])
+        assert not detached.state(handle)['done']
+        futures = lithops.attach(handle)
+        results = futures.get_result()
+        assert [x * 2 for x in range(60)] == [r[0] for r in results]
+        print(*sorted({r[1] for r in results}))
+        print(futures[7].logs, end='')
+        futures.executor.close()
+        detached.release(handle)
+        until(lambda: not os.path.exists(handle['folder']))
+        """, CONFIG.replace('backend: vm', 'backend: vm\n  detached_idle: 0.05'), helper="""\
+        import socket
+        import time
+
+        def work(x):
+            time.sleep(0.1)
+            print('now', x)
+            return 2 * x, socket.gethostname()
+        """) == 'host1 host2 host3\nnow 7\n'
+
+
 def test_many_calls(folder):
     assert run(folder, '''\
         import lithops

@@ -50,27 +50,32 @@ static lithops_value *own_command(lithops_error *err)
 
 /* What makes worker processes of a runtime on other machines is this process's, and would be asked
  * for when it is gone. */
-static int check_runtime(const lithops_executor *fexec, lithops_error *err)
+static int take_kit(const lithops_executor *fexec, struct lithops__detachment *detachment,
+                    lithops_error *err)
 {
-    lithops_value *kit = fexec->driver->is_elsewhere ? lithops__runtime_kit(err) : NULL;
-    size_t size = lithops_value_size(kit);
-    lithops_value_free(kit);
-    return size == 0 ? 0
-                     : lithops__fail(err, LITHOPS_EUNSUPPORTED,
-                                     "detached jobs of Python functions run on this machine only, "
-                                     "and the backend is '%s'",
-                                     fexec->driver->name);
+    if (!fexec->driver->is_elsewhere)
+        return 0;
+    detachment->kit = lithops__runtime_kit(err);
+    return detachment->kit ? 0 : err->code;
+}
+
+static int take_command(struct lithops__detachment *detachment, const char *const *worker_command,
+                        lithops_error *err)
+{
+    detachment->command =
+        worker_command ? texts((char *const *)(uintptr_t)worker_command) : own_command(err);
+    if (detachment->command)
+        return 0;
+    return err->code ? err->code : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
 
 int lithops__detach_open(lithops_executor *fexec, const char *const *worker_command,
                          bool is_attached, lithops_error *err)
 {
-    int rc = is_attached ? 0 : check_runtime(fexec, err);
-    if (rc != 0)
-        return rc;
     struct lithops__detachment *detachment = calloc(1, sizeof *detachment);
     if (!detachment)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    int rc = is_attached || !worker_command ? 0 : take_kit(fexec, detachment, err);
     detachment->driver = *fexec->driver;
     detachment->driver.ops = &lithops__follow_ops;
     detachment->driver.state_size = lithops__follow_size();
@@ -78,13 +83,7 @@ int lithops__detach_open(lithops_executor *fexec, const char *const *worker_comm
     pthread_mutex_init(&detachment->lock, NULL);
     fexec->driver = &detachment->driver;
     fexec->detachment = detachment;
-    if (is_attached)
-        return 0;
-    detachment->command =
-        worker_command ? texts((char *const *)(uintptr_t)worker_command) : own_command(err);
-    if (detachment->command)
-        return 0;
-    return err->code ? err->code : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    return rc != 0 || is_attached ? rc : take_command(detachment, worker_command, err);
 }
 
 void lithops__detach_close(lithops_executor *fexec)
@@ -93,6 +92,7 @@ void lithops__detach_close(lithops_executor *fexec)
     if (!detachment)
         return;
     lithops_value_free(detachment->command);
+    lithops_value_free(detachment->kit);
     pthread_mutex_destroy(&detachment->lock);
     free(detachment);
     fexec->detachment = NULL;
@@ -150,6 +150,8 @@ static lithops_value *describe_executor(const lithops_executor *fexec, lithops_e
         folder[0] = '\0';
     if (lithops_value_set(map, "config", lithops__config_value(fexec->config, true)) == 0 &&
         lithops_value_set(map, "command", lithops_value_copy(fexec->detachment->command)) == 0 &&
+        (!fexec->detachment->kit ||
+         lithops_value_set(map, "kit", lithops_value_copy(fexec->detachment->kit)) == 0) &&
         lithops_value_set(map, "folder", lithops__value_text(folder, strlen(folder))) == 0 &&
         lithops_value_set(map, "environment", texts(environ)) == 0)
         return map;

@@ -25,6 +25,7 @@
 #include "core/stats.h"
 #include "core/supervised.h"
 #include "detached/home.h"
+#include "function/elsewhere.h"
 #include "ipc/bell.h"
 #include "ipc/service.h"
 
@@ -334,6 +335,13 @@ static void take_environment(const lithops_value *executor)
         (void)!chdir("/");
 }
 
+/* The client's runtime cannot be asked what its worker processes are on other machines. */
+static int take_kit(const lithops_value *executor, lithops_error *err)
+{
+    const lithops_value *kit = lithops_value_get(executor, "kit");
+    return kit ? lithops__runtime_kit_set(kit, err) : 0;
+}
+
 static void open_executor(struct supervisor *supervisor)
 {
     lithops_error *err = &supervisor->refusal;
@@ -346,7 +354,7 @@ static void open_executor(struct supervisor *supervisor)
         command[i] = lithops_value_get_string(lithops_value_at(words, i));
     if (executor && (!command || !command[0])) {
         lithops__fail(err, LITHOPS_EPARSE, "'%s/executor' is damaged", supervisor->home.path);
-    } else if (executor) {
+    } else if (executor && take_kit(executor, err) == 0) {
         take_environment(executor);
         options.config = lithops_value_get(executor, "config");
         options.worker_command = command;

@@ -2,7 +2,8 @@
 /* The folder of one executor's detached jobs, and its supervisor.
  *
  *     ~/.local/state/lithops/jobs/<executor>/     ($XDG_STATE_HOME in place of ~/.local/state)
- *         executor    how to run calls: configuration, command, working directory, environment
+ *         executor    how to run calls: configuration, command, working directory, environment, and
+ *                     what a runtime's workers are made of on other machines
  *         M000, R000  a journal each; NAME.new while the client writes it
  *         page        a counter that rings when outcomes have been written
  *         bell        a pipe that wakes the supervisor; whoever can open it to write knows that

@@ -21,3 +21,22 @@ lithops_value *lithops__runtime_kit(lithops_error *err)
         lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     return kit;
 }
+
+static lithops_value *kit_of_another; /* kept until the process ends */
+
+static lithops_value *copy_kit(lithops_error *err)
+{
+    (void)err;
+    return lithops_value_copy(kit_of_another);
+}
+
+int lithops__runtime_kit_set(const lithops_value *kit, lithops_error *err)
+{
+    lithops_value *copy = lithops_value_copy(kit);
+    if (!copy)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    lithops_value_free(kit_of_another);
+    kit_of_another = copy;
+    lithops_runtime_elsewhere(copy_kit);
+    return 0;
+}

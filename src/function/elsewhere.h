@@ -7,5 +7,7 @@
 /* What the runtime of this process has said by lithops_runtime_elsewhere(), for
  * lithops_value_free(); an empty map where it has said nothing. NULL: its error. */
 lithops_value *lithops__runtime_kit(lithops_error *err);
+/* In place of a runtime: what one has said in another process. Copied; not while others ask. */
+int lithops__runtime_kit_set(const lithops_value *kit, lithops_error *err);
 
 #endif
