@@ -639,18 +639,16 @@ def test_what_is_no_handle(handle):
         taken(handle)
 
 
-def test_a_backend_without_detached_jobs(monkeypatch):
-    class Executor:
-        backend = "elsewhere"
-
-        def close(self):
-            pass
-
-    operator = LithopsCallAsyncOperator(task_id="t", func=abs, data=-1, deferrable=True)
-    real = LithopsHook.get_conn
-
-    def get_conn(self, executor_config=None, detached=False):
-        return Executor() if detached else real(self)
-
-    monkeypatch.setattr(LithopsHook, "get_conn", get_conn)
-    assert execute(operator) == 1
+@pytest.mark.parametrize("transport", ["socket", "storage"])
+def test_workers_that_are_reached(gate, runs, transport):
+    """As on hosts, and with nothing but a storage in between."""
+    config = {
+        "backend": "process",
+        "process": {"workers": 1, "worker_processes": 1, "transport": transport},
+    }
+    trigger = deferred(map_of(runs, gate, lithops_config=config, deferrable=True))
+    gate.unlink()
+    event = fired(trigger)
+    operator = map_of(runs, gate, lithops_config=config, deferrable=True)
+    assert operator.execute_complete(context(), event) == [0, 1, 2]
+    assert count_of(runs) == {0: 1, 1: 1, 2: 1}

@@ -142,33 +142,16 @@ class LithopsOperator(JobOperator):
             job.inputs = lineage.objects(arguments["func"], [arguments["data"]])
         else:
             job.inputs = lineage.objects(arguments["map_function"], arguments["map_iterdata"])
-        executor, is_detached = self._opened()
+        is_detached = self.async_invoke or self.durable or self.deferrable
+        executor = self._hook().get_conn(detached=is_detached)
         executor_id = job.open(executor)
-        if kept is not None and is_detached:
+        if kept is not None:
             kept.begin(executor_id, method)
         job.start(method, is_detached, **self._common_arguments(), **arguments)
         if job.handle is not None:
             job.handle["gives_list"] = self._gives_list()
             if kept is not None:
                 kept.keep(job.handle)
-
-    def _opened(self) -> tuple[Any, bool]:
-        """(an executor, whether its jobs are detached)"""
-        wanted = [name for name in ("async_invoke", "durable", "deferrable") if getattr(self, name)]
-        if not wanted:
-            return self._hook().get_conn(), False
-        executor = self._hook().get_conn(detached=True)
-        if executor.backend == "localhost":
-            return executor, True
-        # Python functions cannot be detached there.
-        executor.close()
-        self.log.warning(
-            "Lithops: the backend %r has no detached jobs: the task waits in its slot, if at all, "
-            "and %s has no further effect",
-            executor.backend,
-            " and ".join(wanted),
-        )
-        return self._hook().get_conn(), False
 
     def _taken(self, job: LithopsJob) -> Any:
         if not self.get_result:
