@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lithops supervisor: runs the detached jobs of an executor. */
+/* lithops supervisor: runs the detached jobs of an executor. Who starts it makes it nobody's child,
+ * see detached/home.c. */
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "core/supervise.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -39,13 +39,6 @@ int cmd_supervisor(const struct cli *cli)
                       "executor starts it");
         return lithops_error_print(&err, stderr);
     }
-    pid_t child = fork(); /* so that it is nobody's child, and outlives who started it */
-    if (child < 0) {
-        lithops__fail_errno(&err, errno, "cannot start a process");
-        return lithops_error_print(&err, stderr);
-    }
-    if (child > 0)
-        _exit(0);
     close_others();
     signal(SIGPIPE, SIG_IGN);
     return lithops__supervise(cli->arguments.items[0], &err) ? lithops_error_print(&err, stderr)

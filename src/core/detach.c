@@ -160,16 +160,23 @@ static lithops_value *describe_executor(const lithops_executor *fexec, lithops_e
     return NULL;
 }
 
-static struct lithops__home *home_of(lithops_executor *fexec, lithops_error *err)
+/* A supervisor is started with the folder, and gets ready while the first job is written: where
+ * that fails, it is tried again when the job is there. */
+static struct lithops__home *home_of(lithops_executor *fexec, uint64_t *ret_started_ns,
+                                     lithops_error *err)
 {
     struct lithops__home home;
     struct lithops__home *there = lithops__follow_home(fexec->compute);
+    *ret_started_ns = 0;
     if (there)
         return there;
     lithops_value *executor = describe_executor(fexec, err);
-    if (executor && lithops__home_make(&home, fexec->id, executor, err) == 0 &&
-        lithops__follow_start(fexec->compute, &home, err) == 0)
-        there = lithops__follow_home(fexec->compute);
+    if (executor && lithops__home_make(&home, fexec->id, executor, err) == 0) {
+        if (lithops__home_supervise(&home, NULL) == 0)
+            *ret_started_ns = lithops__now_ns();
+        if (lithops__follow_start(fexec->compute, &home, err) == 0)
+            there = lithops__follow_home(fexec->compute);
+    }
     lithops_value_free(executor);
     return there;
 }
@@ -256,12 +263,24 @@ static void take_back(const struct lithops__home *home, const struct lithops__jo
         unlinkat(home->fd, name, 0);
 }
 
+/* The one that was started (when: not 0) may not hear yet, but looks when it does; it waits for its
+ * first job for longer than that, see supervise.c. */
+static int tell_supervisor(lithops_executor *fexec, uint64_t started_ns, lithops_error *err)
+{
+    static const uint64_t patience_ns = 1000000000;
+    if (lithops__follow_tell(fexec->compute) ||
+        (started_ns && lithops__now_ns() - started_ns < patience_ns))
+        return 0;
+    return lithops__home_supervise(lithops__follow_home(fexec->compute), err);
+}
+
 static int submit(struct lithops__job *job, lithops_error *err)
 {
     lithops_executor *fexec = job->fexec;
     struct lithops__job *reduce = job->draft->reduce;
     struct lithops__journal journal = LITHOPS__JOURNAL_INIT, reducer = LITHOPS__JOURNAL_INIT;
-    const struct lithops__home *home = home_of(fexec, err);
+    uint64_t started_ns;
+    const struct lithops__home *home = home_of(fexec, &started_ns, err);
     int rc = home ? write_job(job, home, &journal, &reducer, err) : err->code;
     if (rc != 0)
         return rc;
@@ -276,7 +295,7 @@ static int submit(struct lithops__job *job, lithops_error *err)
     if (rc == 0)
         rc = other;
     if (rc == 0)
-        rc = lithops__follow_tell(fexec->compute, err);
+        rc = tell_supervisor(fexec, started_ns, err);
     if (rc != 0)
         take_back(home, job);
     return rc;

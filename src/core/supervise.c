@@ -36,7 +36,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { LONGEST_PAUSE_NS = 20000000, RETRY_MS = 1000 };
+enum {
+    LONGEST_PAUSE_NS = 20000000,
+    RETRY_MS = 1000,
+    FIRST_MS = 5000, /* at least so long one waits for its first job: its client is writing it */
+};
 
 struct supervisor {
     struct lithops__home home;
@@ -46,7 +50,8 @@ struct supervisor {
     pthread_t reporter;
     bool has_reporter;
     atomic_bool is_ending;
-    bool has_put_off; /* main thread: jobs that are to be taken up again in a while */
+    bool has_put_off;  /* main thread: jobs that are to be taken up again in a while */
+    bool has_seen_job; /* main thread: in whatever state, or was told of one */
     pthread_mutex_t lock;
     struct lithops__supervised *jobs; /* under lock */
 };
@@ -250,6 +255,7 @@ static int take_up(const struct lithops__home *home, const char *name, void *use
     struct supervisor *supervisor = user;
     struct lithops__supervised *job = NULL, *reduce = NULL;
     lithops_error err = LITHOPS_ERROR_INIT;
+    supervisor->has_seen_job = true;
     if (name[0] == 'R') /* it comes with its map */
         return 0;
     int rc = lithops__supervised_open(home, name, &job, &err);
@@ -378,9 +384,11 @@ static bool await_bell(struct supervisor *supervisor, int idle_ms)
     if (ready < 0 && errno != EINTR)
         return false;
     (void)eventfd_read(supervisor->event_fd, &value);
-    while (read(supervisor->bell_fd, &message, sizeof message) == (ssize_t)sizeof message)
+    while (read(supervisor->bell_fd, &message, sizeof message) == (ssize_t)sizeof message) {
+        supervisor->has_seen_job = true; /* which may be gone already */
         if (message.order == LITHOPS__HOME_CANCEL)
             cancel_calls(supervisor, &message);
+    }
     return ready != 0 || supervisor->has_put_off;
 }
 
@@ -399,7 +407,8 @@ static int serve(struct supervisor *supervisor, lithops_error *err)
     for (;;) {
         take_up_all(supervisor);
         cancel_stopped(supervisor);
-        if (await_bell(supervisor, idle_ms))
+        int stay_ms = supervisor->has_seen_job || idle_ms > FIRST_MS ? idle_ms : FIRST_MS;
+        if (await_bell(supervisor, stay_ms))
             continue;
         /* Who finds the bell without a listener from now on starts another supervisor; what came
          * before that is here. */

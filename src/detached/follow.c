@@ -452,13 +452,11 @@ int lithops__follow_job(void *state, uint32_t range, struct lithops__journal *jo
     return 0;
 }
 
-int lithops__follow_tell(void *state, lithops_error *err)
+bool lithops__follow_tell(const void *state)
 {
     static const struct lithops__home_message look = {.order = LITHOPS__HOME_LOOK};
-    struct follower *follower = state;
-    return lithops__home_tell(&follower->home, &look)
-               ? 0
-               : lithops__home_supervise(&follower->home, err);
+    const struct follower *follower = state;
+    return lithops__home_tell(&follower->home, &look);
 }
 
 bool lithops__follow_name(void *state, uint32_t range, struct lithops__handle_job *ret)

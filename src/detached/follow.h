@@ -25,8 +25,8 @@ int lithops__follow_start(void *state, struct lithops__home *home, lithops_error
 /* [L] Follow the job that is `range` here; takes the journal over, also on failure. */
 int lithops__follow_job(void *state, uint32_t range, struct lithops__journal *journal,
                         lithops_error *err);
-/* Tell the supervisor that there is something to do, and start one if there is none. */
-int lithops__follow_tell(void *state, lithops_error *err);
+/* Tell the supervisor that there is something to do. False: there is none that hears. */
+bool lithops__follow_tell(const void *state);
 /* [L] What a handle says of a job that is followed, but for its part. False: it is not. */
 bool lithops__follow_name(void *state, uint32_t range, struct lithops__handle_job *ret);
 

@@ -363,41 +363,86 @@ bool lithops__home_tell(const struct lithops__home *home,
     return !is_gone;
 }
 
-/* It makes itself a child of nobody's (cli/cmd_supervisor.c); the process that is waited for ends
- * at once. */
+struct spawn {
+    const char *command;
+    char *const *argv;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int failed;
+};
+
+/* The process between the two shares the memory of the thread that waits for it, as after vfork().
+ * ThreadSanitizer would take what it does for that thread's. */
+#if defined(__SANITIZE_THREAD__)
+enum { SHARING = 0 };
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+enum { SHARING = 0 };
+#else
+enum { SHARING = CLONE_VM };
+#endif
+#else
+enum { SHARING = CLONE_VM };
+#endif
+
+static int spawn_other(void *user)
+{
+    struct spawn *spawn = user;
+    pid_t pid;
+    return spawn->failed = posix_spawnp(&pid, spawn->command, &spawn->actions, &spawn->attributes,
+                                        spawn->argv, environ);
+}
+
+/* A process that is nobody's child: who starts it need not wait for its end, and it outlives who
+ * starts it. 0, or an errno. */
+static int spawn_orphan(struct spawn *spawn)
+{
+    enum { STACK_BYTES = 64 << 10 };
+    sigset_t all, before;
+    int status = 0;
+    char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED)
+        return errno;
+    sigfillset(&all); /* no handler of this program runs in there */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t pid = clone(spawn_other, stack + STACK_BYTES, SHARING | CLONE_VFORK | SIGCHLD, spawn);
+    if (pid < 0)
+        spawn->failed = errno;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    munmap(stack, STACK_BYTES);
+    return spawn->failed ? spawn->failed : WEXITSTATUS(status);
+}
+
 int lithops__home_supervise(const struct lithops__home *home, lithops_error *err)
 {
     char command[PATH_MAX + 32], path[PATH_MAX], log[PATH_MAX + 8];
     char name[] = "lithops", word[] = "supervisor", *argv[] = {name, word, path, NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
+    struct spawn spawn = {.command = command, .argv = argv, .failed = 0};
     sigset_t all, none;
-    pid_t pid;
     lithops__own_command(command, sizeof command);
     snprintf(path, sizeof path, "%s", home->path);
     snprintf(log, sizeof log, "%s/log", home->path);
     sigfillset(&all);
     sigemptyset(&none);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    posix_spawn_file_actions_adddup2(&actions, 1, 2);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes,
+    posix_spawn_file_actions_init(&spawn.actions);
+    posix_spawn_file_actions_addopen(&spawn.actions, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&spawn.actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    posix_spawn_file_actions_adddup2(&spawn.actions, 1, 2);
+    posix_spawnattr_init(&spawn.attributes);
+    posix_spawnattr_setflags(&spawn.attributes,
                              POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    int failed = posix_spawnp(&pid, command, &actions, &attributes, argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&actions);
-    if (failed) {
-        int rc =
-            lithops__fail_errno(err, failed, "cannot start a supervisor (%s supervisor)", command);
-        return rc == LITHOPS_ENOSPACE ? rc : (err ? (err->code = LITHOPS_EBACKEND) : rc);
-    }
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    return 0;
+    posix_spawnattr_setsigmask(&spawn.attributes, &none);
+    posix_spawnattr_setsigdefault(&spawn.attributes, &all);
+    int failed = spawn_orphan(&spawn);
+    posix_spawnattr_destroy(&spawn.attributes);
+    posix_spawn_file_actions_destroy(&spawn.actions);
+    if (failed == 0)
+        return 0;
+    int rc = lithops__fail_errno(err, failed, "cannot start a supervisor (%s supervisor)", command);
+    return rc == LITHOPS_ENOSPACE ? rc : (err ? (err->code = LITHOPS_EBACKEND) : rc);
 }
 
 static int open_lock(const struct lithops__home *home)
