@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-infinispan test-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -29,6 +29,7 @@ help:
 	@echo 'make test     build and run all tests'
 	@echo 'make test-kubernetes   build a real Kubernetes (some 10 minutes, once) and test the backend k8s on it'
 	@echo 'make test-airflow   test the Airflow provider on a whole Airflow'
+	@echo 'make test-airflow-celery   the same with PostgreSQL and Celery, killed and restarted: before a release'
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
@@ -94,6 +95,12 @@ test-kubernetes:
 test-airflow:
 	$(SETUP) python
 	airflow/tests/run live
+
+test-airflow-celery:
+	$(SETUP) python
+	$(SETUP) airflow-celery
+	airflow/tests/run celery
+	airflow/tests/with-postgresql airflow/tests/run live
 
 airflow-demo:
 	$(SETUP) python

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Install the Debian packages that a make target needs:
-# setup-debian.sh [build|python|docs|wheels|deb|hosts|slurm|kubernetes|test|bench|check]
+# setup-debian.sh [build|python|docs|wheels|deb|hosts|slurm|kubernetes|airflow-celery|test|bench|check]
 #
 # Instant when everything is installed: it asks dpkg first, and runs apt only for what is missing.
 # Works as root or with sudo. Without apt it says what the build needs and goes on, so that `make`
@@ -20,6 +20,7 @@ tests="$python g++ libcmocka-dev libjansson-dev locales mandoc nginx-light pytho
        ceph-mon ceph-osd radosgw ceph-common libfaketime redis-server rabbitmq-server openssl
        swift-proxy swift-account swift-container swift-object memcached
        prometheus-pushgateway $hosts $images $slurm"
+airflow_celery="$python postgresql redis-server openssl"
 kubernetes="$tests containerd containernetworking-plugins curl"
 bench="$python g++ libtbb-dev mawk parallel nginx-light ceph-mon ceph-osd radosgw ceph-common"
 check="$tests $wheels $deb clang clang-tidy clang-format libclang-rt-14-dev llvm cppcheck man-db
@@ -34,11 +35,12 @@ deb) packages=$deb ;;
 hosts) packages=$hosts ;;
 slurm) packages=$slurm ;;
 kubernetes) packages=$kubernetes ;;
+airflow-celery) packages=$airflow_celery ;;
 test) packages=$tests ;;
 bench) packages=$bench ;;
 check) packages=$check ;;
 *)
-    echo "usage: $0 [build|python|docs|wheels|deb|hosts|slurm|kubernetes|test|bench|check]" >&2
+    echo "usage: $0 [build|python|docs|wheels|deb|hosts|slurm|kubernetes|airflow-celery|test|bench|check]" >&2
     exit 2
     ;;
 esac
@@ -85,7 +87,7 @@ for package in $missing; do
     case $package in
     nginx-light) service=nginx ;;
     docker.io) service="docker.service docker.socket containerd.service" ;;
-    slurmctld | slurmd | munge | redis-server | rabbitmq-server | memcached | prometheus-pushgateway) service=$package ;;
+    slurmctld | slurmd | munge | redis-server | rabbitmq-server | memcached | prometheus-pushgateway | postgresql) service=$package ;;
     swift-*) service=$(dpkg -L "$package" | sed -n 's#^/lib/systemd/system/\([^@]*\)$#\1#p') ;;
     *) continue ;;
     esac

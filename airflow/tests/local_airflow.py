@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 PROGRAMS = ("api-server", "dag-processor", "scheduler", "triggerer")
+WORKERS = ("one", "two")
 
 
 class LocalAirflow:
@@ -31,10 +32,14 @@ class LocalAirflow:
     :param home: an empty folder for everything it writes
     :param dags: the folder of its DAG files
     :param database: URL of a database; default: SQLite in `home`
+    :param broker: URL of a Redis: tasks run in two Celery workers, not beside the scheduler
     """
 
-    def __init__(self, home: Path, dags: Path, database: str | None = None) -> None:
+    def __init__(
+        self, home: Path, dags: Path, database: str | None = None, broker: str | None = None
+    ) -> None:
         self.home = home
+        self._commands = {program: [program] for program in PROGRAMS}
         self._processes: dict[str, subprocess.Popen] = {}
         self._token = ""
         self._passwords = home / "passwords.json"
@@ -71,6 +76,8 @@ class LocalAirflow:
             # Airflow's own proxies, if any, are not for the loopback interface.
             "no_proxy": "127.0.0.1,localhost",
         }
+        if broker:
+            self._use_celery(broker)
 
     def __enter__(self) -> "LocalAirflow":
         self.start()
@@ -84,7 +91,7 @@ class LocalAirflow:
         (self.home / "logs").mkdir(parents=True, exist_ok=True)
         try:
             self.airflow("db", "migrate", timeout_s=timeout_s)
-            for program in PROGRAMS:
+            for program in self._commands:
                 self._processes[program] = self._spawn(program)
             self._until(timeout_s, "healthy", self._healthy)
         except BaseException:
@@ -100,6 +107,41 @@ class LocalAirflow:
             self._end(process, deadline)
         self._processes.clear()
 
+    def _use_celery(self, broker: str) -> None:
+        self.env |= {
+            "AIRFLOW__CELERY__BROKER_URL": broker,
+            "AIRFLOW__CELERY__RESULT_BACKEND": broker,
+            "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+            # Tasks of a worker that was killed are tried again after this time.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "40",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+        }
+        for name in WORKERS:
+            where = ["--celery-hostname", f"{name}@%h", "--pid", str(self.home / f"{name}.pid")]
+            self._commands[name] = [
+                *("celery", "worker", "--concurrency", "3", "--skip-serve-logs"),
+                *where,
+            ]
+
+    def program_of(self, process: int) -> str | None:
+        """Which program has started a process, say a task's."""
+        session = os.getsid(process)
+        for program, started in self._processes.items():
+            if started.pid == session:
+                return program
+        return None
+
+    def kill(self, program: str) -> None:
+        """Kill one of the programs, with its children, as the kernel would."""
+        killed = self._processes.pop(program)
+        for pid in self.processes(killed.pid):
+            os.kill(pid, signal.SIGKILL)
+        killed.wait()
+
+    def spawn(self, program: str) -> None:
+        """Start a program again that was killed."""
+        self._processes[program] = self._spawn(program)
+
     @contextmanager
     def without(self, program: str) -> Iterator[None]:
         """In a `with` statement: one of the programs does not run meanwhile."""
@@ -110,7 +152,7 @@ class LocalAirflow:
             yield
         finally:
             self._processes[program] = self._spawn(program)
-            self._until(400, "healthy", self._healthy)
+            self._until(1000, "healthy", self._healthy)
 
     def _end(self, process: subprocess.Popen, deadline: float) -> None:
         """Wait for a program that was told to end, and kill what is left at the deadline."""
@@ -124,11 +166,8 @@ class LocalAirflow:
 
     def restart(self, program: str) -> None:
         """Kill one of the programs, with its children, as the kernel would; and start it again."""
-        killed = self._processes[program]
-        for pid in self.processes(killed.pid):
-            os.kill(pid, signal.SIGKILL)
-        killed.wait()
-        self._processes[program] = self._spawn(program)
+        self.kill(program)
+        self.spawn(program)
 
     def airflow(self, *arguments: str, timeout_s: float = 400) -> str:
         """Run the `airflow` command; what it prints."""
@@ -201,7 +240,7 @@ class LocalAirflow:
             state = self.task(dag_id, run_id, task_id)["state"]
             return state if state in states else None
 
-        return self._until(400, f"{task_id} {' or '.join(states)}", there)
+        return self._until(600, f"{task_id} {' or '.join(states)}", there)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """What a task has returned, or left under another key."""
@@ -236,7 +275,7 @@ class LocalAirflow:
         log = (self.home / "logs" / f"{program}.log").open("wb")
         with log:
             return subprocess.Popen(
-                [sys.executable, "-m", "airflow", program],
+                [sys.executable, "-m", "airflow", *self._commands[program]],
                 env=self.env,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
