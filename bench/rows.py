@@ -85,6 +85,7 @@ SIZES = {
                  py_futures=1000000, py_chunk_kib=8192, py_reduces=200, links_hot=20000,
                  link_results=1024, host_programs=60, smalls=20000, smalls_one=3000,
                  smalls_put=10000, lags=50, detached=20,
+                 invoked=200000, invoked_few=5000, invoked_slow=20000,
                  s3_calls=1000000),
     'quick': dict(calls=1000000, text_mib=256, text_small_mib=128, hot=20000, parked=50,
                   results=1000, spawns=20, programs=1000, text_python_mib=64, text_upstream_mib=16,
@@ -92,6 +93,7 @@ SIZES = {
                   py_futures=1000000, py_chunk_kib=4096, py_reduces=100, links_hot=5000,
                   link_results=256, host_programs=30, smalls=10000, smalls_one=1000,
                   smalls_put=5000, lags=20, detached=10,
+                  invoked=100000, invoked_few=2000, invoked_slow=5000,
                   s3_calls=100000),
 }
 

@@ -18,9 +18,16 @@ enum { LITHOPS__POST_TEXT = 1024, LITHOPS__POST_HEADER = 128 };
 
 struct lithops__post_request {
     const char *url;
-    const char *const *headers; /* "Name: value" each, ends with NULL */
+    const char *const *headers; /* "Name: value" each, ends with NULL; without a Content-Type it is
+                                 * application/octet-stream */
     lithops_bytes body;
-    const char *wanted; /* a header of the answer */
+    const char *wanted; /* a header of the answer, or NULL */
+    bool is_get;        /* it has no body, and is no POST after all */
+    bool is_short;      /* it is answered once all of the answer's body has come */
+    /* NULL, or called when it is answered, and when it is over, by the thread of all requests, so
+     * it must not block. It may begin requests, and end this one if it is over. */
+    void (*changed)(void *user);
+    void *user;
 };
 
 struct lithops__post_state {
@@ -36,8 +43,8 @@ int lithops__posts_open(struct lithops__posts **ret_posts, lithops_error *err);
 /* All requests are ended. NULL is fine. */
 void lithops__posts_close(struct lithops__posts *posts);
 
-/* Begin one; `request` is copied. EUSAGE (not an http or https URL, a header with a line break),
- * ENOMEM. */
+/* Begin one; `request` is copied. May be called by `changed`. EUSAGE (not an http or https URL, a
+ * header with a line break), ENOMEM. */
 int lithops__post_begin(struct lithops__posts *posts, const struct lithops__post_request *request,
                         struct lithops__post **ret_post, lithops_error *err);
 /* Wait until it is answered or over. ETIMEDOUT; ECANCELED: cancel_fd is readable. */
