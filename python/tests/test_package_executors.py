@@ -143,7 +143,7 @@ def test_yaml(tmp_path):
     assert load_yaml_config(str(tmp_path / 'c')) == data
 
 
-OTHERS = {'openwhisk': {'host': 'h', 'password': 'hidden', 'port': 6379}, 'ibm_cos': None,
+OTHERS = {'aliyun_fc': {'host': 'h', 'password': 'hidden', 'port': 6379}, 'ibm_cos': None,
           'aws': {'secret_access_key': 'hidden'}, 'ibm_vpc': {'labels': {'a': 'hidden'}},
           'rabbitmq': {'amqp_url': 'amqp://user:hidden@host', 'other': 'hidden'}}
 

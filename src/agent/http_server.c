@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of `lithops worker --http`: connections, and the workers that they have started.
+/* The loop of `lithops worker --http`, and `--openwhisk`: connections, and the workers that they
+ * have started.
  *
  *     READING --activation--> RUNNING --worker ends--> WRITING --all sent--> LINGERING --> closed
  *        '------ anything else: an answer ------------->'
@@ -7,11 +8,16 @@
  * A connection has one request. While its worker runs a blank is sent now and then, so that no
  * proxy takes the connection for dead; that it hangs up is seen at once. Then the worker gets
  * SIGINT, which is how workers are told to end, and SIGKILL when it has not for a while; the
- * connection's place is taken until then. */
+ * connection's place is taken until then.
+ *
+ * As the action of OpenWhisk it takes `/init` once and then activations at `/run`, whose answers
+ * come when their workers have ended; these are told to end before the platform kills everything.
+ */
 #include "agent/http_server.h"
 
 #include "agent/http_child.h"
 #include "agent/http_request.h"
+#include "agent/whisk.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -43,6 +49,7 @@ static const uint64_t request_ms = 30000; /* in which a request must have come *
 static const uint64_t sign_ms = 15000;    /* between two signs of life */
 static const uint64_t linger_ms = 2000;   /* until the other side has read the answer */
 static const uint64_t kill_ms = 5000;     /* from SIGINT to SIGKILL */
+static const int64_t margin_ms = 6000;    /* from SIGINT to the deadline of an action */
 
 union address {
     struct sockaddr any;
@@ -82,6 +89,8 @@ struct lithops__http_server {
     struct lithops__activation_seen seen;
     struct counts counts;
     struct pollfd *fds;
+    bool is_initialized;                      /* as an action of OpenWhisk */
+    char whisk_secret[LITHOPS__WHISK_SECRET]; /* that it was told */
 };
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -195,6 +204,10 @@ static void start_worker(struct lithops__http_server *server, struct connection 
                  (int)connection->child.watch.pid, text);
     server->counts.started++;
     server->running++;
+    connection->state = RUNNING;
+    connection->kill_ns = UINT64_MAX;
+    if (server->options.is_whisk)
+        return;
     lithops__buffer_printf(
         &connection->out,
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -202,9 +215,22 @@ static void start_worker(struct lithops__http_server *server, struct connection 
         ": %s\r\nConnection: close\r\n\r\n",
         connection->head.is_old ? "" : "Transfer-Encoding: chunked\r\n", proof);
     append_piece(connection, " ");
-    connection->state = RUNNING;
-    connection->kill_ns = UINT64_MAX;
     connection->until_ns = lithops__now_ns() + sign_ms * ms_ns;
+}
+
+/* An activation has failed in the eyes of the platform if its result has an error. */
+static void answer_run(struct connection *connection, const char *how)
+{
+    static const char good[] = "it ended with exit status 0";
+    lithops_value *value = lithops_pack("{s:s}", strcmp(how, good) == 0 ? "ended" : "error", how);
+    char *json = NULL;
+    if (value && lithops_value_to_json(value, &json, NULL) == 0)
+        answer(connection, 200, json);
+    else
+        refuse(connection, 500, "out of memory");
+    free(json);
+    lithops_value_free(value);
+    lithops__whisk_end_log();
 }
 
 static void finish_worker(struct lithops__http_server *server, struct connection *connection)
@@ -214,6 +240,10 @@ static void finish_worker(struct lithops__http_server *server, struct connection
     lithops__http_child_end(&connection->child, how, sizeof how);
     server->running--;
     lithops__log(LITHOPS_LOG_INFO, "http", "worker %d: %s", pid, how);
+    if (server->options.is_whisk) {
+        answer_run(connection, how);
+        return;
+    }
     lithops_value *value = lithops_pack("{s:s}", "ended", how);
     char *json = NULL;
     if (value && lithops_value_to_json(value, &json, NULL) == 0) {
@@ -227,15 +257,19 @@ static void finish_worker(struct lithops__http_server *server, struct connection
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static void take_activation(struct lithops__http_server *server, struct connection *connection)
+static lithops_bytes body_of(const struct connection *connection)
 {
-    const struct lithops__http_head *head = &connection->head;
-    const lithops_bytes body = {connection->in.data + head->len, head->body_len};
+    return (lithops_bytes){connection->in.data + connection->head.len, connection->head.body_len};
+}
+
+static void take_activation(struct lithops__http_server *server, struct connection *connection,
+                            const char *header, lithops_bytes body)
+{
     struct counts *counts = &server->counts;
     char *text = NULL, proof[LITHOPS__HEX_HASH];
-    enum lithops__activation_verdict verdict = lithops__activation_open(
-        server->crypto, server->options.secret, head->has_header ? head->header : NULL, body,
-        time(NULL), &server->seen, &text, proof);
+    enum lithops__activation_verdict verdict =
+        lithops__activation_open(server->crypto, server->options.secret, header, body, time(NULL),
+                                 &server->seen, &text, proof);
     static const struct {
         int status;
         const char *why;
@@ -265,6 +299,73 @@ static void take_activation(struct lithops__http_server *server, struct connecti
     free(text);
 }
 
+static void take_init(struct lithops__http_server *server, struct connection *connection)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    char secret[LITHOPS__WHISK_SECRET];
+    if (server->is_initialized) {
+        refuse(connection, 403, "the action is initialized already");
+        return;
+    }
+    int rc = lithops__whisk_init(body_of(connection), secret, &err);
+    if (rc == 0 && secret[0]) {
+        memcpy(server->whisk_secret, secret, sizeof secret);
+        server->options.secret = server->whisk_secret;
+    }
+    explicit_bzero(secret, sizeof secret);
+    if (rc != 0) {
+        lithops__log(LITHOPS_LOG_ERROR, "http", "%s", err.message);
+        refuse(connection, 400, "this is not how OpenWhisk initializes an action");
+    } else if (strlen(server->options.secret) < LITHOPS__ACTIVATION_SECRET_MIN) {
+        refuse(connection, 502,
+               "the action needs LITHOPS_WORKER_SECRET in its environment, of 32 characters at "
+               "least");
+    } else {
+        server->is_initialized = true;
+        answer(connection, 200, "{\"ok\": true}\n");
+    }
+    lithops__whisk_end_log();
+}
+
+static void take_run(struct lithops__http_server *server, struct connection *connection)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    struct lithops__whisk_run run = {.value = NULL};
+    if (!server->is_initialized) {
+        refuse(connection, 400, "the action is not initialized");
+    } else if (lithops__whisk_run_read(body_of(connection), &run, &err) != 0) {
+        server->counts.malformed++;
+        refuse(connection, 400, "this is not how OpenWhisk runs an action");
+    } else {
+        take_activation(server, connection, run.activation, run.sealed);
+    }
+    if (connection->state == RUNNING && run.left_ms == INT64_MAX)
+        connection->until_ns = UINT64_MAX;
+    else if (connection->state == RUNNING)
+        connection->until_ns =
+            lithops__now_ns() +
+            (run.left_ms > margin_ms ? (uint64_t)(run.left_ms - margin_ms) * ms_ns : 0);
+    else
+        lithops__whisk_end_log();
+    lithops_value_free(run.value);
+}
+
+/* @return false: it is none of OpenWhisk's */
+static bool take_whisk(struct lithops__http_server *server, struct connection *connection)
+{
+    const char *path = connection->head.path;
+    if (!server->options.is_whisk || server->is_draining)
+        return false;
+    bool is_init = strcmp(path, "/init") == 0;
+    if (!is_init && strcmp(path, "/run") != 0)
+        return false;
+    if (is_init)
+        take_init(server, connection);
+    else
+        take_run(server, connection);
+    return true;
+}
+
 static void take_request(struct lithops__http_server *server, struct connection *connection)
 {
     const struct lithops__http_head *head = &connection->head;
@@ -273,12 +374,16 @@ static void take_request(struct lithops__http_server *server, struct connection 
         show_health(server, connection);
     else if (!is_get && !is_post)
         refuse(connection, 405, "POST an activation, or GET /health");
+    else if (is_post && take_whisk(server, connection))
+        ;
     else if (!is_post || strcmp(head->path, "/") != 0)
         refuse(connection, 404, "POST an activation to /, or GET /health");
     else if (server->is_draining)
         refuse(connection, 503, "this worker ends");
     else
-        take_activation(server, connection);
+        take_activation(server, connection, head->has_header ? head->header : NULL,
+                        body_of(connection));
+    explicit_bzero(connection->in.data, connection->in.len); /* there may be a secret in it */
     lithops__buffer_deinit(&connection->in);
 }
 
@@ -386,7 +491,10 @@ static void tend_worker(struct lithops__http_server *server, struct connection *
         lithops__watch_signal(&connection->child.watch, SIGKILL);
         connection->kill_ns = now + kill_ms * ms_ns;
     }
-    if (connection->fd >= 0 && now >= connection->until_ns) {
+    if (server->options.is_whisk && now >= connection->until_ns) {
+        connection->until_ns = UINT64_MAX;
+        end_worker(connection);
+    } else if (connection->fd >= 0 && now >= connection->until_ns) {
         append_piece(connection, "\n");
         connection->until_ns = now + sign_ms * ms_ns;
     }
@@ -615,7 +723,7 @@ static int listen_anywhere(uint32_t port, int *ret_fd, uint32_t *ret_port)
 int lithops__http_server_open(const struct lithops__http_server_options *options,
                               struct lithops__http_server **ret, lithops_error *err)
 {
-    if (strlen(options->secret) < LITHOPS__ACTIVATION_SECRET_MIN)
+    if (!options->is_whisk && strlen(options->secret) < LITHOPS__ACTIVATION_SECRET_MIN)
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "the secret of the workers has less than %d characters",
                              LITHOPS__ACTIVATION_SECRET_MIN);
@@ -660,6 +768,7 @@ void lithops__http_server_close(struct lithops__http_server *server)
         free_connection(c);
     }
     lithops__activation_seen_deinit(&server->seen);
+    explicit_bzero(server->whisk_secret, sizeof server->whisk_secret);
     free(server->fds);
     free(server);
 }

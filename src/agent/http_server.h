@@ -17,9 +17,11 @@ struct lithops__http_server;
 struct lithops__http_server_options {
     const char *command; /* the path of the lithops command */
     const char *secret;  /* at least LITHOPS__ACTIVATION_SECRET_MIN characters */
-    uint32_t port;       /* 0: the system chooses */
-    uint32_t limit;      /* workers at a time; at least 1 */
-    uint64_t drain_ms;   /* when it is to end: for which workers may go on */
+    bool is_whisk;     /* as the container of an action of OpenWhisk (agent/whisk.h): then `secret`
+                        * may be "", and what starts it says one */
+    uint32_t port;     /* 0: the system chooses */
+    uint32_t limit;    /* workers at a time; at least 1 */
+    uint64_t drain_ms; /* when it is to end: for which workers may go on */
 };
 
 /* Listen on all addresses of this machine. `options` is borrowed until close. ECONFIG: the secret

@@ -148,11 +148,12 @@ static int read_secret(const struct cli *cli, char secret[SECRET_MAX], lithops_e
     (void)prctl(PR_SET_DUMPABLE, 0); /* nor what is in memory */
     if (cli->options.secret_file)
         return read_secret_file(cli->options.secret_file, secret, err);
-    return given ? 0
-                 : lithops__fail(err, LITHOPS_EUSAGE,
-                                 "lithops worker --http needs the secret that its clients have: "
-                                 "give --secret-file, or " LITHOPS__TCP_VARIABLE
-                                 " in the environment");
+    return given || cli->options.openwhisk
+               ? 0 /* OpenWhisk gives it when it starts the action */
+               : lithops__fail(err, LITHOPS_EUSAGE,
+                               "lithops worker --http needs the secret that its clients have: "
+                               "give --secret-file, or " LITHOPS__TCP_VARIABLE
+                               " in the environment");
 }
 
 static int find_port(const struct cli *cli, uint32_t *ret_port, lithops_error *err)
@@ -182,6 +183,7 @@ static int serve_http(const struct cli *cli, lithops_error *err)
     struct lithops__http_server_options options = {
         .command = command,
         .secret = secret,
+        .is_whisk = own->openwhisk,
         .limit = own->concurrency == LITHOPS_DEFAULT ? 1 : (uint32_t)own->concurrency,
         .drain_ms = own->drain_ms == LITHOPS_DEFAULT ? USUAL_DRAIN_MS : (uint64_t)own->drain_ms};
     int rc = read_secret(cli, secret, err);
@@ -209,7 +211,8 @@ int cmd_worker(const struct cli *cli)
     lithops_error err = LITHOPS_ERROR_INIT;
     const char *key = cli->options.through, *where = cli->options.connect;
     int read_fd, write_fd;
-    if (!key && !where && !cli->options.http && isatty(STDIN_FILENO)) {
+    const bool is_server = cli->options.http || cli->options.openwhisk;
+    if (!key && !where && !is_server && isatty(STDIN_FILENO)) {
         lithops__fail(&err, LITHOPS_EUSAGE,
                       "lithops worker is not for interactive use: a compute backend starts it, and "
                       "talks to it over standard input and output");
@@ -217,7 +220,7 @@ int cmd_worker(const struct cli *cli)
     }
     signal(SIGPIPE, SIG_IGN);
     int rc = heed_stop(&err);
-    if (rc == 0 && cli->options.http)
+    if (rc == 0 && is_server)
         rc = serve_http(cli, &err);
     else if (rc == 0 && key)
         rc = serve_through(key, &err);

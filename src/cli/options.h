@@ -130,7 +130,7 @@ struct cli_options {
     bool debug;
 
     const char *key, *prefix, *through, *connect, *secret_file;
-    bool http;
+    bool http, openwhisk;
     int64_t port, concurrency, drain_ms;
     const char *test; /* which check; "help" lists them */
     bool exit_first, online;

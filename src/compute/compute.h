@@ -93,9 +93,11 @@ struct lithops__compute_driver {
 extern const struct lithops__compute_driver lithops__compute_azure_containers;
 extern const struct lithops__compute_driver lithops__compute_code_engine;
 extern const struct lithops__compute_driver lithops__compute_gcp_cloudrun;
+extern const struct lithops__compute_driver lithops__compute_ibm_cf;
 extern const struct lithops__compute_driver lithops__compute_knative;
 extern const struct lithops__compute_driver lithops__compute_k8s;
 extern const struct lithops__compute_driver lithops__compute_localhost;
+extern const struct lithops__compute_driver lithops__compute_openwhisk;
 extern const struct lithops__compute_driver lithops__compute_process;
 extern const struct lithops__compute_driver lithops__compute_slurm;
 extern const struct lithops__compute_driver lithops__compute_vm;

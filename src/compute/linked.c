@@ -11,13 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-lithops_value *lithops__linked_settings(const struct lithops__config *config, const char *section)
+/* What another section says and this one does not. False: out of memory. */
+static bool add(lithops_value *settings, const lithops_value *shared)
 {
-    const char *mode = lithops__config_string(config, "lithops", "mode");
-    lithops_value *settings = lithops__config_section(config, section, true);
-    bool is_shared = mode && strcmp(mode, "standalone") == 0;
-    lithops_value *shared = is_shared ? lithops__config_section(config, mode, true) : NULL;
-    bool is_whole = settings && (shared || !is_shared);
+    bool is_whole = shared != NULL;
     for (size_t i = 0; is_whole && i < lithops_value_size(shared); i++) {
         const char *key;
         const lithops_value *value = lithops_value_pair(shared, i, &key);
@@ -25,6 +22,31 @@ lithops_value *lithops__linked_settings(const struct lithops__config *config, co
         if (!own || lithops_value_type(own) == LITHOPS_NULL)
             is_whole = lithops_value_set(settings, key, lithops_value_copy(value)) == 0;
     }
+    return is_whole;
+}
+
+/* The section whose values it shares: that of the mode standalone, or, as upstream has it, that of
+ * its provider ("ibm" of ibm_cf). NULL: none. */
+static const char *shared_section(const char *mode, const char *section, char buf[32])
+{
+    size_t len = strcspn(section, "_");
+    if (mode && strcmp(mode, "standalone") == 0)
+        return mode;
+    if (!section[len] || len >= 32)
+        return NULL;
+    memcpy(buf, section, len);
+    buf[len] = '\0';
+    return buf;
+}
+
+lithops_value *lithops__linked_settings(const struct lithops__config *config, const char *section)
+{
+    char buf[32];
+    const char *mode = lithops__config_string(config, "lithops", "mode");
+    const char *name = shared_section(mode, section, buf);
+    lithops_value *settings = lithops__config_section(config, section, true);
+    lithops_value *shared = name ? lithops__config_section(config, name, true) : NULL;
+    bool is_whole = settings && (!name || add(settings, shared));
     lithops_value_free(shared);
     if (is_whole)
         return settings;

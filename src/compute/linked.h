@@ -16,8 +16,8 @@ void lithops__linked_close(void *state);
 void lithops__linked_offered(void *state, uint32_t range, uint64_t calls);
 void lithops__linked_cancel(void *state, uint32_t range, uint64_t begin, uint64_t end);
 
-/* The section of a backend, with what the section `standalone` says and it does not. NULL: out of
- * memory */
+/* The section of a backend, with what the section `standalone`, or that of its provider (as `ibm`
+ * is of ibm_cf), says and it does not. NULL: out of memory */
 lithops_value *lithops__linked_settings(const struct lithops__config *config, const char *section);
 /* Open a relay over `driver`, whose settings are the section of its name. */
 int lithops__linked_open(void *state, const lithops_link_driver *driver,

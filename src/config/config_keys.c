@@ -653,6 +653,94 @@ static const lithops_config_key azure_containers_keys[] = {
     {.name = NULL},
 };
 
+#define ACTION_KEYS                                                                                \
+    {.name = "action",                                                                             \
+     .type = LITHOPS_KEY_STRING,                                                                   \
+     .fallback = "lithops",                                                                        \
+     .help = "The action, [package/]name, whose image runs 'lithops worker --openwhisk'."},        \
+        {.name = "secret",                                                                         \
+         .type = LITHOPS_KEY_STRING,                                                               \
+         .secret = true,                                                                           \
+         .help = "What only clients and the action know, at least 32 characters: parameters are "  \
+                 "signed and sealed with it. The action has it in LITHOPS_WORKER_SECRET, in its "  \
+                 "environment or that of its image."},                                             \
+        {.name = "send_credentials",                                                               \
+         .type = LITHOPS_KEY_BOOL,                                                                 \
+         .fallback = "true",                                                                       \
+         .help = "Send the credentials of the storage to workers, sealed. false: they have their " \
+                 "own, from their environment."},                                                  \
+        {.name = "start_timeout",                                                                  \
+         .type = LITHOPS_KEY_INT,                                                                  \
+         .fallback = "120",                                                                        \
+         .min = 1,                                                                                 \
+         .max = 86400,                                                                             \
+         .help = "Seconds that invoking a worker may take: requests that are throttled, refused "  \
+                 "or lost are made again until then."},                                            \
+        {.name = "idle_timeout",                                                                   \
+         .type = LITHOPS_KEY_DOUBLE,                                                               \
+         .fallback = "10",                                                                         \
+         .min = 0.01,                                                                              \
+         .max = 240,                                                                               \
+         .help = "Seconds without a call after which a worker ends."},                             \
+        {.name = "invoke_pool_threads",                                                            \
+         .type = LITHOPS_KEY_ANY,                                                                  \
+         .inert = true,                                                                            \
+         .help = "Threads of upstream that make requests. One is enough here."},                   \
+        DEPLOYMENT("runtime", "Image of the action. It is made with the tools of the platform."),  \
+        DEPLOYMENT("remote_invoker", "Start the calls from a function in the cloud."),             \
+        DEPLOYMENT("runtime_include_function", "Build the function into the image."),              \
+        REGISTRY_KEYS
+
+static const lithops_config_key openwhisk_keys[] = {
+    MAX_WORKERS("100"),
+    REQUEST_TIMEOUT("300", ", that is an activation: the timeout limit of the action"),
+    {.name = "endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of the API, such as https://192.168.1.30 (APIHOST in ~/.wskprops)."},
+    {.name = "namespace",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Namespace of the action, such as guest; _ is the default one of the API key."},
+    {.name = "api_key",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "API key, UUID:KEY (AUTH in ~/.wskprops)."},
+    {.name = "insecure",
+     .type = LITHOPS_KEY_BOOL,
+     .fallback = "false",
+     .help = "true is an error: certificates are verified; SSL_CERT_FILE in the environment names "
+             "a file with one of your own."},
+    ACTION_KEYS,
+    {.name = NULL},
+};
+static const lithops_config_key ibm_cf_keys[] = {
+    MAX_WORKERS("1200"),
+    REQUEST_TIMEOUT("600", ", that is an activation: the timeout limit of the action"),
+    {.name = "endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of the API. Default: that of the region."},
+    {.name = "region",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Region of the namespace, such as us-south, where endpoint says nothing. Default: "
+             "ibm.region."},
+    {.name = "namespace_id",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Id of the action's namespace, which IAM manages."},
+    {.name = "iam_api_key",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "API key of IBM Cloud, for whose tokens it is exchanged. Default: ibm.iam_api_key."},
+    {.name = "iam_endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of the service that gives tokens. Default: https://iam.cloud.ibm.com."},
+    {.name = "api_key",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "API key of a namespace of Cloud Foundry, UUID:KEY, instead of IAM's."},
+    DEPLOYMENT("namespace", "Name of the namespace, which upstream makes."),
+    ACTION_KEYS,
+    {.name = NULL},
+};
+
 static const lithops_config_key k8s_keys[] = {
     {.name = "runtime",
      .type = LITHOPS_KEY_STRING,
@@ -951,6 +1039,16 @@ const struct lithops__config_section lithops__config_sections[] = {
     {"azure_containers", "What workers behind links have in common.", link_keys},
     {"azure_containers", "What services that take HTTP requests have in common.", http_keys},
     {"azure_containers", "The pool of each worker.", pool_keys},
+    {"openwhisk", "Activations of an action of OpenWhisk. Untested against the service.",
+     openwhisk_keys},
+    {"openwhisk", "What workers behind links have in common.", link_keys},
+    {"openwhisk", "The pool of each worker.", pool_keys},
+    {"ibm_cf",
+     "Activations of an action of IBM Cloud Functions. Untested against the service, which IBM has "
+     "ended.",
+     ibm_cf_keys},
+    {"ibm_cf", "What workers behind links have in common.", link_keys},
+    {"ibm_cf", "The pool of each worker.", pool_keys},
     {"k8s", "Pods of Kubernetes.", k8s_keys},
     {"k8s", "What workers behind links have in common.", link_keys},
     {"k8s",

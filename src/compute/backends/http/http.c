@@ -3,6 +3,9 @@
  * requests: Knative, and what is like it. They differ by name, and by how long a request may take
  * (config_keys.c); all else is here. docs/serverless.md tells what the container runs.
  *
+ * Those that run actions of OpenWhisk take the same requests by another API (whisk.h): the answer
+ * to one is the name of an activation, which is asked for now and then how it has ended.
+ *
  * A worker is one POST. Its body is the key of its link and its configuration, sealed
  * (net/activation.h). It is answered as soon as the worker runs there, and stays open as long as it
  * works: so its end is the worker's end, and ending it ends the worker. Requests that were not
@@ -13,6 +16,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/module.h"
+#include "compute/backends/http/whisk.h"
 #include "compute/limits.h"
 #include "compute/linked.h"
 #include "net/activation.h"
@@ -20,6 +24,7 @@
 #include "net/credentials.h"
 #include "net/fetch.h"
 #include "net/oauth.h"
+#include "net/sign.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -27,8 +32,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_DELAY_MS = 100 };
+enum { FIRST_DELAY_MS = 100, WHISK_MIN_S = 30 };
 static const uint64_t s_ns = 1000000000;
+static const uint64_t look_ns = 2000000000; /* between two looks at an activation of OpenWhisk */
+
+/* An activation of OpenWhisk, of the worker of the same number. */
+struct activation {
+    char id[LITHOPS__WHISK_ID];
+    uint64_t look_ns; /* when it is to be looked at again */
+    bool has_ended;
+    char *how; /* NULL: not known */
+};
 
 struct http {
     const char *backend; /* "knative" */
@@ -43,6 +57,11 @@ struct http {
     uint64_t start_ns, request_ns;  /* how long starting, and a request, may take */
     struct lithops__post **workers; /* by number; NULL: it has none */
     uint32_t count;
+    bool is_whisk;
+    struct lithops__whisk whisk;
+    char *basic; /* the API key, as HTTP has it; NULL: there is none */
+    char *iam_key, *iam_endpoint;
+    struct activation *activations; /* by number; the requests for them are in `workers` */
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -60,6 +79,13 @@ static void http_close(void *state)
     free(http->account);
     free(http->audience);
     lithops__credential_store_free(http->store);
+    lithops__whisk_close(&http->whisk);
+    lithops__secret_free(http->basic);
+    lithops__secret_free(http->iam_key);
+    free(http->iam_endpoint);
+    for (uint32_t i = 0; http->activations && i < http->count; i++)
+        free(http->activations[i].how);
+    free(http->activations);
     free(http->workers);
 }
 
@@ -92,7 +118,8 @@ static bool is_here(const char *url)
 
 static int check(const struct http *http, lithops_error *err)
 {
-    if (!http->endpoint)
+    const char *url = http->is_whisk ? http->whisk.invoke_url : http->endpoint;
+    if (!url)
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "%s.endpoint is missing: the URL of the service whose container runs "
                              "'lithops worker --http'",
@@ -105,12 +132,47 @@ static int check(const struct http *http, lithops_error *err)
     if (strlen(http->secret) < LITHOPS__ACTIVATION_SECRET_MIN)
         return lithops__fail(err, LITHOPS_ECONFIG, "%s.secret has less than %d characters",
                              http->backend, LITHOPS__ACTIVATION_SECRET_MIN);
-    if ((http->token || http->token_file || http->account || http->is_machine) &&
-        !is_tls(http->endpoint) && !is_here(http->endpoint))
+    if (http->is_whisk && !http->basic && !http->iam_key)
+        return lithops__fail(err, LITHOPS_ECONFIG, "%s is missing",
+                             strcmp(http->backend, "ibm_cf") == 0 ? "ibm_cf.iam_api_key"
+                                                                  : "openwhisk.api_key");
+    if ((http->token || http->token_file || http->account || http->is_machine || http->is_whisk) &&
+        !is_tls(url) && !is_here(url))
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "%s.endpoint is not https: others could read the token",
                              http->backend);
     return 0;
+}
+
+static bool make_basic(const lithops_value *settings, char **ret_basic)
+{
+    const char *key = lithops_value_get_string(lithops_value_get(settings, "api_key"));
+    if (!key || !*key)
+        return true;
+    size_t len = strlen(key);
+    char *coded = malloc(4 * (len / 3) + 5);
+    if (coded)
+        lithops__base64((const unsigned char *)key, len, coded);
+    if (!coded || asprintf(ret_basic, "Authorization: Basic %s", coded) < 0)
+        *ret_basic = NULL;
+    lithops__secret_free(coded);
+    return *ret_basic != NULL;
+}
+
+static int take_whisk(struct http *http, const lithops_value *settings, lithops_error *err)
+{
+    http->is_whisk = true;
+    if (http->request_ns < WHISK_MIN_S * s_ns)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "%s.request_timeout is less than %d s, and workers leave 16 s before "
+                             "that: give the action more time",
+                             http->backend, WHISK_MIN_S);
+    http->activations = calloc(http->count, sizeof *http->activations);
+    if (!http->activations || !make_basic(settings, &http->basic) ||
+        !take_text(settings, "iam_api_key", &http->iam_key) ||
+        !take_text(settings, "iam_endpoint", &http->iam_endpoint))
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    return lithops__whisk_open(&http->whisk, http->backend, settings, err);
 }
 
 static int take_settings(struct http *http, const lithops_value *settings, lithops_error *err)
@@ -134,12 +196,19 @@ static int take_settings(struct http *http, const lithops_value *settings, litho
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     http->is_machine =
         !http->account && lithops_value_get_bool(lithops_value_get(settings, "metadata_identity"));
+    if (strcmp(http->backend, "openwhisk") == 0 || strcmp(http->backend, "ibm_cf") == 0) {
+        int rc = take_whisk(http, settings, err);
+        if (rc != 0)
+            return rc;
+    }
     return check(http, err);
 }
 
 static int open_identity(struct http *http, const struct lithops__transfer_api *transfer,
                          lithops_error *err)
 {
+    if (http->iam_key && !http->basic)
+        return lithops__ibm_open(transfer, http->iam_key, http->iam_endpoint, &http->store, err);
     return !http->token && !http->token_file && (http->account || http->is_machine)
                ? lithops__google_identity_open(transfer, http->crypto, http->account, NULL,
                                                http->audience ? http->audience : http->endpoint,
@@ -190,6 +259,10 @@ static int make_authorization(const struct http *http, const struct lithops__bou
                               lithops_error *err)
 {
     *ret_header = NULL;
+    if (http->basic) {
+        *ret_header = strdup(http->basic);
+        return *ret_header ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    }
     if (http->store) {
         int rc = lithops__credential_store_get(http->store, bounds, ret_used, err);
         if (rc == 0 && asprintf(ret_header, "Authorization: Bearer %s", ret_used->bearer) < 0) {
@@ -226,6 +299,16 @@ static int check_size(const struct http *http, size_t len, lithops_error *err)
                                len, http->backend, (unsigned long long)most);
 }
 
+/* What is sealed becomes a parameter of an action. */
+static int wrap(const char *activation, struct lithops__buffer *body, lithops_error *err)
+{
+    struct lithops__buffer sealed = *body;
+    *body = (struct lithops__buffer)LITHOPS__BUFFER_INIT;
+    int rc = lithops__whisk_wrap(activation, (lithops_bytes){sealed.data, sealed.len}, body, err);
+    lithops__buffer_deinit(&sealed);
+    return rc;
+}
+
 static int begin(const struct http *http, const char *text, const struct lithops__bounds *bounds,
                  char proof[LITHOPS__HEX_HASH], struct lithops__credentials *ret_used,
                  struct lithops__post **ret_post, lithops_error *err)
@@ -237,21 +320,28 @@ static int begin(const struct http *http, const char *text, const struct lithops
     if (rc == 0)
         rc = lithops__activation_seal(http->crypto, http->secret, text, time(NULL), value, proof,
                                       &body, err);
+    if (rc == 0 && http->is_whisk)
+        rc = wrap(value, &body, err);
     if (rc == 0)
         rc = check_size(http, body.len, err);
     if (rc == 0) {
         const char *headers[4] = {activation};
         size_t count = 1;
-        snprintf(activation, sizeof activation, LITHOPS__ACTIVATION_HEADER_NAME ": %s", value);
+        snprintf(activation, sizeof activation, "%s%s",
+                 http->is_whisk ? "Content-Type: application/json"
+                                : LITHOPS__ACTIVATION_HEADER_NAME ": ",
+                 http->is_whisk ? "" : value);
         snprintf(host, sizeof host, "Host: %s", http->host ? http->host : "");
         if (http->host)
             headers[count++] = host;
         if (authorization)
             headers[count++] = authorization;
-        const struct lithops__post_request request = {.url = http->endpoint,
+        const struct lithops__post_request request = {.url = http->is_whisk ? http->whisk.invoke_url
+                                                                            : http->endpoint,
                                                       .headers = headers,
                                                       .body = {body.data, body.len},
-                                                      .wanted = LITHOPS__ACTIVATION_PROOF_NAME};
+                                                      .wanted = LITHOPS__ACTIVATION_PROOF_NAME,
+                                                      .is_short = http->is_whisk};
         rc = http->api->begin(http->posts, &request, ret_post, err);
     }
     lithops__buffer_deinit(&body);
@@ -267,11 +357,15 @@ static bool may_pass(long status)
            status == 502 || status == 503 || status == 504;
 }
 
-/* 0: a worker runs there. */
+/* 0: a worker runs there, or will. */
 static int judge(const struct http *http, const struct lithops__post_state *state,
-                 const char *proof, lithops_error *err)
+                 const char *proof, char id[LITHOPS__WHISK_ID], lithops_error *err)
 {
-    if (state->is_answered && state->status == 200 && strcmp(state->header, proof) == 0)
+    if (http->is_whisk && state->is_answered && state->status == 202 && !state->failure.code &&
+        lithops__whisk_read_id(state->text, id))
+        return 0;
+    if (!http->is_whisk && state->is_answered && state->status == 200 &&
+        strcmp(state->header, proof) == 0)
         return 0;
     if (!state->is_answered) {
         int rc = lithops__fail(err, LITHOPS_EBACKEND, "%s", state->failure.message);
@@ -279,10 +373,19 @@ static int judge(const struct http *http, const struct lithops__post_state *stat
         return rc;
     }
     bool is_refused = state->status == 401 || state->status == 403;
-    if (state->status == 200)
+    if (http->is_whisk && state->status == 404)
         lithops__fail(err, LITHOPS_EBACKEND,
-                      "something answers there that is not 'lithops worker --http' of %s.secret",
+                      "there is no such action: make one of an image that runs 'lithops worker "
+                      "--openwhisk', and name it as %s.action",
                       http->backend);
+    else if (state->status == 200 || state->status == 202)
+        lithops__fail(
+            err, LITHOPS_EBACKEND,
+            http->is_whisk
+                ? "something answers there that is not the API of OpenWhisk "
+                  "(backend %s)"
+                : "something answers there that is not 'lithops worker --http' of %s.secret",
+            http->backend);
     else
         lithops__fail(err, is_refused ? LITHOPS_EDENIED : LITHOPS_EBACKEND,
                       "it answers with status %ld: %.200s", state->status, state->text);
@@ -316,7 +419,7 @@ static bool may_renew(const struct http *http, struct attempts *attempts,
 }
 
 static int try_once(const struct http *http, struct attempts *attempts,
-                    struct lithops__post **ret_post, lithops_error *err)
+                    struct lithops__post **ret_post, char id[LITHOPS__WHISK_ID], lithops_error *err)
 {
     char proof[LITHOPS__HEX_HASH];
     struct lithops__post *post;
@@ -336,12 +439,12 @@ static int try_once(const struct http *http, struct attempts *attempts,
     if (rc == 0) {
         http->api->look(post, &state);
         attempts->asked_ms = state.retry_after_s > 0 ? 1000 * (unsigned)state.retry_after_s : 0;
-        rc = judge(http, &state, proof, err);
+        rc = judge(http, &state, proof, id, err);
         if (rc != 0 && may_renew(http, attempts, &used, err))
             err->retryable = true;
     }
     lithops__credentials_deinit(&used);
-    if (rc == 0)
+    if (rc == 0 && !http->is_whisk)
         *ret_post = post;
     else
         http->api->end(post);
@@ -403,6 +506,19 @@ static void http_name(void *state, uint32_t worker, char *buf, size_t size)
     name_of(state, worker, buf, size);
 }
 
+static void note_activation(const struct http *http, uint32_t worker,
+                            const char id[LITHOPS__WHISK_ID], lithops_link *ret_link)
+{
+    struct activation *activation = &http->activations[worker];
+    memcpy(activation->id, id, LITHOPS__WHISK_ID);
+    activation->look_ns = lithops__now_ns() + look_ns;
+    activation->has_ended = false;
+    free(activation->how);
+    activation->how = NULL;
+    ret_link->time_left_ms -= LITHOPS__WHISK_MARGIN_MS;
+    lithops__log(LITHOPS_LOG_DEBUG, http->backend, "worker %u: activation %s", worker, id);
+}
+
 static int http_invoke(void *state, uint32_t worker, const char *key, const char *config,
                        int cancel_fd, lithops_link *ret_link, lithops_error *err)
 {
@@ -416,13 +532,14 @@ static int http_invoke(void *state, uint32_t worker, const char *key, const char
         .bounds = {lithops__now_ns() + http->start_ns, is_readable, &cancel_fd}};
     struct attempts attempts = {
         .text = text, .cancel_fd = cancel_fd, .deadline_ns = retry.bounds.deadline_ns};
+    char id[LITHOPS__WHISK_ID] = "";
     lithops_error error;
     uint64_t begun_ns;
     int rc;
     do {
         error = (lithops_error)LITHOPS_ERROR_INIT;
         begun_ns = lithops__now_ns();
-        rc = try_once(http, &attempts, &http->workers[worker], &error);
+        rc = try_once(http, &attempts, &http->workers[worker], id, &error);
         if (rc != 0 && error.retryable)
             lithops__log(LITHOPS_LOG_DEBUG, http->backend, "worker %u: %s", worker, error.message);
     } while (rc != 0 && lithops__retry_again(&retry, &error, attempts.asked_ms));
@@ -436,6 +553,8 @@ static int http_invoke(void *state, uint32_t worker, const char *key, const char
             .time_left_ms = (int64_t)(http->request_ns / 1000000) -
                             (int64_t)((lithops__now_ns() - begun_ns) / 1000000),
         };
+        if (http->is_whisk)
+            note_activation(http, worker, id, ret_link);
         return 0;
     }
     char name[64];
@@ -446,9 +565,61 @@ static int http_invoke(void *state, uint32_t worker, const char *key, const char
     return err->code;
 }
 
+/* A request for the result of an activation is on its way from now on, if all is well. A token of
+ * IAM that has to be renewed for it may take until the next look. */
+static void begin_look(const struct http *http, uint32_t worker)
+{
+    char url[1024], *authorization = NULL;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    struct lithops__credentials used = {.expires = 0};
+    const struct lithops__bounds bounds = {lithops__now_ns() + look_ns, NULL, NULL};
+    snprintf(url, sizeof url, "%s%s/result", http->whisk.activations_url,
+             http->activations[worker].id);
+    if (make_authorization(http, &bounds, &authorization, &used, &err) == 0) {
+        const char *headers[] = {authorization, NULL};
+        const struct lithops__post_request request = {
+            .url = url, .headers = headers, .is_get = true, .is_short = true};
+        (void)http->api->begin(http->posts, &request, &http->workers[worker], &err);
+    }
+    lithops__credentials_deinit(&used);
+    lithops__secret_free(authorization);
+}
+
+/* It is not there before the activation has ended (404). Whatever else is amiss: another look will
+ * tell, or the silence of the worker. */
+static void take_look(const struct http *http, uint32_t worker)
+{
+    struct activation *activation = &http->activations[worker];
+    struct lithops__post_state state;
+    http->api->look(http->workers[worker], &state);
+    http->api->end(http->workers[worker]);
+    http->workers[worker] = NULL;
+    activation->look_ns = lithops__now_ns() + look_ns;
+    if (state.status != 200 || state.failure.code)
+        return;
+    char how[LITHOPS__WHISK_HOW];
+    lithops__whisk_read_result(state.text, how);
+    activation->how = strdup(how);
+    activation->has_ended = true;
+}
+
+static bool activation_has_ended(const struct http *http, uint32_t worker)
+{
+    struct activation *activation = &http->activations[worker];
+    if (!activation->has_ended && http->workers[worker] &&
+        http->api->is_over(http->workers[worker]))
+        take_look(http, worker);
+    if (!activation->has_ended && !http->workers[worker] &&
+        lithops__now_ns() >= activation->look_ns)
+        begin_look(http, worker);
+    return activation->has_ended;
+}
+
 static bool http_has_ended(void *state, const lithops_link *link)
 {
     const struct http *http = state;
+    if (http->is_whisk)
+        return activation_has_ended(http, (uint32_t)link->id);
     return http->api->is_over(http->workers[link->id]);
 }
 
@@ -472,6 +643,14 @@ static void http_disconnect(void *state, const lithops_link *link, char *ret_how
     struct http *http = state;
     struct lithops__post_state now;
     struct lithops__post *post = http->workers[link->id];
+    if (http->is_whisk) {
+        const char *how = http->activations[link->id].how;
+        snprintf(ret_how, size, "%s", how ? how : "");
+        if (post)
+            http->api->end(post);
+        http->workers[link->id] = NULL;
+        return;
+    }
     http->api->look(post, &now);
     if (now.is_over)
         read_end(&now, ret_how, size);
@@ -498,7 +677,8 @@ static int ask_health(const struct http *http, long *ret_status, char **ret_docu
     const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", err);
     const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
     struct lithops__credentials used = {.expires = 0};
-    char *authorization = NULL, *url = health_url(http->endpoint), host[512];
+    char *authorization = NULL, host[512];
+    char *url = http->is_whisk ? strdup(http->whisk.action_url) : health_url(http->endpoint);
     int rc = !module ? err->code
              : !url  ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
                      : make_authorization(http, &bounds, &authorization, &used, err);
@@ -538,12 +718,12 @@ static int http_probe(const char *backend, const struct lithops__config *config,
     if (rc == 0)
         rc = ask_health(&http, &status, &document, err);
     if (rc == 0) {
-        snprintf(text, sizeof text, "status %ld: %.*s", status, (int)strcspn(document, "\r\n"),
-                 document);
-        say(user, http.endpoint, status == 200, text);
+        snprintf(text, sizeof text, "status %ld: %.*s", status,
+                 http.is_whisk && status == 200 ? 0 : (int)strcspn(document, "\r\n"), document);
+        say(user, http.is_whisk ? http.whisk.action_url : http.endpoint, status == 200, text);
         if (status != 200)
-            rc = lithops__fail(err, LITHOPS_EBACKEND, "%s: /health of the endpoint: status %ld",
-                               backend, status);
+            rc = lithops__fail(err, LITHOPS_EBACKEND, "%s: %s: status %ld", backend,
+                               http.is_whisk ? "the action" : "/health of the endpoint", status);
     }
     lithops__document_free(document);
     lithops_value_free(settings);
@@ -640,3 +820,5 @@ SERVICE(knative, "a Knative service")
 SERVICE(gcp_cloudrun, "Google Cloud Run")
 SERVICE(code_engine, "an application of IBM Code Engine")
 SERVICE(azure_containers, "Azure Container Apps")
+SERVICE(openwhisk, "an action of OpenWhisk")
+SERVICE(ibm_cf, "an action of IBM Cloud Functions")
