@@ -5,7 +5,8 @@ The engine asks for it when an executor opens whose workers are there; `<lithops
 says what the answer is. The interpreter is found on the host, by its version, with the packages
 that are installed there. What is sent is this package, cloudpickle, and the program's own modules:
 those that are loaded and lie in no folder of the interpreter's. A module of a package brings the
-whole package. Modules that it loads later travel with the functions that use them, by value. Each file goes to a host once, since it is known there by its hash.
+whole package. Modules that it loads later travel with the functions that use them, by value. Each
+file goes to a host once, since it is known there by its hash.
 """
 
 from __future__ import annotations
@@ -79,5 +80,5 @@ def _of_program() -> dict[str, str]:
     if size > _MOST_BYTES:
         raise ValueError(f'the modules of this program have {size >> 20} MiB, and up to '
                          f'{_MOST_BYTES >> 20} are sent: install them on the hosts')
-    note_sent(sent, folders)
+    note_sent(sent, own_folders)
     return files

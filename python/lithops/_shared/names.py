@@ -8,6 +8,7 @@ from types import CodeType, ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _MISSING = object()
@@ -15,7 +16,8 @@ _importable: dict[str, tuple[ModuleType, bool]] = {}
 _specs: dict[str, Any] = {}  # of the modules in _importable: reloading one gives it a new spec
 _reloads: dict[str, int] = {}  # how often a reload was noticed
 _sent: set[str] = set()  # modules and packages that hosts have got
-_own_folders: tuple[str, ...] = ()  # of the program, where there are hosts without them
+_own_folders: set[str] = set()  # of the program, where there are hosts without them
+_find_own_folders: Callable[[], list[str]] = list  # those of now: more may have come to `sys.path`
 
 
 def is_importable(name: str) -> bool:
@@ -33,12 +35,18 @@ def is_importable(name: str) -> bool:
     return known[1]
 
 
-def note_sent(names: set[str], folders: list[str]) -> None:
+def note_sent(names: set[str], find_own_folders: Callable[[], list[str]]) -> None:
     """Hosts get these modules and packages. What the program loads later from its own folders they
     do not have: it has to be pickled by value, here too."""
-    global _own_folders
+    global _find_own_folders
     _sent.update(names)
-    _own_folders = tuple({*_own_folders, *(folder + '/' for folder in folders)})
+    _find_own_folders = find_own_folders
+    _note_folders()
+
+
+def _note_folders() -> None:
+    from os.path import realpath
+    _own_folders.update(realpath(folder) + '/' for folder in _find_own_folders())
 
 
 def has_hosts() -> bool:
@@ -50,7 +58,10 @@ def _is_late(name: str) -> bool:
     from os.path import realpath
     top = name.partition('.')[0]
     file = getattr(sys.modules.get(top), '__file__', None)
-    return top not in _sent and isinstance(file, str) and realpath(file).startswith(_own_folders)
+    if not _sent or top in _sent or not isinstance(file, str):
+        return False
+    _note_folders()
+    return realpath(file).startswith(tuple(_own_folders))
 
 
 def reloads() -> tuple:
