@@ -91,6 +91,16 @@ test-kubernetes:
 	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
 	ninja -C build lithops_command lithops_all_modules compute_k8s_test k8s_test
 	ctest --test-dir build --output-on-failure -R '^(compute_k8s|k8s)_test$$'
+	tools/python-venv
+	LITHOPS_TEST_BACKEND=k8s LITHOPS_TEST_K8S_PYTHON=$(CURDIR)/.venv/bin/python timeout 1800 \
+	    tests/servers/with-kubernetes tests/servers/with-s3 tools/run-python-tests python/tests/test_kubernetes.py \
+	    $(addprefix python/tests/test_package_,functions.py binding.py map_reduce.py) \
+	    $(addprefix --deselect=python/tests/test_package_,$(NOT_IN_PODS)) || [ $$? = 77 ]
+
+# They are about files that workers see, too, or about packages that the image lacks; one makes hundreds of calls, one after the
+# other.
+NOT_IN_PODS = $(addprefix functions.py::test_,include_modules extra_env_is_there_when_modules_are_imported \
+    new_functions_in_place_of_old_ones) binding.py::test_numpy_and_pandas
 
 test-airflow:
 	$(SETUP) python

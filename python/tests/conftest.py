@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 
+import kubernetes_pods
 import pytest
 
 import lithops
@@ -18,11 +19,13 @@ for name in ('LITHOPS_CONFIG', 'LITHOPS_CONFIG_FILE', 'LITHOPS_LOG_LEVEL'):
 @pytest.fixture(scope='module')
 def fexec():
     """An executor with two worker processes, for all tests of a file."""
+    backend = os.environ.get('LITHOPS_TEST_BACKEND')
     settings = {}
     if 'LITHOPS_TEST_TRANSPORT' in os.environ:
         settings['transport'] = os.environ['LITHOPS_TEST_TRANSPORT']
-    with lithops.FunctionExecutor(worker_processes=2, backend=os.environ.get('LITHOPS_TEST_BACKEND'),
-                                  **settings) as executor:
+    if backend == 'k8s':
+        settings['config'] = kubernetes_pods.config()
+    with lithops.FunctionExecutor(worker_processes=2, backend=backend, **settings) as executor:
         yield executor
 
 

@@ -192,7 +192,7 @@ def test_call_async_of_what_does_not_fit(fexec, data):
 
 
 def test_storage_is_injected(fexec):
-    assert fexec.call_async(f.with_storage, ()).result() == ('localhost', 'storage')
+    assert fexec.call_async(f.with_storage, ()).result() == (fexec.storage.backend, fexec.storage.bucket)
 
 
 def test_own_value_for_a_reserved_name_warns(fexec):

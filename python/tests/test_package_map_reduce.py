@@ -150,12 +150,12 @@ def test_chunks(fexec, file):
 
 
 def test_objects_of_a_storage(fexec, prefix):
-    bucket = fexec.storage.bucket
-    for name in (f'{bucket}/{prefix}', f'localhost://{bucket}/{prefix}'):
+    bucket, backend = fexec.storage.bucket, fexec.storage.backend
+    for name in (f'{bucket}/{prefix}', f'{backend}://{bucket}/{prefix}'):
         assert sorted(fexec.get_result(fexec.map(f.read_object, name))) == ['one two\n', 'three\n']
     key = f'{bucket}/{prefix}a'
     assert fexec.get_result(fexec.map(f.read_object, [key])) == ['one two\n']
-    cloudobject = CloudObject('localhost', bucket, prefix + 'b')
+    cloudobject = CloudObject(backend, bucket, prefix + 'b')
     assert fexec.get_result(fexec.map(f.read_object, [cloudobject])) == ['three\n']
     described = fexec.get_result(fexec.map(f.describe_object, [key]))[0]
     assert described['key'] == prefix + 'a' and described['size'] == 8

@@ -116,5 +116,10 @@ int lithops__spawn_worker(const struct lithops__area *area, uint32_t slot, int l
     if (rc == 0)
         return lithops__watch_begin(ret_watch, pid, err);
     lithops__watch_abandon(ret_watch);
+    if (rc == ENOENT && !strchr(program, '/'))
+        return lithops__fail(err, LITHOPS_ENOTFOUND,
+                             "there is no %s where workers run: the image that is their runtime "
+                             "must have it, of just that version",
+                             program);
     return lithops__fail_errno(err, rc, "cannot start a worker process (%s)", program);
 }
