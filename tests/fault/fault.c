@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SKIPPED = 77, LEFT_BEHIND_MS = 2000 * FAULT_SLOWER };
+enum { SKIPPED = 77, LEFT_BEHIND_MS = 10000 * FAULT_SLOWER };
 
 LITHOPS_FUNCTION(fault_square)
 {
