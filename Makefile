@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -33,6 +33,7 @@ help:
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
+	@echo 'make bench-kubernetes   what 50 pods take there, beside a Job of `true`'
 	@echo 'make soak     a million calls in Python and in C: memory must not grow'
 	@echo 'make soak-kills KILLS=1000   detached jobs while clients, supervisors and workers are killed'
 	@echo 'make soak-plans PLANS=1000   jobs through an S3 server whose requests are disturbed, by plans that seeds make'
@@ -101,6 +102,13 @@ test-kubernetes:
 # other.
 NOT_IN_PODS = $(addprefix functions.py::test_,include_modules extra_env_is_there_when_modules_are_imported \
     new_functions_in_place_of_old_ones) binding.py::test_numpy_and_pandas
+
+bench-kubernetes:
+	$(SETUP) kubernetes
+	tests/servers/setup-kubernetes
+	cmake --preset default -DLITHOPS_TESTS=OFF >/dev/null
+	ninja -C build lithops_command lithops_all_modules bench_ours_pods
+	bench/kubernetes
 
 test-airflow:
 	$(SETUP) python

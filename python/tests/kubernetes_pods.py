@@ -12,7 +12,7 @@ def config(**settings):
     """Pods of one machine: they find the storage on its loopback. The less CPU they ask for, the less they get
     beside others."""
     container = {'name': 'lithops', 'imagePullPolicy': 'Never',
-                 'resources': {'requests': {'cpu': '500m', 'memory': '10Mi'}, 'limits': {'cpu': None}}}
+                 'resources': {'requests': {'cpu': '200m', 'memory': '10Mi'}, 'limits': {'cpu': None}}}
     pod = {'hostNetwork': True, 'containers': [container]}
     return {'lithops': {'backend': 'k8s', 'storage': 'aws_s3'},
             'aws_s3': {**json.loads(os.environ['LITHOPS_TEST_STORAGE']), 'storage_bucket': 'jobs'},
