@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -31,6 +31,7 @@ help:
 	@echo 'make test-airflow   test the Airflow provider on a whole Airflow'
 	@echo 'make test-airflow-celery   the same with PostgreSQL and Celery, killed and restarted: before a release'
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
+	@echo 'make test-queues   test the brokers aws_sqs, gcp_pubsub and azure_queue on servers that it installs'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
 	@echo 'make bench-kubernetes   what 50 pods take there, beside a Job of `true`'
@@ -85,6 +86,13 @@ test-infinispan:
 	$(SETUP) test
 	tests/servers/setup-infinispan
 	tools/run-tests default -R infinispan
+
+test-queues:
+	$(SETUP) test
+	tests/servers/setup-queues
+	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
+	ninja -C build lithops_all_modules carrier_azure_queue_test carrier_sqs_test carrier_pubsub_test
+	ctest --test-dir build --output-on-failure -R '^carrier_(azure_queue|sqs|pubsub)_test$$'
 
 test-kubernetes:
 	$(SETUP) kubernetes

@@ -25,12 +25,12 @@ def boto3(command, read):
     return python('boto3', 'objects.py ' + command, read, 'boto3')
 
 
-def lag_row(name, title, goal, peer=None):
+def lag_row(name, title, goal, peer=None, server='brokers'):
     def side(monitoring):
         return Side(monitoring, f'ours_lag {monitoring} {{lags}}', reported('seconds', 1e3))
 
     return Row(f'lag_{name}', title, 'ms', side(name), goal, peer=peer and side(peer),
-               server='brokers',
+               server=server,
                notes=['a call of 50 ms at a time, through a folder; the median'])
 
 
@@ -105,6 +105,11 @@ ROWS = [
             'storage'),
     lag_row('redis', 'The same with notices through Redis', Goal('value', None, '<=', 2),
             'storage'),
+    lag_row('azure_queue', 'The same with notices through Azure\'s queues (Azurite)', None,
+            'storage', 'azure_queue'),
+    lag_row('aws_sqs', 'The same with notices through SQS (moto)', None, 'storage', 'aws_sqs'),
+    lag_row('gcp_pubsub', 'The same with notices through Pub/Sub (Google\'s fake)', None,
+            'storage', 'gcp_pubsub'),
     Row('s3_million', 'S3: many calls through it, requests', 'a call',
         python('lithops', 'counted.py lithops {s3_calls}',
                lambda values, wall_s, sizes: values['requests'] / sizes['s3_calls']),

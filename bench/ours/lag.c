@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a worker's last status to the client's knowing, where a storage, a folder here, is between
- * them, and perhaps a broker: lag storage|rabbitmq|redis ROUNDS
+ * them, and perhaps a broker: lag storage|rabbitmq|redis|azure_queue|aws_sqs|gcp_pubsub ROUNDS
  *
  * Each call is alone and takes 50 ms. The clock is the same on both sides. */
 #include "ours/ours.h"
@@ -19,6 +19,19 @@ static lithops_value *section_of(const char *monitoring)
         return lithops_pack("{s:s,s:i,s:s}", "host", "localhost", "port",
                             atoi(getenv("LITHOPS_TEST_REDIS_PORT")), "password",
                             getenv("LITHOPS_TEST_REDIS_PASSWORD"));
+    if (strcmp(monitoring, "azure_queue") == 0)
+        return lithops_pack("{s:s,s:s,s:s}", "storage_account_name",
+                            getenv("LITHOPS_TEST_AZURE_QUEUE_ACCOUNT"), "storage_account_key",
+                            getenv("LITHOPS_TEST_AZURE_QUEUE_KEY"), "endpoint",
+                            getenv("LITHOPS_TEST_AZURE_QUEUE_ENDPOINT"));
+    if (strcmp(monitoring, "aws_sqs") == 0)
+        return lithops_pack("{s:s,s:s,s:s,s:s}", "region", "us-east-1", "access_key_id", "x",
+                            "secret_access_key", "x", "endpoint",
+                            getenv("LITHOPS_TEST_SQS_ENDPOINT"));
+    if (strcmp(monitoring, "gcp_pubsub") == 0)
+        return lithops_pack("{s:s,s:s}", "credentials_path",
+                            getenv("LITHOPS_TEST_PUBSUB_CREDENTIALS"), "endpoint",
+                            getenv("LITHOPS_TEST_PUBSUB_ENDPOINT"));
     return lithops_value_map();
 }
 

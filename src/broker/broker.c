@@ -83,6 +83,11 @@ static struct letter *write_letter(const char *inbox, lithops_bytes notice)
     return letter;
 }
 
+size_t lithops__broker_longest(const struct lithops__broker *broker)
+{
+    return broker->driver->longest ? broker->driver->longest : LITHOPS__BROKER_NOTICE;
+}
+
 void lithops__broker_send(struct lithops__broker *broker, const char *inbox, lithops_bytes notice)
 {
     struct letter *letter = write_letter(inbox, notice);
@@ -189,7 +194,9 @@ static void exchange(struct lithops__broker *broker)
             rc = driver->receive(broker->state_of_driver, broker->events.notice,
                                  broker->events.user, &bounds, &err);
         if (rc == 0 && !ends)
-            sleep_on(broker, driver->fd(broker->state_of_driver), (int)driver->beat_ms);
+            sleep_on(broker, driver->fd(broker->state_of_driver),
+                     (int)(driver->wait_ms ? driver->wait_ms(broker->state_of_driver)
+                                           : driver->beat_ms));
     }
     driver->disconnect(broker->state_of_driver);
     if (rc == 0)

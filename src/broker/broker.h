@@ -29,15 +29,25 @@ enum { LITHOPS__BROKER_NOTICE = 96 << 10 }; /* bytes of one at most */
 
 /* The section of the broker that `lithops: monitoring` names; NULL: it names none. */
 const char *lithops__broker_section(const struct lithops__config *config);
+/* What it says, with what other sections say in its place, for the caller to free; empty: nothing.
+ * NULL: out of memory. It may hold secrets. */
+lithops_value *lithops__broker_settings(const struct lithops__config *config);
 /* Open it, which connects in a thread. *ret is NULL where there is none. `inbox` is the name under
  * which notices are sent to us; it is gone with the broker. ECONFIG, EUNSUPPORTED (the module is
  * missing), ENOMEM. */
 int lithops__broker_open(const struct lithops__config *config, const char *inbox,
                          const struct lithops__broker_events *events, struct lithops__broker **ret,
                          lithops_error *err);
+/* Bytes of a notice that it carries at most. */
+size_t lithops__broker_longest(const struct lithops__broker *broker);
 /* Send a notice to somebody's inbox. Never waits for the server. */
 void lithops__broker_send(struct lithops__broker *broker, const char *inbox, lithops_bytes notice);
 /* Sends what is left, but not for longer than a second or two. NULL is fine. */
 void lithops__broker_close(struct lithops__broker *broker);
+
+/* Delete (with dry_run: only count) the queues that clients have left at the broker's server, those
+ * of clients that live, too: they make new ones. Adds to *ret_removed. EDENIED, EBACKEND, ... */
+int lithops__broker_clean(const struct lithops__config *config, bool dry_run, uint64_t *ret_removed,
+                          lithops_error *err);
 
 #endif

@@ -12,6 +12,10 @@
 struct lithops__broker_driver {
     const char *name; /* of `monitoring`, and of the section */
     size_t state_size;
+    size_t longest; /* bytes of a notice; 0: LITHOPS__BROKER_NOTICE */
+    /* Other sections whose keys stand for those that the own one lacks, the first one first; ends
+     * with NULL. May be NULL. */
+    const char *const *sections;
     /* Read the section, which may be NULL; no request. The state is zeroed. ECONFIG names the key
      * that is wrong; EUNSUPPORTED, ENOMEM. */
     int (*open)(void *state, const lithops_value *settings, lithops_error *err);
@@ -29,7 +33,13 @@ struct lithops__broker_driver {
                    const struct lithops__bounds *bounds, lithops_error *err);
     /* Readable when something may have come. */
     int (*fd)(void *state);
-    unsigned beat_ms; /* `receive` is to be called so often though nothing comes */
+    /* `receive` is to be called so often though nothing comes: */
+    unsigned beat_ms;
+    unsigned (*wait_ms)(void *state); /* or then, from now on, where there is this */
+    /* Delete (with dry_run: only count) what killed clients have left at the server. May be NULL:
+     * they leave nothing. Needs no state. Adds to *ret_removed. */
+    int (*clean)(const lithops_value *settings, bool dry_run, uint64_t *ret_removed,
+                 lithops_error *err);
 };
 
 /* As lithops__broker_open(), of the driver whose section is `settings`. */
@@ -38,6 +48,7 @@ int lithops__broker_start(const struct lithops__broker_driver *driver,
                           const struct lithops__broker_events *events, struct lithops__broker **ret,
                           lithops_error *err);
 
-extern const struct lithops__broker_driver lithops__broker_redis, lithops__broker_rabbitmq;
+extern const struct lithops__broker_driver lithops__broker_redis, lithops__broker_rabbitmq,
+    lithops__broker_azure_queue, lithops__broker_aws_sqs, lithops__broker_gcp_pubsub;
 
 #endif

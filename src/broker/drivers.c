@@ -7,8 +7,9 @@
 
 #include <string.h>
 
-static const struct lithops__broker_driver *const drivers[] = {&lithops__broker_rabbitmq,
-                                                               &lithops__broker_redis};
+static const struct lithops__broker_driver *const drivers[] = {
+    &lithops__broker_rabbitmq, &lithops__broker_redis, &lithops__broker_azure_queue,
+    &lithops__broker_aws_sqs, &lithops__broker_gcp_pubsub};
 
 static const struct lithops__broker_driver *choose(const struct lithops__config *config)
 {
@@ -25,6 +26,40 @@ const char *lithops__broker_section(const struct lithops__config *config)
     return driver ? driver->name : NULL;
 }
 
+/* Keys that `to` lacks. */
+static int add_keys(lithops_value *to, const lithops_value *from)
+{
+    int rc = 0;
+    const char *key;
+    for (size_t i = 0; rc == 0 && i < lithops_value_size(from); i++) {
+        const lithops_value *value = lithops_value_pair(from, i, &key);
+        const lithops_value *own = lithops_value_get(to, key);
+        if ((!own || lithops_value_type(own) == LITHOPS_NULL) && strcmp(key, "endpoint") != 0)
+            rc = lithops_value_set(to, key, lithops_value_copy(value));
+    }
+    return rc;
+}
+
+lithops_value *lithops__broker_settings(const struct lithops__config *config)
+{
+    const struct lithops__broker_driver *driver = choose(config);
+    if (!driver)
+        return lithops_value_map();
+    lithops_value *settings = lithops__config_section(config, driver->name, true);
+    int rc = settings ? 0 : LITHOPS_ENOMEM;
+    for (size_t i = 0; rc == 0 && driver->sections && driver->sections[i]; i++) {
+        lithops_value *other = lithops__config_section(config, driver->sections[i], true);
+        rc = !other                                     ? LITHOPS_ENOMEM
+             : lithops_value_type(other) == LITHOPS_MAP ? add_keys(settings, other)
+                                                        : 0;
+        lithops_value_free(other);
+    }
+    if (rc == 0)
+        return settings;
+    lithops_value_free(settings);
+    return NULL;
+}
+
 int lithops__broker_open(const struct lithops__config *config, const char *inbox,
                          const struct lithops__broker_events *events, struct lithops__broker **ret,
                          lithops_error *err)
@@ -39,10 +74,24 @@ int lithops__broker_open(const struct lithops__config *config, const char *inbox
                      name);
     if (!driver)
         return 0;
-    lithops_value *settings = lithops__config_section(config, driver->name, true);
+    lithops_value *settings = lithops__broker_settings(config);
     if (!settings)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     int rc = lithops__broker_start(driver, settings, inbox, events, ret, err);
+    lithops_value_free(settings);
+    return rc;
+}
+
+int lithops__broker_clean(const struct lithops__config *config, bool dry_run, uint64_t *ret_removed,
+                          lithops_error *err)
+{
+    const struct lithops__broker_driver *driver = choose(config);
+    if (!driver || !driver->clean)
+        return 0;
+    lithops_value *settings = lithops__broker_settings(config);
+    if (!settings)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    int rc = driver->clean(settings, dry_run, ret_removed, err);
     lithops_value_free(settings);
     return rc;
 }

@@ -224,21 +224,24 @@ static void look_once(struct lithops__carrier *carrier)
 /* [lock] When to look again; UINT64_MAX: when a link is made. */
 static uint64_t next_look(struct lithops__carrier *carrier, uint64_t last_ns)
 {
-    uint64_t traffic = 0, now = lithops__now_ns();
+    uint64_t traffic = 0, grace = 0, now = lithops__now_ns();
     bool is_needed = false; /* no notice would come */
     for (uint32_t i = 0; carrier->up > 0 && i < carrier->count; i++) {
         struct link *link = &carrier->links[i];
         if (!link->name[0] || (atomic_load(&link->end.has_notices) && !link->has_ended))
             continue;
         uint64_t ns = atomic_load(&link->end.traffic_ns);
+        uint64_t own_grace = link->has_ended ? 0 : lithops__end_grace(&link->end);
         traffic = ns > traffic ? ns : traffic;
+        grace = own_grace > grace ? own_grace : grace;
         is_needed = true;
     }
     if (carrier->up == 0)
         return UINT64_MAX;
     if (!is_needed)
         return last_ns + carrier->pace.longest_ns;
-    return last_ns + lithops__pace_look(&carrier->pace, now > traffic ? now - traffic : 0);
+    uint64_t wait = lithops__pace_look(&carrier->pace, now > traffic ? now - traffic : 0);
+    return last_ns + (wait > grace ? wait : grace);
 }
 
 static void *monitor(void *user)
@@ -279,7 +282,8 @@ static void was_put(struct lithops__end *end, uint32_t number, lithops_bytes obj
     if (!carrier->broker || !token[0])
         return;
     struct lithops__buffer notice = LITHOPS__BUFFER_INIT;
-    lithops__notice_write(&notice, name, token, number, object);
+    lithops__notice_write(&notice, name, token, number, object,
+                          lithops__broker_longest(carrier->broker));
     if (!notice.failed)
         lithops__broker_send(carrier->broker, inbox, (lithops_bytes){notice.data, notice.len});
     lithops__buffer_deinit(&notice);
@@ -405,8 +409,8 @@ static int make_config(struct lithops__carrier *carrier, const struct lithops__c
     int rc = own ? 0 : LITHOPS_ENOMEM;
     if (rc == 0)
         rc = copy_section(own, all, backend);
-    if (rc == 0 && broker)
-        rc = copy_section(own, all, broker);
+    if (rc == 0 && broker) /* may be the storage's section, with nothing else in it */
+        rc = lithops_value_set(own, broker, lithops__broker_settings(config));
     if (rc == 0)
         rc = lithops_value_to_json(own, &carrier->config, err);
     else

@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Links through a storage beside a real broker, which tests/servers/with-rabbitmq and with-redis
  * start: what comes by notices, and what becomes of a job when they do not come. */
-#include "broker/driver.h"
-#include "carrier/carrier_parts.h"
-#include "carrier/end.h"
+#include "carrier/carrier_broker_parts.h"
 #include "carrier/notice.h"
 
-#include <lithops/log.h>
-
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* ---- the brokers ----------------------------------------------------------------------------- */
-
-struct kind {
-    const char *name;
-    lithops_value *(*section)(void);
-    const char *pid_file; /* variable of the environment */
-};
 
 static lithops_value *amqp_section(void)
 {
@@ -53,141 +42,37 @@ static const struct kind rabbitmq = {"rabbitmq", amqp_section, "LITHOPS_TEST_RAB
                          redis = {"redis", redis_section, "LITHOPS_TEST_REDIS_PID"},
                          rediss = {"redis", rediss_section, "LITHOPS_TEST_REDIS_PID"};
 
-/* What the log has said since it was cleared. */
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t news;
-    char text[16 << 10];
-} said = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, ""};
-
-static void listen_to_log(lithops_log_level level, const char *where, const char *text, void *user)
-{
-    (void)level, (void)user;
-    if (strcmp(where, "broker") != 0 && strcmp(where, "carrier") != 0)
-        return;
-    pthread_mutex_lock(&said.lock);
-    size_t len = strlen(said.text);
-    snprintf(said.text + len, sizeof said.text - len, "%s\n", text);
-    pthread_cond_broadcast(&said.news);
-    pthread_mutex_unlock(&said.lock);
-}
-
-static void use(const struct kind *kind, double interval)
-{
-    monitoring = kind->name;
-    broker_section = kind->section;
-    monitoring_interval = interval;
-    pthread_mutex_lock(&said.lock);
-    said.text[0] = '\0';
-    pthread_mutex_unlock(&said.lock);
-}
-
-/* [lock] */
-static unsigned count_said(const char *text)
-{
-    unsigned count = 0;
-    for (const char *at = said.text; (at = strstr(at, text)) != NULL; at++)
-        count++;
-    return count;
-}
-
-/* Until it has been said so often. The test's time limit ends it. */
-static void await_said(const char *text, unsigned times)
-{
-    pthread_mutex_lock(&said.lock);
-    while (count_said(text) < times)
-        pthread_cond_wait(&said.news, &said.lock);
-    pthread_mutex_unlock(&said.lock);
-}
-
-static void kill_server(const struct kind *kind)
-{
-    int pid = 0;
-    FILE *file = fopen(getenv(kind->pid_file), "r");
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%d", &pid), 1);
-    fclose(file);
-    assert_int_equal(kill(pid, SIGKILL), 0);
-}
-
 /* ---- tests ----------------------------------------------------------------------------------- */
-
-/* A look every hour: but for what notices say, nothing would be known. */
-static void notices_are_enough(const struct kind *kind)
-{
-    struct both both;
-    use(kind, 3600);
-    connect_both(&both);
-    await_said("is there", 2);
-    talk(&both); /* from here on both sides have had notices */
-    unsigned lists = atomic_load(&server.lists), reads = atomic_load(&server.reads);
-    for (int i = 0; i < 5; i++)
-        talk(&both);
-    assert_in_range(atomic_load(&server.lists) - lists, 0, 1); /* one may have begun before */
-    assert_in_range(atomic_load(&server.reads) - reads, 0, 2);
-    end_both(&both);
-}
 
 static void notices_are_enough_rabbitmq(void **state)
 {
     (void)state;
-    notices_are_enough(&rabbitmq);
+    notices_are_enough(&rabbitmq, 1);
 }
 
 static void notices_are_enough_rabbitmq_tls(void **state)
 {
     (void)state;
-    notices_are_enough(&rabbitmqs);
+    notices_are_enough(&rabbitmqs, 1);
 }
 
 static void notices_are_enough_redis(void **state)
 {
     (void)state;
-    notices_are_enough(&redis);
+    notices_are_enough(&redis, 1);
 }
 
 static void notices_are_enough_redis_tls(void **state)
 {
     (void)state;
-    notices_are_enough(&rediss);
+    notices_are_enough(&rediss, 1);
 }
 
-/* Objects that do not go along with their notices, and many at once. */
-static void long_objects_are_fetched(void **state)
+static void long_objects_are_fetched_here(void **state)
 {
     (void)state;
-    static const struct kind *const kinds[] = {&rabbitmq, &redis};
-    for (size_t k = 0; k < 2; k++) {
-        struct both both;
-        use(kinds[k], 3600);
-        connect_both(&both);
-        await_said("is there", 2);
-        talk(&both);
-        for (uint32_t i = 0; i < 4; i++) {
-            const size_t len = i % 2 ? 100 : 2 * LITHOPS__NOTICE_OBJECT;
-            say(both.worker, LITHOPS__MESSAGE_OUTCOMES, LITHOPS__FRAME_SOON, i, len);
-            hear(both.client, LITHOPS__MESSAGE_OUTCOMES, i, len);
-            say(both.client, LITHOPS__MESSAGE_RUN, 0, i, len);
-            hear(both.worker, LITHOPS__MESSAGE_RUN, i, len);
-        }
-        end_both(&both);
-    }
-}
-
-/* Both sides go on through the storage, and with the broker when it is back. */
-static void a_broker_may_die(const struct kind *kind)
-{
-    struct both both;
-    use(kind, 0.2);
-    connect_both(&both);
-    await_said("is there", 2);
-    talk(&both);
-    kill_server(kind);
-    await_said("jobs go on through the storage alone", 2);
-    talk(&both);
-    await_said("is there again", 2);
-    talk(&both);
-    end_both(&both);
+    long_objects_are_fetched(&rabbitmq);
+    long_objects_are_fetched(&redis);
 }
 
 static void a_rabbitmq_may_die(void **state)
@@ -235,23 +120,6 @@ static void lost_notices_do_no_harm(void **state)
     lithops__broker_close(thief); /* deletes the queue: the client makes another one */
     await_said("is there again", 1);
     talk(&both);
-    end_both(&both);
-}
-
-/* The job goes on, and one warning says why it is slower. */
-static void goes_on_without(lithops_value *(*section)(void), const char *name, const char *message)
-{
-    const struct kind kind = {name, section, NULL};
-    struct both both;
-    use(&kind, 0.2);
-    connect_both(&both);
-    talk(&both);
-    await_said(message, 1);
-    pthread_mutex_lock(&said.lock);
-    if (strstr(said.text, "wrong-password"))
-        fail_msg("a password is in the log: %s", said.text);
-    assert_in_range(count_said("jobs go on through the storage alone"), 1, 2); /* each side */
-    pthread_mutex_unlock(&said.lock);
     end_both(&both);
 }
 
@@ -348,7 +216,7 @@ static void notices_are_read_as_written(void **state)
     (void)state;
     struct lithops__buffer out = LITHOPS__BUFFER_INIT;
     struct lithops__notice notice;
-    lithops__notice_write(&out, "3-1", "0123abcd", 7, (lithops_bytes){"a\nb", 3});
+    lithops__notice_write(&out, "3-1", "0123abcd", 7, (lithops_bytes){"a\nb", 3}, 100);
     assert_true(lithops__notice_read((lithops_bytes){out.data, out.len}, &notice));
     assert_int_equal(notice.link_len, 3);
     assert_memory_equal(notice.link, "3-1", 3);
@@ -383,7 +251,7 @@ int main(void)
         cmocka_unit_test(notices_are_enough_rabbitmq_tls),
         cmocka_unit_test(notices_are_enough_redis),
         cmocka_unit_test(notices_are_enough_redis_tls),
-        cmocka_unit_test(long_objects_are_fetched),
+        cmocka_unit_test(long_objects_are_fetched_here),
         cmocka_unit_test(lost_notices_do_no_harm),
         cmocka_unit_test(a_job_goes_on_where_no_broker_answers),
         cmocka_unit_test(a_section_that_is_wrong_is_an_error),

@@ -28,6 +28,8 @@ static const uint64_t spacing_ns = 20000000, /* between two objects, while they 
     grace_ns = 1000000000,                   /* for the last requests of an end */
     hello_ns = 30000000000,                  /* for as long a client waits for its worker */
     gap_ns = 10000000000,                    /* longer than any list or storage lags */
+    notice_ns = 400000000,                   /* that a late notice is given */
+    late_ns = 2000000000,                    /* notices come, if one has come since */
     patience_ns = 300000000000;              /* a client that says nothing for so long is gone */
 
 static _Thread_local const _Atomic uint64_t *heeded;
@@ -190,6 +192,12 @@ static void next_key(struct lithops__end *end, char *key, size_t size)
     pthread_mutex_unlock(&end->lock);
 }
 
+uint64_t lithops__end_grace(const struct lithops__end *end)
+{
+    uint64_t noticed = atomic_load(&end->noticed_ns), now = lithops__now_ns();
+    return noticed && now - noticed < late_ns ? notice_ns : 0;
+}
+
 /* [lock] When to look for the next object, unless something is heard of it. */
 static uint64_t next_look(const struct lithops__end *end)
 {
@@ -198,12 +206,14 @@ static uint64_t next_look(const struct lithops__end *end)
         return 0;
     if (!is_known && !end->asks)
         return UINT64_MAX;
+    uint64_t grace = is_known ? 0 : lithops__end_grace(end);
     if (end->missed_ns == 0)
-        return 0;
+        return grace ? end->heard_ns + grace : 0;
     if (!is_known && atomic_load(&end->has_notices))
         return end->missed_ns + end->pace.longest_ns;
     uint64_t traffic = atomic_load(&end->traffic_ns), missed = end->missed_ns;
-    return missed + lithops__pace_look(&end->pace, missed > traffic ? missed - traffic : 0);
+    uint64_t wait = lithops__pace_look(&end->pace, missed > traffic ? missed - traffic : 0);
+    return missed + (wait > grace ? wait : grace);
 }
 
 /* The object came with a notice: it is the caller's. */
@@ -414,6 +424,7 @@ void lithops__end_notice(struct lithops__end *end, uint32_t number, lithops_byte
         memcpy(copy, object.ptr, object.len);
     pthread_mutex_lock(&end->lock);
     atomic_store(&end->has_notices, true);
+    atomic_store(&end->noticed_ns, lithops__now_ns());
     if (copy && (!end->handed || end->handed_number < atomic_load(&end->taken))) {
         free(end->handed);
         end->handed = copy;
@@ -430,6 +441,7 @@ void lithops__end_unnoticed(struct lithops__end *end)
 {
     pthread_mutex_lock(&end->lock);
     atomic_store(&end->has_notices, false);
+    atomic_store(&end->noticed_ns, 0);
     pthread_cond_signal(&end->news);
     pthread_mutex_unlock(&end->lock);
 }

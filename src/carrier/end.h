@@ -49,6 +49,7 @@ struct lithops__end {
     bool is_orphan;              /* the receiver's: no more came for too long */
     lithops_error broken;        /* [lock] why the storage failed; code 0: it has not */
     atomic_bool has_notices;     /* of the last object: so looks may be rare */
+    _Atomic uint64_t noticed_ns; /* when the last notice came; 0: none did */
     _Atomic uint32_t taken;      /* objects that are read */
     _Atomic uint32_t requests;   /* of both threads */
     _Atomic uint64_t traffic_ns; /* of news, either way */
@@ -66,6 +67,9 @@ void lithops__end_deinit(struct lithops__end *end);
 void lithops__end_tell(struct lithops__end *end, uint32_t there);
 /* A notice says so of object `number`, which may come along. */
 void lithops__end_notice(struct lithops__end *end, uint32_t number, lithops_bytes object);
+/* What a look gives notices that come, if late. Without it each object could be found before its
+ * notice for as long as there is traffic. */
+uint64_t lithops__end_grace(const struct lithops__end *end);
 /* No notices come any more. */
 void lithops__end_unnoticed(struct lithops__end *end);
 /* The other side has ended: when what it has written is read, the link ends. */

@@ -44,9 +44,9 @@ bool lithops__notice_read(lithops_bytes bytes, struct lithops__notice *ret)
 }
 
 void lithops__notice_write(struct lithops__buffer *out, const char *link, const char *token,
-                           uint32_t number, lithops_bytes object)
+                           uint32_t number, lithops_bytes object, size_t most)
 {
     lithops__buffer_printf(out, "%s/%s/%010u\n", link, token, number);
-    if (object.len <= LITHOPS__NOTICE_OBJECT)
+    if (object.len <= LITHOPS__NOTICE_OBJECT && out->len + object.len <= most)
         lithops__buffer_append(out, object.ptr, object.len);
 }

@@ -23,8 +23,8 @@ struct lithops__notice {
 /* Read the name of an object, or a whole notice. False: it is none. */
 bool lithops__notice_read_name(lithops_bytes name, struct lithops__notice *ret);
 bool lithops__notice_read(lithops_bytes bytes, struct lithops__notice *ret);
-/* Append a notice. A long object is left out. */
+/* Append a notice. A long object is left out, also where the notice would exceed `most` bytes. */
 void lithops__notice_write(struct lithops__buffer *out, const char *link, const char *token,
-                           uint32_t number, lithops_bytes object);
+                           uint32_t number, lithops_bytes object, size_t most);
 
 #endif

@@ -57,7 +57,8 @@ static void was_put(struct lithops__end *end, uint32_t number, lithops_bytes obj
     (void)end;
     if (!carried->broker)
         return;
-    lithops__notice_write(&notice, carried->link, carried->token, number, object);
+    lithops__notice_write(&notice, carried->link, carried->token, number, object,
+                          lithops__broker_longest(carried->broker));
     if (!notice.failed)
         lithops__broker_send(carried->broker, carried->folder,
                              (lithops_bytes){notice.data, notice.len});

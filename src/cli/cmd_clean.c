@@ -4,11 +4,12 @@
  * Shared memory always disappears with its processes. What remains is the logged output of calls,
  * detached jobs whose time is over and, of clients that were killed, memory groups and processes
  * that their functions had started, and pods of a cluster that the configuration names;
- * with --all also what Lithops itself stored (cloudobjects without a given name, function images),
- * and with --cache the files that clients sent to workers here. Users' objects are never
- * removed. */
+ * with --all also what Lithops itself stored (cloudobjects without a given name, function images)
+ * and queues of clients at a broker, and with --cache the files that clients sent to workers here.
+ * Users' objects are never removed. */
 #include "agent/cache.h"
 #include "base/error.h"
+#include "broker/broker.h"
 #include "cli/commands.h"
 #include "cli/job.h"
 #include "cli/options.h"
@@ -65,6 +66,19 @@ static int clean_storage(const struct cli_options *options, int64_t *ret_removed
     return rc;
 }
 
+/* The queues of the configured broker. */
+static int clean_broker(const struct cli_options *options, int64_t *ret_removed, lithops_error *err)
+{
+    struct lithops__config *config = NULL;
+    uint64_t removed = 0;
+    int rc = cli_load_hosts(options, &config, err);
+    if (rc == 0 && config)
+        rc = lithops__broker_clean(config, options->dry_run, &removed, err);
+    lithops__config_free(config);
+    *ret_removed = (int64_t)removed;
+    return rc;
+}
+
 /* What the configured backend has started elsewhere for clients that are dead. */
 static int clean_backend(const struct cli_options *options, uint64_t *ret_removed,
                          lithops_error *err)
@@ -78,7 +92,7 @@ static int clean_backend(const struct cli_options *options, uint64_t *ret_remove
 }
 
 struct removed {
-    int64_t logs, objects;
+    int64_t logs, objects, queues;
     uint64_t elsewhere; /* of the configured backend: pods' Jobs */
     struct lithops__tidied tidied;
     struct lithops__cache_trimmed cache;
@@ -97,6 +111,8 @@ static void print_removed(const struct cli *cli, const struct removed *removed)
             printf(", %llu detached jobs whose time is over (%.1f MiB)",
                    (unsigned long long)removed->detached.jobs,
                    (double)removed->detached.bytes / (1 << 20));
+        if (removed->queues)
+            printf(", %lld queues", (long long)removed->queues);
         if (removed->elsewhere)
             printf(", %llu workers of dead clients", (unsigned long long)removed->elsewhere);
         if (cache)
@@ -113,6 +129,8 @@ static void print_removed(const struct cli *cli, const struct removed *removed)
                      "detached_jobs", (int64_t)removed->detached.jobs);
     (void)lithops_value_set(line, "workers_elsewhere",
                             lithops_value_int((int64_t)removed->elsewhere));
+    if (removed->queues)
+        (void)lithops_value_set(line, "queues", lithops_value_int(removed->queues));
     if (cache)
         (void)lithops_value_set(line, "cache_bytes",
                                 lithops_value_int((int64_t)removed->cache.bytes));
@@ -142,6 +160,8 @@ int cmd_clean(const struct cli *cli)
     if (rc != 0)
         return cli_report(&err);
     rc = clean_backend(&cli->options, &removed.elsewhere, &err); /* which may be away */
+    if (rc == 0 && cli->options.all)
+        rc = clean_broker(&cli->options, &removed.queues, &err);
     print_removed(cli, &removed);
     return rc == 0 ? 0 : cli_report(&err);
 }

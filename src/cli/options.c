@@ -39,8 +39,9 @@ const struct cli_command cli_commands[] = {
     {"clean", CLI_CLEAN, "", 0, 0, "remove what ended programs left behind",
      "Kept output of calls, and of programs that were killed: processes that their\n"
      "functions had started, and memory groups. With --all also what Lithops itself\n"
-     "has put into the storage; your own objects stay. With --cache also the files\n"
-     "that clients have sent to workers here, but those in use.",
+     "has put into the storage, and its queues at a broker; your own objects stay.\n"
+     "With --cache also the files that clients have sent to workers here, but those\n"
+     "in use.",
      cmd_clean},
     {"logs get", CLI_PLAIN, "JOB|EXECUTOR", 1, 1, "the same as logs JOB", NULL, cmd_logs},
     {"logs poll", CLI_LOGS_POLL, "", 0, 0, "show what calls print, as executors close", NULL,

@@ -32,7 +32,7 @@ static const lithops_config_key lithops_keys[] = {
      .type = LITHOPS_KEY_STRING,
      .choices = "direct|storage|rabbitmq|redis|aws_sqs|gcp_pubsub|azure_queue",
      .help = "How outcomes of workers that only a storage connects with the client are known: by "
-             "looking there (direct, storage), or at once through a broker (rabbitmq, redis). "
+             "looking there (direct, storage), or at once through a broker (the others). "
              "Those of others always come directly. Default: direct, but storage in serverless "
              "mode."},
     {.name = "monitoring_interval",
@@ -946,6 +946,87 @@ static const lithops_config_key rabbitmq_keys[] = {
         .name = "timeout", .type = LITHOPS_KEY_DOUBLE, .fallback = "10", .min = 0.1, .max = 3600,  \
         .help = "Seconds that a sending may take; closing the last executor waits for one."        \
     }
+static const lithops_config_key azure_queue_keys[] = {
+    {.name = "storage_account_name",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Name of the storage account. What this section lacks is that of the section "
+             "azure_storage, and then of azure."},
+    {.name = "storage_account_key",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "One of the account's two keys."},
+    {.name = "sas_token",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "In place of the key: a shared access signature of the account, for queues."},
+    {.name = "token",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "In place of the key: a token of Microsoft Entra ID for https://storage.azure.com/. "
+             "It is not renewed."},
+    {.name = "tenant_id",
+     .type = LITHOPS_KEY_STRING,
+     .help = "In place of the key, as in the section azure_storage; with client_id and "
+             "client_secret."},
+    {.name = "client_id",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Of an application, or of a managed identity."},
+    {.name = "client_secret",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "The application's."},
+    {.name = "managed_identity",
+     .type = LITHOPS_KEY_BOOL,
+     .help = "In place of the key: tokens of the identity that the machine, container or app has."},
+    {.name = "endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of the queue service. Default: "
+             "https://<storage_account_name>.queue.core.windows.net."},
+    {.name = NULL},
+};
+
+static const lithops_config_key aws_sqs_keys[] = {
+    {.name = "region",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Region of the queues. What this section lacks is that of the section aws. Default: "
+             "AWS_REGION, AWS_DEFAULT_REGION, or the profile's."},
+    {.name = "region_name",
+     .type = LITHOPS_KEY_STRING,
+     .help = "The same, as earlier versions of upstream called it."},
+    {.name = "access_key_id",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "Access key. Default: what AWS's tools would use, see storage.md."},
+    {.name = "secret_access_key",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "Secret key. Default: what AWS's tools would use, see storage.md."},
+    {.name = "session_token",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "Token that belongs to temporary access keys."},
+    {.name = "endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_SQS."},
+    {.name = NULL},
+};
+
+static const lithops_config_key gcp_pubsub_keys[] = {
+    {.name = "project_name",
+     .type = LITHOPS_KEY_STRING,
+     .help = "The project whose topics they are. What this section lacks is that of the section "
+             "gcp. Default: the service account's."},
+    {.name = "credentials_path",
+     .type = LITHOPS_KEY_STRING,
+     .help = "File with the key of a service account, which workers must have, too. Default: "
+             "GOOGLE_APPLICATION_CREDENTIALS, or else the identity of the machine."},
+    {.name = "endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of the service. Default: https://pubsub.googleapis.com, or the emulator that "
+             "PUBSUB_EMULATOR_HOST names."},
+    {.name = NULL},
+};
+
 static const lithops_config_key prometheus_keys[] = {
     {.name = "gateway",
      .type = LITHOPS_KEY_STRING,
@@ -1060,6 +1141,12 @@ const struct lithops__config_section lithops__config_sections[] = {
     {"rabbitmq",
      "The RabbitMQ server, for monitoring: rabbitmq, and for functions that ask for it.",
      rabbitmq_keys},
+    {"azure_queue",
+     "Azure Queue Storage, for monitoring: azure_queue. Untested against the service.",
+     azure_queue_keys},
+    {"aws_sqs", "Amazon SQS, for monitoring: aws_sqs. Untested against the service.", aws_sqs_keys},
+    {"gcp_pubsub", "Google Pub/Sub, for monitoring: gcp_pubsub. Untested against the service.",
+     gcp_pubsub_keys},
     {"prometheus", "The Prometheus push gateway, for telemetry: prometheus.", prometheus_keys},
     {"otlp", "The OpenTelemetry collector, for telemetry: otlp.", otlp_keys},
     {NULL, NULL, NULL},
@@ -1093,6 +1180,4 @@ const struct lithops__config_backend lithops__config_backends[] = {
 
 const char *const lithops__config_other_sections[] = {
     /* providers */
-    "aws", "azure", "gcp", "ibm", "aliyun", "oracle",
-    /* monitoring */
-    "aws_sqs", "azure_queue", "gcp_pubsub", NULL};
+    "aws", "azure", "gcp", "ibm", "aliyun", "oracle", NULL};

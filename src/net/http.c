@@ -320,6 +320,7 @@ const struct lithops__http_api lithops__http = {
               .await = lithops__post_await,
               .look = lithops__post_look,
               .is_over = lithops__post_is_over,
+              .take_body = lithops__post_take_body,
               .end = lithops__post_end},
     .open = http_open,
     .close = http_close,

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <time.h>
 
-#define GOOGLE_SCOPE "https://www.googleapis.com/auth/devstorage.full_control"
 #define GOOGLE_TOKENS "https://oauth2.googleapis.com/token"
 #define IBM_TOKENS "https://iam.cloud.ibm.com"
 #define GOOGLE_METADATA "metadata.google.internal"
@@ -28,7 +27,8 @@ struct oauth {
     char *url;
     char *email, *key, *key_id; /* of the service account */
     char *api_key;
-    char *audience; /* of ID tokens; NULL: access tokens */
+    char *audience;    /* of ID tokens; NULL: access tokens */
+    const char *scope; /* of access tokens; of a machine's, which has its own: "" */
 };
 
 static void close_oauth(void *user)
@@ -86,7 +86,7 @@ static int sign_statement(const struct oauth *oauth, struct lithops__buffer *out
     bool is_id = oauth->audience != NULL;
     good = good && append_json(out, lithops_pack("{s:s,s:s,s:s,s:I,s:I}", "iss", oauth->email,
                                                  is_id ? "target_audience" : "scope",
-                                                 is_id ? oauth->audience : GOOGLE_SCOPE, "aud",
+                                                 is_id ? oauth->audience : oauth->scope, "aud",
                                                  oauth->url, "iat", now, "exp", now + LIFE_S));
     if (!good || out->failed)
         return fail_memory(err);
@@ -221,7 +221,7 @@ static int fetch_token(void *user, const struct lithops__bounds *bounds,
     return rc;
 }
 
-/* An ID token, as text. */
+/* An ID token is given as text. */
 static int fetch_of_machine(void *user, const struct lithops__bounds *bounds,
                             struct lithops__credentials *ret_credentials, lithops_error *err)
 {
@@ -238,6 +238,12 @@ static int fetch_of_machine(void *user, const struct lithops__bounds *bounds,
     int rc = lithops__fetch(&fetch, &status, &document, err);
     if (rc != 0)
         return rc;
+    if (oauth->scope) {
+        rc = read_token(document, status, "the metadata server of this machine", "access_token",
+                        ret_credentials, err);
+        lithops__document_free(document);
+        return rc;
+    }
     document[strcspn(document, "\r\n")] = '\0';
     if (status != 200)
         rc = lithops__fail(err, LITHOPS_EDENIED,
@@ -278,8 +284,9 @@ static char *copied(const lithops_value *document, const char *name)
  * @param ret_project  NULL: it is not */
 static int open_account(const struct lithops__transfer_api *http,
                         const struct lithops__crypto_api *crypto, const char *path,
-                        const char *audience, struct lithops__credential_store **ret_store,
-                        char **ret_project, lithops_error *err)
+                        const char *audience, const char *scope,
+                        struct lithops__credential_store **ret_store, char **ret_project,
+                        lithops_error *err)
 {
     char *text = lithops__read_small_file(path);
     if (!text)
@@ -298,7 +305,8 @@ static int open_account(const struct lithops__transfer_api *http,
                             .email = copied(document, "client_email"),
                             .key = copied(document, "private_key"),
                             .key_id = copied(document, "private_key_id"),
-                            .audience = audience ? strdup(audience) : NULL};
+                            .audience = audience ? strdup(audience) : NULL,
+                            .scope = scope};
     char *project = copied(document, "project_id");
     lithops_value_free(document);
     if (!oauth->url)
@@ -323,11 +331,31 @@ static int open_account(const struct lithops__transfer_api *http,
 
 int lithops__google_open(const struct lithops__transfer_api *http,
                          const struct lithops__crypto_api *crypto, const char *path,
-                         struct lithops__credential_store **ret_store, char **ret_project,
-                         lithops_error *err)
+                         const char *scope, struct lithops__credential_store **ret_store,
+                         char **ret_project, lithops_error *err)
 {
     *ret_project = NULL;
-    return open_account(http, crypto, path, NULL, ret_store, ret_project, err);
+    return open_account(http, crypto, path, NULL, scope, ret_store, ret_project, err);
+}
+
+/* @param what  of it is asked for at the metadata server */
+static int open_machine(const struct lithops__transfer_api *http, const char *host,
+                        const char *what, const char *scope,
+                        struct lithops__credential_store **ret_store, lithops_error *err)
+{
+    const char *named = host ? host : getenv("GCE_METADATA_HOST");
+    struct lithops__buffer url = LITHOPS__BUFFER_INIT;
+    struct oauth *oauth = calloc(1, sizeof *oauth);
+    if (!oauth)
+        return fail_memory(err);
+    lithops__buffer_printf(&url,
+                           "http://%s/computeMetadata/v1/instance/service-accounts/default/%s",
+                           named && *named ? named : GOOGLE_METADATA, what);
+    *oauth = (struct oauth){.http = http, .url = lithops__buffer_steal(&url), .scope = scope};
+    if (oauth->url)
+        return make_store(oauth, ret_store, err);
+    close_oauth(oauth);
+    return fail_memory(err);
 }
 
 int lithops__google_identity_open(const struct lithops__transfer_api *http,
@@ -336,21 +364,20 @@ int lithops__google_identity_open(const struct lithops__transfer_api *http,
                                   struct lithops__credential_store **ret_store, lithops_error *err)
 {
     if (path)
-        return open_account(http, crypto, path, audience, ret_store, NULL, err);
-    const char *named = host ? host : getenv("GCE_METADATA_HOST");
-    struct lithops__buffer url = LITHOPS__BUFFER_INIT;
-    struct oauth *oauth = calloc(1, sizeof *oauth);
-    if (!oauth)
-        return fail_memory(err);
-    lithops__buffer_printf(
-        &url, "http://%s/computeMetadata/v1/instance/service-accounts/default/identity?audience=",
-        named && *named ? named : GOOGLE_METADATA);
-    lithops__url_encode(&url, audience, strlen(audience), false);
-    *oauth = (struct oauth){.http = http, .url = lithops__buffer_steal(&url)};
-    if (oauth->url)
-        return make_store(oauth, ret_store, err);
-    close_oauth(oauth);
-    return fail_memory(err);
+        return open_account(http, crypto, path, audience, NULL, ret_store, NULL, err);
+    struct lithops__buffer question = LITHOPS__BUFFER_INIT;
+    lithops__buffer_append_string(&question, "identity?audience=");
+    lithops__url_encode(&question, audience, strlen(audience), false);
+    char *what = lithops__buffer_steal(&question);
+    int rc = what ? open_machine(http, host, what, NULL, ret_store, err) : fail_memory(err);
+    free(what);
+    return rc;
+}
+
+int lithops__google_machine_open(const struct lithops__transfer_api *http,
+                                 struct lithops__credential_store **ret_store, lithops_error *err)
+{
+    return open_machine(http, NULL, "token", "", ret_store, err);
 }
 
 int lithops__ibm_open(const struct lithops__transfer_api *http, const char *api_key,

@@ -8,14 +8,23 @@
 #include "net/credentials.h"
 #include "net/transfer.h"
 
+/* What a token of Google's is good for. */
+#define LITHOPS__GOOGLE_STORAGE "https://www.googleapis.com/auth/devstorage.full_control"
+#define LITHOPS__GOOGLE_PUBSUB "https://www.googleapis.com/auth/pubsub"
+
 /* Of the service account whose key is in the file: signs a statement, which Google's token server
  * exchanges for a token. No request is made.
+ * @param scope        one of the above; borrowed for ever
  * @param ret_project  the account's project, which the caller frees; NULL if the file has none
  * @return 0; ECONFIG (not such a file), ENOMEM */
 int lithops__google_open(const struct lithops__transfer_api *http,
                          const struct lithops__crypto_api *crypto, const char *path,
-                         struct lithops__credential_store **ret_store, char **ret_project,
-                         lithops_error *err);
+                         const char *scope, struct lithops__credential_store **ret_store,
+                         char **ret_project, lithops_error *err);
+/* Of the identity that the machine has at Google, whose metadata server gives tokens. No request is
+ * made. ENOMEM. */
+int lithops__google_machine_open(const struct lithops__transfer_api *http,
+                                 struct lithops__credential_store **ret_store, lithops_error *err);
 
 /* ID tokens, which say to a service of Google's who calls it, and are good for one `audience`.
  * @param path   the file of a service account, as above; NULL: the identity of the machine, whose

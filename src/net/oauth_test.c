@@ -101,7 +101,9 @@ static void a_service_account_gets_a_token(void **state)
     char *pem = to_pem(key), *project;
     script_start(&script, answers, 2);
     char *path = account_file(pem);
-    assert_int_equal(lithops__google_open(http, crypto, path, &store, &project, &err), 0);
+    assert_int_equal(
+        lithops__google_open(http, crypto, path, LITHOPS__GOOGLE_STORAGE, &store, &project, &err),
+        0);
     assert_string_equal(project, "project");
     if (get(store, &credentials) != 0)
         fail_msg("%s", err.message);
@@ -132,13 +134,17 @@ static void other_files_are_refused(void **state)
     struct lithops__credential_store *store;
     struct lithops__credentials credentials = {.expires = 0};
     char *project;
-    assert_int_equal(lithops__google_open(http, crypto, "/nonexistent", &store, &project, &err),
+    assert_int_equal(lithops__google_open(http, crypto, "/nonexistent", LITHOPS__GOOGLE_STORAGE,
+                                          &store, &project, &err),
                      LITHOPS_ECONFIG);
-    assert_int_equal(lithops__google_open(http, crypto, "/dev/null", &store, &project, &err),
+    assert_int_equal(lithops__google_open(http, crypto, "/dev/null", LITHOPS__GOOGLE_STORAGE,
+                                          &store, &project, &err),
                      LITHOPS_ECONFIG);
     assert_non_null(strstr(err.message, "lacks client_email or private_key"));
     char *path = account_file("-----BEGIN SECRET-----");
-    assert_int_equal(lithops__google_open(http, crypto, path, &store, &project, &err), 0);
+    assert_int_equal(
+        lithops__google_open(http, crypto, path, LITHOPS__GOOGLE_STORAGE, &store, &project, &err),
+        0);
     assert_int_equal(get(store, &credentials), LITHOPS_ECONFIG);
     assert_null(strstr(err.message, "SECRET"));
     lithops__credential_store_free(store);

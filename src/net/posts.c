@@ -63,6 +63,8 @@ struct lithops__post {
     int event_fd; /* readable once it is answered or over; -1: nobody has waited */
     struct lithops__post_state state;
     size_t text_len;
+    char *kept; /* the answer's body, of `most` bytes at most */
+    size_t most, kept_len;
 };
 
 struct watch {
@@ -176,6 +178,21 @@ static void keep(struct lithops__post *post, const char *data, size_t len)
     text[post->text_len] = '\0';
 }
 
+/* [lock] All of it, or nothing. */
+static bool keep_all(struct lithops__post *post, const char *data, size_t len)
+{
+    if (len > post->most - post->kept_len)
+        return false;
+    char *longer = realloc(post->kept, post->kept_len + len + 1);
+    if (!longer)
+        return false;
+    memcpy(longer + post->kept_len, data, len);
+    post->kept = longer;
+    post->kept_len += len;
+    longer[post->kept_len] = '\0';
+    return true;
+}
+
 static size_t on_body(char *data, size_t one, size_t len, void *user)
 {
     struct lithops__post *post = user;
@@ -185,10 +202,11 @@ static size_t on_body(char *data, size_t one, size_t len, void *user)
     if (is_first)
         note_answer(post);
     keep(post, data, len);
+    bool goes_on = post->most == 0 || keep_all(post, data, len);
     if (is_first)
         tell(post);
     pthread_mutex_unlock(&post->posts->lock);
-    return len;
+    return goes_on ? len : 0; /* which ends it */
 }
 
 static bool may_pass(CURLcode result)
@@ -517,14 +535,23 @@ void lithops__posts_close(struct lithops__posts *posts)
 
 /* ---- one ------------------------------------------------------------------------------------- */
 
-static int take_headers(struct lithops__post *post, const char *const *headers, lithops_error *err)
+static bool has_type(const char *const *headers)
 {
-    static const char *const own[] = {"Expect:", "Content-Type: application/octet-stream", NULL};
-    static const char *const less[] = {"Expect:", NULL};
-    const char *const *lists[] = {own, headers};
-    for (const char *const *header = headers; header && *header; header++)
-        if (strncasecmp(*header, "content-type:", 13) == 0)
-            lists[0] = less;
+    while (headers && *headers && strncasecmp(*headers, "content-type:", 13) != 0)
+        headers++;
+    return headers && *headers;
+}
+
+static int take_headers(struct lithops__post *post, const struct lithops__post_request *request,
+                        lithops_error *err)
+{
+    const char *const own[] = {"Expect:",
+                               has_type(request->headers) ? NULL
+                               : request->method
+                                   ? "Content-Type:" /* or libcurl has one of its own */
+                                   : "Content-Type: application/octet-stream",
+                               NULL};
+    const char *const *lists[] = {own, request->headers};
     for (size_t i = 0; i < 2; i++)
         for (const char *const *header = lists[i]; header && *header; header++) {
             if (strpbrk(*header, "\r\n"))
@@ -546,7 +573,6 @@ static bool set_usual(struct lithops__posts *posts, CURL *easy)
            curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_USERAGENT, "lithops/" LITHOPS_VERSION) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)PIECE) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_PIECE) == CURLE_OK &&
@@ -578,15 +604,26 @@ static struct handle *take_handle(struct lithops__posts *posts)
     return NULL;
 }
 
+static bool has_body(const struct lithops__post_request *request)
+{
+    const char *method = request->method;
+    return method ? request->body.len || strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0
+                  : !request->is_get;
+}
+
 static bool set_method(CURL *easy, const struct lithops__post *post,
                        const struct lithops__post_request *request)
 {
-    if (request->is_get)
-        return curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK;
-    return curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len) ==
-               CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_POSTFIELDS, post->body) == CURLE_OK;
+    if (curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL) != CURLE_OK)
+        return false;
+    bool good = has_body(request)
+                    ? curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
+                          curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                                           (curl_off_t)request->body.len) == CURLE_OK &&
+                          curl_easy_setopt(easy, CURLOPT_POSTFIELDS, post->body) == CURLE_OK
+                    : curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK;
+    return good && (!request->method ||
+                    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) == CURLE_OK);
 }
 
 static bool set_options(struct lithops__post *post, const struct lithops__post_request *request)
@@ -596,6 +633,7 @@ static bool set_options(struct lithops__post *post, const struct lithops__post_r
            curl_easy_setopt(easy, CURLOPT_WRITEDATA, post) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PRIVATE, post) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_HTTPHEADER, post->headers) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_PIPEWAIT, request->is_urgent ? 0L : 1L) == CURLE_OK &&
            set_method(easy, post, request);
 }
 
@@ -624,6 +662,7 @@ static void free_post(struct lithops__post *post)
     curl_slist_free_all(post->headers);
     free(post->wanted);
     free(post->body);
+    free(post->kept);
     if (post->event_fd >= 0)
         close(post->event_fd);
     free(post);
@@ -643,7 +682,7 @@ static int fill(struct lithops__post *post, const struct lithops__post_request *
     post->body[len] = '\0';
     int rc = take_url(post->handle, request->url, err);
     if (rc == 0)
-        rc = take_headers(post, request->headers, err);
+        rc = take_headers(post, request, err);
     if (rc == 0 && !set_options(post, request))
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
     return rc;
@@ -658,6 +697,7 @@ int lithops__post_begin(struct lithops__posts *posts, const struct lithops__post
     post->posts = posts;
     post->event_fd = -1;
     post->is_short = request->is_short;
+    post->most = request->most;
     post->changed = request->changed;
     post->user = request->user;
     int rc = fill(post, request, err);
@@ -722,6 +762,20 @@ bool lithops__post_is_over(struct lithops__post *post)
     bool is_over = post->state.is_over;
     pthread_mutex_unlock(&post->posts->lock);
     return is_over;
+}
+
+char *lithops__post_take_body(struct lithops__post *post, size_t *ret_len)
+{
+    pthread_mutex_lock(&post->posts->lock);
+    bool is_whole = post->state.is_over && post->state.failure.code == 0 && post->most;
+    char *body = is_whole ? post->kept : NULL;
+    if (is_whole && !body && post->kept_len == 0)
+        body = strdup(""); /* an answer without one */
+    else if (body)
+        post->kept = NULL;
+    *ret_len = post->kept_len;
+    pthread_mutex_unlock(&post->posts->lock);
+    return body;
 }
 
 void lithops__post_end(struct lithops__post *post)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* POST requests that stay open: many at a time, over one thread. Part of the module "http", which
- * offers them to backends as `posts` of struct lithops__http_api.
+/* POST requests, or others, that stay open: many at a time, over one thread. Part of the module
+ * "http", which offers them to backends as `posts` of struct lithops__http_api.
  *
  * A request is begun, has an answer (its head has come), and is over: its body has come, the
  * connection is lost, or there never was one. Nothing is retried here. All functions are
@@ -17,12 +17,16 @@ struct lithops__post;  /* one of them */
 enum { LITHOPS__POST_TEXT = 1024, LITHOPS__POST_HEADER = 128 };
 
 struct lithops__post_request {
+    const char *method; /* NULL: POST, or what is_get says */
     const char *url;
     const char *const *headers; /* "Name: value" each, ends with NULL; without a Content-Type it is
-                                 * application/octet-stream */
+                                 * application/octet-stream, and where there is a method none */
     lithops_bytes body;
     const char *wanted; /* a header of the answer, or NULL */
     bool is_get;        /* it has no body, and is no POST after all */
+    bool is_urgent;     /* it does not wait for what protocol another connection turns out to have,
+                         * which may be said by an answer that takes its time */
+    size_t most;        /* bytes of the answer's body, which is kept; 0: only its end, as `text` */
     bool is_short;      /* it is answered once all of the answer's body has come */
     /* NULL, or called when it is answered, and when it is over, by the thread of all requests, so
      * it must not block. It may begin requests, and end this one if it is over. */
@@ -53,6 +57,9 @@ int lithops__post_await(struct lithops__post *post, int cancel_fd, uint64_t dead
 /* How it is now. Does not block. */
 void lithops__post_look(struct lithops__post *post, struct lithops__post_state *ret_state);
 bool lithops__post_is_over(struct lithops__post *post);
+/* Of one that is over: the body that was kept, which the caller frees; a NUL follows its *ret_len
+ * bytes. NULL: it was longer than wanted, or nothing was to be kept, or has been taken. */
+char *lithops__post_take_body(struct lithops__post *post, size_t *ret_len);
 /* End it, whatever it does, and free it: the other side sees that the connection is closed. */
 void lithops__post_end(struct lithops__post *post);
 
@@ -64,6 +71,7 @@ struct lithops__posts_api {
     __typeof__(lithops__post_await) *await;
     __typeof__(lithops__post_look) *look;
     __typeof__(lithops__post_is_over) *is_over;
+    __typeof__(lithops__post_take_body) *take_body;
     __typeof__(lithops__post_end) *end;
 };
 

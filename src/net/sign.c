@@ -40,6 +40,27 @@ void lithops__base64(const unsigned char *in, size_t len, char *out)
     *out = '\0';
 }
 
+size_t lithops__base64_decode(char *text)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t len = strlen(text), out = 0;
+    unsigned bits = 0, count = 0;
+    while (len && text[len - 1] == '=')
+        len--;
+    for (size_t i = 0; i < len; i++) {
+        const char *digit = strchr(digits, text[i]);
+        if (!digit)
+            return 0;
+        bits = bits << 6 | (unsigned)(digit - digits);
+        count += 6;
+        if (count >= 8) {
+            count -= 8;
+            text[out++] = (char)(bits >> count & 255);
+        }
+    }
+    return out;
+}
+
 void lithops__amz_date(time_t when, char ret_date[LITHOPS__AMZ_DATE])
 {
     struct tm t;

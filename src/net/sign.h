@@ -38,6 +38,9 @@ void lithops__url_encode(struct lithops__buffer *out, const void *bytes, size_t 
 /* In base64, with its NUL: 4 * (len / 3) + 5 bytes at most. */
 void lithops__base64(const unsigned char *in, size_t len, char *out);
 
+/* The reverse, in place. @return the length, 0 if it is not base64 */
+size_t lithops__base64_decode(char *text);
+
 /* The header "x-amz-date" of a time, as in 20130524T000000Z. */
 void lithops__amz_date(time_t when, char ret_date[LITHOPS__AMZ_DATE]);
 

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct lithops__buffer out = LITHOPS__BUFFER_INIT;
         snprintf(link, sizeof link, "%.*s", (int)notice.link_len, notice.link);
         snprintf(token, sizeof token, "%.8s", notice.token);
-        lithops__notice_write(&out, link, token, notice.number, notice.object);
+        lithops__notice_write(&out, link, token, notice.number, notice.object, SIZE_MAX);
         if (!lithops__notice_read((lithops_bytes){out.data, out.len}, &again) ||
             again.number != notice.number || again.link_len != notice.link_len ||
             (again.object.len != notice.object.len &&

@@ -7,6 +7,7 @@
 #include "base/module.h"
 #include "net/aws_remote.h"
 #include "net/oauth.h"
+#include "net/sign.h"
 #include "storage/storage.h"
 
 #include <lithops/plugin/config.h>
@@ -23,28 +24,6 @@ static const char *text_of(const lithops_value *settings, const char *name)
 static bool keep(char **kept, const char *text)
 {
     return !text || (*kept = strdup(text)) != NULL;
-}
-
-/* In place. @return the length, 0 if it is not base64 */
-static size_t base64_decode(char *text)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t len = strlen(text), out = 0;
-    unsigned bits = 0, count = 0;
-    while (len && text[len - 1] == '=')
-        len--;
-    for (size_t i = 0; i < len; i++) {
-        const char *digit = strchr(digits, text[i]);
-        if (!digit)
-            return 0;
-        bits = bits << 6 | (unsigned)(digit - digits);
-        count += 6;
-        if (count >= 8) {
-            count -= 8;
-            text[out++] = (char)(bits >> count & 255);
-        }
-    }
-    return out;
 }
 
 static bool keep_endpoint(struct lithops__azure *azure, const char *text)
@@ -137,7 +116,7 @@ static int azure_open(void *state, const lithops_value *settings, const lithops_
         !keep(&azure->bucket, text_of(settings, "storage_bucket")))
         return lithops__fail(op->err, LITHOPS_ENOMEM, "out of memory for a storage handle");
     if (azure->key)
-        azure->key_len = base64_decode(azure->key);
+        azure->key_len = lithops__base64_decode(azure->key);
     int rc = azure->key || azure->sas ? 0 : find_tokens(azure, settings, op);
     return rc ? rc : check(azure, op);
 }

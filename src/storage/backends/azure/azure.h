@@ -8,7 +8,7 @@
 #include "base/buffer.h"
 #include "base/crypto_module.h"
 #include "net/credentials.h"
-#include "storage/web.h"
+#include "storage/web_request.h"
 
 #define LITHOPS__AZURE_VERSION "2021-12-02" /* of the service's interface */
 
@@ -52,6 +52,12 @@ int lithops__azure_begin(struct lithops__azure *azure, const struct lithops__azu
 /* Make a request whose answer's body does not matter. */
 int lithops__azure_do(struct lithops__azure *azure, const struct lithops__azure_request *request,
                       const lithops_storage_op *op);
+
+/* A request as it is to be sent, with `token` or, where that is NULL, what else the account has.
+ * False: out of memory. */
+bool lithops__azure_prepare(const struct lithops__azure *azure,
+                            const struct lithops__azure_request *request, const char *token,
+                            struct lithops__web_request *out);
 
 /* Append a request without a body, as it would be sent. False: out of memory. */
 bool lithops__azure_write_part(const struct lithops__azure *azure,

@@ -6,7 +6,6 @@
 #include "net/date.h"
 #include "net/sign.h"
 #include "storage/backends/azure/azure.h"
-#include "storage/web_request.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,9 +101,9 @@ static bool authorize(const struct lithops__azure *azure,
     return lithops__web_add_header(out, "authorization", value);
 }
 
-static bool prepare(const struct lithops__azure *azure,
-                    const struct lithops__azure_request *request, const char *token,
-                    struct lithops__web_request *out)
+bool lithops__azure_prepare(const struct lithops__azure *azure,
+                            const struct lithops__azure_request *request, const char *token,
+                            struct lithops__web_request *out)
 {
     char date[LITHOPS__HTTP_DATE], *path = NULL;
     lithops__http_date_write(time(NULL), date);
@@ -132,7 +131,7 @@ bool lithops__azure_write_part(const struct lithops__azure *azure,
                                struct lithops__buffer *out)
 {
     struct lithops__web_request part = {.method = request->method};
-    bool good = prepare(azure, request, token, &part);
+    bool good = lithops__azure_prepare(azure, request, token, &part);
     const char *host = good ? strstr(part.url, "://") + 3 : "";
     lithops__buffer_printf(out, "%s %s HTTP/1.1\r\n", request->method, host + strcspn(host, "/"));
     for (size_t i = 0; good && i < part.count; i++)
@@ -215,7 +214,7 @@ static int attempt(struct lithops__azure *azure, const struct lithops__azure_req
         return rc;
     struct lithops__web_request out = {
         .method = request->method, .has_body = request->has_body, .body = request->body};
-    rc = prepare(azure, request, now.bearer, &out)
+    rc = lithops__azure_prepare(azure, request, now.bearer, &out)
              ? lithops__web_send(&azure->web, transfer, &out, op)
              : lithops__fail(op->err, LITHOPS_ENOMEM, "out of memory for a request to Azure");
     lithops__web_request_deinit(&out);

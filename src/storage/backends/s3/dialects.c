@@ -96,7 +96,8 @@ static int use_keys(struct lithops__s3 *s3, const char *access_key, const char *
 static int use_google(struct lithops__s3 *s3, const char *path, const lithops_storage_op *op)
 {
     char *project = NULL;
-    int rc = lithops__google_open(s3->http, s3->crypto, path, &s3->credentials, &project, op->err);
+    int rc = lithops__google_open(s3->http, s3->crypto, path, LITHOPS__GOOGLE_STORAGE,
+                                  &s3->credentials, &project, op->err);
     if (rc)
         return rc;
     struct lithops__buffer header = LITHOPS__BUFFER_INIT;
