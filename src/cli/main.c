@@ -41,6 +41,8 @@ static int flush_standard_output(int status)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     lithops_error err = LITHOPS_ERROR_INIT;
+    if (errno == 0) /* it was lost before; what comes now is lost for the same reason */
+        (void)(putchar('\n') == EOF || fflush(stdout) == EOF);
     if (errno == EPIPE)
         return 128 + SIGPIPE;
     lithops__fail_errno(&err, errno ? errno : EIO, "standard output cannot be written");
