@@ -13,9 +13,9 @@
 #include "base/thread.h"
 #include "broker/broker.h"
 #include "carrier/end.h"
+#include "carrier/goodbye.h"
 #include "carrier/notice.h"
 #include "config/storage.h"
-#include "wire/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,9 @@
 
 enum { STRAYS = 256, LATE = 64 };
 static const uint64_t close_ns = 10000000000, /* for deleting what is left */
-    late_ns = 5000000000;                     /* for what a server may still put there */
+    late_ns = 5000000000,                     /* for what a server may still put there, */
+    goodbye_ns = 5000000000,                  /* and at the same time for workers to hear BYE */
+    spare_ns = 1000000000;                    /* longer than it takes a worker to look again */
 
 struct link {
     struct lithops__end end;                /* the first: its callback finds the link */
@@ -34,6 +36,7 @@ struct link {
     unsigned life;                          /* how many links this worker has had */
     bool has_ended;                         /* its worker: one more look, then none comes */
     bool is_looked_at;                      /* that look has begun */
+    bool is_told;                           /* BYE, and nothing else ends its worker */
 };
 
 struct lithops__carrier {
@@ -45,6 +48,7 @@ struct lithops__carrier {
     char folder[LITHOPS__CARRIER_FOLDER];
     char *config; /* the worker's */
     struct link *links;
+    struct lithops__goodbye *goodbyes; /* of the last link of each worker */
     uint32_t count;
     pthread_t monitor;
     bool has_monitor;
@@ -174,22 +178,23 @@ static void end_last_looks(struct lithops__carrier *carrier)
 }
 
 /* Who has said hello under a link that another worker has, or that is over, would wait for calls
- * until it thinks that the client is gone: send it away. */
+ * until it thinks that the client is gone: send it away. It looks for object 0, or for 1 where it
+ * has read the hello. */
 static bool send_away(struct lithops__carrier *carrier, const char *key, size_t skip)
 {
     const char *at = strlen(key) > skip ? key + skip : "";
     struct lithops__notice name;
-    char answer[2 * LITHOPS__CARRIER_KEY];
-    struct lithops__buffer bye = LITHOPS__BUFFER_INIT;
+    char link[LITHOPS__CARRIER_LINK], token[LITHOPS__CARRIER_TOKEN + 1];
     if (!lithops__notice_read_name((lithops_bytes){at, strlen(at)}, &name) || name.number != 0 ||
         name.link_len >= LITHOPS__CARRIER_LINK)
         return false;
-    snprintf(answer, sizeof answer, "%s/to/%s", carrier->folder, at);
-    lithops__frame_end(&bye, lithops__frame_begin(&bye, LITHOPS__MESSAGE_BYE, 0, 0));
-    if (!bye.failed)
-        (void)lithops_storage_put(carrier->storage, lithops_storage_bucket(carrier->storage),
-                                  answer, (lithops_bytes){bye.data, bye.len}, NULL);
-    lithops__buffer_deinit(&bye);
+    snprintf(link, sizeof link, "%.*s", (int)name.link_len, name.link);
+    snprintf(token, sizeof token, "%.*s", LITHOPS__CARRIER_TOKEN, name.token);
+    for (uint32_t number = 0; number < 2; number++)
+        (void)lithops__goodbye_say(carrier->storage, carrier->folder, link, token, number);
+    pthread_mutex_lock(&carrier->lock);
+    lithops__goodbye_meet(carrier->goodbyes, carrier->count, name.link, name.link_len, name.token);
+    pthread_mutex_unlock(&carrier->lock);
     return true;
 }
 
@@ -217,7 +222,7 @@ static void look_once(struct lithops__carrier *carrier)
         sent_away += send_away(carrier, look.strays[i], look.skip);
     delete_keys(carrier, look.strays, look.stray_count);
     pthread_mutex_lock(&carrier->lock);
-    carrier->requests += 1u + (count > 0) + (look.stray_count > 0) + sent_away;
+    carrier->requests += 1u + (count > 0) + (look.stray_count > 0) + 2 * sent_away;
     pthread_mutex_unlock(&carrier->lock);
 }
 
@@ -332,7 +337,7 @@ int lithops__carrier_connect(struct lithops__carrier *carrier, uint32_t worker,
     snprintf(key, LITHOPS__CARRIER_KEY, "%s/%s", carrier->folder, name);
     pthread_mutex_lock(&carrier->lock);
     link->deleted = 0;
-    link->has_ended = link->is_looked_at = false;
+    link->has_ended = link->is_looked_at = link->is_told = false;
     memcpy(link->name, name, sizeof name);
     carrier->up++;
     pthread_cond_signal(&carrier->wanted);
@@ -353,6 +358,11 @@ void lithops__carrier_ended(struct lithops__carrier *carrier, uint32_t worker)
     pthread_mutex_unlock(&carrier->lock);
 }
 
+void lithops__carrier_told(struct lithops__carrier *carrier, uint32_t worker)
+{
+    carrier->links[worker].is_told = true;
+}
+
 /* What the worker wrote last, and has not been read, the monitor deletes as it belongs to nobody.
  */
 void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t worker, char *ret_how,
@@ -361,6 +371,9 @@ void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t work
     struct link *link = &carrier->links[worker];
     lithops__end_finish(&link->end); /* its last notices have the link's name */
     pthread_mutex_lock(&carrier->lock);
+    char name[sizeof link->name];
+    memcpy(name, link->name, sizeof name);
+    bool is_told = link->is_told && !link->has_ended;
     link->name[0] = '\0';
     carrier->up--;
     carrier->requests += atomic_load(&link->end.requests);
@@ -369,6 +382,13 @@ void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t work
         carrier->late_count++;
     pthread_mutex_unlock(&carrier->lock);
     lithops__end_deinit(&link->end);
+    if (is_told) {
+        const struct lithops__goodbye goodbye =
+            lithops__goodbye_of(&link->end, carrier->folder, name, link->token);
+        pthread_mutex_lock(&carrier->lock);
+        carrier->goodbyes[worker] = goodbye;
+        pthread_mutex_unlock(&carrier->lock);
+    }
     size_t len = strlen(ret_how);
     if (link->end.broken.code)
         snprintf(ret_how + len, size - len, "%sthe storage has failed: %s", len ? "; " : "",
@@ -460,7 +480,10 @@ int lithops__carrier_open(const struct lithops__config *config, const char *exec
         snprintf(carrier->folder, sizeof carrier->folder, "lithops.jobs/%.32s-%s", executor_id,
                  token);
         carrier->links = calloc(workers, sizeof *carrier->links);
-        rc = carrier->links ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        carrier->goodbyes = calloc(workers, sizeof *carrier->goodbyes);
+        rc = carrier->links && carrier->goodbyes
+                 ? 0
+                 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     }
     if (rc == 0 && !(carrier->storage = lithops__storage_open(config, NULL, err)))
         rc = err->code;
@@ -483,10 +506,9 @@ int lithops__carrier_open(const struct lithops__config *config, const char *exec
 
 /* A server may carry out a request that its sender has given up: wait for what it puts there, so
  * that it goes with the rest. */
-static void await_late(struct lithops__carrier *carrier)
+static void await_late(struct lithops__carrier *carrier, uint64_t until)
 {
     const char *bucket = lithops_storage_bucket(carrier->storage);
-    const uint64_t until = lithops__now_ns() + late_ns;
     lithops_object_info info;
     for (uint32_t i = 0; i < carrier->late_count; i++) {
         while (lithops_storage_head(carrier->storage, bucket, carrier->late[i], &info, NULL) ==
@@ -498,14 +520,38 @@ static void await_late(struct lithops__carrier *carrier)
     carrier->late_count = 0;
 }
 
+/* Before the sweep, which would delete what they are told, and what they write after it. One that
+ * says hello only now is sent away by the look. */
+static void await_goodbyes(struct lithops__carrier *carrier)
+{
+    uint64_t patience = carrier->pace.longest_ns + spare_ns, pause_ns = 10000000;
+    uint64_t end_ns = lithops__now_ns() + (patience < goodbye_ns ? patience : goodbye_ns);
+    bool any = false;
+    for (uint32_t i = 0; i < carrier->count; i++)
+        any |= carrier->goodbyes[i].link[0] != '\0';
+    for (; any; pause_ns += pause_ns / 2) {
+        look_once(carrier);
+        carrier->requests++;
+        if (!lithops__goodbye_is_open(carrier->storage, carrier->folder, carrier->goodbyes,
+                                      carrier->count) ||
+            lithops__now_ns() >= end_ns)
+            return;
+        const struct timespec pause = {0,
+                                       (long)(pause_ns < spare_ns / 4 ? pause_ns : spare_ns / 4)};
+        nanosleep(&pause, NULL);
+    }
+}
+
 static void sweep(struct lithops__carrier *carrier)
 {
     char prefix[LITHOPS__CARRIER_KEY + 8];
     lithops_error err = LITHOPS_ERROR_INIT;
     snprintf(prefix, sizeof prefix, "%s/", carrier->folder);
-    atomic_store(&carrier->ending_ns, lithops__now_ns() + close_ns);
+    const uint64_t begin_ns = lithops__now_ns();
+    atomic_store(&carrier->ending_ns, begin_ns + close_ns);
     lithops__carrier_heed(&carrier->ending_ns);
-    await_late(carrier);
+    await_goodbyes(carrier);
+    await_late(carrier, begin_ns + late_ns);
     if (lithops__carrier_sweep(carrier->storage, prefix, &err) != 0)
         lithops__log(LITHOPS_LOG_WARNING, "carrier", "objects are left below '%s': %s", prefix,
                      err.message);
@@ -543,5 +589,6 @@ void lithops__carrier_close(struct lithops__carrier *carrier)
     pthread_mutex_destroy(&carrier->lock);
     free(carrier->config);
     free(carrier->links);
+    free(carrier->goodbyes);
     free(carrier);
 }

@@ -25,7 +25,8 @@ struct lithops__carrier;
 /* The links go through the storage that `config` names. Nothing is requested yet. */
 int lithops__carrier_open(const struct lithops__config *config, const char *executor_id,
                           uint32_t workers, struct lithops__carrier **ret, lithops_error *err);
-/* All links are disconnected. Deletes what is left of them. NULL is fine. */
+/* All links are disconnected. Waits, but not for longer than some seconds, until workers that were
+ * told BYE have gone, and deletes what is left of all links. NULL is fine. */
 void lithops__carrier_close(struct lithops__carrier *carrier);
 /* Make a link to worker number `worker`, which has none. *ret_fd is the caller's end of it; what is
  * written goes to the worker that was given `key` for lithops__carrier_join(). */
@@ -33,6 +34,8 @@ int lithops__carrier_connect(struct lithops__carrier *carrier, uint32_t worker,
                              char key[LITHOPS__CARRIER_KEY], int *ret_fd, lithops_error *err);
 /* The worker has ended: its caller reads what it has written, and then the end of the link. */
 void lithops__carrier_ended(struct lithops__carrier *carrier, uint32_t worker);
+/* BYE was written to the link, whose worker may be waited for by lithops__carrier_close(). */
+void lithops__carrier_told(struct lithops__carrier *carrier, uint32_t worker);
 /* The caller has closed its end. Returns within a second or two; `ret_how` is appended to: why
  * the storage failed, if it did. */
 void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t worker, char *ret_how,

@@ -62,7 +62,7 @@ static void long_streams_keep_their_order(void **state)
         pthread_join(thread, NULL);
     }
     /* One for each 4 MiB, but for what goes early as more is slow to come. */
-    assert_in_range(atomic_load(&server.puts) - puts, 16, 80);
+    assert_in_range(atomic_load(&server.puts) - puts, 16, 320);
     end_both(&both);
 }
 
@@ -151,6 +151,102 @@ static void a_worker_that_ended_without_a_word_is_none(void **state)
     close(client);
     lithops__carrier_disconnect(carrier, 0, how, sizeof how);
     lithops__carrier_close(carrier);
+    assert_int_equal(count_objects(config), 0);
+    lithops__config_free(config);
+}
+
+/* ---- workers that end when they are told ----------------------------------------------------- */
+
+struct leaving {
+    struct both *both;
+    atomic_bool says_hello, has_left;
+};
+
+/* It goes on to write until it hears BYE, and later. */
+static void *leave_when_told(void *user)
+{
+    struct leaving *leaving = user;
+    struct both *both = leaving->both;
+    while (!atomic_load(&leaving->says_hello))
+        sched_yield();
+    say(both->worker, LITHOPS__MESSAGE_HELLO, 0, 8, 100);
+    say(both->worker, LITHOPS__MESSAGE_OUTCOMES, LITHOPS__FRAME_SOON, 8, 100);
+    hear(both->worker, LITHOPS__MESSAGE_BYE, 0, 0);
+    say(both->worker, LITHOPS__MESSAGE_OUTCOMES, LITHOPS__FRAME_SOON, 9, 100);
+    close(both->worker);
+    assert_int_equal(lithops__carrier_leave(both->carried, false, NULL), 0);
+    atomic_store(&leaving->has_left, true);
+    return NULL;
+}
+
+/* The end of an executor whose backend cannot end its workers: nothing is written after it. */
+static void end_told(struct leaving *leaving)
+{
+    struct both *both = leaving->both;
+    pthread_t thread;
+    char how[8] = "";
+    assert_int_equal(pthread_create(&thread, NULL, leave_when_told, leaving), 0);
+    say(both->client, LITHOPS__MESSAGE_BYE, 0, 0, 0);
+    lithops__carrier_told(both->carrier, 1);
+    close(both->client);
+    lithops__carrier_disconnect(both->carrier, 1, how, sizeof how);
+    atomic_store(&leaving->says_hello, true);
+    lithops__carrier_close(both->carrier);
+    assert_int_equal(count_objects(both->config), 0);
+    pthread_join(thread, NULL);
+    assert_true(atomic_load(&leaving->has_left));
+    assert_int_equal(count_objects(both->config), 0);
+    lithops__config_free(both->config);
+}
+
+static void a_worker_that_is_told_has_gone_before_the_end(void **state)
+{
+    (void)state;
+    struct both both;
+    struct leaving leaving = {.both = &both, .says_hello = true};
+    connect_both(&both);
+    end_told(&leaving);
+}
+
+/* It has read the hello, and says its own when the link is over. */
+static void a_worker_that_comes_at_the_end_is_told(void **state)
+{
+    (void)state;
+    struct both both;
+    struct leaving leaving = {.both = &both};
+    both.config = configure();
+    assert_int_equal(lithops__carrier_open(both.config, "abc-0", 2, &both.carrier, &err), 0);
+    assert_int_equal(lithops__carrier_connect(both.carrier, 1, both.key, &both.client, &err), 0);
+    assert_int_equal(
+        lithops__carrier_join(both.config, both.key, &both.carried, &both.worker, &err), 0);
+    say(both.client, LITHOPS__MESSAGE_HELLO, 0, 7, 100);
+    hear(both.worker, LITHOPS__MESSAGE_HELLO, 7, 100);
+    while (count_objects(both.config) > 0) /* the worker deletes it */
+        sched_yield();
+    end_told(&leaving);
+}
+
+/* Nobody has come, so there is nobody to wait for, but for one that comes at this moment. */
+static void a_worker_that_has_not_come_is_hardly_waited_for(void **state)
+{
+    (void)state;
+    struct lithops__config *config = configure();
+    struct lithops__carrier *carrier;
+    char key[LITHOPS__CARRIER_KEY], how[8] = "";
+    int client;
+    assert_int_equal(lithops__carrier_open(config, "abc-0", 1, &carrier, &err), 0);
+    assert_int_equal(lithops__carrier_connect(carrier, 0, key, &client, &err), 0);
+    unsigned puts = atomic_load(&server.puts);
+    say(client, LITHOPS__MESSAGE_HELLO, 0, 7, 100);
+    while (atomic_load(&server.puts) == puts)
+        sched_yield();
+    say(client, LITHOPS__MESSAGE_BYE, 0, 0, 0);
+    lithops__carrier_told(carrier, 0);
+    close(client);
+    lithops__carrier_disconnect(carrier, 0, how, sizeof how);
+    unsigned lists = atomic_load(&server.lists);
+    lithops__carrier_close(carrier);
+    assert_in_range(atomic_load(&server.lists) - lists, 3, 40);
     assert_int_equal(count_objects(config), 0);
     lithops__config_free(config);
 }
@@ -396,6 +492,9 @@ int main(void)
         cmocka_unit_test(a_worker_whose_link_is_over_is_sent_away),
         cmocka_unit_test(an_ended_worker_is_heard_to_the_end),
         cmocka_unit_test(a_worker_that_ended_without_a_word_is_none),
+        cmocka_unit_test(a_worker_that_is_told_has_gone_before_the_end),
+        cmocka_unit_test(a_worker_that_comes_at_the_end_is_told),
+        cmocka_unit_test(a_worker_that_has_not_come_is_hardly_waited_for),
         cmocka_unit_test(objects_that_no_worker_wrote_are_deleted),
         cmocka_unit_test(progress_is_gathered),
         cmocka_unit_test(a_storage_that_fails_ends_the_link),

@@ -125,6 +125,8 @@ static int put(struct lithops__end *end, struct outbox *box, lithops_error *err)
         atomic_store(&end->traffic_ns, now);
     pthread_mutex_lock(&end->lock);
     end->has_put = true;
+    if (!atomic_load(&end->was_told))
+        memcpy(end->last, key, sizeof end->last);
     pthread_mutex_unlock(&end->lock);
     end->was_put(end, box->count, (lithops_bytes){box->bytes.data, box->bytes.len}, end->user);
     box->count++;
@@ -172,6 +174,8 @@ static void *send_all(void *user)
         if (ppoll(&fd, 1, until == UINT64_MAX ? NULL : &wait, NULL) > 0 &&
             box.bytes.len < OBJECT_BYTES)
             open = read_some(end, &box);
+        if (atomic_load(&end->was_told))
+            box.bytes.len = 0;
         if (box.bytes.len && (!open || lithops__now_ns() >= due(end, &box)))
             rc = put(end, &box, &err);
     }
@@ -202,6 +206,8 @@ uint64_t lithops__end_grace(const struct lithops__end *end)
 static uint64_t next_look(const struct lithops__end *end)
 {
     bool is_known = end->there > atomic_load(&end->taken);
+    if (atomic_load(&end->was_told))
+        return UINT64_MAX;
     if (end->is_last)
         return 0;
     if (!is_known && !end->asks)
@@ -342,7 +348,7 @@ static bool pass_on(const struct lithops__end *end, const char *data, size_t len
  * end, so a failure does no harm. */
 static void forget(struct lithops__end *end, const char *key)
 {
-    if (end->asks)
+    if (end->asks && !atomic_load(&end->was_told))
         (void)lithops_storage_delete(end->storage, lithops_storage_bucket(end->storage), key, NULL);
 }
 
@@ -354,14 +360,26 @@ static int get(struct lithops__end *end, const char *key, void **ret_data, size_
                                ret_data, ret_len, err);
 }
 
-static bool pass_object_on(struct lithops__end *end, struct lithops__scan *scan, const void *data,
-                           size_t len)
+/* Nobody reads what a worker writes after BYE. That object stays: whoever deletes it says that
+ * nothing comes any more (worker.c). */
+static void be_told(struct lithops__end *end, const char *key)
+{
+    pthread_mutex_lock(&end->lock);
+    snprintf(end->last, sizeof end->last, "%s", key);
+    atomic_store(&end->was_told, true);
+    pthread_mutex_unlock(&end->lock);
+}
+
+static bool pass_object_on(struct lithops__end *end, struct lithops__scan *scan, const char *key,
+                           const void *data, size_t len)
 {
     bool is_inside = scan->skip > 0 || scan->have > 0;
-    bool is_news = lithops__scan_feed(scan, data, len) & LITHOPS__SCAN_NEWS || is_inside;
+    unsigned found = lithops__scan_feed(scan, data, len);
     uint64_t now = lithops__now_ns();
-    if (is_news)
+    if (found & LITHOPS__SCAN_NEWS || is_inside)
         atomic_store(&end->traffic_ns, now);
+    if (end->asks && found & LITHOPS__SCAN_BYE)
+        be_told(end, key);
     end->heard_ns = now;
     end->gap_ns = 0;
     bool goes_on = pass_on(end, data, len);
@@ -382,7 +400,7 @@ static void *receive_all(void *user)
         next_key(end, key, sizeof key);
         int rc = data ? 0 : get(end, key, &data, &len, &err);
         if (rc == 0) {
-            goes_on = pass_object_on(end, &scan, data, len);
+            goes_on = pass_object_on(end, &scan, key, data, len);
             free(data);
             forget(end, key);
         } else if (rc == LITHOPS_ENOTFOUND) {

@@ -36,17 +36,20 @@ struct lithops__end {
     bool has_put;                     /* [lock] an object is out */
     /* The sender's: the object whose request was cut off at the end; "": none was. */
     char cut_off[LITHOPS__CARRIER_KEY + 16];
-    _Atomic uint64_t ending_ns;  /* [lock] to change it: when the end began; 0: not yet */
-    bool is_last;                /* [lock] the other side has ended: nothing more is written */
-    uint32_t there;              /* [lock] objects that are known to be there */
-    uint64_t missed_ns;          /* [lock] when one was looked for in vain; 0: look at once */
-    void *handed;                /* [lock] an object that came with a notice; NULL: none */
-    size_t handed_len;           /* [lock] of it */
-    uint32_t handed_number;      /* [lock] of it */
-    uint64_t heard_ns;           /* the receiver's: when the last object came */
-    uint64_t gap_ns;             /* the receiver's: since when one is missing; 0: none is */
-    uint64_t probed_ns;          /* the receiver's: when it last looked for a gap */
-    bool is_orphan;              /* the receiver's: no more came for too long */
+    _Atomic uint64_t ending_ns; /* [lock] to change it: when the end began; 0: not yet */
+    bool is_last;               /* [lock] the other side has ended: nothing more is written */
+    uint32_t there;             /* [lock] objects that are known to be there */
+    uint64_t missed_ns;         /* [lock] when one was looked for in vain; 0: look at once */
+    void *handed;               /* [lock] an object that came with a notice; NULL: none */
+    size_t handed_len;          /* [lock] of it */
+    uint32_t handed_number;     /* [lock] of it */
+    uint64_t heard_ns;          /* the receiver's: when the last object came */
+    uint64_t gap_ns;            /* the receiver's: since when one is missing; 0: none is */
+    uint64_t probed_ns;         /* the receiver's: when it last looked for a gap */
+    bool is_orphan;             /* the receiver's: no more came for too long */
+    atomic_bool was_told;       /* a worker's: the client has said BYE, and reads no more */
+    /* Key of the last object that it has put, "": none; and of one that it was told BYE by. */
+    char last[LITHOPS__CARRIER_KEY + 16];
     lithops_error broken;        /* [lock] why the storage failed; code 0: it has not */
     atomic_bool has_notices;     /* of the last object: so looks may be rare */
     _Atomic uint64_t noticed_ns; /* when the last notice came; 0: none did */

@@ -22,7 +22,8 @@ static unsigned judge(uint16_t type, uint16_t flags)
     if (type == LITHOPS__MESSAGE_BEAT)
         return LITHOPS__SCAN_URGENT;
     bool may_wait = type == LITHOPS__MESSAGE_OUTCOMES && !(flags & LITHOPS__FRAME_SOON);
-    return LITHOPS__SCAN_NEWS | (may_wait ? 0 : LITHOPS__SCAN_URGENT);
+    return LITHOPS__SCAN_NEWS | (may_wait ? 0 : LITHOPS__SCAN_URGENT) |
+           (type == LITHOPS__MESSAGE_BYE ? LITHOPS__SCAN_BYE : 0);
 }
 
 unsigned lithops__scan_feed(struct lithops__scan *scan, const void *bytes, size_t len)

@@ -25,6 +25,7 @@ struct lithops__scan {
 enum {
     LITHOPS__SCAN_NEWS = 1,   /* more than signs of life */
     LITHOPS__SCAN_URGENT = 2, /* somebody waits for it: not mere progress */
+    LITHOPS__SCAN_BYE = 4,    /* the client's last word */
 };
 /* @return flags of the frames that begin in the bytes which follow */
 unsigned lithops__scan_feed(struct lithops__scan *scan, const void *bytes, size_t len);

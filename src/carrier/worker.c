@@ -133,16 +133,21 @@ lithops_storage *lithops__carrier_storage(const struct lithops__carried *carried
     return carried->end.storage;
 }
 
-/* Of its own token: another worker may have the link, and go on. */
+/* Of its own token: another worker may have the link, and go on. What it was told BYE by goes last:
+ * the client may wait for that, as then nothing of this worker comes any more (goodbye.h). */
 static void sweep_link(const struct lithops__carried *carried)
 {
-    static const char *const ways[] = {"to", "from"};
+    static const char *const ways[] = {"from", "to"};
     for (size_t i = 0; i < 2; i++) {
         char prefix[2 * LITHOPS__CARRIER_KEY + 16];
         snprintf(prefix, sizeof prefix, "%s/%s/%s/%s/", carried->folder, ways[i], carried->link,
                  carried->token);
         (void)lithops__carrier_sweep(carried->end.storage, prefix, NULL);
     }
+    if (atomic_load(&carried->end.was_told))
+        (void)lithops_storage_delete(carried->end.storage,
+                                     lithops_storage_bucket(carried->end.storage),
+                                     carried->end.last, NULL);
 }
 
 int lithops__carrier_leave(struct lithops__carried *carried, bool is_orphan, lithops_error *err)
@@ -154,7 +159,7 @@ int lithops__carrier_leave(struct lithops__carried *carried, bool is_orphan, lit
     bool is_lost = carried->end.broken.code != 0;
     if (is_lost)
         *err = carried->end.broken;
-    if (is_orphan || carried->end.is_orphan)
+    if (is_orphan || carried->end.is_orphan || atomic_load(&carried->end.was_told))
         sweep_link(carried);
     lithops_storage_close(carried->end.storage);
     free(carried);

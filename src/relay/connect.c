@@ -34,6 +34,13 @@ int lithops__link_connect(struct lithops__link *link, lithops_link *ret_wire, li
                                        err);
 }
 
+void lithops__link_told(const struct lithops__link *link)
+{
+    const struct lithops__relay *relay = link->relay;
+    if (relay->carrier && relay->workers.ends_when_told)
+        lithops__carrier_told(relay->carrier, link->worker);
+}
+
 void lithops__link_disconnect(struct lithops__link *link, const lithops_link *wire, char *ret_how,
                               size_t size)
 {

@@ -242,6 +242,8 @@ void lithops__link_note_clock(struct lithops__link *link, int64_t low, int64_t h
 /* connect.c: may take long */
 /* As `connect` of lithops_link_ops, or `invoke` where a carrier has the bytes. */
 int lithops__link_connect(struct lithops__link *link, lithops_link *ret_wire, lithops_error *err);
+/* BYE was written to it. */
+void lithops__link_told(const struct lithops__link *link);
 /* What was connected is over, and its descriptors are closed. */
 void lithops__link_disconnect(struct lithops__link *link, const lithops_link *wire, char *ret_how,
                               size_t size);

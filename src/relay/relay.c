@@ -253,6 +253,7 @@ static void say_bye(struct lithops__link *link)
     (void)lithops__frame_write(&link->out, LITHOPS__MESSAGE_BYE, 0, NULL, (lithops_bytes){NULL, 0},
                                &err);
     lithops__link_write(link);
+    lithops__link_told(link);
 }
 
 void lithops__relay_close(struct lithops__relay *relay)

@@ -131,6 +131,7 @@ static void say_goodbye(struct lithops__link *link)
     (void)lithops__frame_write(&link->out, LITHOPS__MESSAGE_BYE, 0, NULL, (lithops_bytes){NULL, 0},
                                &err);
     lithops__link_write(link);
+    lithops__link_told(link);
     lithops__link_settle_all(link, &err); /* none; its processes are gone */
     lithops__link_finish(link);
 }

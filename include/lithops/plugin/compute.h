@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define LITHOPS_COMPUTE_ABI 6
+#define LITHOPS_COMPUTE_ABI 7
 
 /** What is particular about one worker. */
 typedef struct lithops_worker {
@@ -44,6 +44,9 @@ typedef struct lithops_workers {
     /* Workers have credentials of their own: nothing of the configuration that is secret is sent to
      * them. What `invoke` is given has it nevertheless. */
     bool keeps_secrets;
+    /* With through_storage: disconnect does not end the worker, which ends when the engine tells it
+     * to. So the engine waits at its end, for some seconds at most, until all have been told. */
+    bool ends_when_told;
 } lithops_workers;
 
 /** A link. The engine reads, writes and closes both descriptors, which may be one. */
