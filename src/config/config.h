@@ -71,6 +71,10 @@ bool lithops__config_bool(const struct lithops__config *config, const char *sect
  * With `secrets` it can be given to lithops__config_load() as options->config again, and includes
  * the sections that no table has, as given. */
 lithops_value *lithops__config_value(const struct lithops__config *config, bool secrets);
+/* Take from such a value what workers must not learn: the secrets of compute backends, by which
+ * other hosts are reached; with `all` every secret, and the sections that no table has, as nobody
+ * knows theirs. 0 or ENOMEM. */
+int lithops__config_drop_secrets(lithops_value *config, bool all);
 
 /* One section of it, as key -> value; empty where nothing is set. The caller's; NULL: no memory. */
 lithops_value *lithops__config_section(const struct lithops__config *config, const char *section,

@@ -38,3 +38,28 @@ bool lithops__config_is_backend(const char *section)
             return true;
     return false;
 }
+
+static int drop_secrets_of(lithops_value *config, const struct lithops__config_section *table)
+{
+    const lithops_value *section = lithops_value_get(config, table->name);
+    lithops_value *left = section ? lithops_value_copy(section) : NULL;
+    int failed = 0;
+    for (const lithops_config_key *key = table->keys; left && key->name; key++)
+        if (key->secret && lithops_value_get(left, key->name))
+            failed |= lithops_value_set(left, key->name, lithops_value_null());
+    return section ? failed | lithops_value_set(config, table->name, left) : 0;
+}
+
+int lithops__config_drop_secrets(lithops_value *config, bool all)
+{
+    struct lithops__config_section table;
+    const char *name;
+    int failed = 0;
+    for (size_t i = 0; lithops__config_table(i, &table); i++)
+        if (all || lithops__config_is_backend(table.name))
+            failed |= drop_secrets_of(config, &table);
+    for (size_t i = 0; all && lithops_value_pair(config, i, &name); i++)
+        if (!lithops__config_has_section(name))
+            failed |= lithops_value_set(config, name, lithops_value_map());
+    return failed;
+}

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "config/keys.h"
+#include "config/config.h"
 #include "function/function.h"
 #include "relay/link.h"
 #include "value/value.h"
@@ -110,33 +110,6 @@ static lithops_value *list_files(struct lithops__relay *relay, const lithops_fun
 
 /* ---- hello ----------------------------------------------------------------------------------- */
 
-static int drop_secrets_of(lithops_value *config, const struct lithops__config_section *table)
-{
-    const lithops_value *section = lithops_value_get(config, table->name);
-    lithops_value *left = section ? lithops_value_copy(section) : NULL;
-    int failed = 0;
-    for (const lithops_config_key *key = table->keys; left && key->name; key++)
-        if (key->secret && lithops_value_get(left, key->name))
-            failed |= lithops_value_set(left, key->name, lithops_value_null());
-    return section ? failed | lithops_value_set(config, table->name, left) : 0;
-}
-
-/* Hosts must not learn how other hosts are reached, nor the secrets for it. Some are to learn no
- * secrets at all: then sections that no table has are dropped, too, as of those nobody knows. */
-static int drop_secrets(lithops_value *config, bool all)
-{
-    struct lithops__config_section table;
-    const char *name;
-    int failed = 0;
-    for (size_t i = 0; lithops__config_table(i, &table); i++)
-        if (all || lithops__config_is_backend(table.name))
-            failed |= drop_secrets_of(config, &table);
-    for (size_t i = 0; all && lithops_value_pair(config, i, &name); i++)
-        if (!lithops__config_has_section(name))
-            failed |= lithops_value_set(config, name, lithops_value_map());
-    return failed;
-}
-
 /* The configuration for the worker: what is remote for the client is local there. */
 static lithops_value *make_config(const struct lithops__link *link)
 {
@@ -162,7 +135,7 @@ static lithops_value *make_config(const struct lithops__link *link)
     failed |= lithops_value_set(config, "lithops", own);
     failed |= lithops_value_set(config, "localhost", there);
     failed |= lithops_value_set(config, relay->driver->name, lithops_value_map());
-    failed |= drop_secrets(config, relay->workers.keeps_secrets);
+    failed |= lithops__config_drop_secrets(config, relay->workers.keeps_secrets);
     if (!failed)
         return config;
     lithops_value_free(config);

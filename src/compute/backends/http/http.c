@@ -453,28 +453,6 @@ static int try_once(const struct http *http, struct attempts *attempts,
 
 /* ---- the configuration that travels ---------------------------------------------------------- */
 
-static int drop_secrets(lithops_value *config)
-{
-    struct lithops__config_section table;
-    int failed = 0;
-    for (size_t i = 0; lithops__config_table(i, &table); i++) {
-        const lithops_value *section = lithops_value_get(config, table.name);
-        lithops_value *left = section ? lithops_value_map() : NULL;
-        const char *name;
-        for (size_t k = 0; left && k < lithops_value_size(section); k++) {
-            const lithops_value *value = lithops_value_pair(section, k, &name);
-            bool is_secret = false;
-            for (const lithops_config_key *key = table.keys; key->name; key++)
-                is_secret |= key->secret && strcmp(key->name, name) == 0;
-            if (!is_secret)
-                failed |= lithops_value_set(left, name, lithops_value_copy(value));
-        }
-        if (section)
-            failed |= lithops_value_set(config, table.name, left);
-    }
-    return failed;
-}
-
 /* The key, a line end, and the configuration; without secrets where workers have their own.
  * Wiped and freed by the caller. */
 static char *make_text(const struct http *http, const char *key, const char *config)
@@ -482,7 +460,7 @@ static char *make_text(const struct http *http, const char *key, const char *con
     char *text = NULL, *own = NULL;
     if (!http->sends_credentials) {
         lithops_value *value = lithops_value_from_json(config, strlen(config), NULL);
-        if (value && drop_secrets(value) == 0)
+        if (value && lithops__config_drop_secrets(value, true) == 0)
             (void)lithops_value_to_json(value, &own, NULL);
         lithops_value_free(value);
         if (!own)
