@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes test-lambda test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -32,6 +32,7 @@ help:
 	@echo 'make test-airflow-celery   the same with PostgreSQL and Celery, killed and restarted: before a release'
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
 	@echo 'make test-queues   test the brokers aws_sqs, gcp_pubsub and azure_queue on servers that it installs'
+	@echo 'make test-lambda   the conformance suite on functions of AWS Lambda, in its emulator'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
 	@echo 'make bench-kubernetes   what 50 pods take there, beside a Job of `true`'
@@ -128,6 +129,13 @@ test-airflow-celery:
 	airflow/tests/run celery
 	airflow/tests/with-postgresql airflow/tests/run live
 
+test-lambda:
+	$(SETUP) test
+	tests/servers/setup-lambda
+	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
+	ninja -C build lithops_command compute_lambda_test
+	tests/servers/with-lambda build/tests/compute_lambda_test
+
 airflow-demo:
 	$(SETUP) python
 	airflow/tests/run setup
@@ -187,4 +195,4 @@ tidy:
 	tools/lint
 
 clean:
-	rm -rf build build-install build-clang build-asan build-tsan build-fuzz build-ci build-python build-airflow build-docs build-wheels build-deb .venv dist
+	rm -rf build build-install build-clang build-asan build-tsan build-fuzz build-ci build-python build-airflow build-lambda build-docs build-wheels build-deb .venv dist

@@ -15,8 +15,8 @@
  */
 #include "agent/http_server.h"
 
-#include "agent/http_child.h"
 #include "agent/http_request.h"
+#include "agent/through.h"
 #include "agent/whisk.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -194,8 +194,8 @@ static void start_worker(struct lithops__http_server *server, struct connection 
         return;
     }
     *config++ = '\0';
-    if (lithops__http_child_start(&connection->child, server->options.command, text, config,
-                                  &err) != 0) {
+    if (lithops__through_start(&connection->child, server->options.command, text, config, true,
+                               &err) != 0) {
         lithops__log(LITHOPS_LOG_ERROR, "http", "%s", err.message);
         refuse(connection, 500, "the worker cannot be started here; see its log");
         return;
@@ -237,7 +237,7 @@ static void finish_worker(struct lithops__http_server *server, struct connection
 {
     char how[HOW_BYTES] = "";
     int pid = (int)connection->child.watch.pid;
-    lithops__http_child_end(&connection->child, how, sizeof how);
+    lithops__through_end(&connection->child, how, sizeof how);
     server->running--;
     lithops__log(LITHOPS_LOG_INFO, "http", "worker %d: %s", pid, how);
     if (server->options.is_whisk) {
@@ -763,7 +763,7 @@ void lithops__http_server_close(struct lithops__http_server *server)
         next = c->next;
         if (c->state == RUNNING) {
             lithops__watch_signal(&c->child.watch, SIGKILL);
-            lithops__http_child_end(&c->child, how, sizeof how);
+            lithops__through_end(&c->child, how, sizeof how);
         }
         free_connection(c);
     }

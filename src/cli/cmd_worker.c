@@ -2,6 +2,7 @@
 /* lithops worker: the remote side of a compute backend that uses links. */
 #include "agent/agent.h"
 #include "agent/http_server.h"
+#include "agent/lambda.h"
 #include "base/error.h"
 #include "carrier/carrier.h"
 #include "cli/commands.h"
@@ -118,6 +119,14 @@ static int serve_at(const char *where, lithops_error *err)
     return rc;
 }
 
+/* This program, which children run. `buf` is zeroed. */
+static int find_command(char *buf, size_t size, lithops_error *err)
+{
+    return readlink("/proc/self/exe", buf, size - 1) < 0
+               ? lithops__fail_errno(err, errno, "cannot find this program")
+               : 0;
+}
+
 /* ---- by HTTP --------------------------------------------------------------------------------- */
 
 enum { SECRET_MAX = 4096, USUAL_PORT = 8080, USUAL_DRAIN_MS = 8000 };
@@ -189,8 +198,8 @@ static int serve_http(const struct cli *cli, lithops_error *err)
     int rc = read_secret(cli, secret, err);
     if (rc == 0)
         rc = find_port(cli, &options.port, err);
-    if (rc == 0 && readlink("/proc/self/exe", command, sizeof command - 1) < 0)
-        rc = lithops__fail_errno(err, errno, "cannot find this program");
+    if (rc == 0)
+        rc = find_command(command, sizeof command, err);
     if (rc == 0)
         rc = heed(SIGTERM, err);
     if (rc == 0)
@@ -206,12 +215,31 @@ static int serve_http(const struct cli *cli, lithops_error *err)
     return rc;
 }
 
+/* ---- for AWS Lambda -------------------------------------------------------------------------- */
+
+/* This program is the runtime of a function. Workers are processes of their own. */
+static int serve_lambda(lithops_error *err)
+{
+    const char *api = getenv("AWS_LAMBDA_RUNTIME_API");
+    char command[PATH_MAX] = "";
+    int rc = leave_standard_streams(err);
+    if (rc == 0 && (!api || !*api))
+        rc = lithops__fail(err, LITHOPS_EUSAGE,
+                           "lithops worker --lambda is for functions of AWS Lambda, which have "
+                           "AWS_LAMBDA_RUNTIME_API in their environment");
+    if (rc == 0)
+        rc = heed(SIGTERM, err);
+    if (rc == 0)
+        rc = find_command(command, sizeof command, err);
+    return rc ? rc : lithops__lambda_serve(api, command, stop_fd, err);
+}
+
 int cmd_worker(const struct cli *cli)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     const char *key = cli->options.through, *where = cli->options.connect;
     int read_fd, write_fd;
-    const bool is_server = cli->options.http || cli->options.openwhisk;
+    const bool is_server = cli->options.http || cli->options.openwhisk || cli->options.lambda;
     if (!key && !where && !is_server && isatty(STDIN_FILENO)) {
         lithops__fail(&err, LITHOPS_EUSAGE,
                       "lithops worker is not for interactive use: a compute backend starts it, and "
@@ -220,7 +248,9 @@ int cmd_worker(const struct cli *cli)
     }
     signal(SIGPIPE, SIG_IGN);
     int rc = heed_stop(&err);
-    if (rc == 0 && is_server)
+    if (rc == 0 && cli->options.lambda)
+        rc = serve_lambda(&err);
+    else if (rc == 0 && is_server)
         rc = serve_http(cli, &err);
     else if (rc == 0 && key)
         rc = serve_through(key, &err);

@@ -53,6 +53,11 @@ int cmd_job_logs(const struct cli *cli);
 int cmd_job_plot(const struct cli *cli);
 int cmd_job_release(const struct cli *cli);
 int cmd_supervisor(const struct cli *cli);
+int cmd_runtime_build(const struct cli *cli);
+int cmd_runtime_deploy(const struct cli *cli);
+int cmd_runtime_update(const struct cli *cli);
+int cmd_runtime_list(const struct cli *cli);
+int cmd_runtime_delete(const struct cli *cli);
 int cmd_attach(const struct cli *cli);
 int cmd_completion(const struct cli *cli);
 

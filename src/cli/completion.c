@@ -372,7 +372,7 @@ static void markdown_option(FILE *out, const struct cli_option *option)
     fputs(" |\n", out);
 }
 
-static void markdown_options(FILE *out, uint32_t commands, bool of_all)
+static void markdown_options(FILE *out, uint64_t commands, bool of_all)
 {
     bool any = false;
     for (const struct cli_option *option = cli_option_table; option->name; option++) {

@@ -129,8 +129,26 @@ const struct cli_command cli_commands[] = {
      "output, through a storage, or over TCP. For the last it has a secret of the\n"
      "client's in LITHOPS_WORKER_SECRET, which is good for one connection. With --http\n"
      "it is what a container of a service runs: requests that are signed with the\n"
-     "secret, and are new, start workers. GET /health says how many run.",
+     "secret, and are new, start workers. GET /health says how many run. With\n"
+     "--lambda it is the runtime of a function, and asks the service that\n"
+     "AWS_LAMBDA_RUNTIME_API names for what to run.",
      cmd_worker},
+    {"runtime build", CLI_RUNTIME_BUILD, "[NAME]", 0, 1,
+     "make the package that a runtime is deployed with",
+     "With aws_lambda it is a zip archive, written to the file that --out names.",
+     cmd_runtime_build},
+    {"runtime deploy", CLI_RUNTIME_DEPLOY, "[NAME]", 0, 1,
+     "make a runtime of the backend: what its workers run in",
+     "NAME is as the key runtime of the section of the backend, which it defaults to.\n"
+     "One that is there is brought up to date.",
+     cmd_runtime_deploy},
+    {"runtime update", CLI_RUNTIME_DEPLOY, "[NAME]", 0, 1,
+     "bring a runtime up to date with this engine and the configuration", NULL, cmd_runtime_update},
+    {"runtime list", CLI_RUNTIME_LIST, "[NAME]", 0, 1, "list the runtimes that are deployed", NULL,
+     cmd_runtime_list},
+    {"runtime delete", CLI_RUNTIME_DELETE, "[NAME]", 0, 1, "delete a runtime",
+     "The one of this name, and of the memory that --memory or the configuration says.",
+     cmd_runtime_delete},
     {"supervisor", CLI_PLAIN, "FOLDER", 1, 1, "run the detached jobs of a folder",
      "The first detached job of an executor starts it; it ends by itself.", cmd_supervisor},
     {"attach", CLI_ATTACH, "[HOST]", 0, 1, "open a shell on a host of the backend vm",
@@ -207,6 +225,10 @@ const struct cli_option cli_option_table[] = {
 
     {"Calls", 't', "timeout", "SECONDS", CLI_SECONDS, AT(timeout_ms), CLI_RUNS | CLI_COMMAND, 0, 0,
      NULL, "time limit of one call"},
+    {NULL, 't', "timeout", "SECONDS", CLI_SECONDS, AT(timeout_ms), CLI_RUNTIME_DEPLOY, 0, 0, NULL,
+     "time limit of what the platform runs"},
+    {NULL, 'm', "memory", "MB", CLI_NUMBER, AT(memory_mb), CLI_RUNTIME_DEPLOY | CLI_RUNTIME_DELETE,
+     1, INT32_MAX, NULL, "memory of the runtime"},
     {NULL, 0, "deadline", "SECONDS", CLI_SECONDS, AT(deadline_ms),
      CLI_EXECUTORS | CLI_JOB_WAIT | CLI_JOB_RESULT, 0, 0, NULL, "time limit of all calls together"},
     {NULL, 0, "memory", "MB", CLI_NUMBER, AT(memory_mb), CLI_RUNS | CLI_COMMAND, 1, INT32_MAX, NULL,
@@ -257,6 +279,10 @@ const struct cli_option cli_option_table[] = {
      "the name of the object"},
     {NULL, 'o', "out", "FILE", CLI_FILE, AT(out), CLI_STORAGE_GET, 0, 0, NULL,
      "where to write it; - is standard output"},
+    {NULL, 'o', "out", "FILE", CLI_FILE, AT(out), CLI_RUNTIME_BUILD, 0, 0, NULL,
+     "where to write the package"},
+    {NULL, 'f', "file", "FILE", CLI_FILE, AT(file), CLI_RUNTIME_BUILD, 0, 0, NULL,
+     "the Dockerfile of a container image"},
     {NULL, 'p', "prefix", "TEXT", CLI_TEXT, AT(prefix),
      CLI_STORAGE_LIST | CLI_STORAGE_DELETE | CLI_STORAGE_GET, 0, 0, NULL,
      "only objects whose key starts with this"},
@@ -284,7 +310,7 @@ const struct cli_option cli_option_table[] = {
      "only this machine, whatever the configuration says"},
     {NULL, 'b', "backend", "NAME", CLI_TEXT, AT(backend),
      CLI_EXECUTORS | CLI_CONFIGS | CLI_CLEAN | CLI_JOB_LIST | CLI_JOB_STOP | CLI_WORKER_LIST |
-         CLI_WORKER_START | CLI_WORKER_STOP | CLI_ATTACH,
+         CLI_WORKER_START | CLI_WORKER_STOP | CLI_ATTACH | CLI_RUNTIMES,
      0, 0, NULL, "the compute backend"},
     {NULL, 'm', "mode", "MODE", CLI_CHOICE, AT(mode), (CLI_EXECUTORS & ~CLI_HELLO) | CLI_CONFIGS, 0,
      0, "localhost|serverless|standalone", "the kind of backend"},
@@ -293,12 +319,14 @@ const struct cli_option cli_option_table[] = {
     {NULL, 'b', "backend", "NAME", CLI_TEXT, AT(storage), CLI_STORAGES, 0, 0, NULL,
      "the storage backend; the same as --storage"},
     {NULL, 's', "storage", "NAME", CLI_TEXT, AT(storage),
-     CLI_EXECUTORS | CLI_CONFIGS | CLI_STORAGES | CLI_CLEAN, 0, 0, NULL, "the storage backend"},
+     CLI_EXECUTORS | CLI_CONFIGS | CLI_STORAGES | CLI_CLEAN | CLI_RUNTIMES, 0, 0, NULL,
+     "the storage backend"},
     {NULL, 'w', "workers", "N", CLI_NUMBER, AT(workers), CLI_EXECUTORS, 1, 65536, NULL,
      "worker processes; by default as many as CPUs"},
     {NULL, 'c', "config", "FILE", CLI_FILE, AT(config_file),
      CLI_EXECUTORS | CLI_STORAGES | CLI_CONFIG_SHOW | CLI_CONFIG_PATH | CLI_CLEAN | CLI_JOB_LIST |
-         CLI_JOB_STOP | CLI_WORKER_LIST | CLI_WORKER_START | CLI_WORKER_STOP | CLI_ATTACH,
+         CLI_JOB_STOP | CLI_WORKER_LIST | CLI_WORKER_START | CLI_WORKER_STOP | CLI_ATTACH |
+         CLI_RUNTIMES,
      0, 0, NULL, "read this configuration file and no other"},
     {NULL, 'o', "set", "KEY=VALUE", CLI_PAIR, AT(set), CLI_EXECUTORS | CLI_CONFIGS, 0, 0, NULL,
      "a key of the configuration section of the backend"},
@@ -319,6 +347,8 @@ const struct cli_option cli_option_table[] = {
      "with --http: how long workers go on after SIGTERM, by default 8"},
     {NULL, 0, "secret-file", "FILE", CLI_FILE, AT(secret_file), CLI_WORKER, 0, 0, NULL,
      "with --http: the secret of the requests is in this file, not in LITHOPS_WORKER_SECRET"},
+    {NULL, 0, "lambda", NULL, CLI_SWITCH, AT(lambda), CLI_WORKER, 0, 0, NULL,
+     "run workers as a function of AWS Lambda is asked to"},
 
     {"General", 0, "log-level", "LEVEL", CLI_CHOICE, AT(log_level), CLI_ALL & ~CLI_COMPLETION, 0, 0,
      LOG_LEVELS, "what the engine logs to standard error"},

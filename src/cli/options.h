@@ -9,53 +9,60 @@
 struct cli;
 
 /* One bit per command: which options it takes. */
-enum cli_command_bit {
-    CLI_MAP = 1 << 0,
-    CLI_MAP_REDUCE = 1 << 1,
-    CLI_CALL = 1 << 2,
-    CLI_HELLO = 1 << 3,
-    CLI_TEST = 1 << 4,
-    CLI_CLEAN = 1 << 5,
-    CLI_LOGS = 1 << 6,
-    CLI_STORAGE_PUT = 1 << 7,
-    CLI_STORAGE_GET = 1 << 8,
-    CLI_STORAGE_LIST = 1 << 9,
-    CLI_STORAGE_DELETE = 1 << 10,
-    CLI_CONFIG_SHOW = 1 << 11, /* and prices: the same options */
-    CLI_CONFIG_CHECK = 1 << 12,
-    CLI_CONFIG_PATH = 1 << 13,
-    CLI_JOB_LIST = 1 << 14,
-    CLI_JOB_STOP = 1 << 15,
-    CLI_COMPLETION = 1 << 16,
-    CLI_PLAIN = 1 << 17, /* logs get, supervisor: no options of their own */
-    CLI_LOGS_POLL = 1 << 18,
-    CLI_WORKER = 1 << 19,
-    CLI_COMMAND = 1 << 20, /* `lithops run` */
-    CLI_WORKER_LIST = 1 << 21,
-    CLI_WORKER_STOP = 1 << 22,
-    CLI_STORAGE_HEAD = 1 << 23,
-    CLI_STORAGE_CHECK = 1 << 24,
-    CLI_WORKER_START = 1 << 25,
-    CLI_ATTACH = 1 << 26,
-    CLI_STORAGE_COPY = 1 << 27,
-    CLI_JOB_HANDLE = 1 << 28, /* job status, cancel, release, logs and plot: the same options */
-    CLI_JOB_WAIT = 1 << 29,
-    CLI_JOB_RESULT = 1 << 30,
+#define CLI_MAP (UINT64_C(1) << 0)
+#define CLI_MAP_REDUCE (UINT64_C(1) << 1)
+#define CLI_CALL (UINT64_C(1) << 2)
+#define CLI_HELLO (UINT64_C(1) << 3)
+#define CLI_TEST (UINT64_C(1) << 4)
+#define CLI_CLEAN (UINT64_C(1) << 5)
+#define CLI_LOGS (UINT64_C(1) << 6)
+#define CLI_STORAGE_PUT (UINT64_C(1) << 7)
+#define CLI_STORAGE_GET (UINT64_C(1) << 8)
+#define CLI_STORAGE_LIST (UINT64_C(1) << 9)
+#define CLI_STORAGE_DELETE (UINT64_C(1) << 10)
+#define CLI_CONFIG_SHOW (UINT64_C(1) << 11) /* and prices: the same options */
+#define CLI_CONFIG_CHECK (UINT64_C(1) << 12)
+#define CLI_CONFIG_PATH (UINT64_C(1) << 13)
+#define CLI_JOB_LIST (UINT64_C(1) << 14)
+#define CLI_JOB_STOP (UINT64_C(1) << 15)
+#define CLI_COMPLETION (UINT64_C(1) << 16)
+#define CLI_PLAIN (UINT64_C(1) << 17) /* logs get, supervisor: no options of their own */
+#define CLI_LOGS_POLL (UINT64_C(1) << 18)
+#define CLI_WORKER (UINT64_C(1) << 19)
+#define CLI_COMMAND (UINT64_C(1) << 20) /* `lithops run` */
+#define CLI_WORKER_LIST (UINT64_C(1) << 21)
+#define CLI_WORKER_STOP (UINT64_C(1) << 22)
+#define CLI_STORAGE_HEAD (UINT64_C(1) << 23)
+#define CLI_STORAGE_CHECK (UINT64_C(1) << 24)
+#define CLI_WORKER_START (UINT64_C(1) << 25)
+#define CLI_ATTACH (UINT64_C(1) << 26)
+#define CLI_STORAGE_COPY (UINT64_C(1) << 27)
+#define CLI_JOB_HANDLE                                                                             \
+    (UINT64_C(1) << 28) /* job status, cancel, release, logs and plot: the same options */
+#define CLI_JOB_WAIT (UINT64_C(1) << 29)
+#define CLI_JOB_RESULT (UINT64_C(1) << 30)
+#define CLI_RUNTIME_BUILD (UINT64_C(1) << 31)
+#define CLI_RUNTIME_DEPLOY (UINT64_C(1) << 32) /* and update */
+#define CLI_RUNTIME_LIST (UINT64_C(1) << 33)
+#define CLI_RUNTIME_DELETE (UINT64_C(1) << 34)
 
-    CLI_MAPS = CLI_MAP | CLI_MAP_REDUCE,
-    CLI_RUNS = CLI_MAPS | CLI_CALL,
-    CLI_STORAGES = CLI_STORAGE_PUT | CLI_STORAGE_GET | CLI_STORAGE_LIST | CLI_STORAGE_DELETE |
-                   CLI_STORAGE_HEAD | CLI_STORAGE_CHECK | CLI_STORAGE_COPY,
-    CLI_CONFIGS = CLI_CONFIG_SHOW | CLI_CONFIG_CHECK | CLI_CONFIG_PATH,
-    CLI_EXECUTORS = CLI_RUNS | CLI_COMMAND | CLI_HELLO | CLI_TEST,
-    CLI_LISTS = CLI_STORAGE_LIST | CLI_STORAGE_HEAD | CLI_STORAGE_CHECK | CLI_CONFIG_SHOW |
-                CLI_JOB_LIST | CLI_JOB_HANDLE | CLI_TEST | CLI_CLEAN | CLI_WORKER_LIST,
-    CLI_ALL = (1u << 31) - 1,
-};
+#define CLI_MAPS (CLI_MAP | CLI_MAP_REDUCE)
+#define CLI_RUNS (CLI_MAPS | CLI_CALL)
+#define CLI_STORAGES                                                                               \
+    (CLI_STORAGE_PUT | CLI_STORAGE_GET | CLI_STORAGE_LIST | CLI_STORAGE_DELETE |                   \
+     CLI_STORAGE_HEAD | CLI_STORAGE_CHECK | CLI_STORAGE_COPY)
+#define CLI_CONFIGS (CLI_CONFIG_SHOW | CLI_CONFIG_CHECK | CLI_CONFIG_PATH)
+#define CLI_RUNTIMES                                                                               \
+    (CLI_RUNTIME_BUILD | CLI_RUNTIME_DEPLOY | CLI_RUNTIME_LIST | CLI_RUNTIME_DELETE)
+#define CLI_EXECUTORS (CLI_RUNS | CLI_COMMAND | CLI_HELLO | CLI_TEST)
+#define CLI_LISTS                                                                                  \
+    (CLI_STORAGE_LIST | CLI_STORAGE_HEAD | CLI_STORAGE_CHECK | CLI_CONFIG_SHOW | CLI_JOB_LIST |    \
+     CLI_JOB_HANDLE | CLI_TEST | CLI_CLEAN | CLI_WORKER_LIST | CLI_RUNTIME_LIST)
+#define CLI_ALL ((UINT64_C(1) << 35) - 1)
 
 struct cli_command {
     const char *name; /* "map", "storage put" */
-    unsigned bit;
+    uint64_t bit;
     const char *arguments; /* "FUNCTION", "BUCKET [KEY...]"; "" for none */
     int min_arguments, max_arguments;
     const char *help;  /* one line, for the list of commands */
@@ -87,7 +94,7 @@ struct cli_option {
     const char *argument;
     enum cli_kind kind;
     size_t offset; /* of the field in struct cli_options */
-    unsigned commands;
+    uint64_t commands;
     int64_t min, max;    /* of a number */
     const char *choices; /* "a|b|c" */
     const char *help;
@@ -129,13 +136,13 @@ struct cli_options {
     int64_t workers;
     bool debug;
 
-    const char *key, *prefix, *through, *connect, *secret_file;
+    const char *key, *file, *prefix, *through, *connect, *secret_file;
     bool http, openwhisk;
     int64_t port, concurrency, drain_ms;
     const char *test; /* which check; "help" lists them */
     bool exit_first, online;
     int64_t hello_calls;
-    bool all, force, cache, here, start;
+    bool all, force, cache, here, start, lambda;
     bool help;
 };
 

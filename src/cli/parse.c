@@ -343,8 +343,6 @@ const struct cli_command *cli_command_find(int argc, char *const *argv, int *ret
 static const struct {
     const char *word, *reason;
 } absent[] = {
-    {"runtime", "there are no runtimes to build or deploy: functions run on this machine, Python "
-                "ones with the interpreter that the key 'runtime' of the section localhost names"},
     {"image", "there are no images of virtual machines: functions run on this machine"},
 };
 

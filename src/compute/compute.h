@@ -79,6 +79,39 @@ struct lithops__compute_ops {
                  bool dry_run, uint64_t *ret_removed, lithops_error *err);
 };
 
+/* What is to be done with a runtime: what is made ready before a backend can run calls in it. */
+struct lithops__runtime_wish {
+    const char *name;             /* of the runtime; NULL: the configured one */
+    int64_t memory_mb, timeout_s; /* 0: as configured */
+    const char *file;             /* build: where the package goes; or NULL */
+    const char *dockerfile;       /* build: of an image; or NULL */
+};
+/* One runtime that is there. Borrowed by the visitor. */
+struct lithops__runtime_seen {
+    const char *name, *where; /* as deployed; what the platform calls it */
+    const char *engine;       /* version of the engine in it */
+    int64_t memory_mb, timeout_s;
+};
+struct lithops__runtime_ops {
+    /* build - make the package, or the image, without deploying it. *ret_text, for free(), says
+     * where it is. All block, and may take minutes. */
+    int (*build)(const struct lithops__config *config, const struct lithops__runtime_wish *wish,
+                 char **ret_text, lithops_error *err);
+    /* deploy - make the runtime, or bring one that is there up to date, until it can run calls.
+     * *ret_name, for free(), is its name; *ret_meta says what is in it: a map with `version`,
+     * `protocol` and what else the worker there has said. `must_exist`: ENOTFOUND if there is none.
+     */
+    int (*deploy)(const struct lithops__config *config, const struct lithops__runtime_wish *wish,
+                  bool must_exist, char **ret_name, lithops_value **ret_meta, lithops_error *err);
+    /* list - those that this engine, of any version, has deployed, whatever their names. */
+    int (*list)(const struct lithops__config *config,
+                int (*visit)(const struct lithops__runtime_seen *seen, void *user), void *user,
+                lithops_error *err);
+    /* remove - the runtime of that name and memory. ENOTFOUND. */
+    int (*remove)(const struct lithops__config *config, const struct lithops__runtime_wish *wish,
+                  char **ret_name, lithops_error *err);
+};
+
 struct lithops__compute_driver {
     const char *name;
     const char *mode;    /* "localhost", "serverless", "standalone" */
@@ -88,8 +121,10 @@ struct lithops__compute_driver {
     bool untested; /* it has met its own workers, but never the service that it is named after */
     size_t state_size;
     const struct lithops__compute_ops *ops;
+    const struct lithops__runtime_ops *runtimes; /* NULL: nothing is made ready before */
 };
 
+extern const struct lithops__compute_driver lithops__compute_aws_lambda;
 extern const struct lithops__compute_driver lithops__compute_azure_containers;
 extern const struct lithops__compute_driver lithops__compute_code_engine;
 extern const struct lithops__compute_driver lithops__compute_gcp_cloudrun;

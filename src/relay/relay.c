@@ -151,6 +151,11 @@ static int open_carrier(struct lithops__relay *relay, lithops_error *err)
                                  workers->workers, &relay->carrier, err);
 }
 
+int lithops__relay_protocol(void)
+{
+    return LITHOPS__WIRE_PROTOCOL;
+}
+
 static int make_links(struct lithops__relay *relay, lithops_error *err)
 {
     struct lithops__area *area = &relay->table->area;

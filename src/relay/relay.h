@@ -30,4 +30,7 @@ void lithops__relay_close(struct lithops__relay *relay);
 void lithops__relay_cancel(struct lithops__relay *relay, uint32_t range, uint64_t begin,
                            uint64_t end);
 
+/* The version of the protocol that it speaks, for backends that can tell before a worker starts. */
+int lithops__relay_protocol(void);
+
 #endif

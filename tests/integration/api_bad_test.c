@@ -270,7 +270,7 @@ static void test_modes_and_backends(void **state)
 {
     (void)state;
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    is_refused(lithops_serverless_executor_open(NULL, &err), LITHOPS_EUNSUPPORTED, "localhost");
+    is_refused(lithops_serverless_executor_open(NULL, &err), LITHOPS_ECONFIG, "aws_lambda");
     is_refused(lithops_standalone_executor_open(NULL, &err), LITHOPS_EUNSUPPORTED, "localhost");
     options.mode = "standalone";
     refused_options(options, LITHOPS_EUNSUPPORTED, "localhost");
@@ -278,7 +278,7 @@ static void test_modes_and_backends(void **state)
     options.mode = "nowhere";
     refused_options(options, LITHOPS_ECONFIG, "nowhere");
     options.mode = NULL;
-    options.backend = "aws_lambda";
+    options.backend = "aws_batch";
     refused_options(options, LITHOPS_EUNSUPPORTED, "localhost");
     options.backend = "no_such_cloud";
     is_refused(lithops_executor_open(&options, &err), err.code, "no_such_cloud");

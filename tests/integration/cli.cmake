@@ -15,6 +15,12 @@ if(LITHOPS_CLI AND Python3_FOUND)
   endforeach()
   # It counts what killed clients left on this machine, and other tests kill clients.
   set_tests_properties(cli_alone_test PROPERTIES RUN_SERIAL TRUE)
+  if(TARGET lithops_module_crypto AND TARGET lithops_module_http)
+    add_test(NAME lambda_test COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/lambda_test.py
+             $<TARGET_FILE:lithops_command>)
+    set_tests_properties(lambda_test PROPERTIES TIMEOUT 300 COST 60
+                         ENVIRONMENT "${LITHOPS_TEST_ENVIRONMENT}")
+  endif()
   if(CURL_FOUND)
     add_test(NAME telemetry_test
       COMMAND ${CMAKE_SOURCE_DIR}/tests/servers/with-pushgateway ${Python3_EXECUTABLE}

@@ -182,7 +182,7 @@ class Usage(Case):
         self.run_lithops("call", function("plain_half") + ":double(", 1, status=2)
 
     def test_a_backend_that_is_not_built_in_is_named(self):
-        self.run_lithops("hello", "--backend", "aws_lambda", status=2)
+        self.run_lithops("hello", "--backend", "aws_batch", status=2)
         self.assertIn("localhost", self.err)
 
     def test_timeouts_of_nothing(self):
@@ -1147,14 +1147,16 @@ class Tools(Case):
         self.run_lithops("storage", "delete", "b1", "f", "-b", "localhost", "-d")
         for words in (["storage", "list", "b1"], ["clean"], ["job", "list"]):
             self.run_lithops(*words, "-b", "localhost")
-            self.run_lithops(*words, "-b", "aws_lambda", status=2)
-            self.assertIn("aws_lambda", self.err)
+            self.run_lithops(*words, "-b", "aws_batch", status=2)
+            self.assertIn("aws_batch", self.err)
             self.run_lithops(*words, "-c", "missing.yaml", status=2)
 
     def test_commands_that_have_nothing_to_do_here(self):
-        for words in (["runtime", "build", "-f", "Dockerfile", "x"], ["runtime", "list"], ["image", "list"]):
-            self.run_lithops(*words, status=2)
-            self.assertIn("this machine", self.err)
+        self.run_lithops("image", "list", status=2)
+        self.assertIn("this machine", self.err)
+        for words in (["build", "-f", "Dockerfile", "x"], ["deploy"], ["list"], ["update", "x"], ["delete"]):
+            self.run_lithops("runtime", *words, status=2)
+            self.assertIn("the backend localhost needs no runtime", self.err)
         self.run_lithops("attach", "--start", status=2)
         self.assertIn("the backend localhost has no hosts to attach to", self.err)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/http_child.h"
+#include "agent/through.h"
 
 #include "base/error.h"
 #include "ipc/area.h"
@@ -12,9 +12,16 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define CONFIG "LITHOPS_CONFIG"
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+enum { MOST_FDS = 65536 };
 
 /* The environment of this program, with another configuration and without secrets. The first one is
  * for free(), as is the list. */
@@ -46,6 +53,17 @@ static void free_environment(char **env)
     free(env);
 }
 
+/* Connections of libcurl are not closed by exec(). One that a worker holds would look as if this
+ * process lived on. closefrom() came with glibc 2.34. */
+static void close_from(int first)
+{
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0)
+        return;
+    long most = sysconf(_SC_OPEN_MAX);
+    for (int fd = first; fd < most && fd < MOST_FDS; fd++) /* a kernel before 5.9 */
+        close(fd);
+}
+
 /* In the child, between fork() and exec(): nothing that takes a lock. All signals are blocked: one
  * that came before the handlers are gone would stop the server, whose handler this process has. */
 static void become(const char *command, char *const *argv, char *const *env, int null_fd,
@@ -63,12 +81,13 @@ static void become(const char *command, char *const *argv, char *const *env, int
     if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
         dup2(log_fd, STDERR_FILENO) < 0 || (watch_fd >= 0 && dup2(watch_fd, 3) < 0))
         return;
+    close_from(watch_fd >= 0 ? 4 : 3);
     execve(command, argv, env);
     dprintf(STDERR_FILENO, "cannot run %s: error %d", command, errno);
 }
 
-static int run(struct lithops__child *child, const char *command, const char *key, char *const *env,
-               int watch_fd, pid_t *ret_pid)
+static int run(const char *command, const char *key, char *const *env, int log_fd, int watch_fd,
+               pid_t *ret_pid)
 {
     char name[] = "lithops", argument[] = "worker", option[] = "--through";
     char *words = strdup(key);
@@ -80,7 +99,7 @@ static int run(struct lithops__child *child, const char *command, const char *ke
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t parent = getpid(), pid = failed ? -1 : fork();
     if (pid == 0) {
-        become(command, argv, env, null_fd, child->log_fd, watch_fd, parent);
+        become(command, argv, env, null_fd, log_fd, watch_fd, parent);
         _exit(127);
     }
     if (!failed && pid < 0)
@@ -93,8 +112,8 @@ static int run(struct lithops__child *child, const char *command, const char *ke
     return failed;
 }
 
-int lithops__http_child_start(struct lithops__child *child, const char *command, const char *key,
-                              const char *config, lithops_error *err)
+int lithops__through_start(struct lithops__child *child, const char *command, const char *key,
+                           const char *config, bool keeps_log, lithops_error *err)
 {
     int watch_fd = -1;
     pid_t pid = 0;
@@ -107,8 +126,11 @@ int lithops__http_child_start(struct lithops__child *child, const char *command,
         free_environment(env);
         return rc;
     }
-    child->log_fd = lithops__high_fd(memfd_create("lithops-worker-stderr", MFD_CLOEXEC));
-    int failed = child->log_fd < 0 ? errno : run(child, command, key, env, watch_fd, &pid);
+    if (keeps_log)
+        child->log_fd = lithops__high_fd(memfd_create("lithops-worker-stderr", MFD_CLOEXEC));
+    int failed = keeps_log && child->log_fd < 0 ? errno : 0, log_fd = child->log_fd;
+    if (!failed)
+        failed = run(command, key, env, keeps_log ? log_fd : STDERR_FILENO, watch_fd, &pid);
     free_environment(env);
     if (watch_fd >= 0)
         close(watch_fd);
@@ -121,7 +143,7 @@ int lithops__http_child_start(struct lithops__child *child, const char *command,
     return rc;
 }
 
-void lithops__http_child_end(struct lithops__child *child, char *ret_how, size_t size)
+void lithops__through_end(struct lithops__child *child, char *ret_how, size_t size)
 {
     siginfo_t status;
     lithops__watch_reap(&child->watch, &status);

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The backend aws_lambda: each worker is an invocation of a function, whose runtime is `lithops
+ * worker --lambda`; calls travel through the storage.
+ *
+ * Before the first worker the function is asked for: whether it is there, ready, and has this
+ * engine; its own time limit is the one that counts. Then, by the key `invocation`:
+ *
+ *   event    the service takes the event, and runs it when it can. Nobody tells how it ended.
+ *   request  the answer comes when the worker has ended, and says how. If the connection is lost,
+ *            nothing is known any more.
+ *
+ * Invocations are posts (net/posts.h): one thread has them all. What is refused for now is asked
+ * for again. One that was taken though its answer was lost is a second worker for its link, which
+ * gets no calls (carrier/worker.c), so nothing runs twice.
+ *
+ * `lock` guards what is known of the function; all else of a worker belongs to whoever calls for
+ * it. */
+#include "compute/backends/aws_lambda/aws_lambda.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "compute/linked.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    READY_MS = 300000, /* for a function that is being made; in a VPC it takes minutes */
+    INVOKE_MS = 120000,
+    FIRST_DELAY_MS = 100,
+    REFUSED_MS = 300, /* so long is waited for an answer that refuses an invocation */
+    MARGIN_MS = 2000, /* the worker stops so long before its function's end */
+};
+
+struct lambda {
+    struct lithops__lambda_api api;
+    struct lithops__lambda_wanted wanted;
+    struct lithops__posts *posts;
+    bool by_request;
+    struct lithops__post **workers; /* by number; NULL: nothing is waited for */
+    uint32_t count;
+    pthread_mutex_t lock;
+    /* under lock */
+    bool is_known;
+    struct lithops__lambda_function function;
+};
+
+static uint64_t from_now_ns(int64_t ms)
+{
+    return lithops__now_ns() + (uint64_t)ms * 1000000u;
+}
+
+static bool is_canceled(void *user)
+{
+    struct pollfd look = {.fd = *(const int *)user, .events = POLLIN};
+    return look.fd >= 0 && poll(&look, 1, 0) > 0;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static void lambda_close(void *state)
+{
+    struct lambda *lambda = state;
+    if (lambda->posts)
+        lambda->api.post->close(lambda->posts);
+    free(lambda->workers);
+    lithops__lambda_close(&lambda->api);
+    pthread_mutex_destroy(&lambda->lock);
+}
+
+static int lambda_open(void *state, const lithops_value *settings, const char *program,
+                       lithops_workers *ret_workers, lithops_error *err)
+{
+    struct lambda *lambda = state;
+    const char *way = lithops_value_get_string(lithops_value_get(settings, "invocation"));
+    pthread_mutex_init(&lambda->lock, NULL);
+    lambda->by_request = way && strcmp(way, "request") == 0;
+    lambda->count = (uint32_t)lithops_value_get_int(lithops_value_get(settings, "max_workers"));
+    int rc = lithops__lambda_want(settings, NULL, program, 0, 0, &lambda->wanted, err);
+    if (rc == 0)
+        rc = lithops__lambda_open(&lambda->api, settings, err);
+    if (rc == 0)
+        rc = lambda->api.post->open(&lambda->posts, err);
+    if (rc == 0 && !(lambda->workers = calloc(lambda->count, sizeof(struct lithops__post *))))
+        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (rc != 0) {
+        lambda_close(state);
+        return rc;
+    }
+    ret_workers->workers = lambda->count;
+    ret_workers->through_storage = true;
+    ret_workers->keeps_secrets = true;
+    ret_workers->ends_when_told = true;
+    ret_workers->worker_processes =
+        (uint32_t)lithops_value_get_int(lithops_value_get(settings, "worker_processes"));
+    ret_workers->idle_timeout_ms =
+        (uint32_t)(1000 * lithops_value_get_double(lithops_value_get(settings, "idle_timeout")));
+    ret_workers->lost_timeout_ms =
+        (uint32_t)lithops_value_get_int(lithops_value_get(settings, "worker_lost_timeout")) * 1000;
+    return 0;
+}
+
+static void lambda_name(void *state, uint32_t worker, char *buf, size_t size)
+{
+    (void)state;
+    snprintf(buf, size, "lambda-%u", worker);
+}
+
+/* ---- the function ---------------------------------------------------------------------------- */
+
+/* Who may not ask for functions invokes it, and hears what comes. */
+static int know_function(struct lambda *lambda, int *cancel_fd, lithops_error *err)
+{
+    const struct lithops__bounds bounds = {from_now_ns(READY_MS), is_canceled, cancel_fd};
+    const char *name = lambda->wanted.name;
+    pthread_mutex_lock(&lambda->lock);
+    int rc = 0;
+    if (!lambda->is_known) {
+        rc = lithops__lambda_await(&lambda->api, name, &bounds, &lambda->function, err);
+        if (rc == 0)
+            rc = lithops__lambda_check(&lambda->function, &lambda->wanted, err);
+        else if (rc == LITHOPS_EDENIED && err->http_status == 403) {
+            lithops__log(LITHOPS_LOG_DEBUG, "aws_lambda", "%s; it is invoked unseen", err->message);
+            *err = (lithops_error)LITHOPS_ERROR_INIT;
+            rc = 0;
+        }
+        lambda->is_known = rc == 0;
+    }
+    pthread_mutex_unlock(&lambda->lock);
+    return rc;
+}
+
+static int64_t lifetime_ms(struct lambda *lambda)
+{
+    pthread_mutex_lock(&lambda->lock);
+    int64_t s = lambda->function.timeout_s ? lambda->function.timeout_s : lambda->wanted.timeout_s;
+    pthread_mutex_unlock(&lambda->lock);
+    return s * 1000 > 2 * MARGIN_MS ? s * 1000 - MARGIN_MS : s * 500;
+}
+
+/* No secret is in it, so workers hear of no broker either, which would need some. */
+static char *make_payload(const char *key, const char *config, lithops_error *err)
+{
+    char *text = NULL;
+    lithops_value *given = lithops_value_from_json(config, strlen(config), err);
+    lithops_value *own = given ? lithops_value_copy(lithops_value_get(given, "lithops")) : NULL;
+    int rc = own ? 0 : LITHOPS_ENOMEM;
+    if (rc == 0)
+        rc = lithops_value_set(own, "monitoring", lithops_value_string("storage"));
+    if (rc == 0)
+        rc = lithops_value_set(given, "lithops", own);
+    else
+        lithops_value_free(own);
+    if (rc == 0)
+        rc = lithops__config_drop_secrets(given, true);
+    lithops_value *map =
+        rc == 0 ? lithops_pack("{s:s,s:i,s:s,s:o}", "version", LITHOPS_VERSION, "protocol",
+                               lithops__relay_protocol(), "key", key, "config", given)
+                : NULL;
+    if (rc != 0)
+        lithops_value_free(given);
+    if (!map || lithops_value_to_json(map, &text, NULL) != 0)
+        lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    lithops_value_free(map);
+    return text;
+}
+
+/* ---- invocations ----------------------------------------------------------------------------- */
+
+/* An attempt. By request, one that is not refused soon runs.
+ * @param ret_post  what is still waited for, or NULL
+ * @param ret_asked_ms  the pause that the service asks for; 0: none */
+static int try_once(struct lambda *lambda, const struct lithops__lambda_request *request,
+                    int cancel_fd, struct lithops__post **ret_post, unsigned *ret_asked_ms,
+                    lithops_error *err)
+{
+    struct lithops__post *post;
+    struct lithops__post_state state;
+    uint64_t soon_ns = from_now_ns(REFUSED_MS);
+    bool is_short = lambda->by_request && soon_ns < request->bounds.deadline_ns;
+    int rc = lithops__lambda_begin(&lambda->api, lambda->posts, request, &post, err);
+    if (rc != 0)
+        return rc;
+    rc = lambda->api.post->await(post, cancel_fd, is_short ? soon_ns : request->bounds.deadline_ns,
+                                 err);
+    bool runs = is_short && rc == LITHOPS_ETIMEDOUT;
+    if (rc == 0) {
+        lambda->api.post->look(post, &state);
+        *ret_asked_ms = state.retry_after_s > 0 && state.retry_after_s <= 60
+                            ? 1000 * (unsigned)state.retry_after_s
+                            : 0;
+        rc = lithops__lambda_judge(&lambda->api, &state, &request->bounds, err);
+        runs = rc == 0 && lambda->by_request; /* the rest of its answer is to come */
+    }
+    *ret_post = runs ? post : NULL;
+    if (runs)
+        return 0;
+    lambda->api.post->end(post);
+    return rc;
+}
+
+static int send_invocation(struct lambda *lambda, uint32_t worker, const char *payload,
+                           int *cancel_fd, lithops_error *err)
+{
+    char path[256];
+    snprintf(path, sizeof path, "/2015-03-31/functions/%s/invocations", lambda->wanted.name);
+    const struct lithops__lambda_request request = {
+        .method = "POST",
+        .path = path,
+        .type = lambda->by_request ? "RequestResponse" : "Event",
+        .body = payload,
+        .bounds = {from_now_ns(INVOKE_MS), is_canceled, cancel_fd}};
+    struct lithops__retry retry = {
+        .attempts = UINT_MAX, .first_delay_ms = FIRST_DELAY_MS, .bounds = request.bounds};
+    lithops_error error;
+    unsigned asked_ms;
+    int rc;
+    do {
+        error = (lithops_error)LITHOPS_ERROR_INIT;
+        asked_ms = 0;
+        rc = try_once(lambda, &request, *cancel_fd, &lambda->workers[worker], &asked_ms, &error);
+        if (rc != 0 && error.retryable)
+            lithops__log(LITHOPS_LOG_DEBUG, "aws_lambda", "worker %u: %s", worker, error.message);
+    } while (rc != 0 && lithops__retry_again(&retry, &error, asked_ms));
+    if (rc == 0)
+        return 0;
+    *err = error;
+    return error.code;
+}
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+static int lambda_invoke(void *state, uint32_t worker, const char *key, const char *config,
+                         int cancel_fd, lithops_link *ret_link, lithops_error *err)
+{
+    struct lambda *lambda = state;
+    int rc = know_function(lambda, &cancel_fd, err);
+    if (rc != 0)
+        return rc;
+    char *payload = make_payload(key, config, err);
+    if (!payload)
+        return err->code;
+    rc = send_invocation(lambda, worker, payload, &cancel_fd, err);
+    free(payload);
+    *ret_link = (lithops_link){
+        .read_fd = -1, .write_fd = -1, .id = worker, .time_left_ms = lifetime_ms(lambda)};
+    return rc;
+}
+
+/* A connection that was lost says nothing of the worker. */
+static bool lambda_has_ended(void *state, const lithops_link *link)
+{
+    const struct lambda *lambda = state;
+    struct lithops__post *post = lambda->workers[link->id];
+    struct lithops__post_state now;
+    if (!post || !lambda->api.post->is_over(post))
+        return false;
+    lambda->api.post->look(post, &now);
+    return now.is_answered && now.failure.code == 0;
+}
+
+/* What the answer says: of the worker, of the platform, or of a late refusal. */
+static void read_ending(struct lambda *lambda, const struct lithops__post_state *state,
+                        char *ret_how, size_t size)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    lithops_value *map = lithops_value_from_json(state->text, strlen(state->text), NULL);
+    const char *message = lithops_value_get_string(lithops_value_get(map, "errorMessage"));
+    if (state->failure.code)
+        snprintf(ret_how, size, "the answer was lost: %s", state->failure.message);
+    else if (lithops__lambda_judge(&lambda->api, state, &LITHOPS__UNBOUNDED, &err) != 0)
+        snprintf(ret_how, size, "%s", err.message);
+    else if (message)
+        snprintf(ret_how, size, "%s", message);
+    else if (!lithops_value_get(map, "ended"))
+        snprintf(ret_how, size, "the function answers '%.300s'", state->text);
+    lithops_value_free(map);
+}
+
+static void lambda_disconnect(void *state, const lithops_link *link, char *ret_how, size_t size)
+{
+    struct lambda *lambda = state;
+    struct lithops__post *post = lambda->workers[link->id];
+    struct lithops__post_state now;
+    ret_how[0] = '\0';
+    if (!post)
+        return;
+    lambda->api.post->look(post, &now);
+    if (now.is_over)
+        read_ending(lambda, &now, ret_how, size);
+    lambda->api.post->end(post);
+    lambda->workers[link->id] = NULL;
+}
+
+static const lithops_link_ops link_ops = {
+    .open = lambda_open,
+    .close = lambda_close,
+    .name = lambda_name,
+    .invoke = lambda_invoke,
+    .has_ended = lambda_has_ended,
+    .disconnect = lambda_disconnect,
+};
+
+static const lithops_link_driver link_driver = {
+    .abi = LITHOPS_COMPUTE_ABI,
+    .name = "aws_lambda",
+    .is_elsewhere = true,
+    .state_size = sizeof(struct lambda),
+    .ops = &link_ops,
+};
+
+/* ---- the compute backend --------------------------------------------------------------------- */
+
+static int capacity(const struct lithops__config *config, struct lithops__capacity *ret_capacity,
+                    lithops_error *err)
+{
+    (void)err;
+    lithops__linked_capacity(config, "aws_lambda", "aws_lambda.shared_memory",
+                             (uint32_t)lithops__config_int(config, "aws_lambda", "max_workers"),
+                             ret_capacity);
+    return 0;
+}
+
+/* Workers get no secret, so they must reach the storage by their role. */
+static int check_storage(const struct lithops__config *config, lithops_error *err)
+{
+    const char *storage = lithops__config_string(config, "lithops", "storage");
+    if (storage && strcmp(storage, "aws_s3") == 0)
+        return 0;
+    return lithops__fail(err, LITHOPS_ECONFIG,
+                         "functions of aws_lambda reach the storage by their role, and get no "
+                         "secrets: the storage must be aws_s3, not %s",
+                         storage ? storage : "?");
+}
+
+static int open_links(void *state, struct lithops__table *table,
+                      const struct lithops__config *config, const char *const *worker_command,
+                      lithops_error *err)
+{
+    int rc = check_storage(config, err);
+    return rc ? rc : lithops__linked_open(state, &link_driver, table, config, worker_command, err);
+}
+
+static int probe(const struct lithops__config *config, bool start, lithops__probe_say say,
+                 void *user, lithops_error *err)
+{
+    const struct lithops__bounds bounds = {from_now_ns(INVOKE_MS), NULL, NULL};
+    struct lithops__lambda_api api = {.credentials = NULL};
+    struct lithops__lambda_wanted wanted;
+    struct lithops__lambda_function function;
+    lithops_value *settings = lithops__linked_settings(config, "aws_lambda");
+    (void)start; /* a worker that is started would be paid for */
+    int rc = settings ? lithops__lambda_want(settings, NULL, NULL, 0, 0, &wanted, err)
+                      : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = lithops__lambda_open(&api, settings, err);
+    if (rc == 0)
+        rc = lithops__lambda_look(&api, wanted.name, &bounds, &function, err);
+    if (rc == 0)
+        rc = lithops__lambda_check(&function, &wanted, err);
+    char text[128];
+    if (rc == 0) {
+        snprintf(text, sizeof text, "Lithops %s, %lld MB, up to %lld s at a time", function.engine,
+                 (long long)wanted.memory_mb, (long long)function.timeout_s);
+        say(user, wanted.name, true, text);
+    }
+    lithops__lambda_close(&api);
+    lithops_value_free(settings);
+    return rc;
+}
+
+static const struct lithops__compute_ops lambda_ops = {
+    .capacity = capacity,
+    .open = open_links,
+    .close = lithops__linked_close,
+    .offered = lithops__linked_offered,
+    .cancel = lithops__linked_cancel,
+    .probe = probe,
+};
+
+const struct lithops__compute_driver lithops__compute_aws_lambda = {
+    .name = "aws_lambda",
+    .mode = "serverless",
+    .summary = "Functions of AWS Lambda, reached through the storage.",
+    .is_elsewhere = true,
+    .untested = true,
+    .state_size = sizeof(struct lithops__linked),
+    .ops = &lambda_ops,
+    .runtimes = &lithops__lambda_runtimes,
+};
