@@ -342,7 +342,10 @@ static void watch_socket(struct lithops__posts *posts, int fd)
     if (watch->wanted == watch->known)
         return;
     int how = !watch->wanted ? EPOLL_CTL_DEL : !watch->known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-    watch->known = epoll_ctl(posts->epoll_fd, how, fd, &event) == 0 ? watch->wanted : 0;
+    int rc = epoll_ctl(posts->epoll_fd, how, fd, &event);
+    if (rc != 0 && how == EPOLL_CTL_MOD && errno == ENOENT) /* another socket, as it was closed */
+        rc = epoll_ctl(posts->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+    watch->known = rc == 0 ? watch->wanted : 0;
 }
 
 static void watch_sockets(struct lithops__posts *posts)
