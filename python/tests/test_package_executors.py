@@ -59,10 +59,9 @@ def test_closing_cancels(tmp_path):
 
 
 @pytest.mark.parametrize('make,error', [
-    (lambda: lithops.FunctionExecutor(backend='aws_lambda'), 'aws_lambda'),
+    (lambda: lithops.FunctionExecutor(backend='aws_batch'), 'aws_batch'),
     (lambda: lithops.FunctionExecutor(backend='localhots'), 'localhots'),
     (lambda: lithops.FunctionExecutor(mode='standalone'), 'aws_ec2'),
-    (lambda: lithops.ServerlessExecutor(), 'aws_lambda'),
     (lambda: lithops.StandaloneExecutor(), 'aws_ec2'),
     (lambda: lithops.FunctionExecutor(storage='aws_s4'), 'aws_s4'),
     (lambda: lithops.FunctionExecutor(worker_proceses=2), 'worker_processes'),
@@ -78,6 +77,15 @@ def test_wrong_configurations(make, error):
     with pytest.raises((ValueError, NotImplementedError, TypeError, FileNotFoundError),
                        match=error):
         make()
+
+
+def test_what_a_serverless_executor_lacks_is_named():
+    """In a process of its own, as this one has loaded more modules than hosts get."""
+    names = 'AWS_REGION', 'AWS_DEFAULT_REGION', 'LITHOPS_CONFIG', 'LITHOPS_CONFIG_FILE'
+    done = subprocess.run([sys.executable, '-c', 'import lithops; lithops.ServerlessExecutor()'],
+                          env={k: v for k, v in os.environ.items() if k not in names},
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "'region' in the section 'aws_lambda'" in done.stderr, done
 
 
 def test_configuration_files(tmp_path, monkeypatch, caplog):
@@ -220,7 +228,7 @@ def test_any_key_of_the_section_lithops_can_be_overwritten():
                                               'backend': {'worker_processes': 3}})
     section = config['lithops']
     assert (section['chunksize'], section['execution_timeout'], section['call_retries']) == (7, 5, 1)
-    assert config['localhost']['worker_processes'] == 3 and config['openwhisk'] == OTHERS['openwhisk']
+    assert config['localhost']['worker_processes'] == 3 and config['aliyun_fc'] == OTHERS['aliyun_fc']
     with pytest.raises(ValueError, match='chunksize'):
         default_config(config_overwrite={'lithops': {'chunksize': 'many'}})
 
