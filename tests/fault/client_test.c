@@ -459,7 +459,8 @@ FAULT_CASE(large_client_starts_workers_as_fast)
         fault_skip("no memory");
     for (size_t i = 0; i < len; i += 4096)
         memory[i] = 1;
-    for (int i = 0; i < 10; i++) {
+    /* The shortest counts: on a loaded machine it takes more attempts to see it. */
+    for (int i = 0; i < 10 || (i < 200 && large >= small + 0.005); i++) {
         double t = time_to_first_result();
         large = t < large ? t : large;
     }
