@@ -222,7 +222,8 @@ static void start_worker(struct lithops__http_server *server, struct connection 
 static void answer_run(struct connection *connection, const char *how)
 {
     static const char good[] = "it ended with exit status 0";
-    lithops_value *value = lithops_pack("{s:s}", strcmp(how, good) == 0 ? "ended" : "error", how);
+    bool is_good = strncmp(how, good, sizeof good - 1) == 0; /* what it has printed may follow */
+    lithops_value *value = lithops_pack("{s:s}", is_good ? "ended" : "error", how);
     char *json = NULL;
     if (value && lithops_value_to_json(value, &json, NULL) == 0)
         answer(connection, 200, json);
@@ -350,20 +351,21 @@ static void take_run(struct lithops__http_server *server, struct connection *con
     lithops_value_free(run.value);
 }
 
-/* @return false: it is none of OpenWhisk's */
-static bool take_whisk(struct lithops__http_server *server, struct connection *connection)
+/* A POST to an action: nothing but what OpenWhisk asks of it. */
+static void take_whisk(struct lithops__http_server *server, struct connection *connection)
 {
     const char *path = connection->head.path;
-    if (!server->options.is_whisk || server->is_draining)
-        return false;
     bool is_init = strcmp(path, "/init") == 0;
-    if (!is_init && strcmp(path, "/run") != 0)
-        return false;
-    if (is_init)
+    if (!is_init && strcmp(path, "/run") != 0) {
+        refuse(connection, 404, "POST to /init or /run, or GET /health");
+    } else if (server->is_draining) {
+        refuse(connection, 503, "this worker ends");
+        lithops__whisk_end_log();
+    } else if (is_init) {
         take_init(server, connection);
-    else
+    } else {
         take_run(server, connection);
-    return true;
+    }
 }
 
 static void take_request(struct lithops__http_server *server, struct connection *connection)
@@ -374,8 +376,8 @@ static void take_request(struct lithops__http_server *server, struct connection 
         show_health(server, connection);
     else if (!is_get && !is_post)
         refuse(connection, 405, "POST an activation, or GET /health");
-    else if (is_post && take_whisk(server, connection))
-        ;
+    else if (is_post && server->options.is_whisk)
+        take_whisk(server, connection);
     else if (!is_post || strcmp(head->path, "/") != 0)
         refuse(connection, 404, "POST an activation to /, or GET /health");
     else if (server->is_draining)

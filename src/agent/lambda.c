@@ -212,6 +212,8 @@ static int run_worker(const struct lambda *lambda, const char *key, const char *
 {
     struct lithops__child child;
     int64_t left_ms = lambda->deadline_ms ? time_left_ms(lambda) : -1;
+    if (lambda->deadline_ms && left_ms < 0)
+        left_ms = 0;
     int rc = lithops__through_start(&child, lambda->program, key, config, false, err);
     if (rc != 0)
         return rc;

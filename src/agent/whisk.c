@@ -10,6 +10,7 @@
 #include <time.h>
 
 #define SECRET "LITHOPS_WORKER_SECRET"
+#define API_KEY "__OW_API_KEY" /* of the namespace; no function gets it */
 
 static int parse(lithops_bytes body, lithops_value **ret_request, const lithops_value **ret_value,
                  lithops_error *err)
@@ -57,7 +58,7 @@ static int take_environment(const lithops_value *env, char secret[LITHOPS__WHISK
         const lithops_value *value = lithops_value_pair(env, i, &name);
         const char *text = lithops_value_get_string(value);
         if (strcmp(name, SECRET) != 0) {
-            if (is_name(name))
+            if (is_name(name) && strcmp(name, API_KEY) != 0)
                 rc = export_one(name, value, err);
         } else if (!text || strlen(text) >= LITHOPS__WHISK_SECRET) {
             rc =

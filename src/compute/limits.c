@@ -11,9 +11,12 @@ static const struct row {
     const char *backend;
     struct lithops__limits limits;
 } rows[] = {
-    {"aws_lambda", {900, 10240, 6 * MIB, 6}}, {"azure_containers", {240, 8192, 0, 4}},
-    {"code_engine", {600, 49152, 0, 12}},     {"gcp_cloudrun", {3600, 32768, 32 * MIB, 8}},
-    {"ibm_cf", {600, 2048, 5 * MIB, 0}},      {"openwhisk", {0, 0, 1 * MIB, 0}},
+    {"aws_lambda", {900, 10240, 6 * MIB, 6, true, "runtime_timeout"}},
+    {"azure_containers", {240, 8192, 0, 4, false, NULL}},
+    {"code_engine", {600, 49152, 0, 12, false, NULL}},
+    {"gcp_cloudrun", {3600, 32768, 32 * MIB, 8, false, NULL}},
+    {"ibm_cf", {600, 2048, 5 * MIB, 0, false, NULL}},
+    {"openwhisk", {0, 0, 1 * MIB, 0, false, NULL}},
 };
 
 const struct lithops__limits *lithops__limits_of(const char *backend)
@@ -23,6 +26,12 @@ const struct lithops__limits *lithops__limits_of(const char *backend)
         if (strcmp(rows[i].backend, backend) == 0)
             return &rows[i].limits;
     return &none;
+}
+
+const char *lithops__limits_time_key(const char *backend)
+{
+    const char *key = lithops__limits_of(backend)->time_key;
+    return key ? key : "request_timeout";
 }
 
 /* Not all sections have each key. */
@@ -41,10 +50,11 @@ static int check(const char *backend, const char *key, double asked, double most
 }
 
 /* Of all processes of a container. */
-static double memory_of(const lithops_value *section)
+static double memory_of(const lithops_value *section, const struct lithops__limits *limits)
 {
+    double memory_mb = number(section, "runtime_memory");
     double processes = number(section, "worker_processes"); /* 0: as many as it has CPUs */
-    return number(section, "runtime_memory") * (processes > 1 ? processes : 1);
+    return limits->memory_is_of_worker || processes < 1 ? memory_mb : memory_mb * processes;
 }
 
 int lithops__limits_check(const struct lithops__config *config, const char *backend,
@@ -60,8 +70,9 @@ int lithops__limits_check(const struct lithops__config *config, const char *back
         rc = check(backend, "runtime_timeout", number(section, "runtime_timeout"),
                    (double)limits->request_s, " s", request, err);
     if (rc == 0)
-        rc = check(backend, "runtime_memory", memory_of(section), (double)limits->memory_mb,
-                   " MB (of all worker_processes)", container, err);
+        rc = check(backend, "runtime_memory", memory_of(section, limits), (double)limits->memory_mb,
+                   limits->memory_is_of_worker ? " MB" : " MB (of all worker_processes)", container,
+                   err);
     if (rc == 0)
         rc = check(backend, "runtime_cpu", number(section, "runtime_cpu"), limits->cpus, " CPUs",
                    container, err);
@@ -73,7 +84,7 @@ void lithops__limits_of_calls(const struct lithops__config *config, const char *
                               uint64_t *ret_ms, uint64_t *ret_mb)
 {
     lithops_value *section = lithops__config_section(config, backend, false);
-    double s = number(section, "request_timeout");
+    double s = number(section, lithops__limits_time_key(backend));
     *ret_ms = s > 0 ? (uint64_t)(s * 1000) : 0;
     *ret_mb = lithops__limits_of(backend)->memory_mb;
     lithops_value_free(section);

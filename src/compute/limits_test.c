@@ -44,8 +44,8 @@ static void defaults_are_within_the_limits(void **state)
 {
     (void)state;
     static const char *const backends[] = {
-        "localhost",   "process",          "vm",        "slurm", "knative", "gcp_cloudrun",
-        "code_engine", "azure_containers", "openwhisk", "ibm_cf"};
+        "localhost",   "process",          "vm",        "slurm",  "knative",   "gcp_cloudrun",
+        "code_engine", "azure_containers", "openwhisk", "ibm_cf", "aws_lambda"};
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         passes(backends[i], "");
 }
@@ -66,6 +66,7 @@ static void the_key_and_the_limit_are_named(void **state)
     fails("azure_containers", "\"runtime_memory\": 4096, \"worker_processes\": 3",
           "azure_containers.runtime_memory is 12288 MB (of all worker_processes), but the service "
           "gives a container at most 8192 MB (of all worker_processes)");
+    passes("aws_lambda", "\"runtime_memory\": 10240, \"worker_processes\": 6");
     passes("knative", "\"request_timeout\": 100000, \"runtime_memory\": 1000000");
 }
 
@@ -77,9 +78,15 @@ static void calls_have_the_limits_of_their_worker(void **state)
     lithops__limits_of_calls(config, "code_engine", &ms, &mb);
     assert_int_equal(ms, 90000);
     assert_int_equal(mb, 49152);
+    assert_string_equal(lithops__limits_time_key("code_engine"), "request_timeout");
     lithops__limits_of_calls(config, "localhost", &ms, &mb);
     assert_int_equal(ms, 0);
     assert_int_equal(mb, 0);
+    lithops__config_free(config);
+    config = load("aws_lambda", "\"runtime_timeout\": 60");
+    lithops__limits_of_calls(config, "aws_lambda", &ms, &mb);
+    assert_int_equal(ms, 60000);
+    assert_string_equal(lithops__limits_time_key("aws_lambda"), "runtime_timeout");
     lithops__config_free(config);
 }
 

@@ -11,15 +11,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What another section says and this one does not. False: out of memory. */
+static bool has(const lithops_value *settings, const char *key)
+{
+    const lithops_value *own = lithops_value_get(settings, key);
+    return own && lithops_value_type(own) != LITHOPS_NULL;
+}
+
+/* What another section says and this one does not; but no token of another key, and no region
+ * beside one of an older name. False: out of memory. */
 static bool add(lithops_value *settings, const lithops_value *shared)
 {
+    const bool has_key = has(settings, "access_key_id"), has_region = has(settings, "region_name");
     bool is_whole = shared != NULL;
     for (size_t i = 0; is_whole && i < lithops_value_size(shared); i++) {
         const char *key;
         const lithops_value *value = lithops_value_pair(shared, i, &key);
-        const lithops_value *own = lithops_value_get(settings, key);
-        if (!own || lithops_value_type(own) == LITHOPS_NULL)
+        bool is_of_another = (has_key && strcmp(key, "session_token") == 0) ||
+                             (has_region && strcmp(key, "region") == 0);
+        if (!is_of_another && !has(settings, key))
             is_whole = lithops_value_set(settings, key, lithops_value_copy(value)) == 0;
     }
     return is_whole;

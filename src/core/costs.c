@@ -2,6 +2,7 @@
 #include "core/costs.h"
 
 #include "base/error.h"
+#include "compute/limits.h"
 #include "core/executor.h"
 #include "storage/storage.h"
 
@@ -12,6 +13,7 @@ static void take_section(struct lithops__costs *costs, const struct lithops__con
                          const char *backend, const lithops_value *section)
 {
     costs->process_mb = (double)lithops_value_get_int(lithops_value_get(section, "runtime_memory"));
+    costs->memory_is_of_worker = lithops__limits_of(backend)->memory_is_of_worker;
     costs->is_by_call = lithops__config_is_given(config, backend, "cost_per_gb_s") ||
                         lithops__config_is_given(config, backend, "cost_per_request");
     costs->per_call_gb_s = lithops__config_double(config, backend, "cost_per_gb_s");
@@ -67,7 +69,8 @@ static double processes_of(const struct lithops__used *used)
 static double per_second(const struct lithops__costs *costs, const struct lithops__used *used)
 {
     const struct lithops__prices *worker = &costs->worker;
-    double mb = costs->process_mb > 0 ? costs->process_mb * processes_of(used) : worker->memory_mb;
+    double parts = costs->memory_is_of_worker ? 1 : processes_of(used);
+    double mb = costs->process_mb > 0 ? costs->process_mb * parts : worker->memory_mb;
     return worker->per_s + worker->cpus * worker->per_cpu_s + mb / 1024 * worker->per_gb_s;
 }
 

@@ -19,7 +19,8 @@ struct lithops__costs {
     double per_call_gb_s, per_call;
     struct lithops__prices worker, storage;
     bool has_storage;
-    double process_mb; /* that a process of a worker may have; 0: as the list says */
+    double process_mb;        /* that a process of a worker may have; 0: as the list says */
+    bool memory_is_of_worker; /* all of its processes have no more together */
 };
 
 /* LITHOPS_ECONFIG: a list is missing that is configured, or is wrong; ENOTFOUND, EIO: the file. */

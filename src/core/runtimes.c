@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "config/storage.h"
+#include "wire/message.h"
 
 #include <lithops/storage.h>
 
@@ -85,15 +86,16 @@ int lithops__runtime_deploy(const struct lithops__config *config,
         return rc;
     keep(config, name, meta);
     const char *version = lithops_value_get_string(lithops_value_get(meta, "version"));
-    if (version && strcmp(version, LITHOPS_VERSION) == 0) {
+    int64_t protocol = lithops_value_get_int(lithops_value_get(meta, "protocol"));
+    if (version && strcmp(version, LITHOPS_VERSION) == 0 && protocol == LITHOPS__WIRE_PROTOCOL) {
         *ret_name = name;
         *ret_meta = meta;
         return 0;
     }
     rc = lithops__fail(err, LITHOPS_EUNSUPPORTED,
-                       "%s is deployed, but has Lithops %s, and this is Lithops " LITHOPS_VERSION
-                       ": build its image again",
-                       name, version ? version : "?");
+                       "%s is deployed, but has Lithops %s (protocol %lld), and this is "
+                       "Lithops " LITHOPS_VERSION " (protocol %d): build its image again",
+                       name, version ? version : "?", (long long)protocol, LITHOPS__WIRE_PROTOCOL);
     free(name);
     lithops_value_free(meta);
     return rc;

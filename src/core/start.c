@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "compute/limits.h"
 #include "core/budget.h"
 #include "core/counted.h"
 #include "core/detach.h"
@@ -99,8 +100,9 @@ static int check_limits(const lithops_executor *fexec, const struct lithops__job
         (uint64_t)plan->timeout_ms > fexec->most_ms)
         return lithops__fail(err, LITHOPS_EUSAGE,
                              "timeout_ms is %lld: a worker of %s is ended after %.17g s, which is "
-                             "its request_timeout; calls cannot take longer",
-                             (long long)plan->timeout_ms, backend, (double)fexec->most_ms / 1000);
+                             "its %s; calls cannot take longer",
+                             (long long)plan->timeout_ms, backend, (double)fexec->most_ms / 1000,
+                             lithops__limits_time_key(backend));
     if (fexec->most_mb && plan->runtime_memory_mb != LITHOPS_DEFAULT &&
         (uint64_t)plan->runtime_memory_mb > fexec->most_mb)
         return lithops__fail(

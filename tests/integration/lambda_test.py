@@ -157,6 +157,8 @@ class Runtime(Case):
         way, kind, body = self.ask(self.link(), 2)
         self.assertEqual((way, kind), ("error", "Lithops.TimedOut"))
         self.assertIn("raise runtime_timeout", body["errorMessage"])
+        way, kind, _ = self.ask(self.link(), -1)  # it has passed before its event came
+        self.assertEqual((way, kind), ("error", "Lithops.TimedOut"))
         self.about()  # the next event comes to the same process
 
     def find_worker(self):
@@ -197,6 +199,7 @@ class Service(Case):
     def setUp(self):
         super().setUp()
         self.functions, self.refusals, self.lost, self.seen = {}, [], [], []
+        self.tokens, self.forged = set(), None
         self.env["LITHOPS_CONFIG"] = json.dumps({
             "lithops": {"backend": "aws_lambda", "storage": "localhost"},
             "localhost": {"storage_root": self.home},
@@ -227,12 +230,15 @@ class Service(Case):
 
     def answer(self, method, path, headers, body):
         self.seen.append((method, path, body))
+        self.tokens.add(headers.get("x-amz-security-token"))
         try:
             got, right = self.signature(method, path, headers, body)
         except (KeyError, TypeError, ValueError, AssertionError):
             got, right = "none", ""
         if got != right:
-            return 403, {"x-amzn-ErrorType": "InvalidSignatureException"}, b'{"message": "no"}'
+            told = f"sign this: x-amz-security-token:{headers.get('x-amz-security-token')}"
+            return self.forged or (403, {"x-amzn-ErrorType": "InvalidSignatureException"},
+                                   json.dumps({"message": told}).encode())
         if self.refusals and (method != "GET" or self.refusals[0] != 409):
             return self.refusals.pop(0), {}, b'{"message": "Rate exceeded"}'
         parts = path.partition("?")[0].strip("/").split("/")
@@ -252,6 +258,7 @@ class Service(Case):
             del self.functions[parts[2]]
         elif method == "PUT":
             function.update((key, value) for key, value in json.loads(body).items() if key != "ZipFile")
+            function["LastUpdateStatus"] = "Successful"
         elif parts[-1] == "invocations":
             return 200, {}, json.dumps(self.about).encode()
         return 200, {}, json.dumps(function).encode()
@@ -297,9 +304,13 @@ class Service(Case):
         (function,) = self.functions.values()
         self.assertEqual((function["PackageType"], function["MaximumRetryAttempts"]), ("Image", 0))
         self.assertNotIn("Runtime", function)
+        function["LastUpdateStatus"] = "Failed"  # which another update mends
         self.refusals = [409, 409]  # to all but GET: somebody else is at it
         self.run_lithops("runtime", "update", image)
         self.assertEqual(self.refusals, [])
+        self.about["protocol"] += 1
+        said = self.run_lithops("runtime", "update", image, status=2)
+        self.assertIn("build its image again", said)
         self.about["version"] = "0.0.1"
         said = self.run_lithops("runtime", "update", image, status=2)
         self.assertIn("has Lithops 0.0.1", said)
@@ -312,9 +323,23 @@ class Service(Case):
 
     def test_who_is_not_known(self):
         config = json.loads(self.env["LITHOPS_CONFIG"])
-        config["aws"]["secret_access_key"] = "another"
-        said = self.run_lithops("runtime", "list", status=2, LITHOPS_CONFIG=json.dumps(config))
-        self.assertIn("InvalidSignatureException", said)
+        config["aws"].update(secret_access_key="another", session_token="secret+token")
+        for forged in (None, (403, {}, b"x-amz-security-token:secret+token and no JSON")):
+            self.forged = forged
+            said = self.run_lithops("runtime", "list", status=2, LITHOPS_CONFIG=json.dumps(config))
+            self.assertIn("" if forged else "InvalidSignatureException", said)
+            self.assertIn("check the secret key, and this machine's clock", said)
+            self.assertNotIn("secret+token", said)
+        self.assertEqual(self.tokens, {"secret+token"})
+
+    def test_keys_of_its_own_have_nothing_of_others(self):
+        config = json.loads(self.env["LITHOPS_CONFIG"])
+        config["aws"] = {"region": "us-east-1", "access_key_id": "OTHER", "secret_access_key": "x",
+                         "session_token": "of OTHER"}
+        config["aws_lambda"].update(region_name="eu-central-1", access_key_id=KEY,
+                                    secret_access_key=SECRET)
+        self.run_lithops("runtime", "list", LITHOPS_CONFIG=json.dumps(config))
+        self.assertEqual(self.tokens, {None})
 
     def test_what_cannot_be_is_said_at_once(self):
         said = self.run_lithops("runtime", "deploy", "ruby3.3", status=2)

@@ -4,6 +4,7 @@
 platform in tests/servers/openwhisk_server.py and a real Redis.
 
 Usage: openwhisk_test.py LITHOPS LIBRARY; run by ctest, beside tests/servers/with-redis."""
+import contextlib
 import http.client
 import json
 import os
@@ -104,20 +105,25 @@ class Backend(Case):
                             if path.startswith('/api')))
 
     def test_a_worker_that_is_killed_is_explained(self):
-        server = self.server()
+        server = self.server({'LITHOPS_WORKER_SECRET': SECRET, 'GIVEN': 'to functions'})
         process = self.start(self.config(server), 'map', f'{LIBRARY}:sleep_ms', '--over', '-')
-        result = []
+        result, environments = [], b''
         reader = threading.Thread(
             target=lambda: result.extend(process.communicate('60000\n', timeout=LIMIT_S)))
         reader.start()
         while process.poll() is None:  # one that has not begun its call is replaced
             if any(children_of(pid) for pid in server.workers()):
                 time.sleep(1)
+                for pid in server.workers():
+                    with contextlib.suppress(OSError), open(f'/proc/{pid}/environ', 'rb') as file:
+                        environments += file.read()
                 server.kill_worker()
             time.sleep(0.1)
         reader.join()
         self.assertNotEqual(process.returncode, 0)
         self.assertIn('killed by signal 9', result[1])
+        self.assertIn(b'GIVEN=to functions', environments)
+        self.assertNotIn(API_KEY.encode(), environments)
 
     def test_mistakes_are_named(self):
         server = self.server()
@@ -166,6 +172,9 @@ class Action(Case):
         container = self.container(init=False)
         status, answer = ask(container.port, 'POST', '/run', {'value': {}})
         self.assertEqual((status, list(answer)), (400, ['error']))
+        for path in ('/', '/other'):
+            status, answer = ask(container.port, 'POST', path, {})
+            self.assertEqual((status, list(answer)), (404, ['error']))
         self.assertEqual(list(self.init(container, {}, 502)), ['error'])
         self.init(container, {'LITHOPS_WORKER_SECRET': 'short'}, 502)
         self.init(container, {'LITHOPS_WORKER_SECRET': SECRET, 'OTHER': 7, 'bad name': 'x'}, 200)
@@ -209,6 +218,8 @@ class Action(Case):
         process.communicate('60000\n', timeout=LIMIT_S)
         self.assertNotEqual(process.returncode, 0)
         self.assertGreater(time.monotonic() - begun, 2)
+        for thread in server.threads:  # the client knows of the end before the platform does
+            thread.join(LIMIT_S)
         with server.lock:
             ends = [entry['result'] for entry in server.activations.values() if entry]
         self.assertTrue(ends and all('container is gone' not in str(end) for end in ends), ends)

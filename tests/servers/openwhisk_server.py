@@ -6,7 +6,7 @@ It is a double, written after the platform's published API description (apiv1swa
 page on the interface of actions: the real platform does not install here. What it does as that says:
 basic or bearer authentication; invocations that do not block (202, activationId); results that are
 not there (404) before an activation has ended; /init once for each container, /run for one
-activation at a time, an API key in the request of each; the container is destroyed when it does not
+activation at a time, an API key in the requests of both; the container is destroyed when it does not
 answer, and its log ends with a mark on both streams. IAM's tokens come from /identity/token.
 
     server = Server(command, secret)    a context; server.url, .activations, .requests, .faults
@@ -26,7 +26,8 @@ import urllib.parse
 import uuid
 
 MARK = b'XXX_THE_END_OF_A_WHISK_ACTIVATION_XXX\n'
-BASIC = 'Basic ' + base64.b64encode(b'user:api-key-of-the-namespace').decode()
+API_KEY = 'user:api-key-of-the-namespace'
+BASIC = 'Basic ' + base64.b64encode(API_KEY.encode()).decode()
 TIMEOUT_S = 60
 
 
@@ -145,7 +146,8 @@ class Server:
             self.busy.append(container)
         status, answer = ask(container.port, 'POST', '/init',
                              {'value': {'name': 'lithops', 'main': 'main', 'code': '',
-                                        'binary': False, 'env': self.env}})
+                                        'binary': False,
+                                        'env': {'__OW_API_KEY': API_KEY, **self.env}}})
         if status != 200:
             raise OSError(f'/init: status {status}: {answer}')
         return container
@@ -157,7 +159,7 @@ class Server:
             status, result = ask(
                 container.port, 'POST', '/run',
                 {'value': parameters, 'namespace': 'guest', 'action_name': '/guest/lithops',
-                 'api_host': self.url, 'api_key': 'user:api-key-of-the-namespace',
+                 'api_host': self.url, 'api_key': API_KEY,
                  'activation_id': activation, 'transaction_id': uuid.uuid4().hex,
                  'deadline': str(int(time.time() * 1000) + self.timeout_ms)},
                 self.timeout_ms / 1000 + 10)

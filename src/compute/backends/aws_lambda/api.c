@@ -303,6 +303,13 @@ void lithops__lambda_answer_deinit(struct lithops__lambda_answer *answer)
     answer->document = NULL;
 }
 
+/* Of a wrong signature AWS says what should have been signed: a session's token is in it. */
+static bool may_have_secrets(const struct lithops__lambda_answer *answer)
+{
+    return strstr(answer->error, "Signature") ||
+           (answer->document && strcasestr(answer->document, "security-token"));
+}
+
 int lithops__lambda_fail(const struct lithops__lambda_answer *answer, const char *what,
                          lithops_error *err)
 {
@@ -319,6 +326,8 @@ int lithops__lambda_fail(const struct lithops__lambda_answer *answer, const char
         message = lithops_value_get_string(lithops_value_get(map, "Message"));
     if (!message)
         message = answer->document ? answer->document : "";
+    if (may_have_secrets(answer))
+        message = "check the secret key, and this machine's clock";
     lithops__fail(err, code, "%s: Lambda answers with status %ld%s%s%s%.500s", what, answer->status,
                   answer->error[0] ? ", " : "", answer->error, *message ? ": " : "", message);
     lithops_value_free(map);
@@ -331,33 +340,33 @@ int lithops__lambda_fail(const struct lithops__lambda_answer *answer, const char
 
 int lithops__lambda_begin(struct lithops__lambda_api *api, struct lithops__posts *posts,
                           const struct lithops__lambda_request *request,
-                          struct lithops__post **ret_post, lithops_error *err)
+                          struct lithops__credentials *ret_used, struct lithops__post **ret_post,
+                          lithops_error *err)
 {
     char url[URL_BYTES];
     struct headers headers = {.lines = {"Expect:"}, .count = 1};
-    struct lithops__credentials credentials = {.expires = 0};
     make_url(api, request, url);
-    int rc = lithops__credential_store_get(api->credentials, &request->bounds, &credentials, err);
+    int rc = lithops__credential_store_get(api->credentials, &request->bounds, ret_used, err);
     if (rc == 0)
-        rc = sign(api, request, &credentials, &headers, err);
+        rc = sign(api, request, ret_used, &headers, err);
     if (rc == 0) {
-        const struct lithops__post_request post = {.url = url,
-                                                   .headers = headers.lines,
-                                                   .body = {request->body, strlen(request->body)},
-                                                   .wanted = "x-amzn-errortype"};
+        const struct lithops__post_request post = {
+            .url = url,
+            .headers = headers.lines,
+            .body = {request->body, strlen(request->body)},
+            .wanted = "x-amzn-errortype",
+            .is_urgent = request->type && strcmp(request->type, "RequestResponse") == 0};
         rc = api->post->begin(posts, &post, ret_post, err);
     }
     free_headers(&headers);
-    lithops__credentials_deinit(&credentials);
     return rc;
 }
 
 int lithops__lambda_judge(struct lithops__lambda_api *api, const struct lithops__post_state *state,
-                          const struct lithops__bounds *bounds, lithops_error *err)
+                          const struct lithops__credentials *used, lithops_error *err)
 {
     struct lithops__lambda_answer answer = {.status = state->status,
                                             .document = (char *)(uintptr_t)state->text};
-    struct lithops__credentials credentials = {.expires = 0};
     if (!state->is_answered) {
         lithops__fail(err, LITHOPS_EBACKEND, "cannot invoke the function: %s",
                       state->failure.message);
@@ -370,9 +379,7 @@ int lithops__lambda_judge(struct lithops__lambda_api *api, const struct lithops_
              state->header);
     int rc = lithops__lambda_fail(&answer, "cannot invoke the function", err);
     err->retryable = may_pass(state->status, true);
-    if (have_expired(&answer) &&
-        lithops__credential_store_get(api->credentials, bounds, &credentials, NULL) == 0)
-        err->retryable = lithops__credential_store_expire(api->credentials, &credentials);
-    lithops__credentials_deinit(&credentials);
+    if (used && have_expired(&answer))
+        err->retryable = lithops__credential_store_expire(api->credentials, used);
     return rc;
 }

@@ -32,8 +32,8 @@ enum {
     READY_MS = 300000, /* for a function that is being made; in a VPC it takes minutes */
     INVOKE_MS = 120000,
     FIRST_DELAY_MS = 100,
-    REFUSED_MS = 300, /* so long is waited for an answer that refuses an invocation */
-    MARGIN_MS = 2000, /* the worker stops so long before its function's end */
+    REFUSED_MS = 1000, /* so long is waited for an answer that refuses an invocation */
+    MARGIN_MS = 2000,  /* the worker stops so long before its function's end */
 };
 
 struct lambda {
@@ -180,11 +180,14 @@ static int try_once(struct lambda *lambda, const struct lithops__lambda_request 
 {
     struct lithops__post *post;
     struct lithops__post_state state;
-    uint64_t soon_ns = from_now_ns(REFUSED_MS);
-    bool is_short = lambda->by_request && soon_ns < request->bounds.deadline_ns;
-    int rc = lithops__lambda_begin(&lambda->api, lambda->posts, request, &post, err);
-    if (rc != 0)
+    struct lithops__credentials used = {.expires = 0};
+    int rc = lithops__lambda_begin(&lambda->api, lambda->posts, request, &used, &post, err);
+    if (rc != 0) {
+        lithops__credentials_deinit(&used);
         return rc;
+    }
+    uint64_t soon_ns = from_now_ns(REFUSED_MS); /* it may have taken a while to sign it */
+    bool is_short = lambda->by_request && soon_ns < request->bounds.deadline_ns;
     rc = lambda->api.post->await(post, cancel_fd, is_short ? soon_ns : request->bounds.deadline_ns,
                                  err);
     bool runs = is_short && rc == LITHOPS_ETIMEDOUT;
@@ -193,9 +196,10 @@ static int try_once(struct lambda *lambda, const struct lithops__lambda_request 
         *ret_asked_ms = state.retry_after_s > 0 && state.retry_after_s <= 60
                             ? 1000 * (unsigned)state.retry_after_s
                             : 0;
-        rc = lithops__lambda_judge(&lambda->api, &state, &request->bounds, err);
+        rc = lithops__lambda_judge(&lambda->api, &state, &used, err);
         runs = rc == 0 && lambda->by_request; /* the rest of its answer is to come */
     }
+    lithops__credentials_deinit(&used);
     *ret_post = runs ? post : NULL;
     if (runs)
         return 0;
@@ -246,8 +250,11 @@ static int lambda_invoke(void *state, uint32_t worker, const char *key, const ch
         return err->code;
     rc = send_invocation(lambda, worker, payload, &cancel_fd, err);
     free(payload);
-    *ret_link = (lithops_link){
-        .read_fd = -1, .write_fd = -1, .id = worker, .time_left_ms = lifetime_ms(lambda)};
+    int64_t left_ms = lifetime_ms(lambda);
+    if (lambda->by_request && left_ms > 2 * REFUSED_MS)
+        left_ms -= REFUSED_MS; /* it has run while a refusal was waited for */
+    *ret_link =
+        (lithops_link){.read_fd = -1, .write_fd = -1, .id = worker, .time_left_ms = left_ms};
     return rc;
 }
 
@@ -272,7 +279,7 @@ static void read_ending(struct lambda *lambda, const struct lithops__post_state 
     const char *message = lithops_value_get_string(lithops_value_get(map, "errorMessage"));
     if (state->failure.code)
         snprintf(ret_how, size, "the answer was lost: %s", state->failure.message);
-    else if (lithops__lambda_judge(&lambda->api, state, &LITHOPS__UNBOUNDED, &err) != 0)
+    else if (lithops__lambda_judge(&lambda->api, state, NULL, &err) != 0)
         snprintf(ret_how, size, "%s", err.message);
     else if (message)
         snprintf(ret_how, size, "%s", message);

@@ -55,14 +55,17 @@ void lithops__lambda_answer_deinit(struct lithops__lambda_answer *answer);
  * @param what  what could not be done: "cannot deploy the function x" */
 int lithops__lambda_fail(const struct lithops__lambda_answer *answer, const char *what,
                          lithops_error *err);
-/* Begin an invocation, as one of `posts`. Nothing is retried. */
+/* Begin an invocation, as one of `posts`. Nothing is retried.
+ * @param ret_used  by which it is signed; for the caller to deinit, on failure too */
 int lithops__lambda_begin(struct lithops__lambda_api *api, struct lithops__posts *posts,
                           const struct lithops__lambda_request *request,
-                          struct lithops__post **ret_post, lithops_error *err);
+                          struct lithops__credentials *ret_used, struct lithops__post **ret_post,
+                          lithops_error *err);
 /* What has become of it, once it is answered or over. 0: it was taken; else err->retryable says
- * whether it may be taken later. */
+ * whether it may be taken later.
+ * @param used  renewed if they have expired; NULL: they are not. Nothing is fetched here */
 int lithops__lambda_judge(struct lithops__lambda_api *api, const struct lithops__post_state *state,
-                          const struct lithops__bounds *bounds, lithops_error *err);
+                          const struct lithops__credentials *used, lithops_error *err);
 
 /* ---- function.c: functions ------------------------------------------------------------------- */
 

@@ -143,8 +143,10 @@ int lithops__lambda_await(struct lithops__lambda_api *api, const char *name,
         if (rc != 0 || !ret_function->exists || ret_function->is_ready)
             return rc;
         if (ret_function->has_failed)
-            return lithops__fail(err, LITHOPS_EBACKEND, "the function %s has failed: %s", name,
-                                 ret_function->reason);
+            return lithops__fail(err, LITHOPS_EBACKEND,
+                                 "the function %s has failed: %s: run 'lithops runtime update', or "
+                                 "'lithops runtime delete' and 'deploy'",
+                                 name, ret_function->reason);
         struct lithops__retry pause = {.attempts = 2, .first_delay_ms = LOOK_MS, .bounds = *bounds};
         lithops_error waiting = LITHOPS_ERROR_INIT;
         lithops__fail(&waiting, LITHOPS_ETIMEDOUT, "the function %s is not ready: %s", name,

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 enum {
-    ALL_MS = 600000,   /* a deployment */
-    ROLE_TRIES = 20,   /* a role that was just made is not known everywhere at once */
-    EVENT_AGE_S = 900, /* nobody waits for a worker that starts later */
+    ALL_MS = 600000,  /* a deployment */
+    ROLE_TRIES = 20,  /* a role that was just made is not known everywhere at once */
+    EVENT_AGE_S = 60, /* clients wait for a worker for 30 s; this is the least that is possible */
     DESCRIBE_MS = 120000,
     PAGES_MAX = 1000,
 };
@@ -292,11 +292,16 @@ static int create(struct deploying *deploying, lithops_error *err)
     return rc ? error.code : 0;
 }
 
-static int await_ready(struct deploying *deploying, lithops_error *err)
+/* @param is_to_be_mended  one whose making, or last update, has failed is fine */
+static int await_ready(struct deploying *deploying, bool is_to_be_mended, lithops_error *err)
 {
     struct lithops__lambda_function function;
     int rc = lithops__lambda_await(&deploying->api, deploying->wanted.name, &deploying->bounds,
                                    &function, err);
+    if (rc != 0 && is_to_be_mended && function.has_failed) {
+        *err = (lithops_error)LITHOPS_ERROR_INIT;
+        return 0;
+    }
     return rc == 0 && !function.exists
                ? lithops__fail(err, LITHOPS_ENOTFOUND, "the function %s is gone",
                                deploying->wanted.name)
@@ -315,14 +320,14 @@ static int update(struct deploying *deploying, lithops_error *err)
         lithops_value_free(body);
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     }
-    int rc = await_ready(deploying, err); /* somebody else may be at it */
+    int rc = await_ready(deploying, true, err); /* somebody else may be at it */
     if (rc != 0) {
         lithops_value_free(body);
         return rc;
     }
     rc = request(deploying, "PUT", path, "", body, "update the function", NULL, err);
     if (rc == 0)
-        rc = await_ready(deploying, err);
+        rc = await_ready(deploying, false, err);
     body = rc == 0 ? make_configuration(deploying) : NULL;
     if (rc == 0 && !body)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
@@ -400,7 +405,7 @@ static int deploy(const struct lithops__config *config, const struct lithops__ru
         rc = update(&deploying, err);
     }
     if (rc == 0)
-        rc = await_ready(&deploying, err);
+        rc = await_ready(&deploying, false, err);
     if (rc == 0)
         rc = forbid_retries(&deploying, err);
     if (rc == 0)

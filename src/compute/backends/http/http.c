@@ -35,6 +35,7 @@
 enum { FIRST_DELAY_MS = 100, WHISK_MIN_S = 30 };
 static const uint64_t s_ns = 1000000000;
 static const uint64_t look_ns = 2000000000; /* between two looks at an activation of OpenWhisk */
+static const uint64_t no_look_ns = 30000000000; /* after one for which there was no token */
 
 /* An activation of OpenWhisk, of the worker of the same number. */
 struct activation {
@@ -62,6 +63,7 @@ struct http {
     char *basic; /* the API key, as HTTP has it; NULL: there is none */
     char *iam_key, *iam_endpoint;
     struct activation *activations; /* by number; the requests for them are in `workers` */
+    uint64_t looks_ns; /* the relay's thread: until then there are none, as a token is missing */
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -544,8 +546,9 @@ static int http_invoke(void *state, uint32_t worker, const char *key, const char
 }
 
 /* A request for the result of an activation is on its way from now on, if all is well. A token of
- * IAM that has to be renewed for it may take until the next look. */
-static void begin_look(const struct http *http, uint32_t worker)
+ * IAM that has to be renewed for it may take until the next look; if it does not come, nobody looks
+ * for a while, as the relay waits for it. */
+static void begin_look(struct http *http, uint32_t worker)
 {
     char url[1024], *authorization = NULL;
     lithops_error err = LITHOPS_ERROR_INIT;
@@ -558,6 +561,8 @@ static void begin_look(const struct http *http, uint32_t worker)
         const struct lithops__post_request request = {
             .url = url, .headers = headers, .is_get = true, .is_short = true};
         (void)http->api->begin(http->posts, &request, &http->workers[worker], &err);
+    } else {
+        http->looks_ns = lithops__now_ns() + no_look_ns;
     }
     lithops__credentials_deinit(&used);
     lithops__secret_free(authorization);
@@ -581,21 +586,22 @@ static void take_look(const struct http *http, uint32_t worker)
     activation->has_ended = true;
 }
 
-static bool activation_has_ended(const struct http *http, uint32_t worker)
+static bool activation_has_ended(struct http *http, uint32_t worker)
 {
     struct activation *activation = &http->activations[worker];
+    uint64_t now = lithops__now_ns();
     if (!activation->has_ended && http->workers[worker] &&
         http->api->is_over(http->workers[worker]))
         take_look(http, worker);
-    if (!activation->has_ended && !http->workers[worker] &&
-        lithops__now_ns() >= activation->look_ns)
+    if (!activation->has_ended && !http->workers[worker] && now >= activation->look_ns &&
+        now >= http->looks_ns)
         begin_look(http, worker);
     return activation->has_ended;
 }
 
 static bool http_has_ended(void *state, const lithops_link *link)
 {
-    const struct http *http = state;
+    struct http *http = state;
     if (http->is_whisk)
         return activation_has_ended(http, (uint32_t)link->id);
     return http->api->is_over(http->workers[link->id]);
