@@ -20,6 +20,7 @@ enum { REGION = 64, WAIT_S = 20, RECEIPTS = 10 };
 struct aws_sqs {
     const struct lithops__crypto_api *crypto;
     struct lithops__credential_store *credentials;
+    struct lithops__credentials used; /* by the last request */
     char region[REGION];
     char *endpoint; /* without '/' at its end */
     char *base;     /* the URL of a queue without its name; NULL: none is known yet */
@@ -111,6 +112,7 @@ static void sqs_close(void *state)
 {
     struct aws_sqs *sqs = state;
     lithops__credential_store_free(sqs->credentials);
+    lithops__credentials_deinit(&sqs->used);
     free(sqs->endpoint);
     free(sqs->base);
 }
@@ -126,6 +128,7 @@ static const char *const actions[LITHOPS__QUEUE_STEPS] = {
     [LITHOPS__QUEUE_MAKE] = "CreateQueue",          [LITHOPS__QUEUE_RECEIVE] = "ReceiveMessage",
     [LITHOPS__QUEUE_SEND] = "SendMessage",          [LITHOPS__QUEUE_DROP] = "DeleteQueue",
     [LITHOPS__QUEUE_FORGET] = "DeleteMessageBatch", [LITHOPS__QUEUE_LIST] = "ListQueues",
+    [LITHOPS__QUEUE_FIND] = "GetQueueUrl",
 };
 
 static lithops_value *list_receipts(const struct lithops__queue_question *question)
@@ -151,6 +154,8 @@ static lithops_value *write_question(const struct lithops__queue_question *quest
     case LITHOPS__QUEUE_MAKE:
         return lithops_pack("{s:s,s:{s:s,s:s}}", "QueueName", question->name, "Attributes",
                             "MessageRetentionPeriod", LIFE_S, "VisibilityTimeout", VISIBLE_S);
+    case LITHOPS__QUEUE_FIND:
+        return lithops_pack("{s:s}", "QueueName", question->name);
     case LITHOPS__QUEUE_RECEIVE:
         return lithops_pack("{s:i,s:i}", "MaxNumberOfMessages", 10, "WaitTimeSeconds", WAIT_S);
     case LITHOPS__QUEUE_SEND:
@@ -171,7 +176,8 @@ static lithops_value *write_question(const struct lithops__queue_question *quest
 static bool write_body(const struct aws_sqs *sqs, const struct lithops__queue_question *question,
                        struct lithops__buffer *out)
 {
-    bool is_of_all = question->step == LITHOPS__QUEUE_MAKE || question->step == LITHOPS__QUEUE_LIST;
+    bool is_of_all = question->step == LITHOPS__QUEUE_MAKE ||
+                     question->step == LITHOPS__QUEUE_FIND || question->step == LITHOPS__QUEUE_LIST;
     lithops_value *value = write_question(question);
     struct lithops__buffer url = LITHOPS__BUFFER_INIT;
     char *text = NULL;
@@ -221,7 +227,7 @@ static int sqs_ask(void *state, const struct lithops__queue_question *question,
                    const struct lithops__bounds *bounds, struct lithops__queue_request *out,
                    lithops_error *err)
 {
-    const struct aws_sqs *sqs = state;
+    struct aws_sqs *sqs = state;
     struct lithops__credentials now = {.expires = 0};
     char target[64];
     int rc = lithops__credential_store_get(sqs->credentials, bounds, &now, err);
@@ -237,21 +243,16 @@ static int sqs_ask(void *state, const struct lithops__queue_question *question,
                 lithops__web_add_header(&out->web, "content-type", "application/x-amz-json-1.0") &&
                 lithops__web_add_header(&out->web, "host", host) &&
                 lithops__web_add_header(&out->web, "x-amz-target", target) && sign(sqs, &now, out);
-    lithops__credentials_deinit(&now);
+    lithops__credentials_deinit(&sqs->used);
+    sqs->used = now;
     return good ? 0 : fail_memory(err);
 }
 
 static bool sqs_renew(void *state, const char *code)
 {
     const struct aws_sqs *sqs = state;
-    struct lithops__credentials now = {.expires = 0};
-    if (!strstr(code, "Token") && !strstr(code, "UnrecognizedClient"))
-        return false;
-    if (lithops__credential_store_get(sqs->credentials, &LITHOPS__UNBOUNDED, &now, NULL) != 0)
-        return false;
-    bool may = lithops__credential_store_expire(sqs->credentials, &now);
-    lithops__credentials_deinit(&now);
-    return may;
+    return (strstr(code, "Token") || strstr(code, "UnrecognizedClient")) &&
+           lithops__credential_store_expire(sqs->credentials, &sqs->used);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -361,11 +362,12 @@ static const struct lithops__web_code codes[] = {
 const struct lithops__queue_service lithops__queue_aws_sqs = {
     .name = "aws_sqs",
     .state_size = sizeof(struct aws_sqs),
+    .has_urls = true,
     .wait_s = WAIT_S,
     .receipts = RECEIPTS,
-    .code_header = "x-amzn-requestid",
     .codes = codes,
     .needs = {[LITHOPS__QUEUE_MAKE] = "sqs:CreateQueue",
+              [LITHOPS__QUEUE_FIND] = "sqs:GetQueueUrl",
               [LITHOPS__QUEUE_RECEIVE] = "sqs:ReceiveMessage",
               [LITHOPS__QUEUE_SEND] = "sqs:SendMessage",
               [LITHOPS__QUEUE_FORGET] = "sqs:DeleteMessage",

@@ -18,6 +18,7 @@ enum { LONGEST = 48 << 10 };
 
 struct azure_queue {
     struct lithops__azure azure;
+    struct lithops__credentials used; /* by the last request */
     bool is_open;
 };
 
@@ -59,6 +60,7 @@ static int azure_open(void *state, const lithops_value *settings, lithops_error 
     lithops_value *section = storage_section(settings, account);
     if (!section)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a broker");
+    queue->azure.section = "azure_queue";
     queue->is_open = true; /* it is closed whatever comes */
     int rc = lithops__storage_azure.ops->open(&queue->azure, section, &op);
     lithops_value_free(section);
@@ -70,6 +72,7 @@ static void azure_close(void *state)
     struct azure_queue *queue = state;
     if (queue->is_open)
         lithops__storage_azure.ops->close(&queue->azure);
+    lithops__credentials_deinit(&queue->used);
 }
 
 static const char *azure_where(const void *state)
@@ -94,7 +97,8 @@ static int azure_ask(void *state, const struct lithops__queue_question *question
                      const struct lithops__bounds *bounds, struct lithops__queue_request *out,
                      lithops_error *err)
 {
-    struct lithops__azure *azure = &((struct azure_queue *)state)->azure;
+    struct azure_queue *queue = state;
+    struct lithops__azure *azure = &queue->azure;
     struct lithops__azure_request request = {.bucket = question->name};
     struct lithops__credentials now = {.expires = 0};
     char *key = NULL;
@@ -144,21 +148,17 @@ static int azure_ask(void *state, const struct lithops__queue_question *question
     out->web.method = request.method;
     if (rc == 0 && (!good || !lithops__azure_prepare(azure, &request, now.bearer, &out->web)))
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a request to Azure");
-    lithops__credentials_deinit(&now);
+    lithops__credentials_deinit(&queue->used);
+    queue->used = now;
     free(key);
     return rc;
 }
 
 static bool azure_renew(void *state, const char *code)
 {
-    const struct lithops__azure *azure = &((struct azure_queue *)state)->azure;
-    struct lithops__credentials now = {.expires = 0};
-    if (!azure->tokens || !strstr(code, "Authentication") ||
-        lithops__credential_store_get(azure->tokens, &LITHOPS__UNBOUNDED, &now, NULL) != 0)
-        return false;
-    bool may = lithops__credential_store_expire(azure->tokens, &now);
-    lithops__credentials_deinit(&now);
-    return may;
+    const struct azure_queue *queue = state;
+    return queue->azure.tokens && strstr(code, "Authentication") &&
+           lithops__credential_store_expire(queue->azure.tokens, &queue->used);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */

@@ -23,7 +23,8 @@
 #include <unistd.h>
 
 static const uint64_t connect_ns = 10000000000, send_ns = 10000000000,
-                      end_ns = 1000000000; /* for what is left */
+                      end_ns = 1000000000, /* for what is left */
+    steady_ns = 10000000000;               /* a connection that breaks sooner is no good one */
 enum { FIRST_PAUSE_MS = 250, LONGEST_PAUSE_MS = 15000, MOST_WAITING = 4096, MOST_BYTES = 16 << 20 };
 
 enum state { CONNECTING, UP, AWAY };
@@ -47,6 +48,8 @@ struct lithops__broker {
     struct letter *first, **last;  /* [lock] the outbox */
     size_t waiting, waiting_bytes; /* [lock] letters in it */
     enum state state;              /* [lock] to change it */
+    unsigned pause_ms;             /* before it connects again */
+    bool is_unsteady;              /* the last connection soon broke: the log has said so */
 };
 
 /* ---- the outbox ------------------------------------------------------------------------------ */
@@ -148,22 +151,30 @@ static void complain(struct lithops__broker *broker, enum state before, const li
                  err->message);
 }
 
-static bool is_connected(struct lithops__broker *broker, unsigned *pause_ms)
+/* Before it connects again. */
+static void rest(struct lithops__broker *broker)
+{
+    uint64_t until = lithops__now_ns() + (uint64_t)broker->pause_ms * 1000000, now;
+    while (atomic_load(&broker->ending_ns) == 0 && (now = lithops__now_ns()) < until)
+        sleep_on(broker, -1, (int)((until - now) / 1000000 + 1));
+    broker->pause_ms =
+        broker->pause_ms * 2 < LONGEST_PAUSE_MS ? broker->pause_ms * 2 : LONGEST_PAUSE_MS;
+}
+
+static bool is_connected(struct lithops__broker *broker)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
     const struct lithops__bounds bounds = bounds_of(broker, connect_ns);
     enum state before = broker->state;
     if (broker->driver->connect(broker->state_of_driver, broker->inbox, &bounds, &err) == 0) {
-        lithops__log(before == AWAY ? LITHOPS_LOG_WARNING : LITHOPS_LOG_DEBUG, "broker",
-                     "%s is there%s", broker->driver->name, before == AWAY ? " again" : "");
+        bool is_news = before == AWAY && !broker->is_unsteady;
+        lithops__log(is_news ? LITHOPS_LOG_WARNING : LITHOPS_LOG_DEBUG, "broker", "%s is there%s",
+                     broker->driver->name, before == AWAY ? " again" : "");
         set_state(broker, UP);
-        *pause_ms = FIRST_PAUSE_MS;
         return true;
     }
     complain(broker, before, &err);
     set_state(broker, AWAY);
-    sleep_on(broker, -1, (int)*pause_ms);
-    *pause_ms = *pause_ms * 2 < LONGEST_PAUSE_MS ? *pause_ms * 2 : LONGEST_PAUSE_MS;
     return false;
 }
 
@@ -184,6 +195,7 @@ static int send_all(struct lithops__broker *broker, lithops_error *err)
 static void exchange(struct lithops__broker *broker)
 {
     const struct lithops__broker_driver *driver = broker->driver;
+    const uint64_t begin_ns = lithops__now_ns();
     lithops_error err = LITHOPS_ERROR_INIT;
     int rc = 0;
     for (bool ends = false; rc == 0 && !ends;) {
@@ -201,7 +213,11 @@ static void exchange(struct lithops__broker *broker)
     driver->disconnect(broker->state_of_driver);
     if (rc == 0)
         return;
-    complain(broker, UP, &err);
+    bool is_steady = lithops__now_ns() - begin_ns >= steady_ns;
+    if (is_steady)
+        broker->pause_ms = FIRST_PAUSE_MS;
+    complain(broker, broker->is_unsteady && !is_steady ? AWAY : UP, &err);
+    broker->is_unsteady = !is_steady;
     set_state(broker, AWAY);
     broker->events.lost(broker->events.user);
 }
@@ -209,10 +225,12 @@ static void exchange(struct lithops__broker *broker)
 static void *serve(void *user)
 {
     struct lithops__broker *broker = user;
-    unsigned pause_ms = FIRST_PAUSE_MS;
-    while (atomic_load(&broker->ending_ns) == 0)
-        if (is_connected(broker, &pause_ms))
+    broker->pause_ms = FIRST_PAUSE_MS;
+    while (atomic_load(&broker->ending_ns) == 0) {
+        if (is_connected(broker))
             exchange(broker);
+        rest(broker);
+    }
     return NULL;
 }
 

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The outbox of a broker whose server takes its time. */
+/* The outbox of a broker whose server takes its time; connections that soon break; settings. */
+#include "base/clock.h"
+#include "base/error.h"
 #include "broker/driver.h"
+
+#include <lithops/log.h>
 
 #include <poll.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -12,8 +17,10 @@
 #include <cmocka.h>
 
 static lithops_error err;
-static int begun = -1;              /* readable: it connects */
-static int gate = -1;               /* readable: it has connected */
+static int begun = -1; /* readable: it connects */
+static int gate = -1;  /* readable: it has connected */
+static bool breaks;    /* it does, when it receives */
+static atomic_uint warnings;
 static size_t letters, bytes, last; /* that came, and the number in the last one */
 
 static int slow_open(void *state, const lithops_value *settings, lithops_error *error)
@@ -62,8 +69,7 @@ static int slow_receive(void *state, void (*deliver)(lithops_bytes notice, void 
     (void)deliver;
     (void)user;
     (void)bounds;
-    (void)error;
-    return 0;
+    return breaks ? lithops__fail(error, LITHOPS_EDENIED, "not allowed") : 0;
 }
 
 static int slow_fd(void *state)
@@ -134,9 +140,67 @@ static void bytes_are_bounded(void **state)
     assert_int_equal(last, letters - 1);
 }
 
+static void count_warning(lithops_log_level level, const char *where, const char *text, void *user)
+{
+    (void)where;
+    (void)text;
+    (void)user;
+    atomic_fetch_add(&warnings, level == LITHOPS_LOG_WARNING);
+}
+
+/* It rests before it connects again, though connecting goes well, and says so once. */
+static void what_soon_breaks_is_left_alone(void **state)
+{
+    (void)state;
+    const struct lithops__broker_events events = {.notice = ignore, .lost = ignore_loss};
+    struct lithops__broker *broker;
+    eventfd_t one;
+    gate = eventfd(1, EFD_CLOEXEC);
+    begun = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+    assert_true(gate >= 0 && begun >= 0);
+    breaks = true;
+    lithops_log_to(LITHOPS_LOG_DEBUG, count_warning, NULL);
+    uint64_t begin_ns = lithops__now_ns();
+    assert_int_equal(lithops__broker_start(&slow, NULL, "inbox", &events, &broker, &err), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(eventfd_read(begun, &one), 0);
+    assert_true(lithops__now_ns() - begin_ns >= 750000000); /* 250 ms and 500 ms */
+    lithops__broker_close(broker);
+    lithops_log_to(LITHOPS_LOG_NONE, NULL, NULL);
+    assert_int_equal(atomic_load(&warnings), 1);
+    breaks = false;
+    close(gate);
+    close(begun);
+}
+
+/* Another section stands in for the keys that a broker has, and for no other: they travel. */
+static void only_own_keys_are_taken(void **state)
+{
+    (void)state;
+    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    struct lithops__config *config;
+    lithops_value *value =
+        lithops_pack("{s:{s:s},s:{s:s},s:{s:s,s:s,s:s}}", "lithops", "monitoring", "aws_sqs",
+                     "aws_sqs", "region", "eu-west-1", "aws", "region", "us-east-1",
+                     "access_key_id", "them", "connection_string", "secret");
+    options.config = value;
+    assert_int_equal(lithops__config_load(&options, &config, &err), 0);
+    lithops_value *settings = lithops__broker_settings(config);
+    assert_string_equal(lithops_value_get_string(lithops_value_get(settings, "region")),
+                        "eu-west-1");
+    assert_string_equal(lithops_value_get_string(lithops_value_get(settings, "access_key_id")),
+                        "them");
+    assert_null(lithops_value_get(settings, "connection_string"));
+    lithops_value_free(settings);
+    lithops__config_free(config);
+    lithops_value_free(value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_own_keys_are_taken),
+        cmocka_unit_test(what_soon_breaks_is_left_alone),
         cmocka_unit_test(letters_are_bounded),
         cmocka_unit_test(bytes_are_bounded),
     };

@@ -26,15 +26,27 @@ const char *lithops__broker_section(const struct lithops__config *config)
     return driver ? driver->name : NULL;
 }
 
-/* Keys that `to` lacks. */
-static int add_keys(lithops_value *to, const lithops_value *from)
+static bool has_key(const char *section, const char *key)
+{
+    struct lithops__config_section table;
+    for (size_t i = 0; lithops__config_table(i, &table); i++)
+        for (const lithops_config_key *k = table.keys; strcmp(table.name, section) == 0 && k->name;
+             k++)
+            if (strcmp(k->name, key) == 0)
+                return true;
+    return false;
+}
+
+/* Keys of `section` that `to` lacks. The others may be secrets that are nobody's here. */
+static int add_keys(lithops_value *to, const lithops_value *from, const char *section)
 {
     int rc = 0;
     const char *key;
     for (size_t i = 0; rc == 0 && i < lithops_value_size(from); i++) {
         const lithops_value *value = lithops_value_pair(from, i, &key);
         const lithops_value *own = lithops_value_get(to, key);
-        if ((!own || lithops_value_type(own) == LITHOPS_NULL) && strcmp(key, "endpoint") != 0)
+        if ((!own || lithops_value_type(own) == LITHOPS_NULL) && strcmp(key, "endpoint") != 0 &&
+            has_key(section, key))
             rc = lithops_value_set(to, key, lithops_value_copy(value));
     }
     return rc;
@@ -50,7 +62,7 @@ lithops_value *lithops__broker_settings(const struct lithops__config *config)
     for (size_t i = 0; rc == 0 && driver->sections && driver->sections[i]; i++) {
         lithops_value *other = lithops__config_section(config, driver->sections[i], true);
         rc = !other                                     ? LITHOPS_ENOMEM
-             : lithops_value_type(other) == LITHOPS_MAP ? add_keys(settings, other)
+             : lithops_value_type(other) == LITHOPS_MAP ? add_keys(settings, other, driver->name)
                                                         : 0;
         lithops_value_free(other);
     }
@@ -70,7 +82,7 @@ int lithops__broker_open(const struct lithops__config *config, const char *inbox
     if (!driver && name && strcmp(name, "direct") != 0 && strcmp(name, "storage") != 0)
         lithops__log(LITHOPS_LOG_WARNING, "broker",
                      "'monitoring: %s' is not built in: outcomes are looked for in the storage; "
-                     "set it to rabbitmq, redis or storage",
+                     "set it to rabbitmq, redis, aws_sqs, gcp_pubsub, azure_queue or storage",
                      name);
     if (!driver)
         return 0;

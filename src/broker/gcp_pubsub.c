@@ -20,6 +20,7 @@ enum { WAIT_S = 90, RECEIPTS = 64, MESSAGES = 64 };
 
 struct gcp_pubsub {
     struct lithops__credential_store *tokens; /* NULL: an emulator's, which wants none */
+    struct lithops__credentials used;         /* by the last request */
     char *endpoint;                           /* without '/' at its end */
     char *project;
 };
@@ -104,6 +105,7 @@ static void pubsub_close(void *state)
 {
     struct gcp_pubsub *pubsub = state;
     lithops__credential_store_free(pubsub->tokens);
+    lithops__credentials_deinit(&pubsub->used);
     free(pubsub->endpoint);
     free(pubsub->project);
 }
@@ -216,27 +218,23 @@ static int pubsub_ask(void *state, const struct lithops__queue_question *questio
                       const struct lithops__bounds *bounds, struct lithops__queue_request *out,
                       lithops_error *err)
 {
-    const struct gcp_pubsub *pubsub = state;
+    struct gcp_pubsub *pubsub = state;
     struct lithops__credentials now = {.expires = 0};
     int rc = pubsub->tokens ? lithops__credential_store_get(pubsub->tokens, bounds, &now, err) : 0;
     if (rc)
         return rc;
     bool good = write_url(pubsub, question, &out->web) && write_body(pubsub, question, out) &&
                 (!now.bearer || lithops__web_add_bearer(&out->web, "authorization", now.bearer));
-    lithops__credentials_deinit(&now);
+    lithops__credentials_deinit(&pubsub->used);
+    pubsub->used = now;
     return good ? 0 : fail_memory(err);
 }
 
 static bool pubsub_renew(void *state, const char *code)
 {
     const struct gcp_pubsub *pubsub = state;
-    struct lithops__credentials now = {.expires = 0};
-    if (!pubsub->tokens || strcmp(code, "UNAUTHENTICATED") != 0 ||
-        lithops__credential_store_get(pubsub->tokens, &LITHOPS__UNBOUNDED, &now, NULL) != 0)
-        return false;
-    bool may = lithops__credential_store_expire(pubsub->tokens, &now);
-    lithops__credentials_deinit(&now);
-    return may;
+    return pubsub->tokens && strcmp(code, "UNAUTHENTICATED") == 0 &&
+           lithops__credential_store_expire(pubsub->tokens, &pubsub->used);
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -314,7 +312,6 @@ const struct lithops__queue_service lithops__queue_gcp_pubsub = {
     .has_more = true,
     .wait_s = WAIT_S,
     .receipts = RECEIPTS,
-    .code_header = "x-request-id",
     .codes = codes,
     .needs = {[LITHOPS__QUEUE_MAKE] = "pubsub.topics.create",
               [LITHOPS__QUEUE_MAKE_MORE] =

@@ -5,9 +5,9 @@
  * nothing here waits but connecting and disconnecting.
  *
  * Whether the server is there is told by the request that waits, alone: it is made again after an
- * error that may pass, and the third such error in a row is a failure, as is any other. A notice
- * that cannot be sent is lost, which is no failure: its reader may not be there yet, or any more.
- */
+ * error that may pass, and the third such error in a row is a failure, as is any other. A new queue
+ * may not be found for a second. A notice that cannot be sent is lost, which is no failure: its
+ * reader may not be there yet, or any more. */
 #include "broker/queue.h"
 
 #include "base/clock.h"
@@ -26,7 +26,14 @@
 #include <unistd.h>
 
 #define PREFIX "lithops-jobs-"
-enum { HASH_DIGITS = 40, ANSWER_MAX = 16 << 20, TRIES = 3, BEAT_MS = 1000, TURN_MS = 100 };
+enum {
+    HASH_DIGITS = 40,
+    ANSWER_MAX = 16 << 20,
+    TRIES = 3,
+    FIND_TRIES = 5,
+    BEAT_MS = 1000,
+    TURN_MS = 100
+};
 /* FORGETs leave room for notices. */
 enum { FORGETS = LITHOPS__QUEUE_FLIGHTS / 2 };
 static const uint64_t flight_ns = 10000000000, spare_ns = 15000000000, flush_ns = 1000000000,
@@ -62,6 +69,7 @@ static bool is_ours(const char *name)
 
 static const char *const doing[] = {
     [LITHOPS__QUEUE_MAKE] = "create",
+    [LITHOPS__QUEUE_FIND] = "find",
     [LITHOPS__QUEUE_MAKE_MORE] = "create a subscription of",
     [LITHOPS__QUEUE_RECEIVE] = "receive from",
     [LITHOPS__QUEUE_SEND] = "send to",
@@ -118,8 +126,8 @@ static int fail_connection(const struct lithops__queue *queue, enum lithops__que
 
 static bool has_answer(enum lithops__queue_step step)
 {
-    return step == LITHOPS__QUEUE_MAKE || step == LITHOPS__QUEUE_RECEIVE ||
-           step == LITHOPS__QUEUE_LIST;
+    return step == LITHOPS__QUEUE_MAKE || step == LITHOPS__QUEUE_FIND ||
+           step == LITHOPS__QUEUE_RECEIVE || step == LITHOPS__QUEUE_LIST;
 }
 
 static void note_change(void *user)
@@ -208,16 +216,22 @@ static int finish(struct lithops__queue *queue, struct lithops__queue_flight *fl
     return rc;
 }
 
+/* Until something has changed, or for a moment. */
+static void take_turn(const struct lithops__queue *queue)
+{
+    struct pollfd fd = {queue->event_fd, POLLIN, 0};
+    eventfd_t count;
+    if (poll(&fd, 1, TURN_MS) > 0)
+        (void)eventfd_read(fd.fd, &count);
+}
+
 /* Until it is over, or the bounds end. */
 static int await(const struct lithops__queue *queue, const struct lithops__queue_flight *flight,
                  const struct lithops__bounds *bounds, lithops_error *err)
 {
-    struct pollfd fd = {queue->event_fd, POLLIN, 0};
     int rc = 0;
     while (rc == 0 && !queue->api->is_over(flight->post)) {
-        eventfd_t count;
-        if (poll(&fd, 1, TURN_MS) > 0)
-            (void)eventfd_read(fd.fd, &count);
+        take_turn(queue);
         rc = lithops__bounds_check(bounds, err);
     }
     return rc;
@@ -234,8 +248,10 @@ static int ask(struct lithops__queue *queue, const struct lithops__queue_questio
     rc = await(queue, &flight, bounds, err);
     if (rc == 0)
         return finish(queue, &flight, reader, err);
-    if (rc == LITHOPS_ETIMEDOUT)
+    if (rc == LITHOPS_ETIMEDOUT) {
         fail_connection(queue, question->step, "no answer came in time", err);
+        err->code = rc;
+    }
     end(queue, &flight);
     return rc;
 }
@@ -255,20 +271,43 @@ int lithops__queue_open(struct lithops__queue *queue, const struct lithops__queu
     return queue->state ? service->open(queue->state, settings, err) : fail_memory(err);
 }
 
+/* Where the service names it otherwise, and has not told us yet. */
+static int find(struct lithops__queue *queue, const struct lithops__bounds *bounds,
+                lithops_error *err)
+{
+    static const struct lithops__queue_reader reader = {NULL, NULL, NULL, NULL};
+    const struct lithops__queue_question question = {.step = LITHOPS__QUEUE_FIND,
+                                                     .name = queue->name};
+    if (!queue->service->has_urls || queue->is_found)
+        return 0;
+    int rc = ask(queue, &question, bounds, &reader, err);
+    queue->is_found = rc == 0;
+    return rc;
+}
+
+/* The queue is named by what is dropped last. One that is not there is no failure. */
+static int drop(struct lithops__queue *queue, const struct lithops__bounds *bounds,
+                lithops_error *err)
+{
+    static const enum lithops__queue_step steps[] = {LITHOPS__QUEUE_DROP_MORE, LITHOPS__QUEUE_DROP};
+    int rc = find(queue, bounds, err);
+    if (rc)
+        return rc == LITHOPS_ENOTFOUND ? 0 : rc;
+    for (size_t i = queue->service->has_more ? 0 : 1; rc == 0 && i < 2; i++) {
+        const struct lithops__queue_question question = {.step = steps[i], .name = queue->name};
+        rc = ask(queue, &question, bounds, NULL, err);
+        rc = rc == LITHOPS_ENOTFOUND ? 0 : rc;
+    }
+    return rc;
+}
+
 /* As far as the server can be reached; what stays, `lithops clean --all` finds. */
-static void drop(struct lithops__queue *queue, uint64_t ns)
+static void leave(struct lithops__queue *queue, uint64_t ns)
 {
     struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
     lithops_error err = LITHOPS_ERROR_INIT;
     bounds.deadline_ns = lithops__now_ns() + ns;
-    static const enum lithops__queue_step steps[] = {LITHOPS__QUEUE_DROP_MORE, LITHOPS__QUEUE_DROP};
-    int rc = 0;
-    for (size_t i = queue->service->has_more ? 0 : 1; i < 2; i++) {
-        const struct lithops__queue_question question = {.step = steps[i], .name = queue->name};
-        int one = ask(queue, &question, &bounds, NULL, &err);
-        rc = one == LITHOPS_ENOTFOUND ? rc : one ? one : rc;
-    }
-    if (rc)
+    if (drop(queue, &bounds, &err) != 0)
         lithops__log(LITHOPS_LOG_WARNING, "broker", "a queue is left: %s", err.message);
     queue->may_be_there = false;
 }
@@ -277,7 +316,7 @@ void lithops__queue_close(void *state)
 {
     struct lithops__queue *queue = state;
     if (queue->api && queue->may_be_there && open_posts(queue, NULL) == 0) {
-        drop(queue, flush_ns); /* the connection had been lost */
+        leave(queue, flush_ns); /* the connection had been lost */
         close_posts(queue);
     }
     if (queue->state)
@@ -290,8 +329,12 @@ static int make(struct lithops__queue *queue, const struct lithops__bounds *boun
 {
     static const struct lithops__queue_reader reader = {NULL, NULL, NULL, NULL};
     struct lithops__queue_question question = {.step = LITHOPS__QUEUE_MAKE, .name = queue->name};
-    queue->may_be_there = true;
     int rc = ask(queue, &question, bounds, &reader, err);
+    queue->is_found |= rc == 0;
+    queue->may_be_there |= rc == 0 || rc == LITHOPS_EEXIST || rc == LITHOPS_ECANCELED ||
+                           rc == LITHOPS_ETIMEDOUT; /* the last two may have been carried out */
+    if (rc == LITHOPS_EEXIST && queue->service->has_urls)
+        rc = find(queue, bounds, err);
     question.step = LITHOPS__QUEUE_MAKE_MORE;
     if ((rc == 0 || rc == LITHOPS_EEXIST) && queue->service->has_more)
         rc = ask(queue, &question, bounds, NULL, err);
@@ -313,11 +356,8 @@ int lithops__queue_connect(void *state, const char *inbox, const struct lithops_
     int rc = open_posts(queue, err);
     if (rc == 0)
         rc = make(queue, bounds, err);
-    if (rc != 0) {
+    if (rc != 0)
         close_posts(queue);
-        if (rc != LITHOPS_ECANCELED)
-            queue->may_be_there = false;
-    }
     return rc;
 }
 
@@ -343,7 +383,7 @@ void lithops__queue_disconnect(void *state)
     queue->flying = 0;
     forget_receipts(queue, queue->owed_count);
     if (!queue->is_broken)
-        drop(queue, drop_ns);
+        leave(queue, drop_ns);
     close_posts(queue);
 }
 
@@ -388,8 +428,10 @@ int lithops__queue_send(void *state, const char *inbox, lithops_bytes notice,
     int rc = 0;
     reap(queue);
     while (rc == 0 && queue->flying == LITHOPS__QUEUE_FLIGHTS) {
-        rc = await(queue, &queue->flights[0], bounds, err);
+        take_turn(queue);
         reap(queue);
+        if (queue->flying == LITHOPS__QUEUE_FLIGHTS)
+            rc = lithops__bounds_check(bounds, err);
     }
     char *text = rc == 0 ? malloc(4 * (notice.len / 3) + 5) : NULL;
     if (rc == 0 && (!text || !name_of(queue, inbox, name)))
@@ -481,7 +523,8 @@ static int hear(struct lithops__queue *queue, const struct lithops__queue_reader
         return 0;
     }
     queue->failed = rc ? queue->failed + 1 : 0;
-    if (rc == 0 || (own.retryable && queue->failed < TRIES))
+    unsigned tries = rc == LITHOPS_ENOTFOUND ? FIND_TRIES : own.retryable ? TRIES : 0;
+    if (rc == 0 || queue->failed < tries)
         return 0;
     if (err)
         *err = own;
@@ -585,11 +628,18 @@ int lithops__queue_clean(const struct lithops__queue_service *service,
         rc = open_posts(&queue, err);
     if (rc == 0)
         rc = find_all(&queue, &bounds, &found, err);
+    queue.is_found = true; /* the list has told */
+    bool is_listed = rc == 0;
     for (size_t i = 0; i < found.count; i++) {
+        lithops_error own = LITHOPS_ERROR_INIT;
         snprintf(queue.name, sizeof queue.name, "%s", found.names[i]);
-        if (rc == 0 && !dry_run)
-            drop(&queue, drop_ns);
-        *ret_removed += rc == 0;
+        int one = is_listed && !dry_run ? drop(&queue, &bounds, &own) : 0;
+        *ret_removed += is_listed && one == 0;
+        if (rc == 0 && one != 0) {
+            rc = one;
+            if (err)
+                *err = own;
+        }
         free(found.names[i]);
     }
     free(found.names);

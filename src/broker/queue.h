@@ -19,6 +19,7 @@ enum {
 
 enum lithops__queue_step {
     LITHOPS__QUEUE_MAKE,      /* the queue; one that is there is ours */
+    LITHOPS__QUEUE_FIND,      /* one that is there, if the service `has_urls` */
     LITHOPS__QUEUE_MAKE_MORE, /* and what else it needs, if the service `has_more` */
     LITHOPS__QUEUE_RECEIVE,
     LITHOPS__QUEUE_SEND,
@@ -59,9 +60,10 @@ struct lithops__queue_service {
     const char *name; /* of `monitoring`, and of the section */
     size_t state_size;
     bool has_more;
+    bool has_urls;           /* names of its own for queues, which MAKE, FIND and LIST tell */
     unsigned wait_s;         /* that it waits with an answer to RECEIVE; 0: it does not */
     size_t receipts;         /* of one FORGET */
-    const char *code_header; /* of an answer that tells of an error */
+    const char *code_header; /* of an answer that tells of an error; NULL: its text does */
     const struct lithops__web_code *codes;
     const char *needs[LITHOPS__QUEUE_STEPS]; /* permissions, for messages */
     /* As those of a driver. */
@@ -72,13 +74,14 @@ struct lithops__queue_service {
     int (*ask)(void *state, const struct lithops__queue_question *question,
                const struct lithops__bounds *bounds, struct lithops__queue_request *out,
                lithops_error *err);
-    /* Read a good answer of MAKE, RECEIVE or LIST, which may be changed. False: it is none. */
+    /* Read a good answer of MAKE, FIND, RECEIVE or LIST, which may be changed. False: it is none.
+     */
     bool (*read)(void *state, enum lithops__queue_step step, char *text, size_t len,
                  const struct lithops__queue_reader *reader);
     /* Of an answer that tells of an error: its code, from the header or the text. */
     void (*explain)(const char *header, const char *text, char ret_code[LITHOPS__QUEUE_CODE]);
-    /* If this code says that the credentials are not taken any more: true where there may be others
-     * now. */
+    /* If this code says that the credentials of the last request are not taken any more: true where
+     * there may be others now. Fetches none. */
     bool (*renew)(void *state, const char *code);
 };
 
@@ -102,6 +105,7 @@ struct lithops__queue {
     int event_fd;                 /* then: one of them has changed */
     char name[LITHOPS__QUEUE_NAME];
     bool may_be_there, is_broken;
+    bool is_found;   /* the service has told its URL */
     bool has_warned; /* that notices are refused */
     struct lithops__queue_flight receive, flights[LITHOPS__QUEUE_FLIGHTS];
     size_t flying;

@@ -36,6 +36,7 @@ struct link {
     unsigned life;                          /* how many links this worker has had */
     bool has_ended;                         /* its worker: one more look, then none comes */
     bool is_looked_at;                      /* that look has begun */
+    bool is_dead;                           /* its worker, whatever looks have shown */
     bool is_told;                           /* BYE, and nothing else ends its worker */
 };
 
@@ -337,7 +338,7 @@ int lithops__carrier_connect(struct lithops__carrier *carrier, uint32_t worker,
     snprintf(key, LITHOPS__CARRIER_KEY, "%s/%s", carrier->folder, name);
     pthread_mutex_lock(&carrier->lock);
     link->deleted = 0;
-    link->has_ended = link->is_looked_at = link->is_told = false;
+    link->has_ended = link->is_looked_at = link->is_dead = link->is_told = false;
     memcpy(link->name, name, sizeof name);
     carrier->up++;
     pthread_cond_signal(&carrier->wanted);
@@ -350,7 +351,7 @@ void lithops__carrier_ended(struct lithops__carrier *carrier, uint32_t worker)
     struct link *link = &carrier->links[worker];
     pthread_mutex_lock(&carrier->lock);
     if (link->name[0]) {
-        link->has_ended = true;
+        link->has_ended = link->is_dead = true;
         atomic_store(&link->end.traffic_ns, lithops__now_ns()); /* look soon, */
         lithops__end_unnoticed(&link->end);                     /* whatever notices say */
         pthread_cond_signal(&carrier->wanted);
@@ -373,7 +374,7 @@ void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t work
     pthread_mutex_lock(&carrier->lock);
     char name[sizeof link->name];
     memcpy(name, link->name, sizeof name);
-    bool is_told = link->is_told && !link->has_ended;
+    bool is_told = link->is_told && !link->is_dead;
     link->name[0] = '\0';
     carrier->up--;
     carrier->requests += atomic_load(&link->end.requests);
@@ -383,8 +384,11 @@ void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t work
     pthread_mutex_unlock(&carrier->lock);
     lithops__end_deinit(&link->end);
     if (is_told) {
+        const _Atomic uint64_t begin_ns = lithops__now_ns();
+        lithops__carrier_heed(&begin_ns); /* a storage that is away must not hold us */
         const struct lithops__goodbye goodbye =
             lithops__goodbye_of(&link->end, carrier->folder, name, link->token);
+        lithops__carrier_heed(NULL);
         pthread_mutex_lock(&carrier->lock);
         carrier->goodbyes[worker] = goodbye;
         pthread_mutex_unlock(&carrier->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Links through a storage beside a queue of a cloud, over HTTP: a server of tests/servers, which
  * the environment names. */
+#include "broker/queue.h"
 #include "carrier/carrier_broker_parts.h"
 #include "carrier/notice.h"
 
@@ -184,8 +185,8 @@ static const struct service services[] = {
       {azure_sas_read, "needs the permission of the role Storage Queue Data Contributor, or 'c'"},
       {azure_nobody, "azure_queue: cannot create 'lithops-jobs-"}},
      {{azure_no_account, "needs storage_account_name: set it in the section 'azure_queue'"},
-      {azure_no_key, "needs storage_account_key, sas_token"},
-      {azure_bad_key, "is not base64"}}},
+      {azure_no_key, "'azure_queue' needs storage_account_key, sas_token"},
+      {azure_bad_key, "of 'azure_queue' is not base64"}}},
     {"LITHOPS_TEST_SQS_ENDPOINT",
      &lithops__broker_aws_sqs,
      {"aws_sqs", sqs_plain, "LITHOPS_TEST_SQS_PID"},
@@ -372,10 +373,39 @@ static void what_is_left_is_cleaned(void **state)
     lithops__config_free(config);
 }
 
+/* What was asked for, and no answer came: nothing is known of it but its name. */
+static void a_queue_of_no_answer_is_deleted(void **state)
+{
+    (void)state;
+    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
+    const struct lithops__broker_driver *driver = service->driver;
+    struct lithops__queue *made = calloc(1, sizeof *made), *asked = calloc(1, sizeof *asked);
+    uint64_t removed = 0;
+    use(&service->kind, 1);
+    lithops_value *section = service->kind.section();
+    assert_int_equal(driver->open(made, section, &err), 0);
+    assert_int_equal(driver->connect(made, "lithops.jobs/unanswered", &bounds, &err), 0);
+    assert_int_equal(driver->open(asked, section, &err), 0);
+    memcpy(asked->name, made->name, sizeof made->name);
+    asked->may_be_there = true;
+    driver->close(asked);
+    struct lithops__config *config = configure();
+    assert_int_equal(lithops__broker_clean(config, true, &removed, &err), 0);
+    assert_int_equal(removed, 0);
+    driver->disconnect(made);
+    driver->close(made);
+    assert_null(strstr(said.text, "is left"));
+    free(made);
+    free(asked);
+    lithops_value_free(section);
+    lithops__config_free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_left_is_cleaned),
+        cmocka_unit_test(a_queue_of_no_answer_is_deleted),
         cmocka_unit_test(notices_are_enough_here),
         cmocka_unit_test(notices_are_enough_with_other_credentials),
         cmocka_unit_test(long_objects_are_fetched_here),

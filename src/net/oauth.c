@@ -238,6 +238,16 @@ static int fetch_of_machine(void *user, const struct lithops__bounds *bounds,
     int rc = lithops__fetch(&fetch, &status, &document, err);
     if (rc != 0)
         return rc;
+    if (status != 200) {
+        rc = lithops__fail(err, LITHOPS_EDENIED,
+                           "the metadata server of this machine gives no %stoken (HTTP %ld): give "
+                           "the machine a service account, or set credentials_path",
+                           oauth->scope ? "" : "ID ", status);
+        if (err)
+            err->http_status = (int)status;
+        lithops__document_free(document);
+        return rc;
+    }
     if (oauth->scope) {
         rc = read_token(document, status, "the metadata server of this machine", "access_token",
                         ret_credentials, err);
@@ -245,12 +255,7 @@ static int fetch_of_machine(void *user, const struct lithops__bounds *bounds,
         return rc;
     }
     document[strcspn(document, "\r\n")] = '\0';
-    if (status != 200)
-        rc = lithops__fail(err, LITHOPS_EDENIED,
-                           "the metadata server of this machine gives no ID token (HTTP %ld): it "
-                           "needs a service account",
-                           status);
-    else if (!*document)
+    if (!*document)
         rc = lithops__fail(err, LITHOPS_EBACKEND, "the metadata server's answer is empty");
     else
         *ret_credentials = (struct lithops__credentials){.bearer = strdup(document),

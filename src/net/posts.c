@@ -76,6 +76,7 @@ struct watch {
 
 struct lithops__posts {
     CURLM *multi;
+    pid_t pid; /* a child has the connections, too, but they are not its own */
     int epoll_fd, wake_fd;
     struct watch *watches; /* by descriptor */
     size_t watch_count;
@@ -395,11 +396,18 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
     return CURL_SOCKET_BAD;
 }
 
-/* A connection, perhaps of a request that is long over. Epoll forgets it by itself. */
+/* A connection, perhaps of a request that is long over. A child of this process may have it, too:
+ * then close() alone would end nothing, neither for epoll nor for the server. */
 static int on_close(void *user, curl_socket_t fd)
 {
     struct lithops__posts *posts = user;
-    if ((size_t)fd < posts->watch_count) {
+    bool is_known = (size_t)fd < posts->watch_count;
+    if (posts->pid == getpid()) {
+        if (is_known && posts->watches[fd].known)
+            (void)epoll_ctl(posts->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+        (void)shutdown(fd, SHUT_RDWR);
+    }
+    if (is_known) {
         posts->watches[fd].known = posts->watches[fd].wanted = 0;
         posts->watches[fd].is_own = false;
     }
@@ -493,6 +501,7 @@ int lithops__posts_open(struct lithops__posts **ret_posts, lithops_error *err)
     pthread_mutex_init(&posts->lock, NULL);
     pthread_cond_init(&posts->detached, NULL);
     posts->epoll_fd = posts->wake_fd = -1;
+    posts->pid = getpid();
     posts->timer_ns = UINT64_MAX;
     posts->last_change = &posts->changes;
     int rc = open_watch(posts, err);

@@ -30,6 +30,7 @@
 enum { BIG = 3000017 };
 
 static const struct lithops__transfer_api *http;
+static const struct lithops__posts_api *posts_api;
 static struct lithops__transfer *transfer;
 static struct nginx nginx;
 static char folder[64], url[256];
@@ -47,6 +48,7 @@ static int set_up(void **state)
     if (!api || !mkdtemp(folder) || chmod(folder, 0777) != 0 || !big)
         return -1;
     http = &api->transfer;
+    posts_api = &api->posts;
     snprintf(files, sizeof files, "%s/files", folder);
     if (mkdir(files, 0777) != 0 || chmod(files, 0777) != 0)
         return -1;
@@ -503,6 +505,45 @@ static void a_lost_handshake_may_be_made_again(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_one, close_one)
 
+/* Whoever else has the connection's descriptor, as a child that was forked meanwhile. */
+static void a_post_that_is_ended_closes_its_connection(void **state)
+{
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    struct lithops__posts *posts;
+    struct lithops__post *post;
+    char bytes[4096];
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(server, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(server, 1), 0);
+    assert_int_equal(getsockname(server, (struct sockaddr *)&address, &len), 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/", ntohs(address.sin_port));
+    const struct lithops__post_request request = {.url = url, .body = {"x", 1}};
+    assert_int_equal(posts_api->open(&posts, &err), 0);
+    assert_int_equal(posts_api->begin(posts, &request, &post, &err), 0);
+    int connection = accept(server, NULL, NULL);
+    assert_true(connection >= 0);
+    assert_true(read(connection, bytes, sizeof bytes) > 0);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    assert_true(child > 0);
+    posts_api->end(post);
+    struct pollfd fd = {connection, POLLIN, 0};
+    ssize_t count;
+    do
+        count = poll(&fd, 1, 30000) == 1 ? read(connection, bytes, sizeof bytes) : -2;
+    while (count > 0);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(count, 0);
+    posts_api->close(posts);
+    close(connection);
+    close(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +557,7 @@ int main(void)
         TEST(whom_a_handle_trusts),
         TEST(a_lost_handshake_may_be_made_again),
         TEST(what_is_no_request_is_refused),
+        TEST(a_post_that_is_ended_closes_its_connection),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -44,18 +44,21 @@ static int check(const struct lithops__azure *azure, const lithops_storage_op *o
 {
     if (!azure->key && !azure->sas && !azure->tokens)
         return lithops__fail(op->err, LITHOPS_ECONFIG,
-                             "storage backend 'azure_storage' needs storage_account_key, sas_token "
-                             "or token; or tenant_id, client_id and client_secret; or "
-                             "managed_identity: set one in its section");
+                             "'%s' needs storage_account_key, sas_token or token; or tenant_id, "
+                             "client_id and client_secret; or managed_identity: set one in its "
+                             "section",
+                             azure->section);
     if (azure->key && azure->key_len == 0)
         return lithops__fail(op->err, LITHOPS_ECONFIG,
-                             "storage_account_key of 'azure_storage' is not base64; copy it again");
+                             "storage_account_key of '%s' is not base64; copy it again",
+                             azure->section);
     if (strncmp(azure->endpoint, "http://", 7) != 0 && strncmp(azure->endpoint, "https://", 8) != 0)
         return lithops__fail(op->err, LITHOPS_ECONFIG,
-                             "the endpoint of 'azure_storage' must begin with http:// or https://");
+                             "the endpoint of '%s' must begin with http:// or https://",
+                             azure->section);
     if (strpbrk(azure->account, "\r\n/"))
         return lithops__fail(op->err, LITHOPS_ECONFIG,
-                             "account of 'azure_storage' contains an invalid character");
+                             "account of '%s' contains an invalid character", azure->section);
     return 0;
 }
 
@@ -73,7 +76,7 @@ static int find_tokens(struct lithops__azure *azure, const lithops_value *settin
     const char *token = text_of(settings, "token");
     if (token && strpbrk(token, "\r\n"))
         return lithops__fail(op->err, LITHOPS_ECONFIG,
-                             "token of 'azure_storage' contains an invalid character");
+                             "token of '%s' contains an invalid character", azure->section);
     if (token) {
         azure->tokens = lithops__credential_store_of_token(token, NULL);
         return azure->tokens
@@ -99,6 +102,7 @@ static int find_tokens(struct lithops__azure *azure, const lithops_value *settin
 static int azure_open(void *state, const lithops_value *settings, const lithops_storage_op *op)
 {
     struct lithops__azure *azure = state;
+    azure->section = azure->section ? azure->section : "azure_storage";
     if (lithops__web_init(&azure->web, "azure_storage", lithops__azure_ask, azure, op->err) != 0)
         return LITHOPS_EUNSUPPORTED;
     azure->crypto = lithops__module_symbol("crypto", "lithops__crypto", op->err);
@@ -108,8 +112,8 @@ static int azure_open(void *state, const lithops_value *settings, const lithops_
                *sas = text_of(settings, "sas_token");
     if (!account)
         return lithops__fail(op->err, LITHOPS_ECONFIG,
-                             "storage backend 'azure_storage' needs storage_account_name; set it "
-                             "in its section");
+                             "'%s' needs storage_account_name; set it in its section",
+                             azure->section);
     if (!keep(&azure->account, account) || !keep_endpoint(azure, text_of(settings, "endpoint")) ||
         !keep(&azure->key, text_of(settings, "storage_account_key")) ||
         !keep(&azure->sas, sas && *sas == '?' ? sas + 1 : sas) ||

@@ -14,6 +14,7 @@
 
 struct lithops__azure {
     struct lithops__web web;
+    const char *section; /* for messages; NULL: azure_storage, set when it opens */
     const struct lithops__crypto_api *crypto;
     char *endpoint; /* without '/' at its end; with the account's name where that is in the path */
     char *account;
