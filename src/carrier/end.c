@@ -116,7 +116,7 @@ static int put(struct lithops__end *end, struct outbox *box, lithops_error *err)
                  ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
                  : lithops_storage_put(end->storage, lithops_storage_bucket(end->storage), key,
                                        (lithops_bytes){box->bytes.data, box->bytes.len}, err);
-    if (rc == LITHOPS_ECANCELED)
+    if (rc == LITHOPS_ECANCELED || rc == LITHOPS_ETIMEDOUT || rc == LITHOPS_EBACKEND)
         memcpy(end->cut_off, key, sizeof end->cut_off);
     if (rc != 0)
         return rc;

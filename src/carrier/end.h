@@ -34,7 +34,7 @@ struct lithops__end {
     char out[LITHOPS__CARRIER_KEY], in[LITHOPS__CARRIER_KEY]; /* [lock] folders, with their "/" */
     char hello[LITHOPS__CARRIER_KEY]; /* as `in` until has_put; "": as it is */
     bool has_put;                     /* [lock] an object is out */
-    /* The sender's: the object whose request was cut off at the end; "": none was. */
+    /* The sender's: the last object, whose request failed without a clear answer; "": none was. */
     char cut_off[LITHOPS__CARRIER_KEY + 16];
     _Atomic uint64_t ending_ns; /* [lock] to change it: when the end began; 0: not yet */
     bool is_last;               /* [lock] the other side has ended: nothing more is written */
