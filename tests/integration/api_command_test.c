@@ -424,7 +424,9 @@ static void what_programs_use_is_told(void **state)
     lithops_value *stats = lithops_future_stats(future);
     double used = lithops_value_get_double(lithops_value_get(stats, "worker_func_cpu_user_time"));
     double whole = lithops_value_get_double(lithops_value_get(stats, "worker_func_exec_time"));
-    assert_true(used > 0.005 && used <= whole);
+    if (used <= 0.005 || used > whole + 1) /* programs of other calls may be reaped meanwhile */
+        print_error("%g s of CPU time in %g s\n", used, whole);
+    assert_true(used > 0.005 && used <= whole + 1);
     lithops_value_free(stats);
     lithops_future_unref(future);
     lithops_futures_unref(fs);
