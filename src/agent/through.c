@@ -2,6 +2,7 @@
 #include "agent/through.h"
 
 #include "base/error.h"
+#include "base/spawn.h"
 #include "ipc/area.h"
 
 #include <errno.h>
@@ -12,16 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define CONFIG "LITHOPS_CONFIG"
-
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
-
-enum { MOST_FDS = 65536 };
 
 /* The environment of this program, with another configuration and without secrets. The first one is
  * for free(), as is the list. */
@@ -53,17 +47,6 @@ static void free_environment(char **env)
     free(env);
 }
 
-/* Connections of libcurl are not closed by exec(). One that a worker holds would look as if this
- * process lived on. closefrom() came with glibc 2.34. */
-static void close_from(int first)
-{
-    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0)
-        return;
-    long most = sysconf(_SC_OPEN_MAX);
-    for (int fd = first; fd < most && fd < MOST_FDS; fd++) /* a kernel before 5.9 */
-        close(fd);
-}
-
 /* In the child, between fork() and exec(): nothing that takes a lock. All signals are blocked: one
  * that came before the handlers are gone would stop the server, whose handler this process has. */
 static void become(const char *command, char *const *argv, char *const *env, int null_fd,
@@ -81,7 +64,9 @@ static void become(const char *command, char *const *argv, char *const *env, int
     if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
         dup2(log_fd, STDERR_FILENO) < 0 || (watch_fd >= 0 && dup2(watch_fd, 3) < 0))
         return;
-    close_from(watch_fd >= 0 ? 4 : 3);
+    /* Connections of libcurl are not closed by exec(). One that a worker holds would look as if
+     * this process lived on. */
+    lithops__close_fds_from(watch_fd >= 0 ? 4 : 3);
     execve(command, argv, env);
     dprintf(STDERR_FILENO, "cannot run %s: error %d", command, errno);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting a program. */
+/* Starting a program, and what a child does before it is one. */
 #ifndef LITHOPS_BASE_SPAWN_H
 #define LITHOPS_BASE_SPAWN_H
 
@@ -10,5 +10,8 @@
  * an errno. */
 int lithops__spawn(pid_t *ret_pid, const char *program, const posix_spawn_file_actions_t *actions,
                    const posix_spawnattr_t *attributes, char *const *argv, char *const *env);
+
+/* Close all descriptors from `first` on, in a child that has not run a program of its own. */
+void lithops__close_fds_from(int first);
 
 #endif

@@ -411,18 +411,10 @@ struct lithops__stock *lithops__carrier_stock(const struct lithops__carrier *car
     return carrier->stock;
 }
 
-/* Copy a section, if there is one. */
-static int copy_section(lithops_value *to, const lithops_value *from, const char *name)
-{
-    const lithops_value *section = lithops_value_get(from, name);
-    return section ? lithops_value_set(to, name, lithops_value_copy(section)) : 0;
-}
-
 /* The storage and the broker, and their sections. */
 static int make_config(struct lithops__carrier *carrier, const struct lithops__config *config,
                        lithops_error *err)
 {
-    lithops_value *all = lithops__config_value(config, true);
     const char *backend = lithops_storage_backend(carrier->storage);
     const char *broker = lithops__broker_section(config);
     lithops_value *own = lithops_pack(
@@ -432,7 +424,7 @@ static int make_config(struct lithops__carrier *carrier, const struct lithops__c
         lithops__config_double(config, "lithops", "status_interval"));
     int rc = own ? 0 : LITHOPS_ENOMEM;
     if (rc == 0)
-        rc = copy_section(own, all, backend);
+        rc = lithops_value_set(own, backend, lithops__config_section(config, backend, true));
     if (rc == 0 && broker) /* may be the storage's section, with nothing else in it */
         rc = lithops_value_set(own, broker, lithops__broker_settings(config));
     if (rc == 0)
@@ -440,7 +432,6 @@ static int make_config(struct lithops__carrier *carrier, const struct lithops__c
     else
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value_free(own);
-    lithops_value_free(all);
     return rc;
 }
 

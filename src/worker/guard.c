@@ -13,6 +13,7 @@
 #include "worker/guard.h"
 
 #include "base/process_stat.h"
+#include "base/spawn.h"
 #include "worker/init.h"
 #include "worker/leftovers.h"
 #include "worker/process.h"
@@ -30,11 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
-
-enum { ROUNDS = 400, ROUND_MS = 5, MOST_FDS = 65536, START_MS = 200 };
+enum { ROUNDS = 400, ROUND_MS = 5, START_MS = 200 };
 
 static bool is_of(const struct lithops__origin *origin, void *executor_id)
 {
@@ -51,16 +48,6 @@ static char last_word(int lifeline, int client)
         if (errno != EINTR)
             return word;
     return !fds[1].revents && read(lifeline, &word, 1) == 1 ? word : 0;
-}
-
-/* closefrom() came with glibc 2.34. */
-static void close_from(int first)
-{
-    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0)
-        return;
-    long most = sysconf(_SC_OPEN_MAX);
-    for (int fd = first; fd < most && fd < MOST_FDS; fd++) /* a kernel before 5.9 */
-        close(fd);
 }
 
 /* The groups of the workers, which are dead with the client or about to be: whatever programs of
@@ -91,7 +78,7 @@ static void keep_guard(struct lithops__worker_process *process)
     atomic_store(&process->area.control->guard_pid, getpid());
     syscall(SYS_futex, &process->area.control->guard_pid, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     dup2(LITHOPS__WORKER_LIFELINE_FD, 0);
-    close_from(1);
+    lithops__close_fds_from(1);
     (void)!chdir("/");
     int client = (int)syscall(SYS_pidfd_open, client_pid, 0);
     /* At the end of the executor the workers are dead. With the client they die at about the same
