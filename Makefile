@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes test-lambda test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-invoked soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes test-lambda test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -39,6 +39,7 @@ help:
 	@echo 'make soak     a million calls in Python and in C: memory must not grow'
 	@echo 'make soak-kills KILLS=1000   detached jobs while clients, supervisors and workers are killed'
 	@echo 'make soak-plans PLANS=1000   jobs through an S3 server whose requests are disturbed, by plans that seeds make'
+	@echo 'make soak-invoked PLANS=200   jobs whose workers are invoked by HTTP at an endpoint that fails, by plans that seeds make'
 	@echo 'make docs     the documentation as a site, in build-docs/html'
 	@echo 'make check    everything that CI does (.ci/run)'
 	@echo 'make install  DESTDIR= PREFIX=/usr/local'
@@ -162,6 +163,12 @@ soak-plans:
 	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
 	ninja -C build lithops_command plans_test
 	XDG_CACHE_HOME=$(CURDIR)/build/tests/cache tests/servers/with-s3 build/tests/plans_test $(PLANS) $(FIRST)
+
+soak-invoked:
+	$(SETUP) test
+	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
+	ninja -C build lithops_command lithops_all_modules invoked_test
+	XDG_CACHE_HOME=$(CURDIR)/build/tests/cache tests/servers/with-redis build/tests/invoked_test $(PLANS) $(FIRST)
 
 KILLS ?= 1000
 CALLS ?= 100000

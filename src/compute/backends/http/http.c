@@ -375,7 +375,11 @@ static int judge(const struct http *http, const struct lithops__post_state *stat
         return rc;
     }
     bool is_refused = state->status == 401 || state->status == 403;
-    if (http->is_whisk && state->status == 404)
+    bool is_cut_off = (state->status == 200 || state->status == 202) && state->is_over &&
+                      !state->header[0] && !state->text[0];
+    if (is_cut_off)
+        lithops__fail(err, LITHOPS_EBACKEND, "its answer was cut off");
+    else if (http->is_whisk && state->status == 404)
         lithops__fail(err, LITHOPS_EBACKEND,
                       "there is no such action: make one of an image that runs 'lithops worker "
                       "--openwhisk', and name it as %s.action",
@@ -392,7 +396,7 @@ static int judge(const struct http *http, const struct lithops__post_state *stat
         lithops__fail(err, is_refused ? LITHOPS_EDENIED : LITHOPS_EBACKEND,
                       "it answers with status %ld: %.200s", state->status, state->text);
     err->http_status = (int)state->status;
-    err->retryable = may_pass(state->status);
+    err->retryable = is_cut_off || may_pass(state->status);
     return err->code;
 }
 
