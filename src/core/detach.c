@@ -32,20 +32,23 @@ static lithops_value *texts(char *const *words)
     return list;
 }
 
-/* Worker processes are this program: the supervisor is another one. */
-static lithops_value *own_command(lithops_error *err)
+/* Worker processes are this program: the supervisor is another one, which sends it to other
+ * machines, or starts it on this one. */
+static int take_program(struct lithops__detachment *detachment, bool is_elsewhere,
+                        lithops_error *err)
 {
     char path[PATH_MAX], *words[] = {path, NULL};
     ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (len <= 0) {
-        lithops__fail_errno(err, errno, "cannot tell where this program is");
-        return NULL;
-    }
+    if (len <= 0)
+        return lithops__fail_errno(err, errno, "cannot tell where this program is");
     path[len] = '\0';
-    lithops_value *list = texts(words);
-    if (!list)
-        lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    return list;
+    if (is_elsewhere)
+        detachment->program = lithops__value_text(path, (size_t)len);
+    else
+        detachment->command = texts(words);
+    return detachment->program || detachment->command
+               ? 0
+               : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
 
 /* What makes worker processes of a runtime on other machines is this process's, and would be asked
@@ -62,11 +65,8 @@ static int take_kit(const lithops_executor *fexec, struct lithops__detachment *d
 static int take_command(struct lithops__detachment *detachment, const char *const *worker_command,
                         lithops_error *err)
 {
-    detachment->command =
-        worker_command ? texts((char *const *)(uintptr_t)worker_command) : own_command(err);
-    if (detachment->command)
-        return 0;
-    return err->code ? err->code : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    detachment->command = texts((char *const *)(uintptr_t)worker_command);
+    return detachment->command ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
 
 int lithops__detach_open(lithops_executor *fexec, const char *const *worker_command,
@@ -75,7 +75,12 @@ int lithops__detach_open(lithops_executor *fexec, const char *const *worker_comm
     struct lithops__detachment *detachment = calloc(1, sizeof *detachment);
     if (!detachment)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    int rc = is_attached || !worker_command ? 0 : take_kit(fexec, detachment, err);
+    int rc = 0;
+    if (!is_attached && worker_command)
+        rc = take_kit(fexec, detachment, err);
+    if (rc == 0 && !is_attached)
+        rc = worker_command ? take_command(detachment, worker_command, err)
+                            : take_program(detachment, fexec->driver->is_elsewhere, err);
     detachment->driver = *fexec->driver;
     detachment->driver.ops = &lithops__follow_ops;
     detachment->driver.state_size = lithops__follow_size();
@@ -83,7 +88,7 @@ int lithops__detach_open(lithops_executor *fexec, const char *const *worker_comm
     pthread_mutex_init(&detachment->lock, NULL);
     fexec->driver = &detachment->driver;
     fexec->detachment = detachment;
-    return rc != 0 || is_attached ? rc : take_command(detachment, worker_command, err);
+    return rc;
 }
 
 void lithops__detach_close(lithops_executor *fexec)
@@ -92,6 +97,7 @@ void lithops__detach_close(lithops_executor *fexec)
     if (!detachment)
         return;
     lithops_value_free(detachment->command);
+    lithops_value_free(detachment->program);
     lithops_value_free(detachment->kit);
     pthread_mutex_destroy(&detachment->lock);
     free(detachment);
@@ -141,6 +147,12 @@ int lithops__detach_reduce(struct lithops__job *maps, struct lithops__job *reduc
 
 /* ---- submitting ------------------------------------------------------------------------------ */
 
+/* Nothing where there is no value. */
+static int set_copy(lithops_value *map, const char *key, const lithops_value *value)
+{
+    return value ? lithops_value_set(map, key, lithops_value_copy(value)) : 0;
+}
+
 /* How the supervisor runs calls as this process would. */
 static lithops_value *describe_executor(const lithops_executor *fexec, lithops_error *err)
 {
@@ -149,9 +161,9 @@ static lithops_value *describe_executor(const lithops_executor *fexec, lithops_e
     if (!getcwd(folder, sizeof folder))
         folder[0] = '\0';
     if (lithops_value_set(map, "config", lithops__config_value(fexec->config, true)) == 0 &&
-        lithops_value_set(map, "command", lithops_value_copy(fexec->detachment->command)) == 0 &&
-        (!fexec->detachment->kit ||
-         lithops_value_set(map, "kit", lithops_value_copy(fexec->detachment->kit)) == 0) &&
+        set_copy(map, "command", fexec->detachment->command) == 0 &&
+        set_copy(map, "program", fexec->detachment->program) == 0 &&
+        set_copy(map, "kit", fexec->detachment->kit) == 0 &&
         lithops_value_set(map, "folder", lithops__value_text(folder, strlen(folder))) == 0 &&
         lithops_value_set(map, "environment", texts(environ)) == 0)
         return map;

@@ -15,7 +15,8 @@ struct lithops__job_plan;
 
 struct lithops__detachment {
     struct lithops__compute_driver driver; /* the executor's, but that calls are only followed */
-    lithops_value *command;                /* of worker processes; NULL: the program itself */
+    lithops_value *command;                /* of worker processes; NULL: `program` */
+    lithops_value *program;                /* that is sent to other machines; or NULL */
     lithops_value *kit;                    /* what they are on other machines; or NULL */
     bool is_attached;                      /* to jobs of another process: it starts none */
     pthread_mutex_t lock; /* who submits or makes a handle, and who closes; before [L] */

@@ -26,6 +26,7 @@
 #include "core/supervised.h"
 #include "detached/home.h"
 #include "function/elsewhere.h"
+#include "function/image.h"
 #include "ipc/bell.h"
 #include "ipc/service.h"
 
@@ -341,11 +342,14 @@ static void take_environment(const lithops_value *executor)
         (void)!chdir("/");
 }
 
-/* The client's runtime cannot be asked what its worker processes are on other machines. */
-static int take_kit(const lithops_value *executor, lithops_error *err)
+/* The client's runtime cannot be asked what its worker processes are on other machines, nor the
+ * client what program it was. */
+static int take_workers(const lithops_value *executor, lithops_error *err)
 {
     const lithops_value *kit = lithops_value_get(executor, "kit");
-    return kit ? lithops__runtime_kit_set(kit, err) : 0;
+    const char *program = lithops_value_get_string(lithops_value_get(executor, "program"));
+    int rc = kit ? lithops__runtime_kit_set(kit, err) : 0;
+    return rc == 0 && program ? lithops__image_set_program(program, err) : rc;
 }
 
 static void open_executor(struct supervisor *supervisor)
@@ -358,12 +362,13 @@ static void open_executor(struct supervisor *supervisor)
     const char **command = calloc(count + 1, sizeof *command);
     for (size_t i = 0; command && i < count; i++)
         command[i] = lithops_value_get_string(lithops_value_at(words, i));
-    if (executor && (!command || !command[0])) {
+    bool has_program = lithops_value_get(executor, "program") != NULL;
+    if (executor && (!command || (count == 0) != has_program)) {
         lithops__fail(err, LITHOPS_EPARSE, "'%s/executor' is damaged", supervisor->home.path);
-    } else if (executor && take_kit(executor, err) == 0) {
+    } else if (executor && take_workers(executor, err) == 0) {
         take_environment(executor);
         options.config = lithops_value_get(executor, "config");
-        options.worker_command = command;
+        options.worker_command = has_program ? NULL : command;
         supervisor->fexec =
             lithops__executor_open(&options, supervisor->home.id, LITHOPS__OPEN_HERE, err);
     }

@@ -23,6 +23,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
+static char *program_of_another; /* kept until the process ends */
+
+int lithops__image_set_program(const char *path, lithops_error *err)
+{
+    char *copy = strdup(path);
+    if (!copy)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    free(program_of_another);
+    program_of_another = copy;
+    return 0;
+}
+
 /* ---- what the program or library links ------------------------------------------------------- */
 
 static bool holds_library(const struct lithops__image *image, const char *name)
@@ -77,9 +89,10 @@ static int add_root(struct lithops__image *image, const lithops_function *functi
 {
     enum lithops__image_role role =
         function->library ? LITHOPS__IMAGE_FUNCTION : LITHOPS__IMAGE_PROGRAM;
-    int code = lithops__library_open(function->library ? function->library : "/proc/self/exe",
-                                     ret_root, err);
-    if (code == LITHOPS_ENOTFOUND && !function->library)
+    const char *program = program_of_another ? program_of_another : "/proc/self/exe";
+    int code =
+        lithops__library_open(function->library ? function->library : program, ret_root, err);
+    if (code == LITHOPS_ENOTFOUND && !function->library && !program_of_another)
         return lithops__fail(
             err, code, "the file of this program was replaced or deleted; restart the program");
     if (code != 0)

@@ -35,7 +35,7 @@ const char *lithops__image_file(const lithops_value *manifest, const char *name)
 /* ---- the whole image, for backends that copy files ------------------------------------------- */
 
 enum lithops__image_role {
-    LITHOPS__IMAGE_PROGRAM,  /* the program: /proc/self/exe */
+    LITHOPS__IMAGE_PROGRAM,  /* the program: /proc/self/exe, or another one */
     LITHOPS__IMAGE_FUNCTION, /* the library that holds the function */
     LITHOPS__IMAGE_LINKED,   /* a shared library that one of these links */
     LITHOPS__IMAGE_MODULE,   /* an included shared library: load it before the function */
@@ -67,6 +67,9 @@ lithops_value *lithops__image_move_manifest(const lithops_value *manifest, const
 /* Add a file or folder, all files of it. */
 int lithops__image_add_path(struct lithops__image *image, const char *path, const char *name,
                             lithops_error *err);
+/* From now on, the program is not this one: its jobs are those of another process, which may be
+ * gone. Not while others open images. */
+int lithops__image_set_program(const char *path, lithops_error *err);
 /* Fill sha256 of one item other than a folder, once; needs the crypto module. */
 int lithops__image_hash(struct lithops__image_item *item, lithops_error *err);
 void lithops__image_free(struct lithops__image *image); /* NULL is fine */

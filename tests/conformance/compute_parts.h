@@ -13,6 +13,8 @@ extern const struct compute_suite *suite;
 
 /* An executor over the backend; `retries` is call_retries. */
 lithops_executor *suite_open(int workers, int processes, int retries);
+/* One with the same workers as `fexec`, whose jobs are detached. */
+lithops_executor *suite_open_detached(void);
 /* Group fixture: `fexec`. */
 int suite_open_group(void **state);
 
@@ -41,5 +43,6 @@ extern lithops_function suite_pause[1]; /* never ends */
 int compute_jobs_run(void);    /* results of jobs */
 int compute_views_run(void);   /* waiting, and statistics of calls */
 int compute_endings_run(void); /* calls that fail, are cancelled or are lost */
+int compute_detached_run(void);
 
 #endif

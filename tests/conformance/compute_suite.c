@@ -31,13 +31,13 @@ static lithops_value *storage_settings(void)
                           : lithops_pack("{s:s}", "storage_root", folder);
 }
 
-lithops_executor *suite_open(int workers, int processes, int retries)
+static lithops_executor *open_one(int workers, int processes, int retries, bool detached)
 {
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
     const char *storage = suite->storage ? suite->storage : "localhost";
-    lithops_value *config =
-        lithops_pack("{s:{s:s,s:i,s:s},s:o}", "lithops", "backend", suite->backend, "call_retries",
-                     retries, "storage", storage, storage, storage_settings());
+    lithops_value *config = lithops_pack(
+        "{s:{s:s,s:i,s:s,s:f},s:o}", "lithops", "backend", suite->backend, "call_retries", retries,
+        "storage", storage, "detached_idle", 0.05, storage, storage_settings());
     lithops_value *settings = suite->settings(workers, processes);
     if (suite->monitoring_settings)
         assert_int_equal(lithops_value_set(config, suite->monitoring, suite->monitoring_settings()),
@@ -45,10 +45,21 @@ lithops_executor *suite_open(int workers, int processes, int retries)
     options.monitoring = suite->monitoring;
     options.config = config;
     options.settings = settings;
+    options.detached = detached;
     lithops_executor *opened = lithops_executor_open(&options, &err);
     lithops_value_free(config);
     lithops_value_free(settings);
     return not_null(opened);
+}
+
+lithops_executor *suite_open(int workers, int processes, int retries)
+{
+    return open_one(workers, processes, retries, false);
+}
+
+lithops_executor *suite_open_detached(void)
+{
+    return open_one(WORKERS, PROCESSES, 0, true);
 }
 
 int suite_open_group(void **state)
@@ -99,5 +110,6 @@ void suite_settle(lithops_futures *futures)
 int compute_suite_run(const struct compute_suite *the_suite)
 {
     suite = the_suite;
-    return compute_jobs_run() + compute_views_run() + compute_endings_run();
+    return compute_jobs_run() + compute_views_run() + compute_endings_run() +
+           compute_detached_run();
 }
