@@ -1,21 +1,80 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task's job across its tries: the handle, in Airflow's task state store (Airflow 3.3).
+"""A task's job across its tries: the handle, in Airflow's task state store (Airflow 3.3), or in a
+file beside the jobs.
 
 What is kept says which job the task has begun, and survives the task's process, its worker and the
 scheduler; the next try attaches to that job. It is kept twice: the executor's id before the job
 begins, so that a process that was killed between the two leaves no job that nobody knows, and the
 handle right after. `max_tries` tells a retry from a task that a user has cleared: clearing raises
 it, and means that what has begun is not wanted any more.
+
+Before 3.3 Airflow has no place that outlives a try: it clears a task's XComs when a try begins. A
+file does it as well, as a handle is good on its machine alone.
 """
 
+import hashlib
+import json
 import logging
+import os
 import socket
+import time
+from pathlib import Path
 from typing import Any
 
 from lithops_airflow_plugin._airflow import AirflowException
 
 #: The key in the task state store.
 KEY = "lithops_job"
+
+_DAY_S = 86400.0
+
+
+class FileStore:
+    """Of one task instance, in place of Airflow's task state store: a file named after it."""
+
+    def __init__(self, ti: Any) -> None:
+        home = os.environ.get("AIRFLOW_HOME", "")
+        name = [home, ti.dag_id, ti.run_id, ti.task_id, ti.map_index]
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        self._folder = Path(state) / "lithops" / "airflow"
+        self._path = self._folder / hashlib.sha256(json.dumps(name).encode()).hexdigest()
+
+    def get(self, key: str) -> Any:
+        """What was set; None: nothing."""
+        try:
+            return json.loads(self._path.read_text())[key]
+        except FileNotFoundError:
+            return None
+
+    def set(self, key: str, value: Any) -> None:
+        """Any reader sees all of it or what was there before."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = self._path.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps({key: value}))
+        new.replace(self._path)
+        self._sweep()
+
+    def delete(self, key: str) -> None:
+        """The file goes."""
+        self._path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Files go whose tasks have not come back, when their jobs are gone."""
+        for path in self._folder.iterdir():
+            try:
+                if time.time() - path.stat().st_mtime > _DAY_S and _is_gone(path):
+                    path.unlink()
+            except OSError:  # somebody else was there
+                pass
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        kept = json.loads(path.read_text())[KEY]
+    except ValueError:  # of one that was killed as it wrote
+        return True
+    folder = path.parent.parent / "jobs" / kept.get("executor_id", "")
+    return not os.path.exists(kept["handle"]["folder"] if "handle" in kept else folder)
 
 
 class KeptJob:
@@ -26,7 +85,8 @@ class KeptJob:
 
     def __init__(self, context: Any, log: logging.Logger) -> None:
         self._log = log
-        self._store = context.get("task_state_store")
+        store = context.get("task_state_store")
+        self._store = FileStore(context["ti"]) if store is None else store
         self._max_tries = getattr(context.get("ti"), "max_tries", None)
 
     def begin(self, executor_id: str, method: str) -> None:
@@ -39,17 +99,13 @@ class KeptJob:
 
     def forget(self) -> None:
         """It is over."""
-        if self._store is not None:
-            self._store.delete(KEY)
+        self._store.delete(KEY)
 
     def take(self) -> dict[str, Any] | None:
         """The handle of a job that an earlier try has begun and that goes on or is done.
 
         :raises AirflowException: it is where this process cannot see it
         """
-        if self._store is None:
-            self._log.warning("Lithops: durable needs Airflow 3.3: a retry starts its job again")
-            return None
         kept = self._store.get(KEY)
         if not kept:
             return None
@@ -87,8 +143,7 @@ class KeptJob:
         return handle
 
     def _set(self, value: dict[str, Any]) -> None:
-        if self._store is not None:
-            self._store.set(KEY, {**value, "max_tries": self._max_tries})
+        self._store.set(KEY, {**value, "max_tries": self._max_tries})
 
 
 def ended_by_user(context: Any) -> bool:
@@ -96,6 +151,8 @@ def ended_by_user(context: Any) -> bool:
     Airflow's database, and not because its worker ends."""
     ti = context["ti"]
     try:
+        if not hasattr(ti, "get_task_states"):  # Airflow 2
+            return bool(ti.current_state() != "running")
         states = ti.get_task_states(
             dag_id=ti.dag_id,
             task_ids=[ti.task_id],

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from airflow.sdk import DAG
@@ -19,7 +20,8 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
-from lithops_airflow_plugin.durable import KEY
+from lithops_airflow_plugin import durable
+from lithops_airflow_plugin.durable import KEY, FileStore
 from lithops_airflow_plugin.hooks.lithops import LithopsHook
 from lithops_airflow_plugin.job import LithopsJob
 from lithops_airflow_plugin.operators.lithops import (
@@ -491,9 +493,57 @@ def test_a_job_on_another_machine_is_not_begun_again(gate, runs, tmp_path):
     detached.release(kept)
 
 
-def test_without_a_task_state_store_a_retry_begins_anew(gate, runs):
+class DeadlyFile(FileStore):
+    """The same of a file."""
+
+    when = ""
+
+    def set(self, key, value):
+        super().set(key, value)
+        if ("handle" in value) == (self.when == "after keeping"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("when", ["before starting", "after keeping"])
+def test_without_a_task_state_store_a_file_keeps_the_job(when, gate, runs, monkeypatch):
+    """Before Airflow 3.3."""
+    monkeypatch.setattr(durable, "FileStore", DeadlyFile)
+    monkeypatch.setattr(DeadlyFile, "when", when)
+    child = os.fork()
+    if child == 0:
+        try:
+            execute(map_of(runs, gate, durable=True))
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    monkeypatch.undo()
+    (kept,) = kept_files()
     gate.unlink()
-    assert execute(map_of(runs, gate, durable=True)) == [0, 1, 2]
+    other = context(try_number=2)
+    other["ti"].run_id = "another"
+    store = FileStore(other["ti"])
+    assert store.get(KEY) is None
+    assert execute(map_of(runs, gate, durable=True), context(try_number=2)) == [0, 1, 2]
+    assert count_of(runs) == {0: 1, 1: 1, 2: 1}
+    assert kept_files() == []
+
+
+def kept_files():
+    return list(Path(os.environ["XDG_STATE_HOME"], "lithops", "airflow").iterdir())
+
+
+def test_files_of_tasks_that_do_not_come_back_go():
+    gone, other = Task(), Task()
+    gone.run_id, other.run_id = "gone", "other"
+    FileStore(gone).set(KEY, {"executor_id": "aaaaaa-0"})
+    (path,) = kept_files()
+    FileStore(other).set(KEY, {"executor_id": "bbbbbb-0"})
+    assert path.exists()
+    os.utime(path, (0, 0))
+    FileStore(other).set(KEY, {"executor_id": "bbbbbb-0"})
+    assert not path.exists()
+    FileStore(other).delete(KEY)
+    assert kept_files() == []
 
 
 @pytest.mark.parametrize(
