@@ -7,6 +7,8 @@
 #include "ours/ours.h"
 #include "processes.h"
 
+#include <errno.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -30,7 +32,8 @@ static lithops_executor *open_one(bool detached)
     return fexec;
 }
 
-/* Until the supervisor has ended and taken the folder with it. */
+/* Until the supervisor has taken the folder with it and has ended: the next round is not to share
+ * the machine with that. */
 static void release(lithops_value *handle)
 {
     struct stat status;
@@ -41,6 +44,8 @@ static void release(lithops_value *handle)
             bench_die("the supervisor does not end");
         bench_sleep_ms(1);
     }
+    while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+        ;
     lithops_value_free(handle);
 }
 
@@ -146,6 +151,8 @@ int main(int argc, char **argv)
     if (argc != 3 || !mkdtemp(folder))
         bench_die("start|attached ROUNDS, or attach CALLS");
     setenv("XDG_STATE_HOME", folder, 1);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) /* supervisors become its children */
+        bench_die("prctl");
     int number = (int)bench_argument(argc, argv, 2, 1);
     int rc = strcmp(argv[1], "attach") == 0 ? report_attach(number)
                                             : report_start(strcmp(argv[1], "start") == 0, number);
