@@ -352,8 +352,8 @@ int lithops__redis_read(void *state, const char *bucket, const char *key,
     size_t done = 0, got = 0;
     int rc;
     do {
-        rc = read_some(state, bucket, key, &seen, offset + done, (char *)buf + done, len - done,
-                       &got, op);
+        rc = read_some(state, bucket, key, &seen, offset + done, done ? (char *)buf + done : buf,
+                       len - done, &got, op);
         done += got;
     } while (rc == 0 && got && done < len && offset + done < seen.size_bytes);
     if (rc)
