@@ -2,6 +2,9 @@
 """What only pods show; `make test-kubernetes` runs it, beside tests of all backends over pods."""
 
 import json
+import re
+import secrets
+import subprocess
 import sys
 
 import kubernetes_pods
@@ -94,3 +97,47 @@ def test_a_client_in_a_pod():
     finally:
         kubernetes_pods.ask('DELETE', '/api/v1/namespaces/calls/pods/client?gracePeriodSeconds=0')
         kubernetes_pods.ask('DELETE', '/api/v1/namespaces/calls/secrets/client')
+
+
+def kubectl(*words, **settings):
+    return subprocess.run([f'{kubernetes_pods.FOLDER}/kubectl', *words], check=True, timeout=300, text=True,
+                          stdout=subprocess.PIPE, **settings).stdout
+
+
+def test_pods_that_stay():
+    """docs/kubernetes.md: a Deployment of `lithops worker --http`, by kubectl's port-forward; a program after the
+    other finds the same pods."""
+    secret = secrets.token_hex(32)
+    container = {'name': 'lithops', 'image': 'docker.io/library/python:1', 'imagePullPolicy': 'Never',
+                 'command': ['lithops', 'worker', '--http', '--port', '8090', '--concurrency', '2'],
+                 'env': [{'name': 'LITHOPS_WORKER_SECRET',
+                          'valueFrom': {'secretKeyRef': {'name': 'warm', 'key': 'secret'}}}],
+                 'readinessProbe': {'httpGet': {'path': '/health', 'port': 8090}, 'periodSeconds': 1}}
+    labels = {'app': 'warm'}
+    deployment = {'metadata': {'name': 'warm'},
+                  'spec': {'replicas': 1, 'selector': {'matchLabels': labels},
+                           'template': {'metadata': {'labels': labels},
+                                        'spec': {'hostNetwork': True, 'containers': [container]}}}}
+    kubernetes_pods.ask('POST', '/api/v1/namespaces/calls/secrets',
+                        {'metadata': {'name': 'warm'}, 'stringData': {'secret': secret}})
+    kubernetes_pods.ask('POST', '/apis/apps/v1/namespaces/calls/deployments', deployment)
+    try:
+        kubectl('rollout', 'status', 'deployment/warm', '--timeout=240s')
+        pods = kubectl('get', 'pods', '-l', 'app=warm', '-o', 'name').split()
+        with subprocess.Popen([f'{kubernetes_pods.FOLDER}/kubectl', 'port-forward', 'deployment/warm', ':8090'],
+                              stdout=subprocess.PIPE, text=True) as forward:
+            try:
+                port = re.search(r'127.0.0.1:([0-9]+) ->', forward.stdout.readline()).group(1)
+                config = kubernetes_pods.config()
+                config['lithops']['backend'] = 'knative'
+                config['knative'] = {'endpoint': f'http://127.0.0.1:{port}', 'secret': secret, 'max_workers': 2}
+                del config['k8s']
+                for i in range(3):
+                    with lithops.FunctionExecutor(config=config) as fexec:
+                        assert fexec.map(lambda x, i=i: x + i, range(100)).get_result() == list(range(i, 100 + i))
+            finally:
+                forward.terminate()
+        assert kubectl('get', 'pods', '-l', 'app=warm', '-o', 'name').split() == pods
+    finally:
+        kubernetes_pods.ask('DELETE', '/apis/apps/v1/namespaces/calls/deployments/warm?gracePeriodSeconds=0')
+        kubernetes_pods.ask('DELETE', '/api/v1/namespaces/calls/secrets/warm')
