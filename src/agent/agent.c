@@ -76,7 +76,7 @@ static int open_table(struct lithops__agent *agent, const char *executor_id, lit
     char own_id[64]; /* cut to 31 bytes there */
     snprintf(agent->executor_id, sizeof agent->executor_id, "%s", executor_id);
     snprintf(own_id, sizeof own_id, "w%ld-%.20s", (long)getpid(), agent->executor_id);
-    int rc = agent->driver->ops->capacity(agent->config, &capacity, err);
+    int rc = agent->driver->ops->capacity(agent->driver, agent->config, &capacity, err);
     if (rc == 0)
         rc = lithops__table_open(&agent->table, own_id, capacity.workers, capacity.memory_bytes,
                                  err);
@@ -170,7 +170,7 @@ static int open_pool(struct lithops__agent *agent, lithops_error *err)
     if (rc == 0 && !pool)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     if (rc == 0)
-        rc = agent->driver->ops->open(pool, &agent->table, agent->config,
+        rc = agent->driver->ops->open(agent->driver, pool, &agent->table, agent->config,
                                       (const char *const *)agent->command, err);
     if (rc != 0) {
         free(pool);

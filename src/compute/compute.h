@@ -20,11 +20,13 @@ struct lithops__tidied {
 
 /* How much may run at a time; determines the size of the table. */
 struct lithops__capacity {
-    uint32_t hosts;         /* machines; 1: this one, or it does not matter */
-    uint32_t workers;       /* worker processes on all of them: slots of the table */
-    uint64_t memory_bytes;  /* memory that inputs and results may take on this machine */
-    const char *memory_key; /* key of the configuration, for messages when memory runs out */
+    uint32_t hosts;        /* machines; 1: this one, or it does not matter */
+    uint32_t workers;      /* worker processes on all of them: slots of the table */
+    uint64_t memory_bytes; /* memory that inputs and results may take on this machine */
+    char memory_key[64];   /* key of the configuration, for messages when memory runs out */
 };
+
+struct lithops__compute_driver;
 
 /* What a probe found of one part of a backend, in one line. */
 typedef void (*lithops__probe_say)(void *user, const char *name, bool is_there, const char *text);
@@ -32,12 +34,14 @@ typedef void (*lithops__probe_say)(void *user, const char *name, bool is_there, 
 struct lithops__compute_ops {
     /* capacity - what the configuration asks for, before anything is opened. ECONFIG; EBACKEND, if
      * a service must be asked. */
-    int (*capacity)(const struct lithops__config *config, struct lithops__capacity *ret_capacity,
+    int (*capacity)(const struct lithops__compute_driver *driver,
+                    const struct lithops__config *config, struct lithops__capacity *ret_capacity,
                     lithops_error *err);
     /* open - make `state` (zeroed, state_size bytes) usable; may start threads and processes.
      * `table` outlives the state. `worker_command` is that of lithops_executor_options, borrowed;
      * NULL: the program itself. ECONFIG, ENOSPACE, EUSAGE. */
-    int (*open)(void *state, struct lithops__table *table, const struct lithops__config *config,
+    int (*open)(const struct lithops__compute_driver *driver, void *state,
+                struct lithops__table *table, const struct lithops__config *config,
                 const char *const *worker_command, lithops_error *err);
     /* close - end all workers. On return no other process touches the table. */
     void (*close)(void *state);
@@ -56,8 +60,8 @@ struct lithops__compute_ops {
     /* probe - reach what calls would run on, without running any, and say of each part what is
      * there. `start`: also send what is missing there, start a worker, and end it. May be NULL.
      * May block, as long as reaching may take. EBACKEND: too little is there. */
-    int (*probe)(const struct lithops__config *config, bool start, lithops__probe_say say,
-                 void *user, lithops_error *err);
+    int (*probe)(const struct lithops__compute_driver *driver, const struct lithops__config *config,
+                 bool start, lithops__probe_say say, void *user, lithops_error *err);
     /* ask - have the engine that is kept on each machine elsewhere run `lithops ARGUMENTS`, which
      * are quoted for a shell, and say what each wrote. May be NULL: all is on this machine.
      * `machine`: only the one of this name; NULL: all. May block, as probe. EUSAGE: there is no
@@ -122,6 +126,13 @@ struct lithops__compute_driver {
     size_t state_size;
     const struct lithops__compute_ops *ops;
     const struct lithops__runtime_ops *runtimes; /* NULL: nothing is made ready before */
+
+    /* Of backends whose workers are reached over links, for the slots of compute/linked.h: */
+    const struct lithops_link_driver *links;
+    const char *workers_key; /* key of the section: how many workers there are */
+    /* Before the links are opened: whether the configuration can be right. May be NULL. */
+    int (*check)(const struct lithops__compute_driver *driver, const struct lithops__config *config,
+                 lithops_error *err);
 };
 
 extern const struct lithops__compute_driver lithops__compute_aws_lambda;

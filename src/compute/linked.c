@@ -63,15 +63,19 @@ lithops_value *lithops__linked_settings(const struct lithops__config *config, co
     return NULL;
 }
 
-int lithops__linked_open(void *state, const lithops_link_driver *driver,
+int lithops__linked_open(const struct lithops__compute_driver *driver, void *state,
                          struct lithops__table *table, const struct lithops__config *config,
                          const char *const *worker_command, lithops_error *err)
 {
     struct lithops__linked *own = state;
+    int rc = driver->check ? driver->check(driver, config, err) : 0;
+    if (rc != 0)
+        return rc;
     lithops_value *settings = lithops__linked_settings(config, driver->name);
     if (!settings)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    int rc = lithops__relay_open(driver, settings, table, config, worker_command, &own->relay, err);
+    rc = lithops__relay_open(driver->links, settings, table, config, worker_command, &own->relay,
+                             err);
     lithops_value_free(settings);
     return rc;
 }
@@ -92,9 +96,8 @@ void lithops__linked_cancel(void *state, uint32_t range, uint64_t begin, uint64_
     lithops__relay_cancel(((struct lithops__linked *)state)->relay, range, begin, end);
 }
 
-void lithops__linked_capacity(const struct lithops__config *config, const char *section,
-                              const char *memory_key, uint32_t workers,
-                              struct lithops__capacity *ret_capacity)
+void lithops__linked_capacity_of(const struct lithops__config *config, const char *section,
+                                 uint32_t workers, struct lithops__capacity *ret_capacity)
 {
     int64_t mb = lithops__config_int(config, section, "shared_memory");
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -103,8 +106,20 @@ void lithops__linked_capacity(const struct lithops__config *config, const char *
         .workers = workers, /* a slot for each link */
         .memory_bytes =
             mb > 0 ? (uint64_t)mb << 20 : (uint64_t)sysconf(_SC_PHYS_PAGES) * page / 4 * 3,
-        .memory_key = memory_key,
     };
+    snprintf(ret_capacity->memory_key, sizeof ret_capacity->memory_key, "%s.shared_memory",
+             section);
+}
+
+int lithops__linked_capacity(const struct lithops__compute_driver *driver,
+                             const struct lithops__config *config,
+                             struct lithops__capacity *ret_capacity, lithops_error *err)
+{
+    (void)err;
+    lithops__linked_capacity_of(
+        config, driver->name,
+        (uint32_t)lithops__config_int(config, driver->name, driver->workers_key), ret_capacity);
+    return 0;
 }
 
 void lithops__own_command(char *buf, size_t size)

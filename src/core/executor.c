@@ -124,8 +124,8 @@ static int open_compute(lithops_executor *fexec, const char *const *worker_comma
     if (!fexec->compute)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     /* First, as a process starts meanwhile; workers read the configuration when they need it. */
-    int rc =
-        fexec->driver->ops->open(fexec->compute, &fexec->table, fexec->config, worker_command, err);
+    int rc = fexec->driver->ops->open(fexec->driver, fexec->compute, &fexec->table, fexec->config,
+                                      worker_command, err);
     if (rc == 0 && (rc = lithops__compute_share_config(&fexec->table, fexec->config, err)) != 0)
         fexec->driver->ops->close(fexec->compute);
     return rc;
@@ -239,7 +239,7 @@ lithops_executor *lithops__executor_open(const lithops_executor_options *options
         goto failed;
     lithops__settings_warn(fexec->config, fexec->driver);
     struct lithops__capacity capacity;
-    if (fexec->driver->ops->capacity(fexec->config, &capacity, err) != 0 ||
+    if (fexec->driver->ops->capacity(fexec->driver, fexec->config, &capacity, err) != 0 ||
         choose_place(fexec, &own, opening, err) != 0)
         goto failed;
     if (fexec->detachment)

@@ -26,10 +26,10 @@ int lithops__probe_backend(const struct lithops__config *config, bool start, lit
     if (!driver)
         return LITHOPS_EUNSUPPORTED;
     if (driver->ops->probe)
-        return driver->ops->probe(config, start, say, user, err);
+        return driver->ops->probe(driver, config, start, say, user, err);
     struct lithops__capacity capacity;
     char text[64];
-    int rc = driver->ops->capacity(config, &capacity, err);
+    int rc = driver->ops->capacity(driver, config, &capacity, err);
     if (rc != 0)
         return rc;
     snprintf(text, sizeof text, "this machine, up to %u calls at a time", capacity.workers);

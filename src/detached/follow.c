@@ -318,10 +318,11 @@ static void follow_wake(void *state)
         lithops__home_ring(&follower->home);
 }
 
-static int follow_open(void *state, struct lithops__table *table,
-                       const struct lithops__config *config, const char *const *worker_command,
-                       lithops_error *err)
+static int follow_open(const struct lithops__compute_driver *driver, void *state,
+                       struct lithops__table *table, const struct lithops__config *config,
+                       const char *const *worker_command, lithops_error *err)
 {
+    (void)driver;
     struct follower *follower = state;
     (void)config;
     (void)worker_command;

@@ -214,8 +214,8 @@ int lithops__relay_open(const lithops_link_driver *driver, const lithops_value *
     if (rc == 0 && !relay->command)
         rc = copy_command(relay, worker_command, err);
     if (rc == 0)
-        rc = driver->ops->open(relay->state, settings, relay->kit ? relay->command[0] : NULL,
-                               &relay->workers, err);
+        rc = driver->ops->open(driver, relay->state, settings,
+                               relay->kit ? relay->command[0] : NULL, &relay->workers, err);
     bool is_open = rc == 0;
     if (relay->workers.min_workers == 0)
         relay->workers.min_workers = 1;

@@ -24,20 +24,21 @@ struct stub {
     struct lithops__table *table;
 };
 
-static int capacity(const struct lithops__config *config, struct lithops__capacity *ret_capacity,
+static int capacity(const struct lithops__compute_driver *driver,
+                    const struct lithops__config *config, struct lithops__capacity *ret_capacity,
                     lithops_error *err)
 {
-    (void)config, (void)err;
+    (void)driver, (void)config, (void)err;
     *ret_capacity = (struct lithops__capacity){
         .hosts = 1, .workers = 2, .memory_bytes = 4 << 20, .memory_key = "localhost.shared_memory"};
     return 0;
 }
 
-static int open_stub(void *state, struct lithops__table *table,
-                     const struct lithops__config *config, const char *const *worker_command,
-                     lithops_error *err)
+static int open_stub(const struct lithops__compute_driver *driver, void *state,
+                     struct lithops__table *table, const struct lithops__config *config,
+                     const char *const *worker_command, lithops_error *err)
 {
-    (void)config, (void)worker_command, (void)err;
+    (void)driver, (void)config, (void)worker_command, (void)err;
     ((struct stub *)state)->table = table;
     return 0;
 }

@@ -106,10 +106,10 @@ static void *be_worker(void *user)
     return NULL;
 }
 
-static int open_state(void *state, const lithops_value *settings, const char *program,
-                      lithops_workers *ret_workers, lithops_error *err)
+static int open_state(const lithops_link_driver *driver, void *state, const lithops_value *settings,
+                      const char *program, lithops_workers *ret_workers, lithops_error *err)
 {
-    (void)state, (void)settings, (void)program, (void)err;
+    (void)driver, (void)state, (void)settings, (void)program, (void)err;
     *ret_workers = (lithops_workers){.workers = LINKS, .worker_processes = PROCESSES};
     return 0;
 }
@@ -157,7 +157,7 @@ static const lithops_link_ops ops = {
     .connect = connect_once,
     .disconnect = disconnect,
 };
-static const lithops_link_driver driver = {
+static const lithops_link_driver links = {
     .abi = LITHOPS_COMPUTE_ABI, .name = "process", .ops = &ops};
 
 /* ---- the client ------------------------------------------------------------------------------ */
@@ -218,7 +218,7 @@ static void run(const struct lithops__config *config)
     lithops__tick_clock_init(&clock);
     lithops__table_name_memory(&table, "process.shared_memory");
     lithops__compute_setup(&table, config, &clock);
-    if (lithops__relay_open(&driver, NULL, &table, config, command, &relay, &err) != 0)
+    if (lithops__relay_open(&links, NULL, &table, config, command, &relay, &err) != 0)
         abort();
     uint32_t range = offer_calls(&table);
     while (sem_wait(&fake.over) != 0)

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define LITHOPS_COMPUTE_ABI 7
+#define LITHOPS_COMPUTE_ABI 8
 
 /** What is particular about one worker. */
 typedef struct lithops_worker {
@@ -57,12 +57,16 @@ typedef struct lithops_link {
     char program[256];     /* where the runtime's program was found there; "": as it is called */
 } lithops_link;
 
+struct lithops_link_driver;
+
 typedef struct lithops_link_ops {
-    /* open - make `state` (zeroed, state_size bytes) usable. Required. `settings` is the backend's
-     * checked section, borrowed for the call. `program` is what workers run besides the engine, as
-     * "python3.11", or NULL. Nothing is connected yet, and it does not block. ECONFIG. */
-    int (*open)(void *state, const lithops_value *settings, const char *program,
-                lithops_workers *ret_workers, lithops_error *err);
+    /* open - make `state` (zeroed, state_size bytes) usable. Required. `driver` is the one that has
+     * this table, which several may share. `settings` is the backend's checked section, borrowed
+     * for the call. `program` is what workers run besides the engine, as "python3.11", or NULL.
+     * Nothing is connected yet, and it does not block. ECONFIG. */
+    int (*open)(const struct lithops_link_driver *driver, void *state,
+                const lithops_value *settings, const char *program, lithops_workers *ret_workers,
+                lithops_error *err);
     /* close - release what open made; all links are gone. Required. Never blocks. */
     void (*close)(void *state);
     /* name - what the worker is called in messages: "host7". Required. Thread-safe. */

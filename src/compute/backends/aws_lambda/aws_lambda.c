@@ -72,9 +72,11 @@ static void lambda_close(void *state)
     pthread_mutex_destroy(&lambda->lock);
 }
 
-static int lambda_open(void *state, const lithops_value *settings, const char *program,
+static int lambda_open(const lithops_link_driver *driver, void *state,
+                       const lithops_value *settings, const char *program,
                        lithops_workers *ret_workers, lithops_error *err)
 {
+    (void)driver;
     struct lambda *lambda = state;
     const char *way = lithops_value_get_string(lithops_value_get(settings, "invocation"));
     pthread_mutex_init(&lambda->lock, NULL);
@@ -322,39 +324,23 @@ static const lithops_link_driver link_driver = {
 
 /* ---- the compute backend --------------------------------------------------------------------- */
 
-static int capacity(const struct lithops__config *config, struct lithops__capacity *ret_capacity,
-                    lithops_error *err)
-{
-    (void)err;
-    lithops__linked_capacity(config, "aws_lambda", "aws_lambda.shared_memory",
-                             (uint32_t)lithops__config_int(config, "aws_lambda", "max_workers"),
-                             ret_capacity);
-    return 0;
-}
-
 /* Workers get no secret, so they must reach the storage by their role. */
-static int check_storage(const struct lithops__config *config, lithops_error *err)
+static int check_storage(const struct lithops__compute_driver *driver,
+                         const struct lithops__config *config, lithops_error *err)
 {
     const char *storage = lithops__config_string(config, "lithops", "storage");
     if (storage && strcmp(storage, "aws_s3") == 0)
         return 0;
     return lithops__fail(err, LITHOPS_ECONFIG,
-                         "functions of aws_lambda reach the storage by their role, and get no "
-                         "secrets: the storage must be aws_s3, not %s",
-                         storage ? storage : "?");
+                         "functions of %s reach the storage by their role, and get no secrets: the "
+                         "storage must be aws_s3, not %s",
+                         driver->name, storage ? storage : "?");
 }
 
-static int open_links(void *state, struct lithops__table *table,
-                      const struct lithops__config *config, const char *const *worker_command,
-                      lithops_error *err)
+static int probe(const struct lithops__compute_driver *driver, const struct lithops__config *config,
+                 bool start, lithops__probe_say say, void *user, lithops_error *err)
 {
-    int rc = check_storage(config, err);
-    return rc ? rc : lithops__linked_open(state, &link_driver, table, config, worker_command, err);
-}
-
-static int probe(const struct lithops__config *config, bool start, lithops__probe_say say,
-                 void *user, lithops_error *err)
-{
+    (void)driver;
     const struct lithops__bounds bounds = {from_now_ns(INVOKE_MS), NULL, NULL};
     struct lithops__lambda_api api = {.credentials = NULL};
     struct lithops__lambda_wanted wanted;
@@ -381,11 +367,7 @@ static int probe(const struct lithops__config *config, bool start, lithops__prob
 }
 
 static const struct lithops__compute_ops lambda_ops = {
-    .capacity = capacity,
-    .open = open_links,
-    .close = lithops__linked_close,
-    .offered = lithops__linked_offered,
-    .cancel = lithops__linked_cancel,
+    LITHOPS__LINKED_SLOTS,
     .probe = probe,
 };
 
@@ -397,5 +379,8 @@ const struct lithops__compute_driver lithops__compute_aws_lambda = {
     .untested = true,
     .state_size = sizeof(struct lithops__linked),
     .ops = &lambda_ops,
+    .links = &link_driver,
+    .workers_key = "max_workers",
+    .check = check_storage,
     .runtimes = &lithops__lambda_runtimes,
 };

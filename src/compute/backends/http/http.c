@@ -229,10 +229,12 @@ static int open_modules(struct http *http, lithops_error *err)
     return http->api->open(&http->posts, err);
 }
 
-static int http_open(const char *backend, struct http *http, const lithops_value *settings,
-                     lithops_workers *ret_workers, lithops_error *err)
+static int http_open(const lithops_link_driver *driver, void *state, const lithops_value *settings,
+                     const char *program, lithops_workers *ret_workers, lithops_error *err)
 {
-    http->backend = backend;
+    struct http *http = state;
+    (void)program;
+    http->backend = driver->name;
     int rc = take_settings(http, settings, err);
     if (rc == 0)
         rc = open_modules(http, err);
@@ -692,10 +694,13 @@ static int ask_health(const struct http *http, long *ret_status, char **ret_docu
 }
 
 /* A worker costs money, so none is started. */
-static int http_probe(const char *backend, const struct lithops__config *config,
-                      lithops__probe_say say, void *user, lithops_error *err)
+static int http_probe(const struct lithops__compute_driver *driver,
+                      const struct lithops__config *config, bool start, lithops__probe_say say,
+                      void *user, lithops_error *err)
 {
+    const char *backend = driver->name;
     struct http http = {.backend = backend};
+    (void)start;
     char *document = NULL, text[512];
     long status = 0;
     lithops_value *settings = lithops__linked_settings(config, backend);
@@ -721,78 +726,40 @@ static int http_probe(const char *backend, const struct lithops__config *config,
 
 /* ---- the services ---------------------------------------------------------------------------- */
 
-static int capacity_of(const char *backend, const char *memory_key,
-                       const struct lithops__config *config, struct lithops__capacity *ret_capacity)
-{
-    lithops__linked_capacity(config, backend, memory_key,
-                             (uint32_t)lithops__config_int(config, backend, "max_workers"),
-                             ret_capacity);
-    return 0;
-}
-
 /* Its workers have nothing of this machine. */
-static int check_storage(const char *backend, const struct lithops__config *config,
-                         lithops_error *err)
+static int check_storage(const struct lithops__compute_driver *driver,
+                         const struct lithops__config *config, lithops_error *err)
 {
     const char *storage = lithops__config_string(config, "lithops", "storage");
     return storage && strcmp(storage, "localhost") == 0
                ? lithops__fail(err, LITHOPS_ECONFIG,
                                "the workers of %s cannot reach the storage 'localhost', which is a "
                                "folder of this machine: name another one with lithops.storage",
-                               backend)
+                               driver->name)
                : 0;
 }
 
+static const lithops_link_ops link_ops = {
+    .open = http_open,
+    .close = http_close,
+    .name = http_name,
+    .invoke = http_invoke,
+    .has_ended = http_has_ended,
+    .disconnect = http_disconnect,
+};
+
+static const struct lithops__compute_ops http_ops = {
+    LITHOPS__LINKED_SLOTS,
+    .probe = http_probe,
+};
+
 #define SERVICE(name_, title_)                                                                     \
-    static int open_links_##name_(void *state, const lithops_value *settings, const char *program, \
-                                  lithops_workers *ret_workers, lithops_error *err)                \
-    {                                                                                              \
-        (void)program;                                                                             \
-        return http_open(#name_, state, settings, ret_workers, err);                               \
-    }                                                                                              \
-    static const lithops_link_ops link_ops_##name_ = {                                             \
-        .open = open_links_##name_,                                                                \
-        .close = http_close,                                                                       \
-        .name = http_name,                                                                         \
-        .invoke = http_invoke,                                                                     \
-        .has_ended = http_has_ended,                                                               \
-        .disconnect = http_disconnect,                                                             \
-    };                                                                                             \
     static const lithops_link_driver link_driver_##name_ = {                                       \
         .abi = LITHOPS_COMPUTE_ABI,                                                                \
         .name = #name_,                                                                            \
         .is_elsewhere = true,                                                                      \
         .state_size = sizeof(struct http),                                                         \
-        .ops = &link_ops_##name_,                                                                  \
-    };                                                                                             \
-    static int capacity_##name_(const struct lithops__config *config,                              \
-                                struct lithops__capacity *ret_capacity, lithops_error *err)        \
-    {                                                                                              \
-        (void)err;                                                                                 \
-        return capacity_of(#name_, #name_ ".shared_memory", config, ret_capacity);                 \
-    }                                                                                              \
-    static int open_##name_(void *state, struct lithops__table *table,                             \
-                            const struct lithops__config *config,                                  \
-                            const char *const *worker_command, lithops_error *err)                 \
-    {                                                                                              \
-        int rc = check_storage(#name_, config, err);                                               \
-        return rc ? rc                                                                             \
-                  : lithops__linked_open(state, &link_driver_##name_, table, config,               \
-                                         worker_command, err);                                     \
-    }                                                                                              \
-    static int probe_##name_(const struct lithops__config *config, bool start,                     \
-                             lithops__probe_say say, void *user, lithops_error *err)               \
-    {                                                                                              \
-        (void)start;                                                                               \
-        return http_probe(#name_, config, say, user, err);                                         \
-    }                                                                                              \
-    static const struct lithops__compute_ops ops_##name_ = {                                       \
-        .capacity = capacity_##name_,                                                              \
-        .open = open_##name_,                                                                      \
-        .close = lithops__linked_close,                                                            \
-        .offered = lithops__linked_offered,                                                        \
-        .cancel = lithops__linked_cancel,                                                          \
-        .probe = probe_##name_,                                                                    \
+        .ops = &link_ops,                                                                          \
     };                                                                                             \
     const struct lithops__compute_driver lithops__compute_##name_ = {                              \
         .name = #name_,                                                                            \
@@ -801,7 +768,10 @@ static int check_storage(const char *backend, const struct lithops__config *conf
         .is_elsewhere = true,                                                                      \
         .untested = true,                                                                          \
         .state_size = sizeof(struct lithops__linked),                                              \
-        .ops = &ops_##name_,                                                                       \
+        .ops = &http_ops,                                                                          \
+        .links = &link_driver_##name_,                                                             \
+        .workers_key = "max_workers",                                                              \
+        .check = check_storage,                                                                    \
     };
 
 SERVICE(knative, "a Knative service")

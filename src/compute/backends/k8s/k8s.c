@@ -44,9 +44,10 @@ static void k8s_close(void *state)
     lithops_value_free(k8s->settings);
 }
 
-static int k8s_open(void *state, const lithops_value *settings, const char *program,
-                    lithops_workers *ret_workers, lithops_error *err)
+static int k8s_open(const lithops_link_driver *driver, void *state, const lithops_value *settings,
+                    const char *program, lithops_workers *ret_workers, lithops_error *err)
 {
+    (void)driver;
     (void)program; /* the image has it, by the name that it is called */
     struct k8s *k8s = state;
     k8s->settings = lithops_value_copy(settings);
@@ -346,23 +347,6 @@ static const lithops_link_driver link_driver = {
 
 /* ---- the compute backend --------------------------------------------------------------------- */
 
-static int capacity(const struct lithops__config *config, struct lithops__capacity *ret_capacity,
-                    lithops_error *err)
-{
-    (void)err;
-    lithops__linked_capacity(config, "k8s", "k8s.shared_memory",
-                             (uint32_t)lithops__config_int(config, "k8s", "max_workers"),
-                             ret_capacity);
-    return 0;
-}
-
-static int open_links(void *state, struct lithops__table *table,
-                      const struct lithops__config *config, const char *const *worker_command,
-                      lithops_error *err)
-{
-    return lithops__linked_open(state, &link_driver, table, config, worker_command, err);
-}
-
 /* Whether the server is there, and would take a Job as ours are: it checks one, and makes none; and
  * whether it tells of pods. */
 static int probe_server(struct k8s *k8s, lithops__probe_say say, void *user, lithops_error *err)
@@ -405,9 +389,10 @@ static int probe_server(struct k8s *k8s, lithops__probe_say say, void *user, lit
     return rc == 0 ? 0 : LITHOPS_EBACKEND;
 }
 
-static int probe(const struct lithops__config *config, bool start, lithops__probe_say say,
-                 void *user, lithops_error *err)
+static int probe(const struct lithops__compute_driver *driver, const struct lithops__config *config,
+                 bool start, lithops__probe_say say, void *user, lithops_error *err)
 {
+    (void)driver;
     struct k8s k8s = {.settings = NULL};
     lithops_workers workers = {.workers = 0};
     if (start)
@@ -415,7 +400,7 @@ static int probe(const struct lithops__config *config, bool start, lithops__prob
                              "Kubernetes starts pods for calls that wait for them, and they end "
                              "when they have none");
     lithops_value *settings = lithops__linked_settings(config, "k8s");
-    int rc = settings ? k8s_open(&k8s, settings, NULL, &workers, err)
+    int rc = settings ? k8s_open(&link_driver, &k8s, settings, NULL, &workers, err)
                       : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value_free(settings);
     if (rc != 0)
@@ -426,11 +411,7 @@ static int probe(const struct lithops__config *config, bool start, lithops__prob
 }
 
 static const struct lithops__compute_ops k8s_ops = {
-    .capacity = capacity,
-    .open = open_links,
-    .close = lithops__linked_close,
-    .offered = lithops__linked_offered,
-    .cancel = lithops__linked_cancel,
+    LITHOPS__LINKED_SLOTS,
     .probe = probe,
     .clean = lithops__k8s_clean,
 };
@@ -442,4 +423,6 @@ const struct lithops__compute_driver lithops__compute_k8s = {
     .is_elsewhere = true,
     .state_size = sizeof(struct lithops__linked),
     .ops = &k8s_ops,
+    .links = &link_driver,
+    .workers_key = "max_workers",
 };

@@ -316,9 +316,11 @@ static void wake_for_table(void *user)
 
 /* ---- the interface --------------------------------------------------------------------------- */
 
-static int localhost_capacity(const struct lithops__config *config,
+static int localhost_capacity(const struct lithops__compute_driver *driver,
+                              const struct lithops__config *config,
                               struct lithops__capacity *ret_capacity, lithops_error *err)
 {
+    (void)driver;
     (void)err;
     const lithops_value *set = lithops__config_get(config, "localhost", "worker_processes");
     uint32_t count = lithops_value_type(set) == LITHOPS_INT ? (uint32_t)lithops_value_get_int(set)
@@ -379,10 +381,11 @@ static void free_memory(struct lithops__pool *pool)
     free(pool->command);
 }
 
-static int localhost_open(void *state, struct lithops__table *table,
-                          const struct lithops__config *config, const char *const *worker_command,
-                          lithops_error *err)
+static int localhost_open(const struct lithops__compute_driver *driver, void *state,
+                          struct lithops__table *table, const struct lithops__config *config,
+                          const char *const *worker_command, lithops_error *err)
 {
+    (void)driver;
     lithops_error own = LITHOPS_ERROR_INIT;
     err = err ? err : &own;
     struct lithops__pool *pool = state;

@@ -42,9 +42,11 @@ static void process_close(void *state)
     free(process->workers);
 }
 
-static int process_open(void *state, const lithops_value *settings, const char *program,
+static int process_open(const lithops_link_driver *driver, void *state,
+                        const lithops_value *settings, const char *program,
                         lithops_workers *ret_workers, lithops_error *err)
 {
+    (void)driver;
     (void)program;
     struct process *process = state;
     const char *command = lithops_value_get_string(lithops_value_get(settings, "command"));
@@ -246,29 +248,8 @@ static const lithops_link_driver link_driver = {
 
 /* ---- the compute backend --------------------------------------------------------------------- */
 
-static int capacity(const struct lithops__config *config, struct lithops__capacity *ret_capacity,
-                    lithops_error *err)
-{
-    (void)err;
-    lithops__linked_capacity(config, "process", "process.shared_memory",
-                             (uint32_t)lithops__config_int(config, "process", "workers"),
-                             ret_capacity);
-    return 0;
-}
-
-static int open_links(void *state, struct lithops__table *table,
-                      const struct lithops__config *config, const char *const *worker_command,
-                      lithops_error *err)
-{
-    return lithops__linked_open(state, &link_driver, table, config, worker_command, err);
-}
-
 static const struct lithops__compute_ops process_ops = {
-    .capacity = capacity,
-    .open = open_links,
-    .close = lithops__linked_close,
-    .offered = lithops__linked_offered,
-    .cancel = lithops__linked_cancel,
+    LITHOPS__LINKED_SLOTS,
 };
 
 const struct lithops__compute_driver lithops__compute_process = {
@@ -277,4 +258,6 @@ const struct lithops__compute_driver lithops__compute_process = {
     .summary = "Workers of this machine, reached as if they were elsewhere; for tests.",
     .state_size = sizeof(struct lithops__linked),
     .ops = &process_ops,
+    .links = &link_driver,
+    .workers_key = "workers",
 };

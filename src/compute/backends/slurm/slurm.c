@@ -211,9 +211,10 @@ static void slurm_close(void *state)
     lithops_value_free(slurm->settings);
 }
 
-static int slurm_open(void *state, const lithops_value *settings, const char *program,
-                      lithops_workers *ret_workers, lithops_error *err)
+static int slurm_open(const lithops_link_driver *driver, void *state, const lithops_value *settings,
+                      const char *program, lithops_workers *ret_workers, lithops_error *err)
 {
+    (void)driver;
     struct slurm *slurm = state;
     if (program && strncmp(program, "python", 6) == 0)
         snprintf(slurm->python, sizeof slurm->python, "%s", program + 6);
@@ -460,28 +461,18 @@ static int try_options(const struct lithops__config *config, char *said, size_t 
     return rc;
 }
 
-static int capacity(const struct lithops__config *config, struct lithops__capacity *ret_capacity,
-                    lithops_error *err)
-{
-    (void)err;
-    lithops__linked_capacity(config, "slurm", "slurm.shared_memory",
-                             (uint32_t)lithops__config_int(config, "slurm", "max_workers"),
-                             ret_capacity);
-    return 0;
-}
-
-static int open_links(void *state, struct lithops__table *table,
-                      const struct lithops__config *config, const char *const *worker_command,
-                      lithops_error *err)
+static int check_options(const struct lithops__compute_driver *driver,
+                         const struct lithops__config *config, lithops_error *err)
 {
     char said[TEXT_BYTES];
-    int rc = try_options(config, said, sizeof said, err);
-    return rc ? rc : lithops__linked_open(state, &link_driver, table, config, worker_command, err);
+    (void)driver;
+    return try_options(config, said, sizeof said, err);
 }
 
-static int probe(const struct lithops__config *config, bool start, lithops__probe_say say,
-                 void *user, lithops_error *err)
+static int probe(const struct lithops__compute_driver *driver, const struct lithops__config *config,
+                 bool start, lithops__probe_say say, void *user, lithops_error *err)
 {
+    (void)driver;
     char said[TEXT_BYTES];
     if (start)
         return lithops__fail(err, LITHOPS_EUNSUPPORTED,
@@ -508,11 +499,7 @@ static int ask(const struct lithops__config *config, const char *machine, const 
 }
 
 static const struct lithops__compute_ops slurm_ops = {
-    .capacity = capacity,
-    .open = open_links,
-    .close = lithops__linked_close,
-    .offered = lithops__linked_offered,
-    .cancel = lithops__linked_cancel,
+    LITHOPS__LINKED_SLOTS,
     .probe = probe,
     .ask = ask,
 };
@@ -525,4 +512,7 @@ const struct lithops__compute_driver lithops__compute_slurm = {
     .is_elsewhere = true,
     .state_size = sizeof(struct lithops__linked),
     .ops = &slurm_ops,
+    .links = &link_driver,
+    .workers_key = "max_workers",
+    .check = check_options,
 };

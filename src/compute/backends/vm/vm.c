@@ -72,9 +72,10 @@ static void vm_close(void *state)
     lithops_value_free(vm->settings);
 }
 
-static int vm_open(void *state, const lithops_value *settings, const char *program,
-                   lithops_workers *ret_workers, lithops_error *err)
+static int vm_open(const lithops_link_driver *driver, void *state, const lithops_value *settings,
+                   const char *program, lithops_workers *ret_workers, lithops_error *err)
 {
+    (void)driver;
     struct vm *vm = state;
     if (program && strncmp(program, "python", 6) == 0)
         snprintf(vm->python, sizeof vm->python, "%s", program + 6);
@@ -178,7 +179,8 @@ static const lithops_link_driver link_driver = {
 
 /* ---- the compute backend --------------------------------------------------------------------- */
 
-static int capacity(const struct lithops__config *config, struct lithops__capacity *ret_capacity,
+static int capacity(const struct lithops__compute_driver *driver,
+                    const struct lithops__config *config, struct lithops__capacity *ret_capacity,
                     lithops_error *err)
 {
     lithops_value *settings = lithops__config_section(config, "vm", true);
@@ -189,7 +191,7 @@ static int capacity(const struct lithops__config *config, struct lithops__capaci
     lithops_value_free(settings);
     if (rc != 0)
         return rc;
-    lithops__linked_capacity(config, "vm", "vm.shared_memory", hosts.count, ret_capacity);
+    lithops__linked_capacity_of(config, driver->name, hosts.count, ret_capacity);
     lithops__vm_hosts_deinit(&hosts);
     if (mode && strcmp(mode, "create") == 0)
         return lithops__fail(err, LITHOPS_ECONFIG,
@@ -198,27 +200,21 @@ static int capacity(const struct lithops__config *config, struct lithops__capaci
     return 0;
 }
 
-static int open_links(void *state, struct lithops__table *table,
-                      const struct lithops__config *config, const char *const *worker_command,
-                      lithops_error *err)
-{
-    return lithops__linked_open(state, &link_driver, table, config, worker_command, err);
-}
-
 /* The hosts of a configuration, without a relay. */
 static int open_hosts(struct vm *vm, const struct lithops__config *config,
                       lithops_workers *ret_workers, lithops_error *err)
 {
     lithops_value *settings = lithops__linked_settings(config, "vm");
-    int rc = settings ? vm_open(vm, settings, NULL, ret_workers, err)
+    int rc = settings ? vm_open(&link_driver, vm, settings, NULL, ret_workers, err)
                       : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value_free(settings);
     return rc;
 }
 
-static int probe(const struct lithops__config *config, bool start, lithops__probe_say say,
-                 void *user, lithops_error *err)
+static int probe(const struct lithops__compute_driver *driver, const struct lithops__config *config,
+                 bool start, lithops__probe_say say, void *user, lithops_error *err)
 {
+    (void)driver;
     struct vm vm = {.settings = NULL};
     lithops_workers workers = {.workers = 0};
     int rc = open_hosts(&vm, config, &workers, err);
@@ -281,7 +277,7 @@ static int attach(const struct lithops__config *config, const char *machine, lit
 
 static const struct lithops__compute_ops vm_ops = {
     .capacity = capacity,
-    .open = open_links,
+    .open = lithops__linked_open,
     .close = lithops__linked_close,
     .offered = lithops__linked_offered,
     .cancel = lithops__linked_cancel,
@@ -298,4 +294,5 @@ const struct lithops__compute_driver lithops__compute_vm = {
     .is_elsewhere = true,
     .state_size = sizeof(struct lithops__linked),
     .ops = &vm_ops,
+    .links = &link_driver,
 };
