@@ -122,6 +122,40 @@ int lithops__linked_capacity(const struct lithops__compute_driver *driver,
     return 0;
 }
 
+int lithops__linked_check_role(const struct lithops__compute_driver *driver,
+                               const struct lithops__config *config, lithops_error *err)
+{
+    const char *storage = lithops__config_string(config, "lithops", "storage");
+    if (storage && strcmp(storage, "aws_s3") == 0)
+        return 0;
+    return lithops__fail(err, LITHOPS_ECONFIG,
+                         "workers of %s reach the storage by their role, and get no secrets: the "
+                         "storage must be aws_s3, not %s",
+                         driver->name, storage ? storage : "?");
+}
+
+int lithops__linked_public_config(const char *config, lithops_value **ret_config,
+                                  lithops_error *err)
+{
+    lithops_value *given = lithops_value_from_json(config, strlen(config), err);
+    lithops_value *own = given ? lithops_value_copy(lithops_value_get(given, "lithops")) : NULL;
+    int rc = own ? 0 : LITHOPS_ENOMEM;
+    if (rc == 0)
+        rc = lithops_value_set(own, "monitoring", lithops_value_string("storage"));
+    if (rc == 0)
+        rc = lithops_value_set(given, "lithops", own);
+    else
+        lithops_value_free(own);
+    if (rc == 0)
+        rc = lithops__config_drop_secrets(given, true);
+    if (rc == 0) {
+        *ret_config = given;
+        return 0;
+    }
+    lithops_value_free(given);
+    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+}
+
 void lithops__own_command(char *buf, size_t size)
 {
     static const char *const places[] = {"../bin/lithops", "lithops", "lithops-command",

@@ -37,6 +37,14 @@ void lithops__linked_capacity_of(const struct lithops__config *config, const cha
  * is of ibm_cf), says and it does not. NULL: out of memory */
 lithops_value *lithops__linked_settings(const struct lithops__config *config, const char *section);
 
+/* As `check` of a driver whose workers have a role of AWS, and get no secrets. */
+int lithops__linked_check_role(const struct lithops__compute_driver *driver,
+                               const struct lithops__config *config, lithops_error *err);
+/* What `invoke` is given as `config`, without secrets. Workers hear of no broker either, which
+ * would need some. */
+int lithops__linked_public_config(const char *config, lithops_value **ret_config,
+                                  lithops_error *err);
+
 /* Path of the lithops command that belongs to this library; if it is not found, "lithops", to be
  * searched on PATH. */
 void lithops__own_command(char *buf, size_t size);

@@ -37,7 +37,7 @@ enum {
 };
 
 struct lambda {
-    struct lithops__lambda_api api;
+    struct lithops__aws_api api;
     struct lithops__lambda_wanted wanted;
     struct lithops__posts *posts;
     bool by_request;
@@ -68,7 +68,7 @@ static void lambda_close(void *state)
     if (lambda->posts)
         lambda->api.post->close(lambda->posts);
     free(lambda->workers);
-    lithops__lambda_close(&lambda->api);
+    lithops__aws_close(&lambda->api);
     pthread_mutex_destroy(&lambda->lock);
 }
 
@@ -84,7 +84,7 @@ static int lambda_open(const lithops_link_driver *driver, void *state,
     lambda->count = (uint32_t)lithops_value_get_int(lithops_value_get(settings, "max_workers"));
     int rc = lithops__lambda_want(settings, NULL, program, 0, 0, &lambda->wanted, err);
     if (rc == 0)
-        rc = lithops__lambda_open(&lambda->api, settings, err);
+        rc = lithops__aws_open(&lambda->api, &lithops__lambda_service, settings, err);
     if (rc == 0)
         rc = lambda->api.post->open(&lambda->posts, err);
     if (rc == 0 && !(lambda->workers = calloc(lambda->count, sizeof(struct lithops__post *))))
@@ -144,27 +144,14 @@ static int64_t lifetime_ms(struct lambda *lambda)
     return s * 1000 > 2 * MARGIN_MS ? s * 1000 - MARGIN_MS : s * 500;
 }
 
-/* No secret is in it, so workers hear of no broker either, which would need some. */
 static char *make_payload(const char *key, const char *config, lithops_error *err)
 {
     char *text = NULL;
-    lithops_value *given = lithops_value_from_json(config, strlen(config), err);
-    lithops_value *own = given ? lithops_value_copy(lithops_value_get(given, "lithops")) : NULL;
-    int rc = own ? 0 : LITHOPS_ENOMEM;
-    if (rc == 0)
-        rc = lithops_value_set(own, "monitoring", lithops_value_string("storage"));
-    if (rc == 0)
-        rc = lithops_value_set(given, "lithops", own);
-    else
-        lithops_value_free(own);
-    if (rc == 0)
-        rc = lithops__config_drop_secrets(given, true);
-    lithops_value *map =
-        rc == 0 ? lithops_pack("{s:s,s:i,s:s,s:o}", "version", LITHOPS_VERSION, "protocol",
-                               lithops__relay_protocol(), "key", key, "config", given)
-                : NULL;
-    if (rc != 0)
-        lithops_value_free(given);
+    lithops_value *given = NULL;
+    if (lithops__linked_public_config(config, &given, err) != 0)
+        return NULL;
+    lithops_value *map = lithops_pack("{s:s,s:i,s:s,s:o}", "version", LITHOPS_VERSION, "protocol",
+                                      lithops__relay_protocol(), "key", key, "config", given);
     if (!map || lithops_value_to_json(map, &text, NULL) != 0)
         lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value_free(map);
@@ -176,14 +163,14 @@ static char *make_payload(const char *key, const char *config, lithops_error *er
 /* An attempt. By request, one that is not refused soon runs.
  * @param ret_post  what is still waited for, or NULL
  * @param ret_asked_ms  the pause that the service asks for; 0: none */
-static int try_once(struct lambda *lambda, const struct lithops__lambda_request *request,
+static int try_once(struct lambda *lambda, const struct lithops__aws_request *request,
                     int cancel_fd, struct lithops__post **ret_post, unsigned *ret_asked_ms,
                     lithops_error *err)
 {
     struct lithops__post *post;
     struct lithops__post_state state;
     struct lithops__credentials used = {.expires = 0};
-    int rc = lithops__lambda_begin(&lambda->api, lambda->posts, request, &used, &post, err);
+    int rc = lithops__aws_begin(&lambda->api, lambda->posts, request, &used, &post, err);
     if (rc != 0) {
         lithops__credentials_deinit(&used);
         return rc;
@@ -198,7 +185,7 @@ static int try_once(struct lambda *lambda, const struct lithops__lambda_request 
         *ret_asked_ms = state.retry_after_s > 0 && state.retry_after_s <= 60
                             ? 1000 * (unsigned)state.retry_after_s
                             : 0;
-        rc = lithops__lambda_judge(&lambda->api, &state, &used, err);
+        rc = lithops__aws_judge(&lambda->api, &state, &used, err);
         runs = rc == 0 && lambda->by_request; /* the rest of its answer is to come */
     }
     lithops__credentials_deinit(&used);
@@ -214,7 +201,7 @@ static int send_invocation(struct lambda *lambda, uint32_t worker, const char *p
 {
     char path[256];
     snprintf(path, sizeof path, "/2015-03-31/functions/%s/invocations", lambda->wanted.name);
-    const struct lithops__lambda_request request = {
+    const struct lithops__aws_request request = {
         .method = "POST",
         .path = path,
         .type = lambda->by_request ? "RequestResponse" : "Event",
@@ -281,7 +268,7 @@ static void read_ending(struct lambda *lambda, const struct lithops__post_state 
     const char *message = lithops_value_get_string(lithops_value_get(map, "errorMessage"));
     if (state->failure.code)
         snprintf(ret_how, size, "the answer was lost: %s", state->failure.message);
-    else if (lithops__lambda_judge(&lambda->api, state, NULL, &err) != 0)
+    else if (lithops__aws_judge(&lambda->api, state, NULL, &err) != 0)
         snprintf(ret_how, size, "%s", err.message);
     else if (message)
         snprintf(ret_how, size, "%s", message);
@@ -324,25 +311,12 @@ static const lithops_link_driver link_driver = {
 
 /* ---- the compute backend --------------------------------------------------------------------- */
 
-/* Workers get no secret, so they must reach the storage by their role. */
-static int check_storage(const struct lithops__compute_driver *driver,
-                         const struct lithops__config *config, lithops_error *err)
-{
-    const char *storage = lithops__config_string(config, "lithops", "storage");
-    if (storage && strcmp(storage, "aws_s3") == 0)
-        return 0;
-    return lithops__fail(err, LITHOPS_ECONFIG,
-                         "functions of %s reach the storage by their role, and get no secrets: the "
-                         "storage must be aws_s3, not %s",
-                         driver->name, storage ? storage : "?");
-}
-
 static int probe(const struct lithops__compute_driver *driver, const struct lithops__config *config,
                  bool start, lithops__probe_say say, void *user, lithops_error *err)
 {
     (void)driver;
     const struct lithops__bounds bounds = {from_now_ns(INVOKE_MS), NULL, NULL};
-    struct lithops__lambda_api api = {.credentials = NULL};
+    struct lithops__aws_api api = {.credentials = NULL};
     struct lithops__lambda_wanted wanted;
     struct lithops__lambda_function function;
     lithops_value *settings = lithops__linked_settings(config, "aws_lambda");
@@ -350,7 +324,7 @@ static int probe(const struct lithops__compute_driver *driver, const struct lith
     int rc = settings ? lithops__lambda_want(settings, NULL, NULL, 0, 0, &wanted, err)
                       : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     if (rc == 0)
-        rc = lithops__lambda_open(&api, settings, err);
+        rc = lithops__aws_open(&api, &lithops__lambda_service, settings, err);
     if (rc == 0)
         rc = lithops__lambda_look(&api, wanted.name, &bounds, &function, err);
     if (rc == 0)
@@ -361,7 +335,7 @@ static int probe(const struct lithops__compute_driver *driver, const struct lith
                  (long long)wanted.memory_mb, (long long)function.timeout_s);
         say(user, wanted.name, true, text);
     }
-    lithops__lambda_close(&api);
+    lithops__aws_close(&api);
     lithops_value_free(settings);
     return rc;
 }
@@ -381,6 +355,6 @@ const struct lithops__compute_driver lithops__compute_aws_lambda = {
     .ops = &lambda_ops,
     .links = &link_driver,
     .workers_key = "max_workers",
-    .check = check_storage,
+    .check = lithops__linked_check_role,
     .runtimes = &lithops__lambda_runtimes,
 };

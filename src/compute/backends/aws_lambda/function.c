@@ -14,6 +14,9 @@
 
 enum { LOOK_MS = 1000 };
 
+const struct lithops__aws_service lithops__lambda_service = {"lambda", "Lambda", "aws_lambda",
+                                                             "AWS_ENDPOINT_URL_LAMBDA"};
+
 /* ---- what is wanted -------------------------------------------------------------------------- */
 
 bool lithops__lambda_is_image(const char *runtime)
@@ -107,17 +110,16 @@ static void read_function(const lithops_value *map, struct lithops__lambda_funct
                                           : text_at(map, "LastUpdateStatusReason"));
 }
 
-int lithops__lambda_look(struct lithops__lambda_api *api, const char *name,
+int lithops__lambda_look(struct lithops__aws_api *api, const char *name,
                          const struct lithops__bounds *bounds,
                          struct lithops__lambda_function *ret_function, lithops_error *err)
 {
     char path[256], what[128];
-    struct lithops__lambda_answer answer;
+    struct lithops__aws_answer answer;
     *ret_function = (struct lithops__lambda_function){.exists = false};
     snprintf(path, sizeof path, "/2015-03-31/functions/%s/configuration", name);
-    const struct lithops__lambda_request request = {
-        .method = "GET", .path = path, .bounds = *bounds};
-    int rc = lithops__lambda_do(api, &request, &answer, err);
+    const struct lithops__aws_request request = {.method = "GET", .path = path, .bounds = *bounds};
+    int rc = lithops__aws_do(api, &request, &answer, err);
     if (rc != 0)
         return rc;
     snprintf(what, sizeof what, "cannot ask for the function %s", name);
@@ -128,13 +130,13 @@ int lithops__lambda_look(struct lithops__lambda_api *api, const char *name,
             read_function(map, ret_function);
         lithops_value_free(map);
     } else if (answer.status != 404) {
-        rc = lithops__lambda_fail(&answer, what, err);
+        rc = lithops__aws_fail(api, &answer, what, err);
     }
-    lithops__lambda_answer_deinit(&answer);
+    lithops__aws_answer_deinit(&answer);
     return rc;
 }
 
-int lithops__lambda_await(struct lithops__lambda_api *api, const char *name,
+int lithops__lambda_await(struct lithops__aws_api *api, const char *name,
                           const struct lithops__bounds *bounds,
                           struct lithops__lambda_function *ret_function, lithops_error *err)
 {

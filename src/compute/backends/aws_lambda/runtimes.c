@@ -27,7 +27,7 @@ enum {
 };
 
 struct deploying {
-    struct lithops__lambda_api api;
+    struct lithops__aws_api api;
     struct lithops__lambda_wanted wanted;
     struct lithops__bounds bounds;
     lithops_value *settings;
@@ -46,13 +46,13 @@ static int begin(struct deploying *deploying, const struct lithops__config *conf
                                         wish->timeout_s, &deploying->wanted, err)
                  : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     if (rc == 0)
-        rc = lithops__lambda_open(&deploying->api, deploying->settings, err);
+        rc = lithops__aws_open(&deploying->api, &lithops__lambda_service, deploying->settings, err);
     return rc;
 }
 
 static void end(struct deploying *deploying)
 {
-    lithops__lambda_close(&deploying->api);
+    lithops__aws_close(&deploying->api);
     lithops_value_free(deploying->settings);
 }
 
@@ -62,28 +62,28 @@ static int request(struct deploying *deploying, const char *method, const char *
                    lithops_error *err)
 {
     char *text = NULL, message[256];
-    struct lithops__lambda_answer answer = {.document = NULL};
+    struct lithops__aws_answer answer = {.document = NULL};
     int rc = body ? lithops_value_to_json(body, &text, err) : 0;
     lithops_value_free(body);
-    struct lithops__lambda_request made = {.method = method,
-                                           .path = path,
-                                           .query = query,
-                                           .body = text,
-                                           .waits = strcmp(method, "PUT") == 0,
-                                           .bounds = deploying->bounds};
+    struct lithops__aws_request made = {.method = method,
+                                        .path = path,
+                                        .query = query,
+                                        .body = text,
+                                        .waits = strcmp(method, "PUT") == 0,
+                                        .bounds = deploying->bounds};
     if (rc == 0)
-        rc = lithops__lambda_do(&deploying->api, &made, &answer, err);
+        rc = lithops__aws_do(&deploying->api, &made, &answer, err);
     free(text);
     if (rc != 0)
         return rc;
     snprintf(message, sizeof message, "cannot %s %s", what, deploying->wanted.name);
     if (answer.status >= 300)
-        rc = lithops__lambda_fail(&answer, message, err);
+        rc = lithops__aws_fail(&deploying->api, &answer, message, err);
     else if (ret_document) {
         *ret_document = answer.document;
         answer.document = NULL;
     }
-    lithops__lambda_answer_deinit(&answer);
+    lithops__aws_answer_deinit(&answer);
     return rc;
 }
 
@@ -354,27 +354,27 @@ static int forbid_retries(struct deploying *deploying, lithops_error *err)
 static int describe(struct deploying *deploying, lithops_value **ret_meta, lithops_error *err)
 {
     char path[256], what[128];
-    struct lithops__lambda_answer answer;
+    struct lithops__aws_answer answer;
     snprintf(path, sizeof path, "/2015-03-31/functions/%s/invocations", deploying->wanted.name);
-    const struct lithops__lambda_request made = {.method = "POST",
-                                                 .path = path,
-                                                 .type = "RequestResponse",
-                                                 .body = "{\"describe\": true}",
-                                                 .waits = true,
-                                                 .stall_timeout_ms = DESCRIBE_MS,
-                                                 .bounds = deploying->bounds};
-    int rc = lithops__lambda_do(&deploying->api, &made, &answer, err);
+    const struct lithops__aws_request made = {.method = "POST",
+                                              .path = path,
+                                              .type = "RequestResponse",
+                                              .body = "{\"describe\": true}",
+                                              .waits = true,
+                                              .stall_timeout_ms = DESCRIBE_MS,
+                                              .bounds = deploying->bounds};
+    int rc = lithops__aws_do(&deploying->api, &made, &answer, err);
     if (rc != 0)
         return rc;
     snprintf(what, sizeof what, "cannot run the function %s", deploying->wanted.name);
     lithops_value *meta = NULL;
     if (answer.status >= 300)
-        rc = lithops__lambda_fail(&answer, what, err);
+        rc = lithops__aws_fail(&deploying->api, &answer, what, err);
     else
         meta = lithops_value_from_json(answer.document, strlen(answer.document), NULL);
     if (rc == 0 && !lithops_value_get_string(get(meta, "version")))
         rc = lithops__fail(err, LITHOPS_EBACKEND, "%s: it answers '%.300s'", what, answer.document);
-    lithops__lambda_answer_deinit(&answer);
+    lithops__aws_answer_deinit(&answer);
     if (rc == 0)
         *ret_meta = meta;
     else

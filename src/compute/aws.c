@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests to AWS Lambda: signed, made again where that helps, and their errors.
- *
- * The endpoint is the region's, unless the key `endpoint` or AWS_ENDPOINT_URL_LAMBDA names another
- * one. Credentials are those of the section, or of the section `aws`, or where AWS's tools find
- * them. Thread-safe; each request has a connection of its own, but invocations share them. */
+/* The endpoint is the region's, unless the key `endpoint` or a variable of the environment, as
+ * AWS_ENDPOINT_URL_LAMBDA, names another one. Credentials are those of the section, or of the
+ * section `aws`, or where AWS's tools find them. Thread-safe; each request has a connection of its
+ * own, but invocations share them. */
+#include "compute/aws.h"
+
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/module.h"
-#include "compute/backends/aws_lambda/aws_lambda.h"
 #include "net/aws_chain.h"
 #include "net/http.h"
 #include "net/sign.h"
@@ -25,7 +26,7 @@ enum {
     ANSWER_MAX = 32 << 20,
     HEADERS = 10,
     FIRST_DELAY_MS = 100,
-    URL_BYTES = sizeof((struct lithops__lambda_api *)0)->endpoint + 512,
+    URL_BYTES = sizeof((struct lithops__aws_api *)0)->endpoint + 512,
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -36,7 +37,7 @@ static const char *setting(const lithops_value *settings, const char *name)
     return text && *text ? text : NULL;
 }
 
-static int find_place(struct lithops__lambda_api *api, const lithops_value *settings,
+static int find_place(struct lithops__aws_api *api, const lithops_value *settings,
                       lithops_error *err)
 {
     const char *region = setting(settings, "region"), *endpoint = setting(settings, "endpoint");
@@ -46,36 +47,37 @@ static int find_place(struct lithops__lambda_api *api, const lithops_value *sett
         snprintf(api->region, sizeof api->region, "%s", region);
     else if (!lithops__aws_region(api->region, sizeof api->region))
         return lithops__fail(err, LITHOPS_ECONFIG,
-                             "the backend aws_lambda needs the key 'region' in the section "
-                             "'aws_lambda', or AWS_REGION, as in us-east-1");
+                             "the backend %s needs the key 'region' in the section '%s', or "
+                             "AWS_REGION, as in us-east-1",
+                             api->service->section, api->service->section);
     if (!endpoint)
-        endpoint = lithops__environment("AWS_ENDPOINT_URL_LAMBDA");
+        endpoint = lithops__environment(api->service->variable);
     if (endpoint && strncmp(endpoint, "http://", 7) != 0 && strncmp(endpoint, "https://", 8) != 0)
         return lithops__fail(err, LITHOPS_ECONFIG,
-                             "the endpoint '%s' of aws_lambda is not a URL, as in https://host",
-                             endpoint);
+                             "the endpoint '%s' of %s is not a URL, as in https://host", endpoint,
+                             api->service->section);
     size_t len = endpoint ? strlen(endpoint) : 0;
     while (len > 0 && endpoint[len - 1] == '/')
         len--;
     if (endpoint && (len < 8 || len >= sizeof api->endpoint || memchr(endpoint + 8, '/', len - 8)))
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "the endpoint '%.100s' of aws_lambda must be a scheme and a host, "
-                             "without a path",
-                             endpoint);
+        return lithops__fail(
+            err, LITHOPS_ECONFIG,
+            "the endpoint '%.100s' of %s must be a scheme and a host, without a path", endpoint,
+            api->service->section);
     if (endpoint)
         snprintf(api->endpoint, sizeof api->endpoint, "%.*s", (int)len, endpoint);
     else
-        snprintf(api->endpoint, sizeof api->endpoint, "https://lambda.%s.amazonaws.com%s",
-                 api->region, strncmp(api->region, "cn-", 3) == 0 ? ".cn" : "");
+        snprintf(api->endpoint, sizeof api->endpoint, "https://%s.%s.amazonaws.com%s",
+                 api->service->name, api->region, strncmp(api->region, "cn-", 3) == 0 ? ".cn" : "");
     return 0;
 }
 
-int lithops__lambda_open(struct lithops__lambda_api *api, const lithops_value *settings,
-                         lithops_error *err)
+int lithops__aws_open(struct lithops__aws_api *api, const struct lithops__aws_service *service,
+                      const lithops_value *settings, lithops_error *err)
 {
     const char *access_key = setting(settings, "access_key_id"),
                *secret_key = setting(settings, "secret_access_key");
-    *api = (struct lithops__lambda_api){.credentials = NULL};
+    *api = (struct lithops__aws_api){.service = service};
     const struct lithops__http_api *http = lithops__module_symbol("http", "lithops__http", err);
     api->http = http ? &http->transfer : NULL;
     api->post = http ? &http->posts : NULL;
@@ -86,9 +88,11 @@ int lithops__lambda_open(struct lithops__lambda_api *api, const lithops_value *s
     if (rc != 0)
         return rc;
     if (!access_key != !secret_key)
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "the section 'aws_lambda' has one of access_key_id and "
-                             "secret_access_key: both are needed, or neither");
+        return lithops__fail(
+            err, LITHOPS_ECONFIG,
+            "the section '%s' has one of access_key_id and secret_access_key: both "
+            "are needed, or neither",
+            service->section);
     if (!access_key)
         return lithops__aws_chain_open(api->http, api->crypto, api->region, &api->credentials, err);
     api->credentials =
@@ -96,7 +100,7 @@ int lithops__lambda_open(struct lithops__lambda_api *api, const lithops_value *s
     return api->credentials ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
 
-void lithops__lambda_close(struct lithops__lambda_api *api)
+void lithops__aws_close(struct lithops__aws_api *api)
 {
     lithops__credential_store_free(api->credentials);
     api->credentials = NULL;
@@ -127,8 +131,7 @@ static void free_headers(struct headers *headers)
 }
 
 /* All headers that are sent are signed, but libcurl's own. */
-static int sign(const struct lithops__lambda_api *api,
-                const struct lithops__lambda_request *request,
+static int sign(const struct lithops__aws_api *api, const struct lithops__aws_request *request,
                 const struct lithops__credentials *credentials, struct headers *headers,
                 lithops_error *err)
 {
@@ -146,7 +149,7 @@ static int sign(const struct lithops__lambda_api *api,
     const struct lithops__sign_key key = {.access_key = credentials->access_key,
                                           .secret_key = credentials->secret_key,
                                           .region = api->region,
-                                          .service = "lambda"};
+                                          .service = api->service->name};
     const struct lithops__sign_request to_sign = {.method = request->method,
                                                   .path = request->path,
                                                   .query = request->query ? request->query : "",
@@ -162,10 +165,11 @@ static int sign(const struct lithops__lambda_api *api,
     free(text);
     return good && text && !headers->failed
                ? 0
-               : lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a request to Lambda");
+               : lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a request to %s",
+                               api->service->title);
 }
 
-static int pull_all(const struct lithops__lambda_api *api, struct lithops__transfer *transfer,
+static int pull_all(const struct lithops__aws_api *api, struct lithops__transfer *transfer,
                     struct lithops__buffer *out, lithops_error *err)
 {
     size_t got = PIECE;
@@ -173,32 +177,33 @@ static int pull_all(const struct lithops__lambda_api *api, struct lithops__trans
     while (rc == 0 && got == PIECE && out->len < ANSWER_MAX) {
         void *room = lithops__buffer_reserve(out, PIECE);
         if (!room)
-            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an answer of Lambda");
+            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an answer of %s",
+                                 api->service->title);
         rc = api->http->pull(transfer, room, PIECE, &got, err);
         out->len += got;
     }
     return rc;
 }
 
-static void copy_header(const struct lithops__lambda_api *api, struct lithops__transfer *transfer,
+static void copy_header(const struct lithops__aws_api *api, struct lithops__transfer *transfer,
                         const char *name, char *buf, size_t size)
 {
     const char *value = api->http->header(transfer, name);
     snprintf(buf, size, "%.*s", value ? (int)strcspn(value, ":,") : 0, value ? value : "");
 }
 
-static void make_url(const struct lithops__lambda_api *api,
-                     const struct lithops__lambda_request *request, char url[URL_BYTES])
+static void make_url(const struct lithops__aws_api *api, const struct lithops__aws_request *request,
+                     char url[URL_BYTES])
 {
     snprintf(url, URL_BYTES, "%s%s%s%s", api->endpoint, request->path,
              request->query && *request->query ? "?" : "", request->query ? request->query : "");
 }
 
 /* @param ret_answer  of any status */
-static int make_once(struct lithops__lambda_api *api, struct lithops__transfer *transfer,
-                     const struct lithops__lambda_request *request,
+static int make_once(struct lithops__aws_api *api, struct lithops__transfer *transfer,
+                     const struct lithops__aws_request *request,
                      const struct lithops__credentials *credentials,
-                     struct lithops__lambda_answer *ret_answer, lithops_error *err)
+                     struct lithops__aws_answer *ret_answer, lithops_error *err)
 {
     char url[URL_BYTES];
     struct headers headers = {.lines = {"Expect:"}, .count = 1};
@@ -224,7 +229,8 @@ static int make_once(struct lithops__lambda_api *api, struct lithops__transfer *
         }
         ret_answer->document = lithops__buffer_steal(&document);
         if (!ret_answer->document)
-            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an answer of Lambda");
+            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an answer of %s",
+                               api->service->title);
     }
     lithops__buffer_deinit(&document);
     free_headers(&headers);
@@ -233,7 +239,7 @@ static int make_once(struct lithops__lambda_api *api, struct lithops__transfer *
 
 /* ---- until it is answered -------------------------------------------------------------------- */
 
-static bool have_expired(const struct lithops__lambda_answer *answer)
+static bool have_expired(const struct lithops__aws_answer *answer)
 {
     return answer->status == 403 && (strcmp(answer->error, "ExpiredTokenException") == 0 ||
                                      strcmp(answer->error, "ExpiredToken") == 0);
@@ -246,9 +252,9 @@ static bool may_pass(long status, bool waits)
 }
 
 /* An attempt. Answers that will be others later are errors, which are retryable. */
-static int attempt(struct lithops__lambda_api *api, struct lithops__transfer *transfer,
-                   const struct lithops__lambda_request *request, bool *renewed,
-                   struct lithops__lambda_answer *ret_answer, lithops_error *err)
+static int attempt(struct lithops__aws_api *api, struct lithops__transfer *transfer,
+                   const struct lithops__aws_request *request, bool *renewed,
+                   struct lithops__aws_answer *ret_answer, lithops_error *err)
 {
     struct lithops__credentials credentials = {.expires = 0};
     int rc = lithops__credential_store_get(api->credentials, &request->bounds, &credentials, err);
@@ -257,19 +263,18 @@ static int attempt(struct lithops__lambda_api *api, struct lithops__transfer *tr
     if (rc == 0 && have_expired(ret_answer) && !*renewed &&
         lithops__credential_store_expire(api->credentials, &credentials)) {
         *renewed = true;
-        rc = lithops__lambda_fail(ret_answer, "a request was refused", err);
+        rc = lithops__aws_fail(api, ret_answer, "a request was refused", err);
         err->retryable = true;
     } else if (rc == 0 && may_pass(ret_answer->status, request->waits)) {
-        rc = lithops__lambda_fail(ret_answer, "Lambda takes no request now", err);
+        rc = lithops__aws_fail(api, ret_answer, "no request is taken now", err);
         err->retryable = true;
     }
     lithops__credentials_deinit(&credentials);
     return rc;
 }
 
-int lithops__lambda_do(struct lithops__lambda_api *api,
-                       const struct lithops__lambda_request *request,
-                       struct lithops__lambda_answer *ret_answer, lithops_error *err)
+int lithops__aws_do(struct lithops__aws_api *api, const struct lithops__aws_request *request,
+                    struct lithops__aws_answer *ret_answer, lithops_error *err)
 {
     const struct lithops__http_limits limits = {.stall_timeout_ms = request->stall_timeout_ms};
     struct lithops__retry retry = {
@@ -283,13 +288,13 @@ int lithops__lambda_do(struct lithops__lambda_api *api,
         return rc;
     do {
         error = (lithops_error)LITHOPS_ERROR_INIT;
-        *ret_answer = (struct lithops__lambda_answer){.document = NULL};
+        *ret_answer = (struct lithops__aws_answer){.document = NULL};
         rc = attempt(api, transfer, request, &renewed, ret_answer, &error);
         if (rc == 0)
             break;
         long after_s = ret_answer->status ? api->http->answer(transfer)->retry_after_s : 0;
         asked_ms = after_s > 0 && after_s <= 60 ? (unsigned)after_s * 1000 : 0;
-        lithops__lambda_answer_deinit(ret_answer);
+        lithops__aws_answer_deinit(ret_answer);
     } while (lithops__retry_again(&retry, &error, asked_ms));
     api->http->close(transfer);
     if (rc != 0 && err)
@@ -297,21 +302,21 @@ int lithops__lambda_do(struct lithops__lambda_api *api,
     return rc ? error.code : 0;
 }
 
-void lithops__lambda_answer_deinit(struct lithops__lambda_answer *answer)
+void lithops__aws_answer_deinit(struct lithops__aws_answer *answer)
 {
     free(answer->document); /* NOLINT(clang-analyzer-unix.Malloc): each attempt has its own */
     answer->document = NULL;
 }
 
 /* Of a wrong signature AWS says what should have been signed: a session's token is in it. */
-static bool may_have_secrets(const struct lithops__lambda_answer *answer)
+static bool may_have_secrets(const struct lithops__aws_answer *answer)
 {
     return strstr(answer->error, "Signature") ||
            (answer->document && strcasestr(answer->document, "security-token"));
 }
 
-int lithops__lambda_fail(const struct lithops__lambda_answer *answer, const char *what,
-                         lithops_error *err)
+int lithops__aws_fail(const struct lithops__aws_api *api, const struct lithops__aws_answer *answer,
+                      const char *what, lithops_error *err)
 {
     int code = answer->status == 404                            ? LITHOPS_ENOTFOUND
                : answer->status == 401 || answer->status == 403 ? LITHOPS_EDENIED
@@ -328,8 +333,9 @@ int lithops__lambda_fail(const struct lithops__lambda_answer *answer, const char
         message = answer->document ? answer->document : "";
     if (may_have_secrets(answer))
         message = "check the secret key, and this machine's clock";
-    lithops__fail(err, code, "%s: Lambda answers with status %ld%s%s%s%.500s", what, answer->status,
-                  answer->error[0] ? ", " : "", answer->error, *message ? ": " : "", message);
+    lithops__fail(err, code, "%s: %s answers with status %ld%s%s%s%.500s", what,
+                  api->service->title, answer->status, answer->error[0] ? ", " : "", answer->error,
+                  *message ? ": " : "", message);
     lithops_value_free(map);
     if (err)
         err->http_status = (int)answer->status;
@@ -338,10 +344,10 @@ int lithops__lambda_fail(const struct lithops__lambda_answer *answer, const char
 
 /* ---- invocations ----------------------------------------------------------------------------- */
 
-int lithops__lambda_begin(struct lithops__lambda_api *api, struct lithops__posts *posts,
-                          const struct lithops__lambda_request *request,
-                          struct lithops__credentials *ret_used, struct lithops__post **ret_post,
-                          lithops_error *err)
+int lithops__aws_begin(struct lithops__aws_api *api, struct lithops__posts *posts,
+                       const struct lithops__aws_request *request,
+                       struct lithops__credentials *ret_used, struct lithops__post **ret_post,
+                       lithops_error *err)
 {
     char url[URL_BYTES];
     struct headers headers = {.lines = {"Expect:"}, .count = 1};
@@ -362,11 +368,11 @@ int lithops__lambda_begin(struct lithops__lambda_api *api, struct lithops__posts
     return rc;
 }
 
-int lithops__lambda_judge(struct lithops__lambda_api *api, const struct lithops__post_state *state,
-                          const struct lithops__credentials *used, lithops_error *err)
+int lithops__aws_judge(struct lithops__aws_api *api, const struct lithops__post_state *state,
+                       const struct lithops__credentials *used, lithops_error *err)
 {
-    struct lithops__lambda_answer answer = {.status = state->status,
-                                            .document = (char *)(uintptr_t)state->text};
+    struct lithops__aws_answer answer = {.status = state->status,
+                                         .document = (char *)(uintptr_t)state->text};
     if (!state->is_answered) {
         lithops__fail(err, LITHOPS_EBACKEND, "cannot invoke the function: %s",
                       state->failure.message);
@@ -377,7 +383,7 @@ int lithops__lambda_judge(struct lithops__lambda_api *api, const struct lithops_
         return 0;
     snprintf(answer.error, sizeof answer.error, "%.*s", (int)strcspn(state->header, ":,"),
              state->header);
-    int rc = lithops__lambda_fail(&answer, "cannot invoke the function", err);
+    int rc = lithops__aws_fail(api, &answer, "cannot invoke the function", err);
     err->retryable = may_pass(state->status, true);
     if (used && have_expired(&answer))
         err->retryable = lithops__credential_store_expire(api->credentials, used);
