@@ -59,7 +59,7 @@ def test_closing_cancels(tmp_path):
 
 
 @pytest.mark.parametrize('make,error', [
-    (lambda: lithops.FunctionExecutor(backend='aws_batch'), 'aws_batch'),
+    (lambda: lithops.FunctionExecutor(backend='singularity'), 'singularity'),
     (lambda: lithops.FunctionExecutor(backend='localhots'), 'localhots'),
     (lambda: lithops.FunctionExecutor(mode='standalone'), 'aws_ec2'),
     (lambda: lithops.StandaloneExecutor(), 'aws_ec2'),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lithops worker: the remote side of a compute backend that uses links. */
 #include "agent/agent.h"
+#include "agent/batch.h"
 #include "agent/http_server.h"
 #include "agent/lambda.h"
 #include "base/error.h"
@@ -91,6 +92,14 @@ static int serve_through(const char *key, lithops_error *err)
                               lithops__carrier_storage(carried), err);
     int lost = lithops__carrier_leave(carried, rc == LITHOPS_ETIMEDOUT, err);
     return rc ? rc : lost;
+}
+
+/* A part of a job: what all of them are told says which link is this one's. */
+static int serve_batch(lithops_error *err)
+{
+    char key[LITHOPS__CARRIER_KEY];
+    int rc = lithops__batch_take(key, sizeof key, err);
+    return rc ? rc : serve_through(key, err);
 }
 
 /* The link is a connection to the client. Its secret goes at once, so that programs that functions
@@ -239,7 +248,8 @@ int cmd_worker(const struct cli *cli)
     lithops_error err = LITHOPS_ERROR_INIT;
     const char *key = cli->options.through, *where = cli->options.connect;
     int read_fd, write_fd;
-    const bool is_server = cli->options.http || cli->options.openwhisk || cli->options.lambda;
+    const bool is_server =
+        cli->options.http || cli->options.openwhisk || cli->options.lambda || cli->options.batch;
     if (!key && !where && !is_server && isatty(STDIN_FILENO)) {
         lithops__fail(&err, LITHOPS_EUSAGE,
                       "lithops worker is not for interactive use: a compute backend starts it, and "
@@ -250,6 +260,8 @@ int cmd_worker(const struct cli *cli)
     int rc = heed_stop(&err);
     if (rc == 0 && cli->options.lambda)
         rc = serve_lambda(&err);
+    else if (rc == 0 && cli->options.batch)
+        rc = serve_batch(&err);
     else if (rc == 0 && is_server)
         rc = serve_http(cli, &err);
     else if (rc == 0 && key)

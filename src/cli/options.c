@@ -131,7 +131,8 @@ const struct cli_command cli_commands[] = {
      "it is what a container of a service runs: requests that are signed with the\n"
      "secret, and are new, start workers. GET /health says how many run. With\n"
      "--lambda it is the runtime of a function, and asks the service that\n"
-     "AWS_LAMBDA_RUNTIME_API names for what to run.",
+     "AWS_LAMBDA_RUNTIME_API names for what to run. With --batch it is a job, or one\n"
+     "part of an array job, of a batch service.",
      cmd_worker},
     {"runtime build", CLI_RUNTIME_BUILD, "[NAME]", 0, 1,
      "make the package that a runtime is deployed with",
@@ -349,6 +350,8 @@ const struct cli_option cli_option_table[] = {
      "with --http: the secret of the requests is in this file, not in LITHOPS_WORKER_SECRET"},
     {NULL, 0, "lambda", NULL, CLI_SWITCH, AT(lambda), CLI_WORKER, 0, 0, NULL,
      "run workers as a function of AWS Lambda is asked to"},
+    {NULL, 0, "batch", NULL, CLI_SWITCH, AT(batch), CLI_WORKER, 0, 0, NULL,
+     "the client is reached as LITHOPS_BATCH says, as in a job of AWS Batch"},
 
     {"General", 0, "log-level", "LEVEL", CLI_CHOICE, AT(log_level), CLI_ALL & ~CLI_COMPLETION, 0, 0,
      LOG_LEVELS, "what the engine logs to standard error"},

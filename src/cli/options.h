@@ -142,7 +142,7 @@ struct cli_options {
     const char *test; /* which check; "help" lists them */
     bool exit_first, online;
     int64_t hello_calls;
-    bool all, force, cache, here, start, lambda;
+    bool all, force, cache, here, start, lambda, batch;
     bool help;
 };
 

@@ -5,6 +5,7 @@
 const struct lithops__compute_driver *const lithops__compute_drivers[] = {
     &lithops__compute_localhost,
     &lithops__compute_aws_lambda,
+    &lithops__compute_aws_batch,
     &lithops__compute_k8s,
     &lithops__compute_process,
     &lithops__compute_slurm,

@@ -79,8 +79,9 @@ struct lithops__compute_ops {
     /* clean - remove (with dry_run: only count) what killed clients of this user on this machine
      * have left elsewhere, where that can be told. May be NULL. Adds to *ret_removed. May block, as
      * probe. */
-    int (*clean)(const struct lithops__config *config, bool (*is_alive)(const char *executor_id),
-                 bool dry_run, uint64_t *ret_removed, lithops_error *err);
+    int (*clean)(const struct lithops__compute_driver *driver, const struct lithops__config *config,
+                 bool (*is_alive)(const char *executor_id), bool dry_run, uint64_t *ret_removed,
+                 lithops_error *err);
 };
 
 /* What is to be done with a runtime: what is made ready before a backend can run calls in it. */
@@ -135,6 +136,7 @@ struct lithops__compute_driver {
                  lithops_error *err);
 };
 
+extern const struct lithops__compute_driver lithops__compute_aws_batch;
 extern const struct lithops__compute_driver lithops__compute_aws_lambda;
 extern const struct lithops__compute_driver lithops__compute_azure_containers;
 extern const struct lithops__compute_driver lithops__compute_code_engine;

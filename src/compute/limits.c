@@ -11,6 +11,7 @@ static const struct row {
     const char *backend;
     struct lithops__limits limits;
 } rows[] = {
+    {"aws_batch", {0, 0, 0, 0, true, "lifetime"}},
     {"aws_lambda", {900, 10240, 6 * MIB, 6, true, "runtime_timeout"}},
     {"azure_containers", {240, 8192, 0, 4, false, NULL}},
     {"code_engine", {600, 49152, 0, 12, false, NULL}},

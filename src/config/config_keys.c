@@ -227,6 +227,42 @@ static const lithops_config_key runtime_of_nodes_keys[] = {
     {.name = NULL},
 };
 
+/* Of every section of a compute backend. */
+#define POOL_KEYS                                                                                  \
+    {.name = "max_tasks_per_child",                                                                \
+     .type = LITHOPS_KEY_INT,                                                                      \
+     .fallback = "0",                                                                              \
+     .min = 0,                                                                                     \
+     .max = 1e9,                                                                                   \
+     .help = "Calls that a worker process runs before a fresh one takes its place; 0 for no "      \
+             "limit. Items of a map count one by one."},                                           \
+        {.name = "shared_memory",                                                                  \
+         .type = LITHOPS_KEY_INT,                                                                  \
+         .min = 0,                                                                                 \
+         .max = 1e9,                                                                               \
+         .help = "How much shared memory inputs and results may take together, in MiB, in the "    \
+                 "client and in each worker elsewhere. Default or 0: three quarters of the "       \
+                 "machine's memory, or of the container's memory limit if that is less."},         \
+        {.name = "cost_per_gb_s",                                                                  \
+         .type = LITHOPS_KEY_DOUBLE,                                                               \
+         .fallback = "0",                                                                          \
+         .min = 0,                                                                                 \
+         .max = WITHOUT_LIMIT,                                                                     \
+         .help = "Price of one GB-second of a call in USD, for the Cost column of job "            \
+                 "summaries. It takes the place of the price list."},                              \
+        {.name = "cost_per_request",                                                               \
+         .type = LITHOPS_KEY_DOUBLE,                                                               \
+         .fallback = "0",                                                                          \
+         .min = 0,                                                                                 \
+         .max = WITHOUT_LIMIT,                                                                     \
+         .help = "Price of one call in USD, added to that of its time. It takes the place of "     \
+                 "the price list."},                                                               \
+    {                                                                                              \
+        .name = "price_list", .type = LITHOPS_KEY_STRING,                                          \
+        .help = "The price list that job summaries and max_cost use, of those that 'lithops "      \
+                "config prices' shows. Default: the one of the backend's name, if there is one."   \
+    }
+
 /* Of every section whose workers are pools of processes, beside the section's own rows. */
 static const lithops_config_key pool_keys[] = {
     {.name = "worker_processes",
@@ -244,25 +280,11 @@ static const lithops_config_key pool_keys[] = {
      .max = 1e9,
      .help = "Memory limit of each worker process, in MiB; a call that needs more ends with "
              "MemoryError. Default: no limit."},
-    {.name = "max_tasks_per_child",
-     .type = LITHOPS_KEY_INT,
-     .fallback = "0",
-     .min = 0,
-     .max = 1e9,
-     .help = "Calls that a worker process runs before a fresh one takes its place; 0 for no limit. "
-             "Items of a map count one by one."},
     {.name = "runtime_timeout",
      .type = LITHOPS_KEY_INT,
      .min = 1,
      .max = 1e9,
      .help = "Seconds; an upper limit for the timeout of every job. Default: no limit."},
-    {.name = "shared_memory",
-     .type = LITHOPS_KEY_INT,
-     .min = 0,
-     .max = 1e9,
-     .help = "How much shared memory inputs and results may take together, in MiB, in the client "
-             "and in each worker elsewhere. Default or 0: three quarters of the machine's memory, "
-             "or of the container's memory limit if that is less."},
     {.name = "spin_us",
      .type = LITHOPS_KEY_INT,
      .fallback = "50",
@@ -271,28 +293,16 @@ static const lithops_config_key pool_keys[] = {
      .help = "Microseconds that idle workers and waits look at shared memory before they sleep. "
              "More is faster for calls that follow each other closely and costs CPU time; 0 sleeps "
              "at once."},
-    {.name = "cost_per_gb_s",
-     .type = LITHOPS_KEY_DOUBLE,
-     .fallback = "0",
-     .min = 0,
-     .max = WITHOUT_LIMIT,
-     .help = "Price of one GB-second of a call in USD, for the Cost column of job summaries. It "
-             "takes the place of the price list."},
-    {.name = "cost_per_request",
-     .type = LITHOPS_KEY_DOUBLE,
-     .fallback = "0",
-     .min = 0,
-     .max = WITHOUT_LIMIT,
-     .help = "Price of one call in USD, added to that of its time. It takes the place of the price "
-             "list."},
-    {.name = "price_list",
-     .type = LITHOPS_KEY_STRING,
-     .help = "The price list that job summaries and max_cost use, of those that 'lithops config "
-             "prices' shows. Default: the one of the backend's name, if there is one."},
+    POOL_KEYS,
     {.name = NULL},
 };
 
-/* Of backends whose workers are reached over links. */
+/* Where the section itself says what a worker has. */
+static const lithops_config_key rented_pool_keys[] = {
+    POOL_KEYS,
+    {.name = NULL},
+};
+
 static const lithops_config_key link_keys[] = {
     {.name = "shared_filesystem",
      .type = LITHOPS_KEY_LIST,
@@ -913,6 +923,21 @@ static const lithops_config_key serverless_keys[] = {
     {.name = NULL},
 };
 
+#define AWS_CLIENT_KEYS                                                                            \
+    {.name = "access_key_id",                                                                      \
+     .type = LITHOPS_KEY_STRING,                                                                   \
+     .secret = true,                                                                               \
+     .help = "Access key of the client; workers never get it. Default: that of the section aws, "  \
+             "else what AWS's tools would use, see storage.md."},                                  \
+        {.name = "secret_access_key",                                                              \
+         .type = LITHOPS_KEY_STRING,                                                               \
+         .secret = true,                                                                           \
+         .help = "Secret key that belongs to it."},                                                \
+    {                                                                                              \
+        .name = "session_token", .type = LITHOPS_KEY_STRING, .secret = true,                       \
+        .help = "Token that belongs to temporary keys."                                            \
+    }
+
 static const lithops_config_key aws_lambda_keys[] = {
     {.name = "execution_role",
      .type = LITHOPS_KEY_STRING,
@@ -925,19 +950,7 @@ static const lithops_config_key aws_lambda_keys[] = {
     {.name = "region_name",
      .type = LITHOPS_KEY_STRING,
      .help = "The same, as earlier versions of upstream called it."},
-    {.name = "access_key_id",
-     .type = LITHOPS_KEY_STRING,
-     .secret = true,
-     .help = "Access key of the client; workers never get it. Default: that of the section aws, "
-             "else what AWS's tools would use, see storage.md."},
-    {.name = "secret_access_key",
-     .type = LITHOPS_KEY_STRING,
-     .secret = true,
-     .help = "Secret key that belongs to it."},
-    {.name = "session_token",
-     .type = LITHOPS_KEY_STRING,
-     .secret = true,
-     .help = "Token that belongs to temporary keys."},
+    AWS_CLIENT_KEYS,
     {.name = "endpoint",
      .type = LITHOPS_KEY_STRING,
      .help = "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_LAMBDA."},
@@ -1013,37 +1026,6 @@ static const lithops_config_key aws_lambda_keys[] = {
      .max = 1e6,
      .help = "A quarter of the seconds without a sign of a worker that has calls after which it is "
              "lost."},
-    {.name = "max_tasks_per_child",
-     .type = LITHOPS_KEY_INT,
-     .fallback = "0",
-     .min = 0,
-     .max = 1e9,
-     .help = "Calls that a worker process runs before a fresh one takes its place; 0 for no "
-             "limit."},
-    {.name = "shared_memory",
-     .type = LITHOPS_KEY_INT,
-     .min = 0,
-     .max = 1e9,
-     .help = "How much shared memory inputs and results may take together, in MiB, in the client "
-             "and in each function. Default or 0: three quarters of the memory there is."},
-    {.name = "cost_per_gb_s",
-     .type = LITHOPS_KEY_DOUBLE,
-     .fallback = "0",
-     .min = 0,
-     .max = WITHOUT_LIMIT,
-     .help = "Price of one GB-second of a call in USD, for the Cost column of job summaries. It "
-             "takes the place of the price list."},
-    {.name = "cost_per_request",
-     .type = LITHOPS_KEY_DOUBLE,
-     .fallback = "0",
-     .min = 0,
-     .max = WITHOUT_LIMIT,
-     .help = "Price of one call in USD, added to that of its time. It takes the place of the price "
-             "list."},
-    {.name = "price_list",
-     .type = LITHOPS_KEY_STRING,
-     .help = "The price list that job summaries and max_cost use, of those that 'lithops config "
-             "prices' shows. Default: the one of the backend's name."},
     {.name = "invoke_pool_threads",
      .type = LITHOPS_KEY_ANY,
      .inert = true,
@@ -1058,6 +1040,152 @@ static const lithops_config_key aws_lambda_keys[] = {
      .type = LITHOPS_KEY_BOOL,
      .inert = true,
      .help = "Start the calls from a function in the cloud."},
+    {.name = "runtime_include_function",
+     .type = LITHOPS_KEY_BOOL,
+     .inert = true,
+     .help = "Build the function into the runtime."},
+    {.name = NULL},
+};
+
+static const lithops_config_key aws_batch_keys[] = {
+    {.name = "execution_role",
+     .type = LITHOPS_KEY_STRING,
+     .help = "ARN of the role by which Fargate fetches the image and writes logs. lithops "
+             "runtime deploy needs it."},
+    {.name = "job_role",
+     .type = LITHOPS_KEY_STRING,
+     .help = "ARN of the role that workers have: it must allow them the bucket of the "
+             "storage. lithops runtime deploy needs it."},
+    {.name = "region",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Region of the jobs. Default: that of the section aws, AWS_REGION, "
+             "AWS_DEFAULT_REGION, or the profile's."},
+    {.name = "region_name",
+     .type = LITHOPS_KEY_STRING,
+     .help = "The same, as earlier versions of upstream called it."},
+    AWS_CLIENT_KEYS,
+    {.name = "endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_BATCH."},
+    {.name = "runtime",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Image that workers run in, as its registry names it. It has the command "
+             "lithops, of the client's version, and for Python functions the client's "
+             "version of Python. Needed."},
+    {.name = "runtime_memory",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "1024",
+     .min = 128,
+     .max = 1e7,
+     .help = "Memory of a job, in MiB. Fargate has fixed pairs of it with runtime_cpu."},
+    {.name = "runtime_cpu",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "0.5",
+     .min = 0.25,
+     .max = 256,
+     .help = "CPUs of a job."},
+    {.name = "runtime_timeout",
+     .type = LITHOPS_KEY_INT,
+     .min = 1,
+     .max = 1e9,
+     .help = "Seconds; an upper limit for the timeout of every job. Default: no limit."},
+    {.name = "worker_processes",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "1",
+     .min = 1,
+     .max = 4096,
+     .help = "Calls that a worker runs at the same time."},
+    {.name = "env_type",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "FARGATE_SPOT",
+     .choices = "EC2|SPOT|FARGATE|FARGATE_SPOT",
+     .help = "What jobs run on: the type of the compute environment that lithops runtime "
+             "deploy makes."},
+    {.name = "env_max_cpus",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "10",
+     .min = 1,
+     .max = 1e6,
+     .help = "CPUs of all jobs of that compute environment together."},
+    {.name = "subnets",
+     .type = LITHOPS_KEY_LIST,
+     .help = "Subnets of the compute environment. lithops runtime deploy needs them, unless "
+             "the environment is there."},
+    {.name = "security_groups",
+     .type = LITHOPS_KEY_LIST,
+     .help = "Its security groups, which let connections out; likewise."},
+    {.name = "assign_public_ip",
+     .type = LITHOPS_KEY_BOOL,
+     .fallback = "true",
+     .help = "Jobs on Fargate have public addresses, which they need in a public subnet to "
+             "reach anything."},
+    {.name = "instance_role",
+     .type = LITHOPS_KEY_STRING,
+     .help = "ARN of the instance profile of EC2 and SPOT, for which it is needed."},
+    {.name = "instance_types",
+     .type = LITHOPS_KEY_LIST,
+     .help = "Types of their instances. Default: optimal, by which AWS chooses."},
+    {.name = "service_role",
+     .type = LITHOPS_KEY_STRING,
+     .help = "ARN of a role for AWS Batch itself. Default: its service-linked role."},
+    {.name = "compute_environment",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Name of a compute environment that is there. Default: one of Lithops' own, by "
+             "version and env_type."},
+    {.name = "job_queue",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Name of a queue that is there. Default: one of Lithops' own."},
+    {.name = "job_definition",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Name of a job definition that is there, whose container runs lithops worker "
+             "--batch. Default: one of Lithops' own, by image, memory and CPUs."},
+    {.name = "user_tags",
+     .type = LITHOPS_KEY_ANY,
+     .help = "Tags of jobs and of what is deployed for them, a map."},
+    {.name = "max_workers",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "100",
+     .min = 1,
+     .max = 4096,
+     .help = "Most jobs at a time; as many as have room in env_max_cpus run. They are "
+             "submitted as calls wait for them."},
+    {.name = "idle_timeout",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "10",
+     .min = 0.1,
+     .max = 240,
+     .help = "Seconds without a call after which a worker ends, which is paid for until "
+             "then."},
+    {.name = "start_timeout",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "600",
+     .min = 1,
+     .max = 86400,
+     .help = "Seconds a job may wait until it runs. Calls that wait fail then, unless other "
+             "workers are there, and are told why it waited."},
+    {.name = "lifetime",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "3600",
+     .min = 60,
+     .max = 1e7,
+     .help = "Seconds after which AWS Batch ends a worker, whatever it runs. It takes no "
+             "call whose timeout would end later, if a fresh one has enough time for it."},
+    {.name = "worker_lost_timeout",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "15",
+     .min = 2,
+     .max = 86400,
+     .help = "A fourth of the seconds until a worker that has calls and says nothing is "
+             "lost, where AWS Batch does not know that it has ended."},
+    {.name = "account_id", .type = LITHOPS_KEY_ANY, .inert = true, .help = "The account."},
+    {.name = "container_vcpus",
+     .type = LITHOPS_KEY_ANY,
+     .inert = true,
+     .help = "What earlier versions of upstream called runtime_cpu."},
+    {.name = "remote_invoker",
+     .type = LITHOPS_KEY_BOOL,
+     .inert = true,
+     .help = "Start the calls from a job in the cloud."},
     {.name = "runtime_include_function",
      .type = LITHOPS_KEY_BOOL,
      .inert = true,
@@ -1294,6 +1422,11 @@ const struct lithops__config_section lithops__config_sections[] = {
      "Functions of AWS Lambda, reached through the storage. Untested against the service.",
      aws_lambda_keys},
     {"aws_lambda", "What workers behind links have in common.", link_keys},
+    {"aws_lambda", "The pool of each function.", rented_pool_keys},
+    {"aws_batch", "Jobs of AWS Batch, reached through the storage. Untested against the service.",
+     aws_batch_keys},
+    {"aws_batch", "What workers behind links have in common.", link_keys},
+    {"aws_batch", "The pool of each job.", rented_pool_keys},
     {"rabbitmq",
      "The RabbitMQ server, for monitoring: rabbitmq, and for functions that ask for it.",
      rabbitmq_keys},

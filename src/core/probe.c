@@ -57,7 +57,8 @@ int lithops__clean_backend(const struct lithops__config *config, bool dry_run,
 {
     const struct lithops__compute_driver *driver = find(config, NULL);
     return driver && driver->ops->clean
-               ? driver->ops->clean(config, lithops__inspect_is_alive, dry_run, ret_removed, err)
+               ? driver->ops->clean(driver, config, lithops__inspect_is_alive, dry_run, ret_removed,
+                                    err)
                : 0;
 }
 

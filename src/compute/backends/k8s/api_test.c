@@ -228,7 +228,7 @@ static uint64_t clean(const char *const *answers, size_t count, int expected)
     err = (lithops_error)LITHOPS_ERROR_INIT;
     if (lithops__config_load(&options, &config, &err) != 0)
         fail_msg("%s", err.message);
-    int rc = lithops__k8s_clean(config, is_alive, false, &removed, &err);
+    int rc = lithops__k8s_clean(&lithops__compute_k8s, config, is_alive, false, &removed, &err);
     script_stop(&script);
     if (rc != expected)
         fail_msg("%d: %s", rc, err.message);

@@ -319,10 +319,10 @@ static void test_graces(void **state)
 static void test_clients(void **state)
 {
     (void)state;
-    char one[LITHOPS__K8S_RUN], other[LITHOPS__K8S_RUN] = "";
+    char one[LITHOPS__CLIENT_MARK], other[LITHOPS__CLIENT_MARK] = "";
     int ends[2], status = -1;
-    lithops__k8s_client(one);
-    lithops__k8s_client(other);
+    lithops__client_mark(one);
+    lithops__client_mark(other);
     assert_string_equal(one, other);
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
@@ -331,7 +331,7 @@ static void test_clients(void **state)
             _exit(77);
         pid_t inner = fork();
         if (inner == 0) {
-            lithops__k8s_client(other);
+            lithops__client_mark(other);
             _exit(write(ends[1], other, sizeof other) == sizeof other ? 0 : 1);
         }
         _exit(inner > 0 && waitpid(inner, &status, 0) == inner && status == 0 ? 0 : 1);

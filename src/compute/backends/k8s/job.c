@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* ENGINE_MB: the engine itself, beside the memory of calls. TTL_S: a Job that has ended is there
  * for people to look at, if nobody deletes it. GRACE_S: for a worker to delete its objects. */
@@ -133,43 +131,6 @@ static void hex(uint64_t number, char ret_text[LITHOPS__K8S_RUN])
     snprintf(ret_text, LITHOPS__K8S_RUN, "%016llx", (unsigned long long)number);
 }
 
-/* FNV-1a: a name to search by, and no secret. */
-static uint64_t mix(uint64_t hash, const char *text)
-{
-    for (; text && *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    return (hash ^ '/') * 1099511628211u;
-}
-
-static uint64_t mix_file(uint64_t hash, const char *path)
-{
-    char *text = lithops__k8s_read_file(path, NULL);
-    hash = mix(hash, text);
-    lithops__secret_free(text);
-    return hash;
-}
-
-/* Only those whose processes we see are known to be dead: containers may have the same name, user
- * and machine-id, and each has processes of its own. The number of their namespace tells them apart
- * until the machine starts anew, which they do not outlive; that of a machine itself is fixed. */
-void lithops__k8s_client(char ret_client[LITHOPS__K8S_RUN])
-{
-    static const uint64_t first_namespace = 0xEFFFFFFC;
-    char text[257] = "";
-    struct stat status = {.st_ino = 0};
-    (void)gethostname(text, sizeof text - 1);
-    uint64_t hash = mix(14695981039346656037u, text);
-    snprintf(text, sizeof text, "%u", (unsigned)getuid());
-    hash = mix(hash, text);
-    hash = mix_file(hash, "/etc/machine-id");
-    (void)stat("/proc/self/ns/pid", &status);
-    snprintf(text, sizeof text, "%llu", (unsigned long long)status.st_ino);
-    hash = mix(hash, text);
-    if (status.st_ino != first_namespace)
-        hash = mix_file(hash, "/proc/sys/kernel/random/boot_id");
-    hex(hash, ret_client);
-}
-
 static int check_map(const lithops_value *settings, const char *key, lithops_error *err)
 {
     const lithops_value *value = lithops_value_get(settings, key);
@@ -212,7 +173,7 @@ int lithops__k8s_options_read(const lithops_value *settings,
     if (getrandom(&number, sizeof number, 0) != sizeof number)
         return lithops__fail(err, LITHOPS_EIO, "there is no random number to be had");
     hex(number, options.run);
-    lithops__k8s_client(options.client);
+    lithops__client_mark(options.client);
     *ret_options = options;
     return 0;
 }

@@ -19,6 +19,7 @@
 
 #include "base/retry.h"
 #include "compute/backends/k8s/kubeconfig.h"
+#include "compute/client.h"
 #include "compute/compute.h"
 #include "net/http.h"
 
@@ -84,8 +85,8 @@ int lithops__k8s_watch(struct lithops__k8s_api *api, const char *path,
 struct lithops__k8s_options {
     const lithops_value *settings; /* the section */
     char *namespace;
-    char run[LITHOPS__K8S_RUN];    /* tells this executor's Jobs from all others */
-    char client[LITHOPS__K8S_RUN]; /* this user on this machine */
+    char run[LITHOPS__K8S_RUN];        /* tells this executor's Jobs from all others */
+    char client[LITHOPS__CLIENT_MARK]; /* this user on this machine */
     uint32_t max_workers, worker_processes, idle_timeout_ms, start_timeout_s, lifetime_s,
         lost_timeout_ms;
 };
@@ -93,7 +94,6 @@ struct lithops__k8s_options {
 int lithops__k8s_options_read(const lithops_value *settings,
                               struct lithops__k8s_options *ret_options, lithops_error *err);
 void lithops__k8s_options_deinit(struct lithops__k8s_options *options);
-void lithops__k8s_client(char ret_client[LITHOPS__K8S_RUN]);
 
 /* Which worker a Job is. */
 struct lithops__k8s_link {
@@ -171,7 +171,8 @@ void lithops__k8s_sweeper_add(struct lithops__k8s_sweeper *sweeper, const char *
 
 /* The Jobs of this user's dead clients on this machine; as `clean` of struct lithops__compute_ops.
  */
-int lithops__k8s_clean(const struct lithops__config *config,
+int lithops__k8s_clean(const struct lithops__compute_driver *driver,
+                       const struct lithops__config *config,
                        bool (*is_alive)(const char *executor_id), bool dry_run,
                        uint64_t *ret_removed, lithops_error *err);
 

@@ -213,9 +213,9 @@ static int clean_all(struct lithops__k8s_api *api, const char *namespace,
                      bool (*is_alive)(const char *executor_id), bool dry_run, uint64_t *ret_removed,
                      lithops_error *err)
 {
-    char client[LITHOPS__K8S_RUN], path[2048], selector[1600], next[1400] = "";
+    char client[LITHOPS__CLIENT_MARK], path[2048], selector[1600], next[1400] = "";
     int rc;
-    lithops__k8s_client(client);
+    lithops__client_mark(client);
     do {
         lithops_value *answer = NULL;
         const struct lithops__k8s_request request = {
@@ -237,11 +237,12 @@ static int clean_all(struct lithops__k8s_api *api, const char *namespace,
     return rc;
 }
 
-int lithops__k8s_clean(const struct lithops__config *config,
+int lithops__k8s_clean(const struct lithops__compute_driver *driver,
+                       const struct lithops__config *config,
                        bool (*is_alive)(const char *executor_id), bool dry_run,
                        uint64_t *ret_removed, lithops_error *err)
 {
-    lithops_value *settings = lithops__linked_settings(config, "k8s");
+    lithops_value *settings = lithops__linked_settings(config, driver->name);
     struct lithops__k8s_api *api = NULL;
     char *namespace = NULL;
     int rc = settings ? lithops__k8s_open_api(settings, &api, &namespace, err)

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What parts of jobs make of their environment. */
+#include "agent/batch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char job[] = "{\"prefix\": \"lithops.jobs/e-0/\", \"links\": \"a,b2,c\", \"config\": "
+                          "{\"lithops\": {\"storage\": \"aws_s3\"}}}";
+
+static int take(const char *text, const char *variable, const char *index, char *key, size_t size)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    unsetenv("AWS_BATCH_JOB_ARRAY_INDEX");
+    unsetenv("JOB_INDEX");
+    unsetenv("LITHOPS_CONFIG");
+    unsetenv(LITHOPS__BATCH_VARIABLE);
+    if (text)
+        setenv(LITHOPS__BATCH_VARIABLE, text, 1);
+    if (variable)
+        setenv(variable, index, 1);
+    return lithops__batch_take(key, size, &err);
+}
+
+static void parts_have_their_keys(void **state)
+{
+    char key[64];
+    (void)state;
+    assert_int_equal(take(job, NULL, NULL, key, sizeof key), 0);
+    assert_string_equal(key, "lithops.jobs/e-0/a");
+    assert_string_equal(getenv("LITHOPS_CONFIG"), "{\"lithops\": {\"storage\": \"aws_s3\"}}");
+    assert_null(getenv(LITHOPS__BATCH_VARIABLE));
+    assert_int_equal(take(job, "AWS_BATCH_JOB_ARRAY_INDEX", "1", key, sizeof key), 0);
+    assert_string_equal(key, "lithops.jobs/e-0/b2");
+    assert_int_equal(take(job, "JOB_INDEX", "2", key, sizeof key), 0);
+    assert_string_equal(key, "lithops.jobs/e-0/c");
+}
+
+static void others_are_refused(void **state)
+{
+    char key[64];
+    (void)state;
+    assert_int_not_equal(take(NULL, NULL, NULL, key, sizeof key), 0);
+    assert_int_not_equal(take("no JSON", NULL, NULL, key, sizeof key), 0);
+    assert_int_not_equal(take("{}", NULL, NULL, key, sizeof key), 0);
+    assert_int_not_equal(take(job, "JOB_INDEX", "3", key, sizeof key), 0);
+    assert_int_not_equal(take(job, "JOB_INDEX", "-1", key, sizeof key), 0);
+    assert_int_not_equal(take(job, "JOB_INDEX", "1x", key, sizeof key), 0);
+    assert_int_not_equal(take(job, "JOB_INDEX", "99999999999999999999", key, sizeof key), 0);
+    assert_int_not_equal(take(job, NULL, NULL, key, 10), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_have_their_keys),
+        cmocka_unit_test(others_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

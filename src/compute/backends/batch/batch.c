@@ -1,0 +1,817 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Workers that a batch service starts.
+ *
+ * A worker is a part of a job: `lithops worker --batch` in a container, which meets its client in
+ * the storage. Those that are wanted at about the same time are one job, an array, so that a
+ * thousand of them are some requests: the first thread that wants one waits a moment for others,
+ * then submits for all (`leader`). Each thread then waits until its part runs.
+ *
+ * One thread watches: it asks for many parts at a time what has become of them, and ends those that
+ * were abandoned, or did not start in time. A part whose link is over is watched on for a while: a
+ * worker ends when it is told to, and one that does not is terminated, as is what is left at the
+ * end. What even so stays is ended by the service after `lifetime`.
+ *
+ * `lock` guards all of it. A part belongs to its worker's slot, or is leaving; the watcher frees
+ * it. It looks at the list only under the lock, and asks without. */
+#include "compute/backends/batch/batch.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "compute/client.h"
+#include "net/batch_job.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    GATHER_MS = 30, /* that the first waits for others */
+    SUBMIT_S = 60,
+    ASK_S = 20,
+    LEAVE_S = 20, /* in which a worker ends that was told to */
+    LAST_S = 8,   /* for all that is terminated at the end */
+    TELL_S = 30,  /* a part that waits for so long is spoken of */
+    MARGIN_S = 5, /* before the service's end: looks are late */
+};
+static const uint64_t second_ns = 1000000000, ms_ns = 1000000;
+
+/* A job, as long as parts of it may be there. */
+struct job {
+    struct job *next;
+    char id[LITHOPS__BATCH_ID];
+    uint32_t left; /* parts that are not known to have ended */
+};
+
+struct part {
+    struct part *next; /* of all */
+    struct job *job;
+    char id[LITHOPS__BATCH_ID];
+    struct lithops__batch_seen seen;
+    uint64_t leaves_ns; /* when it is terminated, if it is still there; UINT64_MAX: it stays */
+    bool has_worker;    /* the slot of one, or a thread that starts it, points here */
+    bool is_over;       /* it has ended, or was terminated: without a worker, it is freed */
+};
+
+/* A worker that waits to be submitted. On the stack of its thread. */
+struct wish {
+    struct wish *next;
+    const char *key, *config;
+    bool is_taken, is_done;
+    struct part *part; /* once it is done, unless it failed */
+    lithops_error error;
+};
+
+struct batch {
+    const char *name; /* of the backend */
+    const struct lithops__batch_service *service;
+    void *own; /* the service's */
+    uint32_t count, start_timeout_s, lifetime_s;
+    char client[LITHOPS__CLIENT_MARK];
+    struct part **workers; /* by number; NULL: it has none */
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    struct wish *wishes;
+    bool has_leader;
+    struct job *jobs;
+    struct part *parts;
+    char trouble[LITHOPS__BATCH_WHY]; /* why the last look failed; "" */
+    bool is_started;
+    atomic_bool stop; /* [lock] to set it */
+    pthread_t thread;
+};
+
+static uint64_t from_now_ns(uint64_t ms)
+{
+    return lithops__now_ns() + ms * ms_ns;
+}
+
+static bool is_readable(void *user)
+{
+    struct pollfd look = {.fd = *(const int *)user, .events = POLLIN};
+    return look.fd >= 0 && poll(&look, 1, 0) > 0;
+}
+
+/* [lock] Until something is new, or the time has come. */
+static void await_news(struct batch *batch, uint64_t until_ns)
+{
+    const struct timespec until = {.tv_sec = (time_t)(until_ns / second_ns),
+                                   .tv_nsec = (long)(until_ns % second_ns)};
+    pthread_cond_timedwait(&batch->news, &batch->lock, &until);
+}
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+static void free_all(struct batch *batch)
+{
+    for (struct part *part = batch->parts, *next; part; part = next) {
+        next = part->next;
+        free(part);
+    }
+    for (struct job *job = batch->jobs, *next; job; job = next) {
+        next = job->next;
+        free(job);
+    }
+    if (batch->own)
+        batch->service->close(batch->own);
+    free(batch->own);
+    free(batch->workers);
+    pthread_cond_destroy(&batch->news);
+    pthread_mutex_destroy(&batch->lock);
+}
+
+static void batch_close(void *state)
+{
+    struct batch *batch = state;
+    pthread_mutex_lock(&batch->lock);
+    batch->stop = true;
+    pthread_cond_broadcast(&batch->news);
+    pthread_mutex_unlock(&batch->lock);
+    if (batch->is_started)
+        pthread_join(batch->thread, NULL);
+    free_all(batch);
+}
+
+static uint32_t number_of(const lithops_value *settings, const char *key)
+{
+    return (uint32_t)lithops_value_get_double(lithops_value_get(settings, key));
+}
+
+static int batch_open(const lithops_link_driver *driver, void *state, const lithops_value *settings,
+                      const char *program, lithops_workers *ret_workers, lithops_error *err)
+{
+    struct batch *batch = state;
+    pthread_condattr_t monotonic;
+    (void)program; /* the image has it, by the name that it is called */
+    batch->name = driver->name;
+    batch->service = ((const struct lithops__batch_links *)driver)->service;
+    batch->count = number_of(settings, "max_workers");
+    batch->start_timeout_s = number_of(settings, "start_timeout");
+    batch->lifetime_s = number_of(settings, "lifetime");
+    lithops__client_mark(batch->client);
+    pthread_mutex_init(&batch->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&batch->news, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    batch->own = calloc(1, batch->service->state_size);
+    batch->workers = calloc(batch->count, sizeof(struct part *));
+    int rc = batch->own && batch->workers ? batch->service->open(batch->own, settings, err)
+                                          : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (rc != 0) {
+        free_all(batch);
+        return rc;
+    }
+    const lithops_value *processes = lithops_value_get(settings, "worker_processes");
+    *ret_workers = (lithops_workers){
+        .workers = batch->count,
+        .lost_timeout_ms = (uint32_t)(1000 * lithops_value_get_double(lithops_value_get(
+                                                 settings, "worker_lost_timeout"))),
+        .worker_processes = lithops_value_type(processes) == LITHOPS_INT
+                                ? (uint32_t)lithops_value_get_int(processes)
+                                : 0,
+        .idle_timeout_ms = (uint32_t)(1000 * lithops_value_get_double(
+                                                 lithops_value_get(settings, "idle_timeout"))),
+        .through_storage = true,
+        .keeps_secrets = true,
+        .ends_when_told = true,
+    };
+    return 0;
+}
+
+static void batch_name(void *state, uint32_t worker, char *buf, size_t size)
+{
+    const struct batch *batch = state;
+    snprintf(buf, size, "%s-%u", batch->name, worker);
+}
+
+/* ---- the watcher ----------------------------------------------------------------------------- */
+
+/* [lock] */
+static void set_over(struct part *part)
+{
+    if (part->is_over)
+        return;
+    part->is_over = true;
+    if (part->job->left > 0)
+        part->job->left--;
+}
+
+/* [lock] */
+static void free_over(struct batch *batch)
+{
+    for (struct part **at = &batch->parts, *part; (part = *at);) {
+        if (!part->is_over || part->has_worker) {
+            at = &part->next;
+            continue;
+        }
+        *at = part->next;
+        free(part);
+    }
+    for (struct job **at = &batch->jobs, *job; (job = *at);) {
+        if (job->left > 0) {
+            at = &job->next;
+            continue;
+        }
+        bool is_used = false;
+        for (const struct part *part = batch->parts; part && !is_used; part = part->next)
+            is_used = part->job == job;
+        if (is_used) {
+            at = &job->next;
+            continue;
+        }
+        *at = job->next;
+        free(job);
+    }
+}
+
+static bool is_stopped(void *user)
+{
+    return ((const struct batch *)user)->stop;
+}
+
+/* [lock], which is let go meanwhile. */
+static int terminate(struct batch *batch, const char *id, const char *reason,
+                     const struct lithops__bounds *bounds)
+{
+    char own[LITHOPS__BATCH_ID];
+    lithops_error err = LITHOPS_ERROR_INIT;
+    snprintf(own, sizeof own, "%s", id);
+    pthread_mutex_unlock(&batch->lock);
+    int rc = batch->service->terminate(batch->own, own, reason, bounds, &err);
+    if (rc != 0 && rc != LITHOPS_ECANCELED)
+        lithops__log(LITHOPS_LOG_WARNING, batch->name,
+                     "%s stays until its time is over: it cannot be terminated: %s", own,
+                     err.message);
+    pthread_mutex_lock(&batch->lock);
+    return rc;
+}
+
+/* [lock], which is let go meanwhile. */
+static void end_leavers(struct batch *batch)
+{
+    struct part *part;
+    do {
+        uint64_t now = lithops__now_ns();
+        for (part = batch->parts; part && (part->is_over || now < part->leaves_ns);)
+            part = part->next;
+        const struct lithops__bounds bounds = {from_now_ns(ASK_S * 1000), is_stopped, batch};
+        if (part &&
+            terminate(batch, part->id, "Lithops needs it no more", &bounds) != LITHOPS_ECANCELED)
+            set_over(part); /* only this thread frees it */
+    } while (part && !batch->stop);
+}
+
+/* [lock] What is to be asked for. They are copied: parts may go meanwhile.
+ * @return how many */
+static size_t choose(const struct batch *batch, const struct part **ret_after, size_t most,
+                     char (*ids)[LITHOPS__BATCH_ID], const char **texts)
+{
+    size_t count = 0;
+    const struct part *part = *ret_after ? (*ret_after)->next : batch->parts;
+    for (; part && count < most; part = part->next)
+        if (!part->is_over) {
+            snprintf(ids[count], LITHOPS__BATCH_ID, "%s", part->id);
+            texts[count] = ids[count];
+            count++;
+            *ret_after = part;
+        }
+    return count;
+}
+
+/* [lock] */
+static void note(struct batch *batch, const char *id, const struct lithops__batch_seen *seen)
+{
+    struct part *part = batch->parts;
+    while (part && strcmp(part->id, id) != 0)
+        part = part->next;
+    if (!part || part->is_over || !seen->is_known)
+        return;
+    if (part->seen.phase != seen->phase)
+        lithops__log(LITHOPS_LOG_DEBUG, batch->name, "%s %s%s%s", id,
+                     seen->phase == LITHOPS__BATCH_WAITS  ? "waits"
+                     : seen->phase == LITHOPS__BATCH_RUNS ? "runs"
+                                                          : "has ended",
+                     seen->why[0] ? ": " : "", seen->why);
+    part->seen = *seen;
+    if (seen->phase == LITHOPS__BATCH_ENDED)
+        set_over(part);
+}
+
+/* [lock], which is let go meanwhile. Only this thread takes parts off the list, so the one where it
+ * goes on stays. @return the requests that it took */
+static unsigned look(struct batch *batch)
+{
+    const size_t most = batch->service->most_described;
+    char(*ids)[LITHOPS__BATCH_ID] = calloc(most, sizeof *ids);
+    const char **texts = calloc(most, sizeof *texts);
+    struct lithops__batch_seen *seen = calloc(most, sizeof *seen);
+    const struct part *after = NULL;
+    unsigned requests = 0;
+    size_t count;
+    while (ids && texts && seen && !batch->stop &&
+           (count = choose(batch, &after, most, ids, texts)) > 0) {
+        const struct lithops__bounds bounds = {from_now_ns(ASK_S * 1000), is_stopped, batch};
+        lithops_error err = LITHOPS_ERROR_INIT;
+        requests++;
+        memset(seen, 0, count * sizeof *seen);
+        pthread_mutex_unlock(&batch->lock);
+        int rc = batch->service->describe(batch->own, texts, count, seen, &bounds, &err);
+        pthread_mutex_lock(&batch->lock);
+        snprintf(batch->trouble, sizeof batch->trouble, "%.*s", LITHOPS__BATCH_WHY - 1,
+                 rc ? err.message : "");
+        if (rc != 0) {
+            lithops__log(LITHOPS_LOG_DEBUG, batch->name, "%s", err.message);
+            break;
+        }
+        for (size_t i = 0; i < count; i++)
+            note(batch, ids[i], &seen[i]);
+    }
+    free(ids);
+    free(texts);
+    free(seen);
+    return requests;
+}
+
+/* [lock] All that is left is of no use now: whole jobs, of which some parts may have ended. */
+static void end_all(struct batch *batch)
+{
+    const struct lithops__bounds bounds = {from_now_ns(LAST_S * 1000), NULL, NULL};
+    for (struct job *job = batch->jobs; job; job = job->next)
+        if (job->left > 0)
+            (void)terminate(batch, job->id, "its Lithops client has ended", &bounds);
+}
+
+static void *watch(void *user)
+{
+    struct batch *batch = user;
+    pthread_mutex_lock(&batch->lock);
+    while (!batch->stop) {
+        end_leavers(batch);
+        unsigned requests = look(batch);
+        free_over(batch);
+        pthread_cond_broadcast(&batch->news);
+        uint64_t next_ns =
+            from_now_ns(batch->service->look_ms * (uint64_t)(requests > 1 ? requests + 1 : 2) / 2);
+        while (!batch->stop && (!batch->parts || lithops__now_ns() < next_ns))
+            await_news(batch, batch->parts ? next_ns : from_now_ns(3600 * 1000));
+    }
+    end_all(batch);
+    pthread_mutex_unlock(&batch->lock);
+    return NULL;
+}
+
+/* ---- submitting ------------------------------------------------------------------------------ */
+
+/* Where the last part of a key begins: what is before it is the same for all of an executor. */
+static size_t prefix_length(const char *key)
+{
+    const char *slash = strrchr(key, '/');
+    return slash ? (size_t)(slash - key) + 1 : 0;
+}
+
+/* The executor's id, which the key has in it: lithops.jobs/<executor>-<random>/<link>; and ours, by
+ * which a later client knows whose it was. */
+static void make_job_name(const struct batch *batch, const char *key,
+                          char name[LITHOPS__BATCH_NAME])
+{
+    const char *start = strchr(key, '/');
+    start = start ? start + 1 : key;
+    int used = snprintf(name, LITHOPS__BATCH_NAME, "lithops-%s-%.*s", batch->client,
+                        (int)strcspn(start, "/"), start);
+    if (used >= LITHOPS__BATCH_NAME)
+        used = LITHOPS__BATCH_NAME - 1;
+    for (int i = 0; i < used; i++)
+        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", name[i]))
+            name[i] = '_';
+}
+
+/* What the parts of a job for these wishes are told: for free(). */
+static char *make_value(const struct wish *wishes, uint32_t count, lithops_error *err)
+{
+    size_t prefix = prefix_length(wishes->key), size = 1;
+    const struct wish *wish = wishes;
+    lithops_value *config = NULL;
+    char *links = NULL, *text = NULL;
+    for (uint32_t i = 0; i < count; i++, wish = wish->next)
+        size += strlen(wish->key + prefix) + 1;
+    if (lithops__linked_public_config(wishes->config, &config, err) != 0)
+        return NULL;
+    links = calloc(1, size);
+    wish = wishes;
+    for (uint32_t i = 0; links && i < count; i++, wish = wish->next) {
+        strncat(links, i ? "," : "", size - strlen(links) - 1);
+        strncat(links, wish->key + prefix, size - strlen(links) - 1);
+    }
+    lithops_value *map = links ? lithops_pack("{s:s%,s:s,s:o}", "prefix", wishes->key, prefix,
+                                              "links", links, "config", config)
+                               : (lithops_value_free(config), NULL);
+    if (!map || lithops_value_to_json(map, &text, NULL) != 0)
+        lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    lithops_value_free(map);
+    free(links);
+    return text;
+}
+
+/* [lock] Those that go together: as many as the service takes. */
+static uint32_t take_wishes(struct batch *batch, struct wish **ret_first)
+{
+    struct wish *first = batch->wishes, *last = first;
+    const size_t prefix = prefix_length(first->key);
+    size_t bytes = 2 * strlen(first->config); /* escapes make it longer */
+    uint32_t count = 1;
+    first->is_taken = true;
+    for (struct wish *next = first->next; next; next = next->next) {
+        bytes += strlen(next->key + prefix) + 1;
+        if (count == batch->service->most_parts || bytes > batch->service->most_bytes ||
+            strncmp(next->key, first->key, prefix) != 0)
+            break;
+        next->is_taken = true;
+        last = next;
+        count++;
+    }
+    batch->wishes = last->next;
+    last->next = NULL;
+    *ret_first = first;
+    return count;
+}
+
+static struct part *new_part(struct batch *batch, struct job *job, uint32_t index, uint32_t count)
+{
+    struct part *part = calloc(1, sizeof *part);
+    if (part) {
+        part->job = job;
+        part->leaves_ns = UINT64_MAX;
+        part->has_worker = true;
+        batch->service->part(job->id, index, count, part->id);
+    }
+    return part;
+}
+
+/* Submit a job for these, which nobody else touches. Its parts are theirs. */
+static int submit(struct batch *batch, struct wish *first, uint32_t count, int *cancel_fd,
+                  lithops_error *err)
+{
+    char name[LITHOPS__BATCH_NAME];
+    struct job *job = calloc(1, sizeof *job);
+    char *value = job ? make_value(first, count, err) : NULL;
+    if (!value) {
+        free(job);
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    }
+    make_job_name(batch, first->key, name);
+    const struct lithops__batch_order order = {
+        .name = name,
+        .parts = count,
+        .variable = LITHOPS__BATCH_VARIABLE,
+        .value = value,
+        .lifetime_s = batch->lifetime_s,
+        .bounds = {from_now_ns(SUBMIT_S * 1000), is_readable, cancel_fd}};
+    int rc = strlen(value) > 2 * batch->service->most_bytes
+                 ? lithops__fail(err, LITHOPS_ECONFIG,
+                                 "what a worker is told has %zu bytes, most of which are the "
+                                 "configuration of the storage, and %s takes fewer",
+                                 strlen(value), batch->name)
+                 : batch->service->submit(batch->own, &order, job->id, err);
+    free(value);
+    if (rc != 0) {
+        free(job);
+        return rc;
+    }
+    lithops__log(LITHOPS_LOG_INFO, batch->name, "job %s: %u workers", job->id, count);
+    pthread_mutex_lock(&batch->lock);
+    job->left = count;
+    job->next = batch->jobs;
+    batch->jobs = job;
+    uint32_t index = 0;
+    for (struct wish *wish = first; wish; wish = wish->next, index++) {
+        wish->part = new_part(batch, job, index, count);
+        if (!wish->part) {
+            lithops__fail(&wish->error, LITHOPS_ENOMEM, "out of memory");
+            continue; /* what is left of the job is terminated at the end */
+        }
+        wish->part->next = batch->parts;
+        batch->parts = wish->part;
+    }
+    pthread_mutex_unlock(&batch->lock);
+    return 0;
+}
+
+/* [lock], which is let go meanwhile. Wait for others, and submit for all. */
+static void lead(struct batch *batch, const struct wish *own, int *cancel_fd)
+{
+    struct wish *first;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    uint64_t until_ns = from_now_ns(GATHER_MS);
+    batch->has_leader = true;
+    while (lithops__now_ns() < until_ns)
+        await_news(batch, until_ns);
+    uint32_t count = take_wishes(batch, &first);
+    pthread_mutex_unlock(&batch->lock);
+    int rc = submit(batch, first, count, cancel_fd, &err);
+    pthread_mutex_lock(&batch->lock);
+    for (struct wish *wish = first, *next; wish; wish = next) {
+        next = wish->next;                            /* who made it may go */
+        if (rc == LITHOPS_ECANCELED && wish != own) { /* they were not */
+            lithops__fail(&wish->error, LITHOPS_EBACKEND, "the job was not submitted");
+            wish->error.retryable = true;
+        } else if (rc != 0) {
+            wish->error = err;
+        }
+        wish->is_done = true;
+    }
+    batch->has_leader = false;
+    pthread_cond_broadcast(&batch->news);
+}
+
+/* [lock] Take it off the list. */
+static void withdraw(struct batch *batch, const struct wish *wish)
+{
+    struct wish **at = &batch->wishes;
+    while (*at != wish)
+        at = &(*at)->next;
+    *at = wish->next;
+}
+
+/* [lock], which is let go meanwhile. Until there is a part for it. */
+static int get_part(struct batch *batch, struct wish *wish, int *cancel_fd)
+{
+    struct wish **end = &batch->wishes;
+    while (*end)
+        end = &(*end)->next;
+    *end = wish;
+    while (!wish->is_done) {
+        if (!wish->is_taken && is_readable(cancel_fd)) {
+            withdraw(batch, wish);
+            return lithops__fail(&wish->error, LITHOPS_ECANCELED, "it was canceled");
+        }
+        if (!wish->is_taken && !batch->has_leader)
+            lead(batch, wish, cancel_fd);
+        else
+            await_news(batch, from_now_ns(100));
+    }
+    return wish->part ? 0 : wish->error.code;
+}
+
+/* ---- waiting until it runs ------------------------------------------------------------------- */
+
+/* [lock] */
+static int await_start(struct batch *batch, uint32_t worker, struct part *part, int *cancel_fd,
+                       lithops_error *err)
+{
+    uint64_t start_ns = lithops__now_ns(), end_ns = start_ns + batch->start_timeout_s * second_ns;
+    bool is_told = false;
+    for (;;) {
+        const struct lithops__batch_seen *seen = &part->seen;
+        const char *why = seen->why[0]        ? seen->why
+                          : batch->trouble[0] ? batch->trouble
+                                              : "nobody says why";
+        if (seen->phase == LITHOPS__BATCH_RUNS ||
+            (seen->phase == LITHOPS__BATCH_ENDED && seen->has_run && !seen->is_hopeless))
+            return 0;
+        if (seen->phase == LITHOPS__BATCH_ENDED) {
+            lithops__fail(err, LITHOPS_EBACKEND, "%s-%u: job %s has not run: %s", batch->name,
+                          worker, part->id, why);
+            err->retryable = !seen->is_hopeless;
+            return err->code;
+        }
+        uint64_t now = lithops__now_ns();
+        if (now >= end_ns)
+            return lithops__fail(err, LITHOPS_EBACKEND,
+                                 "%s-%u: job %s does not run after %u s, which %s.start_timeout "
+                                 "allows: %s",
+                                 batch->name, worker, part->id, batch->start_timeout_s, batch->name,
+                                 why);
+        if (is_readable(cancel_fd))
+            return lithops__fail(err, LITHOPS_ECANCELED, "it was canceled");
+        if (!is_told && now - start_ns > TELL_S * second_ns) {
+            is_told = true;
+            lithops__log(LITHOPS_LOG_WARNING, batch->name, "job %s waits since %d s: %s", part->id,
+                         TELL_S, why);
+        }
+        await_news(batch, from_now_ns(100));
+    }
+}
+
+static int start_watching(struct batch *batch, lithops_error *err)
+{
+    int failed = batch->is_started ? 0 : lithops__thread_start(&batch->thread, watch, batch);
+    if (failed)
+        return lithops__fail_errno(err, failed, "cannot start a thread");
+    batch->is_started = true;
+    return 0;
+}
+
+static int batch_invoke(void *state, uint32_t worker, const char *key, const char *config,
+                        int cancel_fd, lithops_link *ret_link, lithops_error *err)
+{
+    struct batch *batch = state;
+    struct wish wish = {.key = key, .config = config, .error = LITHOPS_ERROR_INIT};
+    pthread_mutex_lock(&batch->lock);
+    int rc = start_watching(batch, err);
+    if (rc == 0 && (rc = get_part(batch, &wish, &cancel_fd)) != 0)
+        *err = wish.error;
+    if (rc == 0) {
+        batch->workers[worker] = wish.part;
+        pthread_cond_broadcast(&batch->news);
+        rc = await_start(batch, worker, wish.part, &cancel_fd, err);
+    }
+    if (rc == 0)
+        *ret_link = (lithops_link){
+            .read_fd = -1,
+            .write_fd = -1,
+            .id = worker,
+            .time_left_ms = ((int64_t)batch->lifetime_s - MARGIN_S) * 1000,
+        };
+    else if (wish.part) {
+        wish.part->leaves_ns = lithops__now_ns();
+        wish.part->has_worker = false;
+        batch->workers[worker] = NULL;
+        pthread_cond_broadcast(&batch->news);
+    }
+    pthread_mutex_unlock(&batch->lock);
+    return rc;
+}
+
+/* ---- its end --------------------------------------------------------------------------------- */
+
+static bool batch_has_ended(void *state, const lithops_link *link)
+{
+    struct batch *batch = state;
+    pthread_mutex_lock(&batch->lock);
+    const struct part *part = batch->workers[link->id];
+    bool has_ended = part && part->seen.phase == LITHOPS__BATCH_ENDED;
+    pthread_mutex_unlock(&batch->lock);
+    return has_ended;
+}
+
+static void batch_abandon(void *state, const lithops_link *link)
+{
+    struct batch *batch = state;
+    pthread_mutex_lock(&batch->lock);
+    struct part *part = batch->workers[link->id];
+    if (part)
+        part->leaves_ns = lithops__now_ns(); /* disconnect follows */
+    pthread_mutex_unlock(&batch->lock);
+}
+
+static void batch_disconnect(void *state, const lithops_link *link, char *ret_how, size_t size)
+{
+    struct batch *batch = state;
+    ret_how[0] = '\0';
+    pthread_mutex_lock(&batch->lock);
+    struct part *part = batch->workers[link->id];
+    batch->workers[link->id] = NULL;
+    if (part) {
+        part->has_worker = false;
+        if (part->seen.phase == LITHOPS__BATCH_ENDED)
+            snprintf(ret_how, size, "job %s has ended%s%s", part->id, part->seen.why[0] ? ": " : "",
+                     part->seen.why);
+        if (part->leaves_ns == UINT64_MAX)
+            part->leaves_ns = from_now_ns(LEAVE_S * 1000);
+        pthread_cond_broadcast(&batch->news);
+    }
+    pthread_mutex_unlock(&batch->lock);
+}
+
+const lithops_link_ops lithops__batch_link_ops = {
+    .open = batch_open,
+    .close = batch_close,
+    .name = batch_name,
+    .invoke = batch_invoke,
+    .has_ended = batch_has_ended,
+    .abandon = batch_abandon,
+    .disconnect = batch_disconnect,
+};
+
+const size_t lithops__batch_state_size = sizeof(struct batch);
+
+/* ---- the compute backends ---------------------------------------------------------------------
+ */
+
+/* The service of a configuration, without links. For close_service(). */
+static int open_service(const struct lithops__compute_driver *driver,
+                        const struct lithops__config *config, void **ret_own, lithops_error *err)
+{
+    const struct lithops__batch_service *service =
+        ((const struct lithops__batch_links *)driver->links)->service;
+    lithops_value *settings = lithops__linked_settings(config, driver->name);
+    *ret_own = settings ? calloc(1, service->state_size) : NULL;
+    int rc = *ret_own ? service->open(*ret_own, settings, err)
+                      : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    lithops_value_free(settings);
+    return rc;
+}
+
+static void close_service(const struct lithops__compute_driver *driver, void *own)
+{
+    if (own)
+        ((const struct lithops__batch_links *)driver->links)->service->close(own);
+    free(own);
+}
+
+/* A worker costs money, so none is started. */
+static int probe(const struct lithops__compute_driver *driver, const struct lithops__config *config,
+                 bool start, lithops__probe_say say, void *user, lithops_error *err)
+{
+    const struct lithops__batch_service *service =
+        ((const struct lithops__batch_links *)driver->links)->service;
+    const struct lithops__bounds bounds = {from_now_ns(ASK_S * 1000), NULL, NULL};
+    char text[600];
+    void *own;
+    (void)start;
+    int rc = open_service(driver, config, &own, err);
+    if (rc == 0 && (rc = service->probe(own, text, sizeof text, &bounds, err)) == 0)
+        say(user, driver->name, true, text);
+    else if (rc != LITHOPS_ECONFIG)
+        say(user, driver->name, false, err->message);
+    close_service(driver, own);
+    return rc;
+}
+
+struct cleaning {
+    const struct lithops__batch_service *service;
+    void *own;
+    size_t skip; /* of a name, what is before the executor's id */
+    bool (*is_alive)(const char *executor_id);
+    bool dry_run;
+    struct lithops__bounds bounds;
+    uint64_t *removed;
+    lithops_error *err;
+};
+
+/* The name is lithops-<client>-<executor>-<random>. */
+static int clean_job(const char *id, const char *name, void *user)
+{
+    struct cleaning *cleaning = user;
+    char executor[LITHOPS__BATCH_NAME];
+    snprintf(executor, sizeof executor, "%s", name + cleaning->skip);
+    char *random = strrchr(executor, '-');
+    if (random)
+        *random = '\0';
+    if (!random || cleaning->is_alive(executor))
+        return 0;
+    int rc = cleaning->dry_run
+                 ? 0
+                 : cleaning->service->terminate(cleaning->own, id, "its Lithops client has ended",
+                                                &cleaning->bounds, cleaning->err);
+    *cleaning->removed += rc == 0;
+    return rc;
+}
+
+static int clean(const struct lithops__compute_driver *driver, const struct lithops__config *config,
+                 bool (*is_alive)(const char *executor_id), bool dry_run, uint64_t *ret_removed,
+                 lithops_error *err)
+{
+    char client[LITHOPS__CLIENT_MARK], prefix[LITHOPS__BATCH_NAME];
+    void *own;
+    lithops__client_mark(client);
+    int skip = snprintf(prefix, sizeof prefix, "lithops-%s-", client);
+    int rc = open_service(driver, config, &own, err);
+    struct cleaning cleaning = {.service =
+                                    ((const struct lithops__batch_links *)driver->links)->service,
+                                .own = own,
+                                .skip = (size_t)skip,
+                                .is_alive = is_alive,
+                                .dry_run = dry_run,
+                                .bounds = {from_now_ns(SUBMIT_S * 1000), NULL, NULL},
+                                .removed = ret_removed,
+                                .err = err};
+    if (rc == 0)
+        rc = cleaning.service->list(own, prefix, clean_job, &cleaning, &cleaning.bounds, err);
+    close_service(driver, own);
+    return rc;
+}
+
+static const struct lithops__batch_links aws_links = {
+    .driver = {.abi = LITHOPS_COMPUTE_ABI,
+               .name = "aws_batch",
+               .is_elsewhere = true,
+               .state_size = sizeof(struct batch),
+               .ops = &lithops__batch_link_ops},
+    .service = &lithops__batch_aws,
+};
+
+static const struct lithops__compute_ops batch_ops = {
+    LITHOPS__LINKED_SLOTS,
+    .probe = probe,
+    .clean = clean,
+};
+
+const struct lithops__compute_driver lithops__compute_aws_batch = {
+    .name = "aws_batch",
+    .mode = "serverless",
+    .summary = "Jobs of AWS Batch, reached through the storage.",
+    .is_elsewhere = true,
+    .untested = true,
+    .state_size = sizeof(struct lithops__linked),
+    .ops = &batch_ops,
+    .runtimes = &lithops__batch_aws_runtimes,
+    .links = &aws_links.driver,
+    .workers_key = "max_workers",
+    .check = lithops__linked_check_role,
+};

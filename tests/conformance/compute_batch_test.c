@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The conformance suite over the backend aws_batch, by tests/servers/with-batch: moto keeps jobs,
+ * which are processes here. And tests of batch services alone: runtimes, array jobs, jobs that
+ * wait, fail, or are terminated; secrets. */
+#include "../integration/api.h"
+#include "compute_parts.h"
+#include "compute_suite.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char lithops[PATH_MAX + 32]; /* the command of this build */
+
+static lithops_value *section(void)
+{
+    const char *text = getenv("LITHOPS_TEST_BATCH_PLACE");
+    lithops_value *map = not_null(lithops_value_from_json(text, strlen(text), &err));
+    lithops_value *more = lithops_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:f}", "region", "us-east-1", "access_key_id",
+        getenv("LITHOPS_TEST_BATCH_KEY"), "secret_access_key", getenv("LITHOPS_TEST_BATCH_SECRET"),
+        "execution_role", "arn:aws:iam::123456789012:role/lithops", "job_role",
+        "arn:aws:iam::123456789012:role/lithops", "runtime", "registry.example.com/me/lithops:1",
+        "env_type", "FARGATE", "idle_timeout", 5.0);
+    for (size_t i = 0; i < lithops_value_size(more); i++) {
+        const char *key;
+        const lithops_value *value = lithops_value_pair(more, i, &key);
+        assert_int_equal(lithops_value_set(map, key, lithops_value_copy(value)), 0);
+    }
+    lithops_value_free(more);
+    return map;
+}
+
+static lithops_value *settings(int workers, int processes)
+{
+    lithops_value *map = section();
+    lithops_value_set(map, "max_workers", lithops_value_int(workers));
+    lithops_value_set(map, "worker_processes", lithops_value_int(processes));
+    return map;
+}
+
+static lithops_value *storage_settings(void)
+{
+    return lithops_pack("{s:s,s:s,s:s,s:s}", "endpoint", getenv("LITHOPS_TEST_S3_ENDPOINT"),
+                        "access_key_id", getenv("LITHOPS_TEST_S3_ACCESS_KEY"), "secret_access_key",
+                        getenv("LITHOPS_TEST_S3_SECRET_KEY"), "storage_bucket", "jobs");
+}
+
+/* ---- processes of jobs ----------------------------------------------------------------------- */
+
+static size_t read_proc(const char *pid, const char *name, char *buf, size_t size)
+{
+    char path[300];
+    snprintf(path, sizeof path, "/proc/%s/%s", pid, name);
+    FILE *file = fopen(path, "re");
+    size_t len = file ? fread(buf, 1, size - 1, file) : 0;
+    if (file)
+        fclose(file);
+    buf[len] = '\0';
+    return len;
+}
+
+/* Whether it is a worker of this test's server. */
+static bool is_worker(const char *pid)
+{
+    char text[16384], home[300];
+    const char *log = getenv("LITHOPS_TEST_BATCH_LOG");
+    size_t len = read_proc(pid, "cmdline", text, sizeof text);
+    if (!memmem(text, len, "--batch", 8))
+        return false;
+    snprintf(home, sizeof home, "XDG_CACHE_HOME=%.*s/", (int)(strrchr(log, '/') - log), log);
+    len = read_proc(pid, "environ", text, sizeof text);
+    return memmem(text, len, home, strlen(home)) != NULL;
+}
+
+static long parent_of(const char *pid)
+{
+    char text[1024];
+    read_proc(pid, "stat", text, sizeof text);
+    const char *end = strrchr(text, ')');
+    long parent = 0;
+    return end && sscanf(end + 1, " %*c %ld", &parent) == 1 ? parent : 0;
+}
+
+/* One that has processes: others may wait for the hello of a client that has closed before they
+ * came. Or count them all. */
+static int each_worker(bool kills)
+{
+    int count = 0;
+    DIR *dir = opendir("/proc");
+    for (struct dirent *entry; dir && !(kills && count) && (entry = readdir(dir));) {
+        char name[24];
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        snprintf(name, sizeof name, "%ld", parent_of(entry->d_name));
+        if (!kills)
+            count += is_worker(entry->d_name);
+        else if (is_worker(name) && kill((pid_t)strtol(name, NULL, 10), SIGKILL) == 0)
+            count++;
+    }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+static bool kill_worker(void)
+{
+    return each_worker(true) > 0;
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+/* Run `lithops ARGUMENTS`. @return its exit status; `buf` has what it wrote */
+static int command(const char *arguments, char *buf, size_t size)
+{
+    char line[PATH_MAX + 1024];
+    snprintf(line, sizeof line, "'%s' %s 2>&1", lithops, arguments);
+    FILE *pipe = popen(line, "re"); /* NOLINT(cert-env33-c) */
+    size_t len = pipe ? fread(buf, 1, size - 1, pipe) : 0;
+    buf[len] = '\0';
+    return pipe ? WEXITSTATUS(pclose(pipe)) : -1;
+}
+
+#define says(arguments, status, part) check_says(arguments, status, part, __LINE__)
+static void check_says(const char *arguments, int status, const char *part, int line)
+{
+    char text[4096];
+    int got = command(arguments, text, sizeof text);
+    if (got != status || !strstr(text, part)) {
+        print_error("line %d: lithops %s: status %d: %s", line, arguments, got, text);
+        fail();
+    }
+}
+
+static void configure(void)
+{
+    char *text = NULL;
+    lithops_value *config =
+        lithops_pack("{s:{s:s,s:s},s:o,s:o}", "lithops", "backend", "aws_batch", "storage",
+                     "aws_s3", "aws_batch", section(), "aws_s3", storage_settings());
+    assert_int_equal(lithops_value_to_json(config, &text, &err), 0);
+    setenv("LITHOPS_CONFIG", text, 1);
+    free(text);
+    lithops_value_free(config);
+}
+
+static void test_runtimes_come_and_go(void **state)
+{
+    (void)state;
+    says("runtime delete -m 2048", 2, "there is no job definition");
+    says("runtime update -m 2048", 2, "there is no job definition");
+    says("runtime deploy -m 500", 2, "with 0.5 CPUs Fargate has from 1024 to 4096 MiB");
+    says("runtime build", 2, "docker or podman");
+    says("runtime deploy -m 2048", 0, "_2048mb_500m: Lithops " LITHOPS_VERSION);
+    says("runtime list", 0, "registry.example.com/me/lithops:1");
+    says("runtime list --json", 0, "\"memory\": 2048");
+    says("runtime update -m 2048", 0, "Lithops " LITHOPS_VERSION);
+    says("runtime delete -m 2048", 0, "deleted");
+    says("runtime delete -m 2048", 2, "there is no job definition");
+    says("config check --online", 0, "go to the queue lithops_");
+    says("config show | grep aws_batch:", 0, "untested against the service");
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------ */
+
+static void go_wrong(const char *how)
+{
+    FILE *file = not_null(fopen(getenv("LITHOPS_TEST_BATCH_FAULTS"), "we"));
+    assert_int_equal(fputs(how, file) < 0, 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Requests to this path that the server has seen. */
+static int count_requests(const char *path, const char *with)
+{
+    static char line[1 << 16];
+    int count = 0;
+    FILE *file = not_null(fopen(getenv("LITHOPS_TEST_BATCH_LOG"), "re"));
+    while (fgets(line, sizeof line, file))
+        count += strncmp(line, path, strlen(path)) == 0 && strstr(line, with);
+    fclose(file);
+    return count;
+}
+
+/* Workers that are wanted together are one job. */
+static void test_an_array(void **state)
+{
+    (void)state;
+    int jobs = count_requests("/v1/submitjob", ""),
+        arrays = count_requests("/v1/submitjob", "arrayProperties");
+    lithops_executor *own = suite_open(4, 1, 0);
+    lithops_futures *futures =
+        not_null(lithops_map(own, suite_pause, lithops_range(0, 4), NULL, &err));
+    suite_await_running(futures, 4);
+    assert_true(count_requests("/v1/submitjob", "arrayProperties") > arrays);
+    assert_true(count_requests("/v1/submitjob", "") <= jobs + 3);
+    lithops_futures_cancel(futures);
+    lithops_futures_unref(futures);
+    lithops_executor_close(own);
+}
+
+/* Nothing is lost where the service is busy. */
+static void test_refused_submissions(void **state)
+{
+    (void)state;
+    go_wrong("refuse 429\nrefuse 503\nrefuse 500\n");
+    lithops_executor *own = suite_open(2, 1, 0);
+    suite_works(own);
+    lithops_executor_close(own);
+    go_wrong("");
+}
+
+static void fails_with(const char *how, const char *key, const lithops_value *value, int code,
+                       const char *message)
+{
+    go_wrong(how);
+    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
+    lithops_value *map = lithops_value_map();
+    assert_int_equal(lithops_value_set(map, key, lithops_value_copy(value)), 0);
+    options.settings = map;
+    lithops_executor *own = not_null(lithops_executor_open(&options, &err));
+    call_fails(not_null(lithops_call_async(own, suite_square, lithops_value_int(2), NULL, &err)),
+               code, message);
+    lithops_executor_close(own);
+    lithops_value_free(map);
+    go_wrong("");
+}
+
+static void test_jobs_that_do_not_run(void **state)
+{
+    (void)state;
+    lithops_value *one = lithops_value_int(1), *two = lithops_value_int(2),
+                  *memory = lithops_value_int(4096);
+    fails_with("refuse 403\n", "max_workers", one, LITHOPS_EDENIED, "status 403");
+    fails_with("pull\n", "max_workers", one, LITHOPS_EBACKEND, "CannotPullContainerError");
+    fails_with("hold\n", "start_timeout", two, LITHOPS_EBACKEND, "RUNNABLE");
+    fails_with("", "runtime_memory", memory, LITHOPS_ECONFIG, "'lithops runtime deploy'");
+    lithops_value_free(one);
+    lithops_value_free(two);
+    lithops_value_free(memory);
+}
+
+static void await_no_worker(void)
+{
+    double limit = api_now() + LIMIT_MS / 1000.0;
+    while (each_worker(false) > 0 && api_now() < limit)
+        usleep(20000);
+    assert_int_equal(each_worker(false), 0);
+}
+
+/* No secret of the client is in what was sent, though it has some. */
+static void test_no_secrets_are_sent(void **state)
+{
+    (void)state;
+    static char text[8 << 20];
+    FILE *file = not_null(fopen(getenv("LITHOPS_TEST_BATCH_LOG"), "re"));
+    size_t len = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[len] = '\0';
+    assert_non_null(strstr(text, "LITHOPS_BATCH"));
+    assert_non_null(strstr(text, getenv("LITHOPS_TEST_S3_ENDPOINT")));
+    const char *const secrets[] = {"LITHOPS_TEST_S3_ACCESS_KEY", "LITHOPS_TEST_S3_SECRET_KEY",
+                                   "LITHOPS_TEST_BATCH_KEY", "LITHOPS_TEST_BATCH_SECRET"};
+    for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
+        assert_null(strstr(text, getenv(secrets[i])));
+}
+
+static int complain(const lithops_object_info *info, void *user)
+{
+    print_error("the storage still has %s\n", info->key);
+    ++*(int *)user;
+    return 0;
+}
+
+static void test_nothing_is_left(void **state)
+{
+    (void)state;
+    int left = 0;
+    await_no_worker();
+    lithops_storage *storage = not_null(lithops_storage_open(NULL, NULL, &err));
+    succeeds(lithops_storage_list(storage, lithops_storage_bucket(storage), "lithops.jobs/",
+                                  complain, &left, &err));
+    lithops_storage_close(storage);
+    assert_int_equal(left, 0);
+}
+
+/* What a killed client has left is found by its name, and terminated. */
+static void test_left_jobs_are_cleaned(void **state)
+{
+    (void)state;
+    await_no_worker();
+    char line[PATH_MAX + 256];
+    snprintf(line, sizeof line, "exec '%s' run sleep {} --over 600", lithops);
+    FILE *pipe = not_null(popen(line, "re")); /* NOLINT(cert-env33-c) */
+    double limit = api_now() + LIMIT_MS / 1000.0;
+    while (each_worker(false) == 0 && api_now() < limit)
+        usleep(20000);
+    assert_true(each_worker(false) > 0);
+    says("clean --dry-run", 0, "");
+    assert_true(each_worker(false) > 0);
+    /* its process: the one that has our id as its parent */
+    char own[24], killed[24] = "";
+    snprintf(own, sizeof own, "%ld", (long)getpid());
+    DIR *dir = not_null(opendir("/proc"));
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (isdigit((unsigned char)entry->d_name[0]) && parent_of(entry->d_name) == getpid())
+            snprintf(killed, sizeof killed, "%.20s", entry->d_name);
+    closedir(dir);
+    assert_int_equal(kill((pid_t)strtol(killed, NULL, 10), SIGKILL), 0);
+    pclose(pipe);
+    says("clean", 0, "");
+    await_no_worker();
+}
+
+int main(int argc, char **argv)
+{
+    api_init(&argc, &argv);
+    if (!getenv("LITHOPS_TEST_BATCH_PLACE")) {
+        print_message("run this by tests/servers/with-batch\n");
+        return 77;
+    }
+    const struct compute_suite batch = {
+        .backend = "aws_batch",
+        .settings = settings,
+        .kill_worker = kill_worker,
+        .storage = "aws_s3",
+        .storage_settings = storage_settings,
+        .sees_files = true,
+    };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_runtimes_come_and_go),  cmocka_unit_test(test_an_array),
+        cmocka_unit_test(test_refused_submissions),   cmocka_unit_test(test_jobs_that_do_not_run),
+        cmocka_unit_test(test_no_secrets_are_sent),   cmocka_unit_test(test_nothing_is_left),
+        cmocka_unit_test(test_left_jobs_are_cleaned),
+    };
+    char text[4096], own[PATH_MAX] = "";
+    assert_true(readlink("/proc/self/exe", own, sizeof own - 1) > 0);
+    *strrchr(own, '/') = '\0';
+    snprintf(lithops, sizeof lithops, "%s/../bin/lithops", own);
+    configure();
+    if (command("runtime deploy", text, sizeof text) != 0) {
+        print_error("%s", text);
+        return api_finish(1);
+    }
+    int failed = compute_suite_run(&batch);
+    failed += cmocka_run_group_tests(tests, NULL, NULL);
+    return api_finish(failed);
+}
