@@ -14,6 +14,7 @@ const struct lithops__compute_driver *const lithops__compute_drivers[] = {
     &lithops__compute_gcp_cloudrun,
     &lithops__compute_code_engine,
     &lithops__compute_azure_containers,
+    &lithops__compute_aliyun_fc,
     &lithops__compute_openwhisk,
     &lithops__compute_ibm_cf,
     NULL,

@@ -136,6 +136,7 @@ struct lithops__compute_driver {
                  lithops_error *err);
 };
 
+extern const struct lithops__compute_driver lithops__compute_aliyun_fc;
 extern const struct lithops__compute_driver lithops__compute_aws_batch;
 extern const struct lithops__compute_driver lithops__compute_aws_lambda;
 extern const struct lithops__compute_driver lithops__compute_azure_containers;

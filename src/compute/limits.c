@@ -11,6 +11,7 @@ static const struct row {
     const char *backend;
     struct lithops__limits limits;
 } rows[] = {
+    {"aliyun_fc", {86400, 32768, 32 * MIB, 0, false, NULL}},
     {"aws_batch", {0, 0, 0, 0, true, "lifetime"}},
     {"aws_lambda", {900, 10240, 6 * MIB, 6, true, "runtime_timeout"}},
     {"azure_containers", {240, 8192, 0, 4, false, NULL}},

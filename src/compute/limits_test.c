@@ -44,8 +44,9 @@ static void defaults_are_within_the_limits(void **state)
 {
     (void)state;
     static const char *const backends[] = {
-        "localhost",   "process",          "vm",        "slurm",  "knative",   "gcp_cloudrun",
-        "code_engine", "azure_containers", "openwhisk", "ibm_cf", "aws_lambda"};
+        "localhost",   "process",          "vm",        "slurm",  "knative",    "gcp_cloudrun",
+        "code_engine", "azure_containers", "openwhisk", "ibm_cf", "aws_lambda", "aws_batch",
+        "aliyun_fc"};
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         passes(backends[i], "");
 }

@@ -663,6 +663,16 @@ static const lithops_config_key azure_containers_keys[] = {
     {.name = NULL},
 };
 
+static const lithops_config_key aliyun_fc_keys[] = {
+    MAX_WORKERS("300"),
+    REQUEST_TIMEOUT("300", ": the timeout of the function"),
+    DEPLOYMENT("role_arn", "Role of the function."),
+    DEPLOYMENT("region", "Region of the function. The endpoint says where it is."),
+    DEPLOYMENT("deploy_mode", "How upstream deploys; here it is a container."),
+    DEPLOYMENT("account_id", "The account."),
+    {.name = NULL},
+};
+
 #define ACTION_KEYS                                                                                \
     {.name = "action",                                                                             \
      .type = LITHOPS_KEY_STRING,                                                                   \
@@ -1400,6 +1410,13 @@ const struct lithops__config_section lithops__config_sections[] = {
     {"azure_containers", "What workers behind links have in common.", link_keys},
     {"azure_containers", "What services that take HTTP requests have in common.", http_keys},
     {"azure_containers", "The pool of each worker.", pool_keys},
+    {"aliyun_fc",
+     "Containers of a function of Alibaba Cloud, started by HTTP requests. Untested against the "
+     "service.",
+     aliyun_fc_keys},
+    {"aliyun_fc", "What workers behind links have in common.", link_keys},
+    {"aliyun_fc", "What services that take HTTP requests have in common.", http_keys},
+    {"aliyun_fc", "The pool of each worker.", pool_keys},
     {"openwhisk", "Activations of an action of OpenWhisk. Untested against the service.",
      openwhisk_keys},
     {"openwhisk", "What workers behind links have in common.", link_keys},
