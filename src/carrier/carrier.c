@@ -33,6 +33,7 @@ struct link {
     char name[LITHOPS__CARRIER_LINK];       /* "3-1"; "": there is none */
     char token[LITHOPS__CARRIER_TOKEN + 1]; /* of the worker that came first; "": none has come */
     uint32_t deleted;                       /* objects of it */
+    uint32_t seen;                          /* those that were read before the last look */
     unsigned life;                          /* how many links this worker has had */
     bool has_ended;                         /* its worker: one more look, then none comes */
     bool is_looked_at;                      /* that look has begun */
@@ -128,6 +129,15 @@ static int note_object(const lithops_object_info *info, void *user)
     return 0;
 }
 
+/* [lock] How many objects of a link may go: those that were read, but the last one only at the next
+ * look, as the request that puts it may be under way (end.c). */
+static uint32_t count_deletable(struct link *link)
+{
+    uint32_t taken = atomic_load(&link->end.taken), before = link->seen;
+    link->seen = taken;
+    return taken > before + 1 ? taken - 1 : before;
+}
+
 /* [lock] Keys of objects that were read, up to `most`. */
 static size_t list_read(struct lithops__carrier *carrier, char **keys, size_t most)
 {
@@ -136,8 +146,8 @@ static size_t list_read(struct lithops__carrier *carrier, char **keys, size_t mo
         struct link *link = &carrier->links[i];
         if (!link->name[0])
             continue;
-        uint32_t taken = atomic_load(&link->end.taken);
-        while (count < most && link->deleted < taken) {
+        uint32_t deletable = count_deletable(link);
+        while (count < most && link->deleted < deletable) {
             char key[2 * LITHOPS__CARRIER_KEY];
             snprintf(key, sizeof key, "%s/from/%s/%s/%010u", carrier->folder, link->name,
                      link->token, link->deleted);
@@ -337,7 +347,7 @@ int lithops__carrier_connect(struct lithops__carrier *carrier, uint32_t worker,
         return rc;
     snprintf(key, LITHOPS__CARRIER_KEY, "%s/%s", carrier->folder, name);
     pthread_mutex_lock(&carrier->lock);
-    link->deleted = 0;
+    link->deleted = link->seen = 0;
     link->has_ended = link->is_looked_at = link->is_dead = link->is_told = false;
     memcpy(link->name, name, sizeof name);
     carrier->up++;

@@ -346,10 +346,22 @@ static bool pass_on(const struct lithops__end *end, const char *data, size_t len
 
 /* The worker's: what the client wrote is not needed any more. The client would delete it at the
  * end, so a failure does no harm. */
-static void forget(struct lithops__end *end, const char *key)
+static void forget(struct lithops__end *end, char *key)
 {
-    if (end->asks && !atomic_load(&end->was_told))
+    if (key[0] && end->asks && !atomic_load(&end->was_told))
         (void)lithops_storage_delete(end->storage, lithops_storage_bucket(end->storage), key, NULL);
+    key[0] = '\0';
+}
+
+/* The hello goes at once, as no other worker is to find it. What comes after it goes when the next
+ * object has come: by then the request that put it is answered. It can be read before, but Ceph
+ * lists an object for ever that is deleted while it is being put and others list. */
+static void forget_in_turn(struct lithops__end *end, char *last, const char *key)
+{
+    forget(end, last);
+    memcpy(last, key, strlen(key) + 1);
+    if (end->hello[0] && strncmp(key, end->hello, strlen(end->hello)) == 0)
+        forget(end, last);
 }
 
 static int get(struct lithops__end *end, const char *key, void **ret_data, size_t *ret_len,
@@ -392,7 +404,7 @@ static void *receive_all(void *user)
     struct lithops__end *end = user;
     struct lithops__scan scan = {.have = 0};
     lithops_error err = LITHOPS_ERROR_INIT;
-    char key[LITHOPS__CARRIER_KEY + 16];
+    char key[LITHOPS__CARRIER_KEY + 16], last[sizeof key] = ""; /* that is not deleted yet */
     void *data = NULL;
     size_t len = 0;
     lithops__carrier_heed(&end->ending_ns);
@@ -402,14 +414,16 @@ static void *receive_all(void *user)
         if (rc == 0) {
             goes_on = pass_object_on(end, &scan, key, data, len);
             free(data);
-            forget(end, key);
+            forget_in_turn(end, last, key);
         } else if (rc == LITHOPS_ENOTFOUND) {
             goes_on = has_patience(end);
         } else {
             give_up(end, &err);
             goes_on = false;
+            last[0] = '\0'; /* nor could it be deleted */
         }
     }
+    forget(end, last);
     (void)shutdown(end->fd, SHUT_WR);
     return NULL;
 }
