@@ -96,7 +96,7 @@ int cli_parse_seconds(const char *text, int64_t *ret_ms, lithops_error *err)
     /* 1e9 s is thirty years, and safe from overflow. */
     if (end == text || *end || !isfinite(seconds) || seconds < 0.001 || seconds > 1e9)
         return lithops__fail(err, LITHOPS_EUSAGE, "seconds expected, at least 0.001");
-    *ret_ms = llround(seconds * 1000);
+    *ret_ms = (int64_t)(seconds * 1000 + 0.5);
     return 0;
 }
 
