@@ -343,7 +343,7 @@ const struct cli_command *cli_command_find(int argc, char *const *argv, int *ret
 static const struct {
     const char *word, *reason;
 } absent[] = {
-    {"image", "there are no images of virtual machines: functions run on this machine"},
+    {"image", "machines need no image: the engine is sent there over SSH, once"},
 };
 
 static int say_absent(const char *word, lithops_error *err)

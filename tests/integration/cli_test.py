@@ -1153,7 +1153,7 @@ class Tools(Case):
 
     def test_commands_that_have_nothing_to_do_here(self):
         self.run_lithops("image", "list", status=2)
-        self.assertIn("this machine", self.err)
+        self.assertIn("over SSH", self.err)
         for words in (["build", "-f", "Dockerfile", "x"], ["deploy"], ["list"], ["update", "x"], ["delete"]):
             self.run_lithops("runtime", *words, status=2)
             self.assertIn("the backend localhost needs no runtime", self.err)
