@@ -15,9 +15,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BLOCK = 64 << 10, MOST = 4096, DELAY_MS = 20 };
+enum {
+    BLOCK = 64 << 10,
+    HEAD = 4096,
+    LITTLE = 512,
+    MUCH = 512 << 10,
+    DELAY_MS = 60,
+    REPEAT_MS = 2000
+};
 
-enum fault { NONE, DROP, CUT_REQUEST, CUT_ANSWER, DELAY, ANSWER, FAULTS };
+enum fault { NONE, DROP, CUT_REQUEST, CUT_ANSWER, DELAY, REPEAT, ANSWER, FAULTS };
 
 static const char *const answers[] = {
     "HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: 40\r\n\r\n"
@@ -26,6 +33,9 @@ static const char *const answers[] = {
     "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 5\r\n\r\noops!",
     "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 22\r\n\r\n"
     "<html>log in</html>   ",
+    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/xml\r\n"
+    "Content-Length: 66\r\n\r\n"
+    "<Error><Code>InternalError</Code><Message>Again</Message></Error> ",
 };
 
 struct http_proxy {
@@ -43,6 +53,8 @@ struct http_proxy {
 struct connection {
     struct http_proxy *proxy;
     int client, server;
+    char request[BLOCK]; /* as far as it fits */
+    size_t request_len;  /* more: it does not */
 };
 
 static unsigned draw(struct http_proxy *proxy, unsigned below)
@@ -51,15 +63,23 @@ static unsigned draw(struct http_proxy *proxy, unsigned below)
     return (proxy->random >> 16) % below;
 }
 
-/* What happens to the next request; *ret_after: behind how many bytes, or which answer. */
+/* [lock] Behind how many bytes something is cut: in its head, or in a long body. */
+static size_t draw_cut(struct http_proxy *proxy)
+{
+    return draw(proxy, 2) ? draw(proxy, LITTLE) : 8 * (size_t)draw(proxy, MUCH / 8);
+}
+
+/* What happens to the next request; *ret_after: behind how many bytes or milliseconds, or which
+ * answer. */
 static enum fault choose(struct http_proxy *proxy, size_t *ret_after)
 {
     enum fault fault = NONE;
     pthread_mutex_lock(&proxy->lock);
     if (proxy->one_of && draw(proxy, proxy->one_of) == 0) {
         fault = (enum fault)(1 + draw(proxy, FAULTS - 1));
-        *ret_after =
-            fault == ANSWER ? draw(proxy, sizeof answers / sizeof *answers) : draw(proxy, MOST);
+        *ret_after = fault == ANSWER  ? draw(proxy, sizeof answers / sizeof *answers)
+                     : fault == DELAY ? draw(proxy, DELAY_MS)
+                                      : draw_cut(proxy);
         proxy->disturbed++;
     }
     pthread_mutex_unlock(&proxy->lock);
@@ -89,6 +109,39 @@ static void answer(int client, const char *text)
         ;
 }
 
+static void keep(struct connection *c, const char *data, size_t len)
+{
+    if (c->request_len + len <= sizeof c->request)
+        memcpy(c->request + c->request_len, data, len);
+    c->request_len += len;
+}
+
+static int connect_to(int port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    (void)connect(fd, (struct sockaddr *)&address, sizeof address); /* else sending fails */
+    return fd;
+}
+
+/* The request once more, which the server has answered; that answer is nobody's. */
+static void repeat(struct connection *c)
+{
+    char rest[BLOCK];
+    if (c->request_len > sizeof c->request)
+        return;
+    int fd = connect_to(c->proxy->server_port);
+    struct pollfd more[2] = {{.fd = fd, .events = POLLIN},
+                             {.fd = c->proxy->stop[0], .events = POLLIN}};
+    if (send_all(fd, c->request, c->request_len) && shutdown(fd, SHUT_WR) == 0)
+        while (poll(more, 2, REPEAT_MS) > 0 && !more[1].revents &&
+               recv(fd, rest, sizeof rest, 0) > 0)
+            ;
+    close(fd);
+}
+
 /* Pass on one block. False: the connection ends. */
 static bool pass(struct connection *c, bool from_client, enum fault fault, size_t *after)
 {
@@ -98,6 +151,8 @@ static bool pass(struct connection *c, bool from_client, enum fault fault, size_
     if (got <= 0)
         return false;
     size_t len = (size_t)got;
+    if (from_client)
+        keep(c, block, len);
     if (fault != (from_client ? CUT_REQUEST : CUT_ANSWER))
         return send_all(to, block, len);
     size_t passed = *after < len ? *after : len;
@@ -108,7 +163,7 @@ static bool pass(struct connection *c, bool from_client, enum fault fault, size_
 /* What the request that is about to be read gets instead of the server's answer, or NULL. */
 static const char *refusal_of(struct connection *c)
 {
-    char head[MOST];
+    char head[HEAD];
     ssize_t len = recv(c->client, head, sizeof head, MSG_PEEK);
     pthread_mutex_lock(&c->proxy->lock);
     const char *mark = c->proxy->mark, *refusal = NULL;
@@ -149,12 +204,16 @@ static void relay(struct connection *c)
                 answer(c->client, answers[after]);
             if (server_spoke && (fault == DROP || fault == ANSWER))
                 return;
+            if (server_spoke)
+                c->request_len = 0;
             server_spoke = false;
             if (!pass(c, true, fault, &after))
                 return;
         } else if (polled[1].revents) {
             if (fault == DELAY && !server_spoke)
-                poll(&polled[2], 1, DELAY_MS);
+                poll(&polled[2], 1, (int)after);
+            if (fault == REPEAT && !server_spoke)
+                repeat(c);
             server_spoke = true;
             if (!pass(c, false, fault, &after))
                 return;
@@ -166,12 +225,8 @@ static void *serve_connection(void *user)
 {
     struct connection *c = user;
     struct http_proxy *proxy = c->proxy;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)proxy->server_port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    c->server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connect(c->server, (struct sockaddr *)&address, sizeof address) == 0)
-        relay(c);
+    c->server = connect_to(proxy->server_port);
+    relay(c);
     close(c->server);
     close(c->client);
     free(c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A proxy on loopback that disturbs some of the requests through it, by a plan that a seed makes:
- * it cuts requests and answers, delays them, and answers itself: 429, 500, 503, and pages with
- * status 200 that are no answer to the request. */
+ * it cuts requests and answers, delays them, makes requests twice, and answers itself: 429, 500,
+ * 503, and with status 200 what is no answer to the request. */
 #ifndef LITHOPS_TESTS_HTTP_PROXY_H
 #define LITHOPS_TESTS_HTTP_PROXY_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Jobs through an S3 server behind a proxy that cuts, delays and answers requests of clients and
- * workers, by plans that seeds make; in half of them workers are killed, too.
+/* Jobs through an S3 server behind a proxy that cuts, delays, repeats and answers requests of
+ * clients and workers, by plans that seeds make; in half of them workers are killed, too.
  *
  * Each call has one outcome: its own, or an error that says what was lost. Nothing is left in the
  * bucket. plans_test [COUNT [FIRST]] runs COUNT plans; `make soak-plans PLANS=1000`. */
