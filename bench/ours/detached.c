@@ -124,11 +124,11 @@ static int report_attach(int64_t calls)
     if (state.success != (uint64_t)calls || lithops_futures_size(futures) != (size_t)calls)
         bench_die("a wrong state");
     bench_report("seconds", seconds);
-    bench_report("megabytes", (double)(after.pss_bytes - before.pss_bytes) / 1e6);
+    bench_report("megabytes", ((double)after.pss_bytes - (double)before.pss_bytes) / 1e6);
     ours_check(lithops_wait(fexec, futures, NULL, NULL, NULL, &ours_error));
     bench_report("seconds_all", bench_now() - begin);
     processes_use(&after);
-    bench_report("megabytes_all", (double)(after.pss_bytes - before.pss_bytes) / 1e6);
+    bench_report("megabytes_all", ((double)after.pss_bytes - (double)before.pss_bytes) / 1e6);
     lithops_futures_unref(futures);
     lithops_executor_close(fexec);
     release(handle);
