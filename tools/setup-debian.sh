@@ -19,7 +19,7 @@ slurm="slurmctld slurmd slurm-client munge iproute2"
 tests="$python g++ libcmocka-dev libjansson-dev locales mandoc nginx-light python3-dbg
        ceph-mon ceph-osd radosgw ceph-common libfaketime redis-server rabbitmq-server openssl
        swift-proxy swift-account swift-container swift-object memcached
-       prometheus-pushgateway $hosts $images $slurm"
+       prometheus-pushgateway docker-registry $hosts $images $slurm"
 airflow_celery="$python postgresql redis-server openssl"
 kubernetes="$tests containerd containernetworking-plugins curl"
 bench="$python g++ libtbb-dev mawk parallel nginx-light ceph-mon ceph-osd radosgw ceph-common"
@@ -87,7 +87,7 @@ for package in $missing; do
     case $package in
     nginx-light) service=nginx ;;
     docker.io) service="docker.service docker.socket containerd.service" ;;
-    slurmctld | slurmd | munge | redis-server | rabbitmq-server | memcached | prometheus-pushgateway | postgresql) service=$package ;;
+    slurmctld | slurmd | munge | redis-server | rabbitmq-server | memcached | prometheus-pushgateway | docker-registry | postgresql) service=$package ;;
     swift-*) service=$(dpkg -L "$package" | sed -n 's#^/lib/systemd/system/\([^@]*\)$#\1#p') ;;
     *) continue ;;
     esac

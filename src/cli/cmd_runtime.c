@@ -29,7 +29,8 @@ static struct lithops__runtime_wish wish_of(const struct cli *cli)
         .memory_mb = o->memory_mb == LITHOPS_DEFAULT ? 0 : o->memory_mb,
         .timeout_s = o->timeout_ms == LITHOPS_DEFAULT ? 0 : (o->timeout_ms + 999) / 1000,
         .file = o->out,
-        .dockerfile = o->file};
+        .dockerfile = o->file,
+        .base = o->base};
 }
 
 int cmd_runtime_build(const struct cli *cli)
@@ -102,10 +103,15 @@ static int print_seen(const struct lithops__runtime_seen *seen, void *user)
     }
     if (!listing->titled)
         lithops__buffer_printf(&out->buffer, "%-24s %9s %9s %-12s %s\n", "RUNTIME", "MEMORY",
-                               "TIMEOUT", "VERSION", "NAME");
+                               "TIMEOUT", "VERSION", "NAME, BASE");
     listing->titled = true;
-    lithops__buffer_printf(&out->buffer, "%-24s %6" PRId64 " MB %7" PRId64 " s %-12s %s\n",
-                           seen->name, seen->memory_mb, seen->timeout_s, seen->engine, seen->where);
+    char memory[32] = "-", timeout[32] = "-"; /* of an image: they are its containers' */
+    if (seen->memory_mb > 0)
+        snprintf(memory, sizeof memory, "%" PRId64 " MB", seen->memory_mb);
+    if (seen->timeout_s > 0)
+        snprintf(timeout, sizeof timeout, "%" PRId64 " s", seen->timeout_s);
+    lithops__buffer_printf(&out->buffer, "%-24s %9s %9s %-12s %s\n", seen->name, memory, timeout,
+                           seen->engine, seen->where);
     return 0;
 }
 

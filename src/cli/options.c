@@ -136,7 +136,10 @@ const struct cli_command cli_commands[] = {
      cmd_worker},
     {"runtime build", CLI_RUNTIME_BUILD, "[NAME]", 0, 1,
      "make the package that a runtime is deployed with",
-     "With aws_lambda it is a zip archive, written to the file that --out names.",
+     "With aws_lambda it is a zip archive, written to the file that --out names. With\n"
+     "k8s and services of containers it is an image: the engine over --base, without\n"
+     "docker. It is pushed to the registry in its name, or written to --out, for\n"
+     "docker load, podman load, and ctr image import.",
      cmd_runtime_build},
     {"runtime deploy", CLI_RUNTIME_DEPLOY, "[NAME]", 0, 1,
      "make a runtime of the backend: what its workers run in",
@@ -283,7 +286,9 @@ const struct cli_option cli_option_table[] = {
     {NULL, 'o', "out", "FILE", CLI_FILE, AT(out), CLI_RUNTIME_BUILD, 0, 0, NULL,
      "where to write the package"},
     {NULL, 'f', "file", "FILE", CLI_FILE, AT(file), CLI_RUNTIME_BUILD, 0, 0, NULL,
-     "the Dockerfile of a container image"},
+     "a Dockerfile, of which docker or podman make the image"},
+    {NULL, 0, "base", "IMAGE", CLI_TEXT, AT(base), CLI_RUNTIME_BUILD | CLI_RUNTIME_DEPLOY, 0, 0,
+     NULL, "the image that an image is made over; scratch: none"},
     {NULL, 'p', "prefix", "TEXT", CLI_TEXT, AT(prefix),
      CLI_STORAGE_LIST | CLI_STORAGE_DELETE | CLI_STORAGE_GET, 0, 0, NULL,
      "only objects whose key starts with this"},

@@ -129,7 +129,7 @@ struct cli_options {
     int64_t max_args, retries;
 
     bool raw, strict_json, summary, json;
-    const char *out, *plot;
+    const char *out, *plot, *base;
     int progress; /* -1: if standard error is a terminal */
 
     const char *config_file, *mode, *backend, *storage, *log_level;

@@ -90,6 +90,7 @@ struct lithops__runtime_wish {
     int64_t memory_mb, timeout_s; /* 0: as configured */
     const char *file;             /* build: where the package goes; or NULL */
     const char *dockerfile;       /* build: of an image; or NULL */
+    const char *base;             /* the image that an image is made over; or NULL */
 };
 /* One runtime that is there. Borrowed by the visitor. */
 struct lithops__runtime_seen {
@@ -108,11 +109,13 @@ struct lithops__runtime_ops {
      */
     int (*deploy)(const struct lithops__config *config, const struct lithops__runtime_wish *wish,
                   bool must_exist, char **ret_name, lithops_value **ret_meta, lithops_error *err);
-    /* list - those that this engine, of any version, has deployed, whatever their names. */
+    /* list - those that this engine, of any version, has deployed, whatever their names. NULL:
+     * nobody but the records in the storage knows (core/runtimes.h), and workers may be of another
+     * engine than they say; so executors look there before they start any. */
     int (*list)(const struct lithops__config *config,
                 int (*visit)(const struct lithops__runtime_seen *seen, void *user), void *user,
                 lithops_error *err);
-    /* remove - the runtime of that name and memory. ENOTFOUND. */
+    /* remove - the runtime of that name and memory. ENOTFOUND. NULL: only its record is deleted. */
     int (*remove)(const struct lithops__config *config, const struct lithops__runtime_wish *wish,
                   char **ret_name, lithops_error *err);
 };

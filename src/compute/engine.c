@@ -230,7 +230,8 @@ static int pack_module(struct making *making, const char *module, lithops_error 
 
 static int pack_all(struct making *making, lithops_error *err)
 {
-    static const char *const modules[] = {"crypto", "yaml", "ffi", "http", "gzip", "bzip2", "zstd"};
+    static const char *const modules[] = {"crypto", "yaml",  "ffi",  "http",
+                                          "gzip",   "bzip2", "zstd", "rabbitmq"};
     char path[PATH_MAX + 64], folder[PATH_MAX];
     lithops__own_command(path, sizeof path);
     if (path[0] != '/')

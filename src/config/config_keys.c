@@ -559,8 +559,8 @@ static const lithops_config_key http_keys[] = {
      .help = "Threads of upstream that make requests. One is enough here."},
     {.name = "runtime",
      .type = LITHOPS_KEY_STRING,
-     .inert = true,
-     .help = "Image of the container. It is deployed with the tools of the service."},
+     .help = "Image of the container, which 'lithops runtime' makes. It is deployed with the tools "
+             "of the service."},
     {.name = "runtime_cpu",
      .type = LITHOPS_KEY_DOUBLE,
      .min = 0.001,
@@ -706,7 +706,10 @@ static const lithops_config_key aliyun_fc_keys[] = {
          .type = LITHOPS_KEY_ANY,                                                                  \
          .inert = true,                                                                            \
          .help = "Threads of upstream that make requests. One is enough here."},                   \
-        DEPLOYMENT("runtime", "Image of the action. It is made with the tools of the platform."),  \
+        {.name = "runtime",                                                                        \
+         .type = LITHOPS_KEY_STRING,                                                               \
+         .help = "Image of the action, which 'lithops runtime' makes. The action is made with "    \
+                 "the tools of the platform."},                                                    \
         DEPLOYMENT("remote_invoker", "Start the calls from a function in the cloud."),             \
         DEPLOYMENT("runtime_include_function", "Build the function into the image."),              \
         REGISTRY_KEYS
@@ -764,8 +767,9 @@ static const lithops_config_key ibm_cf_keys[] = {
 static const lithops_config_key k8s_keys[] = {
     {.name = "runtime",
      .type = LITHOPS_KEY_STRING,
-     .help = "Image that pods run. It has the command lithops, of the client's version, and for "
-             "Python functions the client's version of Python. Needed."},
+     .help = "Image that pods run, as 'lithops runtime' makes one. It has the command lithops, of "
+             "the client's version, and for Python functions the client's version of Python. "
+             "Needed."},
     {.name = "namespace",
      .type = LITHOPS_KEY_STRING,
      .help = "Namespace of the pods. Default: that of the context, else default."},

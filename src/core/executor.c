@@ -23,6 +23,7 @@
 #include "core/job.h"
 #include "core/logfile.h"
 #include "core/pages.h"
+#include "core/runtimes.h"
 #include "core/settings.h"
 #include "ipc/bell.h"
 #include "ipc/layout.h"
@@ -123,9 +124,12 @@ static int open_compute(lithops_executor *fexec, const char *const *worker_comma
     fexec->compute = calloc(1, fexec->driver->state_size);
     if (!fexec->compute)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    int rc = lithops__runtime_check(fexec->config, fexec->driver, err);
+    if (rc != 0)
+        return rc;
     /* First, as a process starts meanwhile; workers read the configuration when they need it. */
-    int rc = fexec->driver->ops->open(fexec->driver, fexec->compute, &fexec->table, fexec->config,
-                                      worker_command, err);
+    rc = fexec->driver->ops->open(fexec->driver, fexec->compute, &fexec->table, fexec->config,
+                                  worker_command, err);
     if (rc == 0 && (rc = lithops__compute_share_config(&fexec->table, fexec->config, err)) != 0)
         fexec->driver->ops->close(fexec->compute);
     return rc;

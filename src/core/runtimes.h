@@ -22,4 +22,9 @@ int lithops__runtime_remove(const struct lithops__config *config,
                             const struct lithops__runtime_wish *wish, char **ret_name,
                             lithops_error *err);
 
+/* Before workers are started: what the storage says of the configured runtime fits this client.
+ * ECONFIG says what is to be built again; errors of the storage. 0, too, where nothing is known. */
+int lithops__runtime_check(const struct lithops__config *config,
+                           const struct lithops__compute_driver *driver, lithops_error *err);
+
 #endif

@@ -21,6 +21,13 @@ if(LITHOPS_CLI AND Python3_FOUND)
     set_tests_properties(lambda_test PROPERTIES TIMEOUT 300 COST 60
                          ENVIRONMENT "${LITHOPS_TEST_ENVIRONMENT}")
   endif()
+  if(TARGET lithops_module_crypto AND TARGET lithops_module_http)
+    add_test(NAME runtime_image_test
+      COMMAND ${CMAKE_SOURCE_DIR}/tests/servers/with-registry ${Python3_EXECUTABLE}
+              ${CMAKE_CURRENT_SOURCE_DIR}/runtime_image_test.py $<TARGET_FILE:lithops_command>)
+    set_tests_properties(runtime_image_test PROPERTIES TIMEOUT 600 COST 60 SKIP_RETURN_CODE 77
+                         LABELS server ENVIRONMENT "${LITHOPS_TEST_ENVIRONMENT}")
+  endif()
   if(CURL_FOUND)
     add_test(NAME telemetry_test
       COMMAND ${CMAKE_SOURCE_DIR}/tests/servers/with-pushgateway ${Python3_EXECUTABLE}

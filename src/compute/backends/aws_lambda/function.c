@@ -54,6 +54,13 @@ int lithops__lambda_want(const lithops_value *settings, const char *runtime, con
 {
     if (!runtime)
         runtime = lithops_value_get_string(lithops_value_get(settings, "runtime"));
+    if (runtime && program && strncmp(runtime, "python3.", 8) == 0 &&
+        strncmp(program, "python3.", 8) == 0 && strcmp(runtime, program) != 0)
+        return lithops__fail(
+            err, LITHOPS_ECONFIG,
+            "aws_lambda.runtime is %s, and functions here are of %s: leave the key "
+            "out, and run 'lithops runtime deploy %s'",
+            runtime, program, program);
     if (!runtime)
         runtime = program ? program : "provided.al2023";
     if ((strncmp(runtime, "python3.", 8) != 0 && strncmp(runtime, "provided.", 9) != 0 &&

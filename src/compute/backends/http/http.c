@@ -19,6 +19,7 @@
 #include "compute/backends/http/whisk.h"
 #include "compute/limits.h"
 #include "compute/linked.h"
+#include "compute/oci/oci.h"
 #include "net/activation.h"
 #include "net/aws_profile.h"
 #include "net/credentials.h"
@@ -772,6 +773,7 @@ static const struct lithops__compute_ops http_ops = {
         .links = &link_driver_##name_,                                                             \
         .workers_key = "max_workers",                                                              \
         .check = check_storage,                                                                    \
+        .runtimes = &lithops__image_runtimes,                                                      \
     };
 
 SERVICE(knative, "a Knative service")

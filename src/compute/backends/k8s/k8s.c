@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "compute/linked.h"
+#include "compute/oci/oci.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -425,4 +426,5 @@ const struct lithops__compute_driver lithops__compute_k8s = {
     .ops = &k8s_ops,
     .links = &link_driver,
     .workers_key = "max_workers",
+    .runtimes = &lithops__image_runtimes,
 };
