@@ -327,7 +327,8 @@ static void endpoint_stop(void)
 
 static void note_run(void)
 {
-    int fd = open(getenv(RUNS), O_WRONLY | O_APPEND | O_CLOEXEC);
+    const char *path = getenv(RUNS);
+    int fd = open(path ? path : "", O_WRONLY | O_APPEND | O_CLOEXEC);
     (void)!write(fd, ".", 1);
     close(fd);
 }
@@ -350,7 +351,7 @@ LITHOPS_FUNCTION(fail_at_odds)
 static lithops_value *storage_section(void)
 {
     const char *json = getenv("LITHOPS_TEST_STORAGE");
-    return lithops_value_from_json(json, strlen(json), &err);
+    return json ? lithops_value_from_json(json, strlen(json), &err) : NULL;
 }
 
 static lithops_executor *open_executor(int retries)
