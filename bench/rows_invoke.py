@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the HTTP requests that invoke functions, of one client, beside endpoint.c. The peer is
 upstream's client with its pool of threads, by fewer requests."""
-from rows import Goal, Row, Side, reported
+from rows import Goal, Row, Side, reported, times
 
 LATENCY_S = 0.020
 
@@ -48,4 +48,8 @@ ROWS = [
         Side('lithops', 'endpoint 4000000 ours_invoke open 5000', reported('bytes')),
         Goal('value', None, '<=', 671),
         notes=['each with a connection; the goal is 64 MiB for 100,000']),
+    Row('cold_lambda', 'the runtime of a function: its start to its first request', 'ms',
+        Side('lithops', 'cold {spawns} {lithops} worker --lambda', times(1e3)),
+        Goal('ratio', 'limit', '<=', 1.5),
+        limit=Side('only the protocol', 'cold {spawns} limit_next', times(1e3))),
 ]
