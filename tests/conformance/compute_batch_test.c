@@ -19,7 +19,7 @@ static char lithops[PATH_MAX + 32]; /* the command of this build */
 
 static lithops_value *section(void)
 {
-    const char *text = getenv("LITHOPS_TEST_BATCH_PLACE");
+    const char *text = not_null(getenv("LITHOPS_TEST_BATCH_PLACE"));
     lithops_value *map = not_null(lithops_value_from_json(text, strlen(text), &err));
     lithops_value *more = lithops_pack(
         "{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:f}", "region", "us-east-1", "access_key_id",
@@ -69,7 +69,7 @@ static size_t read_proc(const char *pid, const char *name, char *buf, size_t siz
 static bool is_worker(const char *pid)
 {
     char text[16384], home[300];
-    const char *log = getenv("LITHOPS_TEST_BATCH_LOG");
+    const char *log = not_null(getenv("LITHOPS_TEST_BATCH_LOG"));
     size_t len = read_proc(pid, "cmdline", text, sizeof text);
     if (!memmem(text, len, "--batch", 8))
         return false;
@@ -170,7 +170,7 @@ static void test_runtimes_come_and_go(void **state)
 
 static void go_wrong(const char *how)
 {
-    FILE *file = not_null(fopen(getenv("LITHOPS_TEST_BATCH_FAULTS"), "we"));
+    FILE *file = not_null(fopen(not_null(getenv("LITHOPS_TEST_BATCH_FAULTS")), "we"));
     assert_int_equal(fputs(how, file) < 0, 0);
     assert_int_equal(fclose(file), 0);
 }
@@ -180,7 +180,7 @@ static int count_requests(const char *path, const char *with)
 {
     static char line[1 << 16];
     int count = 0;
-    FILE *file = not_null(fopen(getenv("LITHOPS_TEST_BATCH_LOG"), "re"));
+    FILE *file = not_null(fopen(not_null(getenv("LITHOPS_TEST_BATCH_LOG")), "re"));
     while (fgets(line, sizeof line, file))
         count += strncmp(line, path, strlen(path)) == 0 && strstr(line, with);
     fclose(file);
@@ -258,16 +258,16 @@ static void test_no_secrets_are_sent(void **state)
 {
     (void)state;
     static char text[8 << 20];
-    FILE *file = not_null(fopen(getenv("LITHOPS_TEST_BATCH_LOG"), "re"));
+    FILE *file = not_null(fopen(not_null(getenv("LITHOPS_TEST_BATCH_LOG")), "re"));
     size_t len = fread(text, 1, sizeof text - 1, file);
     fclose(file);
     text[len] = '\0';
     assert_non_null(strstr(text, "LITHOPS_BATCH"));
-    assert_non_null(strstr(text, getenv("LITHOPS_TEST_S3_ENDPOINT")));
+    assert_non_null(strstr(text, not_null(getenv("LITHOPS_TEST_S3_ENDPOINT"))));
     const char *const secrets[] = {"LITHOPS_TEST_S3_ACCESS_KEY", "LITHOPS_TEST_S3_SECRET_KEY",
                                    "LITHOPS_TEST_BATCH_KEY", "LITHOPS_TEST_BATCH_SECRET"};
     for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++)
-        assert_null(strstr(text, getenv(secrets[i])));
+        assert_null(strstr(text, not_null(getenv(secrets[i]))));
 }
 
 static int complain(const lithops_object_info *info, void *user)

@@ -554,7 +554,7 @@ static int get_part(struct batch *batch, struct wish *wish, int *cancel_fd)
         else
             await_news(batch, from_now_ns(100));
     }
-    return wish->part ? 0 : wish->error.code;
+    return wish->part ? 0 : wish->error.code ? wish->error.code : LITHOPS_EBACKEND;
 }
 
 /* ---- waiting until it runs ------------------------------------------------------------------- */

@@ -223,7 +223,9 @@ static int open_modules(struct http *http, lithops_error *err)
 {
     const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", err);
     http->crypto = module ? lithops__module_symbol("crypto", "lithops__crypto", err) : NULL;
-    int rc = http->crypto ? open_identity(http, &module->transfer, err) : err->code;
+    if (!http->crypto)
+        return LITHOPS_EUNSUPPORTED;
+    int rc = open_identity(http, &module->transfer, err);
     if (rc != 0)
         return rc;
     http->api = &module->posts;
