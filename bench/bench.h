@@ -56,7 +56,7 @@ static inline void bench_die(const char *message)
 
 static inline void bench_report(const char *name, double value)
 {
-    printf("%s %.9g\n", name, value);
+    printf("%s %.12g\n", name, value);
 }
 
 static inline int bench_compare(const void *a, const void *b)
