@@ -11,6 +11,7 @@
 #include "core/job.h"
 #include "detached/follow.h"
 #include "function/elsewhere.h"
+#include "function/image.h"
 #include "value/value.h"
 
 #include <errno.h>
@@ -33,7 +34,8 @@ static lithops_value *texts(char *const *words)
 }
 
 /* Worker processes are this program: the supervisor is another one, which sends it to other
- * machines, or starts it on this one. */
+ * machines, or starts it on this one. It is sent from its file, which may be another one by then:
+ * so the supervisor is told which file it is. */
 static int take_program(struct lithops__detachment *detachment, bool is_elsewhere,
                         lithops_error *err)
 {
@@ -42,11 +44,13 @@ static int take_program(struct lithops__detachment *detachment, bool is_elsewher
     if (len <= 0)
         return lithops__fail_errno(err, errno, "cannot tell where this program is");
     path[len] = '\0';
-    if (is_elsewhere)
+    if (is_elsewhere) {
         detachment->program = lithops__value_text(path, (size_t)len);
-    else
+        detachment->program_file = lithops__image_program_file();
+    } else {
         detachment->command = texts(words);
-    return detachment->program || detachment->command
+    }
+    return (detachment->program && detachment->program_file) || detachment->command
                ? 0
                : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
@@ -98,6 +102,7 @@ void lithops__detach_close(lithops_executor *fexec)
         return;
     lithops_value_free(detachment->command);
     lithops_value_free(detachment->program);
+    lithops_value_free(detachment->program_file);
     lithops_value_free(detachment->kit);
     pthread_mutex_destroy(&detachment->lock);
     free(detachment);
@@ -163,6 +168,7 @@ static lithops_value *describe_executor(const lithops_executor *fexec, lithops_e
     if (lithops_value_set(map, "config", lithops__config_value(fexec->config, true)) == 0 &&
         set_copy(map, "command", fexec->detachment->command) == 0 &&
         set_copy(map, "program", fexec->detachment->program) == 0 &&
+        set_copy(map, "program_file", fexec->detachment->program_file) == 0 &&
         set_copy(map, "kit", fexec->detachment->kit) == 0 &&
         lithops_value_set(map, "folder", lithops__value_text(folder, strlen(folder))) == 0 &&
         lithops_value_set(map, "environment", texts(environ)) == 0)

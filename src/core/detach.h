@@ -17,6 +17,7 @@ struct lithops__detachment {
     struct lithops__compute_driver driver; /* the executor's, but that calls are only followed */
     lithops_value *command;                /* of worker processes; NULL: `program` */
     lithops_value *program;                /* that is sent to other machines; or NULL */
+    lithops_value *program_file;           /* which file that was */
     lithops_value *kit;                    /* what they are on other machines; or NULL */
     bool is_attached;                      /* to jobs of another process: it starts none */
     pthread_mutex_t lock; /* who submits or makes a handle, and who closes; before [L] */

@@ -348,8 +348,9 @@ static int take_workers(const lithops_value *executor, lithops_error *err)
 {
     const lithops_value *kit = lithops_value_get(executor, "kit");
     const char *program = lithops_value_get_string(lithops_value_get(executor, "program"));
+    const lithops_value *file = lithops_value_get(executor, "program_file");
     int rc = kit ? lithops__runtime_kit_set(kit, err) : 0;
-    return rc == 0 && program ? lithops__image_set_program(program, err) : rc;
+    return rc == 0 && program ? lithops__image_set_program(program, file, err) : rc;
 }
 
 static void open_executor(struct supervisor *supervisor)

@@ -23,16 +23,50 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static char *program_of_another; /* kept until the process ends */
+/* Kept until the process ends. */
+static char *program_of_another;
+static lithops_value *file_of_another;
 
-int lithops__image_set_program(const char *path, lithops_error *err)
+/* The device is not part of it: its number may be another one when the machine has restarted, and
+ * jobs go on. */
+static lithops_value *identify(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return NULL;
+    return lithops_pack("{s:I,s:I,s:I,s:I}", "inode", (int64_t)st.st_ino, "size",
+                        (int64_t)st.st_size, "seconds", (int64_t)st.st_mtim.tv_sec, "nanoseconds",
+                        (int64_t)st.st_mtim.tv_nsec);
+}
+
+lithops_value *lithops__image_program_file(void)
+{
+    return identify("/proc/self/exe");
+}
+
+int lithops__image_set_program(const char *path, const lithops_value *file, lithops_error *err)
 {
     char *copy = strdup(path);
-    if (!copy)
+    lithops_value *file_copy = lithops_value_copy(file);
+    if (!copy || (file && !file_copy)) {
+        free(copy);
+        lithops_value_free(file_copy);
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    }
     free(program_of_another);
+    lithops_value_free(file_of_another);
     program_of_another = copy;
+    file_of_another = file_copy;
     return 0;
+}
+
+/* Whether the file is the one that the other process was started from. */
+static bool is_that_of_another(void)
+{
+    lithops_value *found = identify(program_of_another);
+    bool is_same = found && (!file_of_another || lithops_value_equal(found, file_of_another));
+    lithops_value_free(found);
+    return is_same;
 }
 
 /* ---- what the program or library links ------------------------------------------------------- */
@@ -89,10 +123,12 @@ static int add_root(struct lithops__image *image, const lithops_function *functi
 {
     enum lithops__image_role role =
         function->library ? LITHOPS__IMAGE_FUNCTION : LITHOPS__IMAGE_PROGRAM;
-    const char *program = program_of_another ? program_of_another : "/proc/self/exe";
-    int code =
-        lithops__library_open(function->library ? function->library : program, ret_root, err);
-    if (code == LITHOPS_ENOTFOUND && !function->library && !program_of_another)
+    const char *path = function->library    ? function->library
+                       : program_of_another ? program_of_another
+                                            : "/proc/self/exe";
+    bool is_replaced = path == program_of_another && !is_that_of_another();
+    int code = is_replaced ? LITHOPS_ENOTFOUND : lithops__library_open(path, ret_root, err);
+    if (code == LITHOPS_ENOTFOUND && !function->library)
         return lithops__fail(
             err, code, "the file of this program was replaced or deleted; restart the program");
     if (code != 0)

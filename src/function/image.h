@@ -67,9 +67,12 @@ lithops_value *lithops__image_move_manifest(const lithops_value *manifest, const
 /* Add a file or folder, all files of it. */
 int lithops__image_add_path(struct lithops__image *image, const char *path, const char *name,
                             lithops_error *err);
+/* Which file this program is, for lithops_value_free(); NULL: no memory, or it cannot be told. */
+lithops_value *lithops__image_program_file(void);
 /* From now on, the program is not this one: its jobs are those of another process, which may be
- * gone. Not while others open images. */
-int lithops__image_set_program(const char *path, lithops_error *err);
+ * gone. `file` is what lithops__image_program_file() gave there: images are not opened where
+ * another file has the path; NULL: it is not known. Not while others open images. */
+int lithops__image_set_program(const char *path, const lithops_value *file, lithops_error *err);
 /* Fill sha256 of one item other than a folder, once; needs the crypto module. */
 int lithops__image_hash(struct lithops__image_item *item, lithops_error *err);
 void lithops__image_free(struct lithops__image *image); /* NULL is fine */

@@ -377,6 +377,29 @@ static void names_need_not_be_utf8(void **state)
     unlink("caf\xe9");
 }
 
+/* As a supervisor opens it, of a client whose file is there, was replaced, or was deleted. */
+static void a_program_of_another_is_not_replaced(void **state)
+{
+    (void)state;
+    static const char says[] = "was replaced or deleted; restart the program";
+    char exe[PATH_MAX];
+    lithops_value *file = lithops__image_program_file();
+    assert_non_null(file);
+    assert_non_null(realpath("/proc/self/exe", exe));
+    assert_int_equal(lithops__image_set_program(exe, file, &error), 0);
+    assert_int_equal(open_image(own, NULL, NULL), 0);
+    assert_string_equal(image->items[0].path, exe);
+    assert_int_equal(lithops__image_set_program(plain_path, file, &error), 0);
+    assert_int_equal(open_image(own, NULL, NULL), LITHOPS_ENOTFOUND);
+    assert_non_null(strstr(error.message, says));
+    assert_int_equal(open_image(upper, NULL, NULL), 0); /* is not of the program */
+    assert_int_equal(lithops__image_set_program("/nowhere/prog (deleted)", file, &error), 0);
+    assert_int_equal(open_image(own, NULL, NULL), LITHOPS_ENOTFOUND);
+    assert_non_null(strstr(error.message, says));
+    assert_int_equal(lithops__image_set_program(exe, file, &error), 0);
+    lithops_value_free(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +421,7 @@ int main(void)
         cmocka_unit_test(modules_are_loaded_for_all),
         cmocka_unit_test(a_module_that_cannot_be_loaded_is_told),
         cmocka_unit_test(names_need_not_be_utf8),
+        cmocka_unit_test(a_program_of_another_is_not_replaced),
     };
     int failed = cmocka_run_group_tests(tests, set_up, tear_down);
     lithops__image_free(image);
