@@ -28,6 +28,9 @@ KEY = "lithops_job"
 
 _DAY_S = 86400.0
 
+#: What a user makes of a running task: by marking it, or by clearing it.
+_STATES_OF_USERS = ("failed", "success", "skipped", "restarting", "removed")
+
 
 class FileStore:
     """Of one task instance, in place of Airflow's task state store: a file named after it."""
@@ -148,11 +151,12 @@ class KeptJob:
 
 def ended_by_user(context: Any) -> bool:
     """Whether the task's process is to end because a user has acted on the task, in the eyes of
-    Airflow's database, and not because its worker ends."""
+    Airflow's database, and not because its worker ends, or because the scheduler has missed its
+    heartbeat: then it is up for a retry, or on its way into one, and that is to take the job up."""
     ti = context["ti"]
     try:
         if not hasattr(ti, "get_task_states"):  # Airflow 2
-            return bool(ti.current_state() != "running")
+            return ti.current_state() in _STATES_OF_USERS
         states = ti.get_task_states(
             dag_id=ti.dag_id,
             task_ids=[ti.task_id],
@@ -161,7 +165,7 @@ def ended_by_user(context: Any) -> bool:
         )
     except Exception:  # there is no API server at this moment: no user has been there
         return False
-    return any(state != "running" for tasks in states.values() for state in tasks.values())
+    return any(state in _STATES_OF_USERS for tasks in states.values() for state in tasks.values())
 
 
 def may_try_again(context: Any) -> bool:

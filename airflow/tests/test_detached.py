@@ -548,10 +548,17 @@ def test_files_of_tasks_that_do_not_come_back_go():
 
 @pytest.mark.parametrize(
     ("state", "tries", "goes_on"),
-    [("running", 1, True), ("failed", 1, False), ("restarting", 1, False), ("running", 0, False)],
+    [
+        ("running", 1, True),
+        ("up_for_retry", 1, True),
+        ("failed", 1, False),
+        ("restarting", 1, False),
+        ("running", 0, False),
+    ],
 )
 def test_who_ends_the_process(gate, runs, state, tries, goes_on):
-    """A user, or the worker that ends; or there is no next try."""
+    """A user, or the worker that ends, or the scheduler that missed a heartbeat; or there is no
+    next try."""
     store = Store()
     operator = map_of(runs, gate, durable=True)
 
@@ -569,6 +576,18 @@ def test_who_ends_the_process(gate, runs, state, tries, goes_on):
         retry = map_of(runs, gate, durable=True)
         assert execute(retry, context(store, try_number=2)) == [0, 1, 2]
         assert count_of(runs) == {0: 1, 1: 1, 2: 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "by_user"),
+    [("running", False), ("up_for_retry", False), ("queued", False), ("failed", True)],
+)
+def test_who_ends_the_process_in_airflow_2(state, by_user):
+    class OldTask:
+        def current_state(self):
+            return state
+
+    assert durable.ended_by_user({"ti": OldTask()}) is by_user
 
 
 def test_a_kill_that_leaves_the_job(gate, runs):
