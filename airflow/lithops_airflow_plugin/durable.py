@@ -16,10 +16,13 @@ import hashlib
 import json
 import logging
 import os
+import pwd
 import socket
 import time
 from pathlib import Path
 from typing import Any
+
+from airflow.configuration import AIRFLOW_HOME
 
 from lithops_airflow_plugin._airflow import AirflowException
 
@@ -36,24 +39,25 @@ class FileStore:
     """Of one task instance, in place of Airflow's task state store: a file named after it."""
 
     def __init__(self, ti: Any) -> None:
-        home = os.environ.get("AIRFLOW_HOME", "")
-        name = [home, ti.dag_id, ti.run_id, ti.task_id, ti.map_index]
-        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        self._folder = Path(state) / "lithops" / "airflow"
+        name = [AIRFLOW_HOME, ti.dag_id, ti.run_id, ti.task_id, ti.map_index]
+        self._folder = _state_folder() / "lithops" / "airflow"
         self._path = self._folder / hashlib.sha256(json.dumps(name).encode()).hexdigest()
 
     def get(self, key: str) -> Any:
-        """What was set; None: nothing."""
+        """What was set; None: nothing, or the file is damaged."""
         try:
-            return json.loads(self._path.read_text())[key]
+            return _kept(self._path, key)
         except FileNotFoundError:
             return None
 
     def set(self, key: str, value: Any) -> None:
-        """Any reader sees all of it or what was there before."""
+        """Any reader sees all of it or what was there before, also after a power cut."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._path.with_suffix(f".{os.getpid()}")
-        new.write_text(json.dumps({key: value}))
+        with new.open("w") as file:
+            file.write(json.dumps({key: value}))
+            file.flush()
+            os.fsync(file.fileno())
         new.replace(self._path)
         self._sweep()
 
@@ -71,10 +75,33 @@ class FileStore:
                 pass
 
 
-def _is_gone(path: Path) -> bool:
+def _state_folder() -> Path:
+    """Where detached jobs are, too: as src/base/user_folder.c has it, relative paths do not count."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    if os.path.isabs(state):
+        return Path(state)
+    home = os.environ.get("HOME", "")
+    if not os.path.isabs(home):
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+    return Path(home, ".local", "state")
+
+
+def _kept(path: Path, key: str) -> dict[str, Any] | None:
+    """What a file keeps; None: nothing that could be a job's."""
     try:
-        kept = json.loads(path.read_text())[KEY]
-    except ValueError:  # of one that was killed as it wrote
+        kept = json.loads(path.read_text())[key]
+        if "handle" in kept:
+            os.fspath(kept["handle"]["folder"])
+        else:
+            os.fspath(kept["executor_id"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return dict(kept)
+
+
+def _is_gone(path: Path) -> bool:
+    kept = _kept(path, KEY)
+    if kept is None:
         return True
     folder = path.parent.parent / "jobs" / kept.get("executor_id", "")
     return not os.path.exists(kept["handle"]["folder"] if "handle" in kept else folder)
@@ -112,7 +139,7 @@ class KeptJob:
         kept = self._store.get(KEY)
         if not kept:
             return None
-        handle = kept.get("handle") or _found(kept["executor_id"], kept["method"])
+        handle = kept.get("handle") or _found(kept["executor_id"], kept.get("method", ""))
         if handle is None:
             return None
         if kept.get("max_tries") != self._max_tries:

@@ -532,6 +532,56 @@ def kept_files():
     return list(Path(os.environ["XDG_STATE_HOME"], "lithops", "airflow").iterdir())
 
 
+def test_a_damaged_file_keeps_nothing():
+    """Nor is it in the way of others."""
+    store = FileStore(Task())
+    texts = ["", "{", "\0" * 64, "[]", "1", "null", "{}", json.dumps({KEY: None})]
+    texts += [json.dumps({KEY: kept}) for kept in ("x", [1], {}, {"handle": 1}, {"handle": {}})]
+    for text in texts:
+        store.set(KEY, {"executor_id": "aaaaaa-0"})
+        (path,) = kept_files()
+        path.write_text(text)
+        assert store.get(KEY) is None
+        other = Task()
+        other.run_id = "other"
+        os.utime(path, (0, 0))
+        FileStore(other).set(KEY, {"executor_id": "bbbbbb-0"})
+        assert not path.exists()
+        FileStore(other).delete(KEY)
+    assert kept_files() == []
+
+
+def test_where_files_are(monkeypatch):
+    """Beside the jobs."""
+    monkeypatch.setenv("XDG_STATE_HOME", "a/relative/one")
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert durable._state_folder() == Path("/somewhere/.local/state")
+    monkeypatch.setenv("HOME", "neither")
+    assert durable._state_folder().is_absolute()
+    monkeypatch.setenv("XDG_STATE_HOME", "/this")
+    assert durable._state_folder() == Path("/this")
+
+
+@pytest.mark.parametrize("has_handle", [True, False])
+def test_files_of_jobs_that_are_there_stay(has_handle):
+    """However old they are."""
+    folder = Path(os.environ["XDG_STATE_HOME"], "lithops", "jobs", "cccccc-0")
+    folder.mkdir(parents=True)
+    old, other = FileStore(Task()), Task()
+    other.run_id = "other"
+    kept = {"handle": {"folder": str(folder)}} if has_handle else {"executor_id": folder.name}
+    old.set(KEY, kept)
+    (path,) = kept_files()
+    for is_there in (True, False):
+        if not is_there:
+            folder.rmdir()
+        os.utime(path, (0, 0))
+        FileStore(other).set(KEY, {"executor_id": "bbbbbb-0"})
+        assert old.get(KEY) == (kept if is_there else None)
+    FileStore(other).delete(KEY)
+    assert kept_files() == []
+
+
 def test_files_of_tasks_that_do_not_come_back_go():
     gone, other = Task(), Task()
     gone.run_id, other.run_id = "gone", "other"
