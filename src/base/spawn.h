@@ -11,7 +11,8 @@
 int lithops__spawn(pid_t *ret_pid, const char *program, const posix_spawn_file_actions_t *actions,
                    const posix_spawnattr_t *attributes, char *const *argv, char *const *env);
 
-/* Close all descriptors from `first` on, in a child that has not run a program of its own. */
+/* Close all descriptors from `first` on: in a child that has not run a program of its own, or in a
+ * program that has opened nothing yet and has what others left open. */
 void lithops__close_fds_from(int first);
 
 #endif
