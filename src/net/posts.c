@@ -194,6 +194,22 @@ static bool keep_all(struct lithops__post *post, const char *data, size_t len)
     return true;
 }
 
+/* Line by line, and the last one is empty. libcurl takes a head for whole that the end of the
+ * connection cuts off. */
+static size_t on_head(char *data, size_t one, size_t len, void *user)
+{
+    struct lithops__post *post = user;
+    (void)one;
+    bool begins = len >= 5 && memcmp(data, "HTTP/", 5) == 0; /* perhaps after "100 Continue" */
+    bool ends = len > 0 && (data[0] == '\r' || data[0] == '\n');
+    if (begins || ends) {
+        pthread_mutex_lock(&post->posts->lock);
+        post->state.is_headed = ends;
+        pthread_mutex_unlock(&post->posts->lock);
+    }
+    return len;
+}
+
 static size_t on_body(char *data, size_t one, size_t len, void *user)
 {
     struct lithops__post *post = user;
@@ -592,6 +608,7 @@ static bool set_usual(struct lithops__posts *posts, CURL *easy)
            curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, posts) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, posts) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
 }
 
@@ -642,6 +659,7 @@ static bool set_options(struct lithops__post *post, const struct lithops__post_r
 {
     CURL *easy = post->handle->easy;
     return curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, post->message) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HEADERDATA, post) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_WRITEDATA, post) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PRIVATE, post) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_HTTPHEADER, post->headers) == CURLE_OK &&

@@ -36,6 +36,7 @@ struct lithops__post_request {
 
 struct lithops__post_state {
     bool is_answered, is_over;
+    bool is_headed;                    /* the answer's head has come to its end */
     long status;                       /* of the answer; 0: there is none yet, or never was one */
     long retry_after_s;                /* 0: not said */
     char header[LITHOPS__POST_HEADER]; /* the wanted one; "": there is none, or a longer one */

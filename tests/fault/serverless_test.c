@@ -204,7 +204,7 @@ static void test_its_workers_end_with_it(void **state)
 
 /* ---- an endpoint that does what services do -------------------------------------------------- */
 
-enum behaviour { PASS, THROTTLE, BREAK, RESET, GARBAGE, LATE, TWICE, STRANGE, ACCEPT, DENY };
+enum behaviour { PASS, THROTTLE, BREAK, RESET, GARBAGE, LATE, TWICE, STRANGE, EMPTY, ACCEPT, DENY };
 
 struct endpoint {
     const enum behaviour *behaviours; /* of the first connections, then the last one again */
@@ -232,6 +232,7 @@ static const char *answer_of(enum behaviour behaviour)
            : behaviour == GARBAGE ? "\x16\x03\x01\r\n\r\n"
            : behaviour == DENY    ? "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
            : behaviour == STRANGE ? "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+           : behaviour == EMPTY   ? "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
                                   : "";
 }
 
@@ -493,7 +494,7 @@ static void test_what_will_not_pass_fails_the_calls(void **state)
 static void test_a_refused_start_does_not_count(void **state)
 {
     (void)state;
-    static const enum behaviour behaviours[] = {STRANGE, STRANGE, PASS};
+    static const enum behaviour behaviours[] = {STRANGE, EMPTY, PASS};
     struct worker_server server;
     struct endpoint endpoint;
     worker_server_start(&server, 1);

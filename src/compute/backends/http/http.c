@@ -380,8 +380,8 @@ static int judge(const struct http *http, const struct lithops__post_state *stat
         return rc;
     }
     bool is_refused = state->status == 401 || state->status == 403;
-    bool is_cut_off = (state->status == 200 || state->status == 202) && state->is_over &&
-                      !state->header[0] && !state->text[0];
+    bool is_cut_off =
+        (state->status == 200 || state->status == 202) && state->is_over && !state->is_headed;
     if (is_cut_off)
         lithops__fail(err, LITHOPS_EBACKEND, "its answer was cut off");
     else if (http->is_whisk && state->status == 404)
