@@ -59,6 +59,8 @@ struct lithops__carrier {
     uint32_t up;      /* links */
     char *late[LATE]; /* objects whose requests were cut off */
     uint32_t late_count;
+    char *strays[STRAYS]; /* keys that the last look has shown and nobody waits for; the looker's */
+    size_t stray_count;
     uint64_t requests;          /* of links that are over, and the monitor's */
     _Atomic uint64_t ending_ns; /* 0: not yet */
 };
@@ -69,8 +71,6 @@ struct lithops__carrier {
 struct look {
     struct lithops__carrier *carrier;
     size_t skip; /* bytes of keys that say nothing new */
-    char *strays[STRAYS];
-    size_t stray_count;
 };
 
 static struct link *find_link(struct lithops__carrier *carrier, const char *name, size_t len)
@@ -123,9 +123,9 @@ static int note_object(const lithops_object_info *info, void *user)
     pthread_mutex_lock(&carrier->lock);
     bool is_noted = strlen(info->key) <= look->skip || take_note(carrier, info->key + look->skip);
     pthread_mutex_unlock(&carrier->lock);
-    if (!is_noted && look->stray_count < STRAYS &&
-        (look->strays[look->stray_count] = strdup(info->key)) != NULL)
-        look->stray_count++;
+    if (!is_noted && carrier->stray_count < STRAYS &&
+        (carrier->strays[carrier->stray_count] = strdup(info->key)) != NULL)
+        carrier->stray_count++;
     return 0;
 }
 
@@ -209,6 +209,15 @@ static bool send_away(struct lithops__carrier *carrier, const char *key, size_t 
     return true;
 }
 
+/* What the last look has shown: as late as what was read, for the same reason. */
+static bool delete_strays(struct lithops__carrier *carrier)
+{
+    size_t count = carrier->stray_count;
+    delete_keys(carrier, carrier->strays, count);
+    carrier->stray_count = 0;
+    return count > 0;
+}
+
 static void look_once(struct lithops__carrier *carrier)
 {
     char prefix[LITHOPS__CARRIER_KEY + 8];
@@ -222,6 +231,7 @@ static void look_once(struct lithops__carrier *carrier)
     begin_last_looks(carrier);
     pthread_mutex_unlock(&carrier->lock);
     delete_keys(carrier, read, count);
+    bool had_strays = delete_strays(carrier);
     int rc = lithops_storage_list(carrier->storage, lithops_storage_bucket(carrier->storage),
                                   prefix, note_object, &look, &err);
     if (rc != 0 && rc != LITHOPS_ENOTFOUND && rc != LITHOPS_ECANCELED)
@@ -229,11 +239,10 @@ static void look_once(struct lithops__carrier *carrier)
     else
         end_last_looks(carrier);
     size_t sent_away = 0;
-    for (size_t i = 0; i < look.stray_count; i++)
-        sent_away += send_away(carrier, look.strays[i], look.skip);
-    delete_keys(carrier, look.strays, look.stray_count);
+    for (size_t i = 0; i < carrier->stray_count; i++)
+        sent_away += send_away(carrier, carrier->strays[i], look.skip);
     pthread_mutex_lock(&carrier->lock);
-    carrier->requests += 1u + (count > 0) + (look.stray_count > 0) + 2 * sent_away;
+    carrier->requests += 1u + (count > 0) + had_strays + 2 * sent_away;
     pthread_mutex_unlock(&carrier->lock);
 }
 
@@ -592,6 +601,8 @@ void lithops__carrier_close(struct lithops__carrier *carrier)
     lithops_storage_close(carrier->storage);
     pthread_cond_destroy(&carrier->wanted);
     pthread_mutex_destroy(&carrier->lock);
+    for (size_t i = 0; i < carrier->stray_count; i++)
+        free(carrier->strays[i]);
     free(carrier->config);
     free(carrier->links);
     free(carrier->goodbyes);
