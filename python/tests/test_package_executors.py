@@ -61,8 +61,6 @@ def test_closing_cancels(tmp_path):
 @pytest.mark.parametrize('make,error', [
     (lambda: lithops.FunctionExecutor(backend='singularity'), 'singularity'),
     (lambda: lithops.FunctionExecutor(backend='localhots'), 'localhots'),
-    (lambda: lithops.FunctionExecutor(mode='standalone'), 'aws_ec2'),
-    (lambda: lithops.StandaloneExecutor(), 'aws_ec2'),
     (lambda: lithops.FunctionExecutor(storage='aws_s4'), 'aws_s4'),
     (lambda: lithops.FunctionExecutor(worker_proceses=2), 'worker_processes'),
     (lambda: lithops.FunctionExecutor(worker_processes='two'), 'worker_processes'),
@@ -79,13 +77,16 @@ def test_wrong_configurations(make, error):
         make()
 
 
-def test_what_a_serverless_executor_lacks_is_named():
+@pytest.mark.parametrize('executor,backend', [
+    ('ServerlessExecutor()', 'aws_lambda'), ('StandaloneExecutor()', 'aws_ec2'),
+    ('FunctionExecutor(mode="standalone")', 'aws_ec2')])
+def test_what_an_executor_lacks_is_named(executor, backend):
     """In a process of its own, as this one has loaded more modules than hosts get."""
     names = 'AWS_REGION', 'AWS_DEFAULT_REGION', 'LITHOPS_CONFIG', 'LITHOPS_CONFIG_FILE'
-    done = subprocess.run([sys.executable, '-c', 'import lithops; lithops.ServerlessExecutor()'],
+    done = subprocess.run([sys.executable, '-c', f'import lithops; lithops.{executor}'],
                           env={k: v for k, v in os.environ.items() if k not in names},
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and "'region' in the section 'aws_lambda'" in done.stderr, done
+    assert done.returncode == 1 and f"'region' in the section '{backend}'" in done.stderr, done
 
 
 def test_configuration_files(tmp_path, monkeypatch, caplog):

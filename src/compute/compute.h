@@ -141,6 +141,7 @@ struct lithops__compute_driver {
 
 extern const struct lithops__compute_driver lithops__compute_aliyun_fc;
 extern const struct lithops__compute_driver lithops__compute_aws_batch;
+extern const struct lithops__compute_driver lithops__compute_aws_ec2;
 extern const struct lithops__compute_driver lithops__compute_aws_lambda;
 extern const struct lithops__compute_driver lithops__compute_azure_containers;
 extern const struct lithops__compute_driver lithops__compute_code_engine;

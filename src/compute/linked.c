@@ -34,13 +34,10 @@ static bool add(lithops_value *settings, const lithops_value *shared)
     return is_whole;
 }
 
-/* The section whose values it shares: that of the mode standalone, or, as upstream has it, that of
- * its provider ("ibm" of ibm_cf). NULL: none. */
-static const char *shared_section(const char *mode, const char *section, char buf[32])
+/* The section of its provider, as upstream has it: "ibm" of ibm_cf. NULL: it has none. */
+static const char *provider_of(const char *section, char buf[32])
 {
     size_t len = strcspn(section, "_");
-    if (mode && strcmp(mode, "standalone") == 0)
-        return mode;
     if (!section[len] || len >= 32)
         return NULL;
     memcpy(buf, section, len);
@@ -52,11 +49,15 @@ lithops_value *lithops__linked_settings(const struct lithops__config *config, co
 {
     char buf[32];
     const char *mode = lithops__config_string(config, "lithops", "mode");
-    const char *name = shared_section(mode, section, buf);
+    bool is_standalone = mode && strcmp(mode, "standalone") == 0;
+    const char *names[] = {is_standalone ? mode : NULL, provider_of(section, buf)};
     lithops_value *settings = lithops__config_section(config, section, true);
-    lithops_value *shared = name ? lithops__config_section(config, name, true) : NULL;
-    bool is_whole = settings && (!name || add(settings, shared));
-    lithops_value_free(shared);
+    bool is_whole = settings != NULL;
+    for (size_t i = 0; is_whole && i < 2; i++) {
+        lithops_value *shared = names[i] ? lithops__config_section(config, names[i], true) : NULL;
+        is_whole = !names[i] || add(settings, shared);
+        lithops_value_free(shared);
+    }
     if (is_whole)
         return settings;
     lithops_value_free(settings);

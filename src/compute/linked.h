@@ -33,8 +33,8 @@ void lithops__linked_cancel(void *state, uint32_t range, uint64_t begin, uint64_
 void lithops__linked_capacity_of(const struct lithops__config *config, const char *section,
                                  uint32_t workers, struct lithops__capacity *ret_capacity);
 
-/* The section of a backend, with what the section `standalone`, or that of its provider (as `ibm`
- * is of ibm_cf), says and it does not. NULL: out of memory */
+/* The section of a backend, with what the section `standalone` (of a backend of that mode) and that
+ * of its provider (as `ibm` is of ibm_cf) say and it does not. NULL: out of memory */
 lithops_value *lithops__linked_settings(const struct lithops__config *config, const char *section);
 
 /* As `check` of a driver whose workers have a role of AWS, and get no secrets. */

@@ -271,9 +271,9 @@ static void test_modes_and_backends(void **state)
     (void)state;
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
     is_refused(lithops_serverless_executor_open(NULL, &err), LITHOPS_ECONFIG, "aws_lambda");
-    is_refused(lithops_standalone_executor_open(NULL, &err), LITHOPS_EUNSUPPORTED, "localhost");
+    is_refused(lithops_standalone_executor_open(NULL, &err), LITHOPS_ECONFIG, "aws_ec2");
     options.mode = "standalone";
-    refused_options(options, LITHOPS_EUNSUPPORTED, "localhost");
+    refused_options(options, LITHOPS_ECONFIG, "aws_ec2");
     is_refused(lithops_localhost_executor_open(&options, &err), LITHOPS_EUSAGE, "standalone");
     options.mode = "nowhere";
     refused_options(options, LITHOPS_ECONFIG, "nowhere");

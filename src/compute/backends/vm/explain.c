@@ -12,7 +12,7 @@
 
 enum { TEXT_BYTES = 8192, EXIT_MS = 1000 };
 
-/* In order: the first match decides. %s: the host. */
+/* In order: the first match decides. %s: the host; %k: the section of the configuration. */
 static const struct {
     const char *text, *advice;
     bool retryable;
@@ -23,17 +23,18 @@ static const struct {
      false},
     {"Host key verification failed",
      "its host key is not known: connect once with 'ssh %s' and compare the fingerprint, or add "
-     "StrictHostKeyChecking=accept-new to vm.ssh_options",
+     "StrictHostKeyChecking=accept-new to %k.ssh_options",
      false},
     {"UNPROTECTED PRIVATE KEY FILE",
      "others may read the private key, so ssh does not use it: chmod 600 it (%s)", false},
     {"Too many authentication failures",
-     "it refused after too many keys: set vm.ssh_key_filename to the right one (%s)", false},
+     "it refused after too many keys: set %k.ssh_key_filename to the right one (%s)", false},
     {"Permission denied",
      "it does not let this user in: check the user's name, and the key or password; "
      "'ssh -o BatchMode=yes %s true' must work",
      false},
-    {"Could not resolve hostname", "there is no host of this name: check '%s' in vm.hosts", false},
+    {"Could not resolve hostname", "there is no host of this name: check '%s' in the section %k",
+     false},
     {"Connection refused", "nobody listens there: is sshd running on '%s', and is the port right?",
      true},
     {"No route to host", "it cannot be reached from here: is '%s' up, and the address right?",
@@ -46,14 +47,28 @@ static const struct {
     {"Connection closed", "it ended the connection early, as a busy sshd does (MaxStartups on %s)",
      true},
     {"xec format error",
-     "the image is of another architecture: use one that runs on '%s' (vm.runtime)", false},
-    {"executable file", "the image has no sh: use one that has (vm.runtime on %s)", false},
+     "the image is of another architecture: use one that runs on '%s' (%k.runtime)", false},
+    {"executable file", "the image has no sh: use one that has (%k.runtime on %s)", false},
     {"not found", "its login shell cannot run 'sh' (%s)", false},
 };
 
+static void expand(const char *advice, const char *name, const char *section, char *buf,
+                   size_t size)
+{
+    size_t len = 0;
+    for (const char *at = advice; *at && len + 1 < size; at++) {
+        const char *put = strncmp(at, "%s", 2) == 0   ? name
+                          : strncmp(at, "%k", 2) == 0 ? section
+                                                      : NULL;
+        int count = snprintf(buf + len, size - len, "%.*s", put ? 256 : 1, put ? put : at);
+        len += count > 0 ? (size_t)count : 0;
+        at += put != NULL;
+    }
+}
+
 /* ssh ended before the worker ran: make an error of its messages and of how it ended. */
-static int explain(const struct lithops__vm_host *host, const struct lithops__child *child,
-                   const siginfo_t *status, lithops_error *err)
+static int explain(const struct lithops__vm_options *options, const struct lithops__vm_host *host,
+                   const struct lithops__child *child, const siginfo_t *status, lithops_error *err)
 {
     char text[TEXT_BYTES], said[256], advice[512];
     ssize_t len = child->log_fd >= 0 ? pread(child->log_fd, text, sizeof text - 1, 0) : 0;
@@ -63,9 +78,7 @@ static int explain(const struct lithops__vm_host *host, const struct lithops__ch
         if (!part)
             continue;
         lithops__line_at(text, part, said, sizeof said);
-        const char *at = strstr(known[i].advice, "%s");
-        snprintf(advice, sizeof advice, "%.*s%s%s", (int)(at - known[i].advice), known[i].advice,
-                 host->name, at + 2);
+        expand(known[i].advice, host->name, options->section, advice, sizeof advice);
         lithops__fail(err, LITHOPS_EBACKEND, "host %s: %s (ssh says: %s)", host->label, advice,
                       said);
         err->retryable = known[i].retryable;
@@ -92,13 +105,14 @@ int lithops__vm_give_up(const struct lithops__vm_options *options,
     bool hung_up = err->code == LITHOPS_EIO;
     lithops__child_reap(child, hung_up ? EXIT_MS : 0, &status);
     if (hung_up) {
-        (void)explain(host, child, &status, err);
+        (void)explain(options, host, child, &status, err);
     } else if (err->code == LITHOPS_ETIMEDOUT) {
         lithops__child_log_tail(child, said, sizeof said);
         lithops__fail(err, LITHOPS_EBACKEND,
-                      "host %s: no worker within vm.connect_timeout (%u s): is it up, the address "
+                      "host %s: no worker within %s.connect_timeout (%u s): is it up, the address "
                       "right, and no firewall between?%s%s",
-                      host->label, options->connect_timeout_s, said[0] ? " ssh says" : "", said);
+                      host->label, options->section, options->connect_timeout_s,
+                      said[0] ? " ssh says" : "", said);
     } else if (err->code != LITHOPS_ECANCELED) {
         lithops__error_prefix(err, "host %s", host->label);
     }

@@ -19,7 +19,7 @@ enum { MOST_ARGUMENTS = 128, MOST_ENVIRONMENT = 4096 };
 struct words {
     const char *words[MOST_ARGUMENTS];
     size_t count;
-    char port[16], timeout[40];
+    char port[16], timeout[40], key_name[280];
 };
 
 static void add(struct words *argv, const char *word)
@@ -58,6 +58,10 @@ static void make_arguments(struct words *argv, const struct lithops__vm_options 
     add_two(argv, "-o", argv->timeout);
     if (options->password)
         add_two(argv, "-o", "NumberOfPasswordPrompts=1");
+    if (host->key_name) {
+        snprintf(argv->key_name, sizeof argv->key_name, "HostKeyAlias=%s", host->key_name);
+        add_two(argv, "-o", argv->key_name);
+    }
     if (command)
         be_quiet(argv, options);
     if (options->key) {

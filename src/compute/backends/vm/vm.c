@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { END_MS = 2000, DEFAULT_TIMEOUT_S = 15 };
+enum { END_MS = 2000 };
 
 struct vm {
     struct lithops__vm_hosts hosts;
@@ -23,51 +23,11 @@ struct vm {
 
 /* ---- links ----------------------------------------------------------------------------------- */
 
-static int read_ssh_options(struct vm *vm, const lithops_value *list, lithops_error *err)
-{
-    size_t count = lithops_value_size(list);
-    vm->options.options = calloc(count + 1, sizeof *vm->options.options);
-    if (!vm->options.options)
-        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    for (size_t i = 0; i < count; i++)
-        if (!(vm->options.options[i] = strdup(lithops_value_get_string(lithops_value_at(list, i)))))
-            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    return 0;
-}
-
-static int read_runtime(struct vm *vm, lithops_error *err)
-{
-    const char *runtime = lithops_value_get_string(lithops_value_get(vm->settings, "runtime"));
-    switch (lithops__runtime_kind(runtime)) {
-    case LITHOPS__RUNTIME_INTERPRETER:
-        vm->options.python = runtime;
-        break;
-    case LITHOPS__RUNTIME_IMAGE:
-        vm->options.container = (struct lithops__container){
-            .image = runtime,
-            .folders = lithops_value_get(vm->settings, "shared_filesystem"),
-            .is_pulled = lithops_value_get_bool(lithops_value_get(vm->settings, "pull_runtime")),
-            .has_gpus = lithops_value_get_bool(lithops_value_get(vm->settings, "use_gpu")),
-        };
-        break;
-    case LITHOPS__RUNTIME_WRONG:
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "vm.runtime is '%s': name an image, or an interpreter by its absolute "
-                             "path on the hosts",
-                             runtime);
-    case LITHOPS__RUNTIME_ANY:
-        break;
-    }
-    return 0;
-}
-
 static void vm_close(void *state)
 {
     struct vm *vm = state;
     lithops__vm_hosts_deinit(&vm->hosts);
-    for (size_t i = 0; vm->options.options && vm->options.options[i]; i++)
-        free(vm->options.options[i]);
-    free(vm->options.options);
+    lithops__vm_options_deinit(&vm->options);
     free(vm->children);
     lithops_value_free(vm->settings);
 }
@@ -83,9 +43,7 @@ static int vm_open(const lithops_link_driver *driver, void *state, const lithops
     int rc = vm->settings ? lithops__vm_read_hosts(vm->settings, &vm->hosts, err)
                           : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     if (rc == 0)
-        rc = read_ssh_options(vm, lithops_value_get(vm->settings, "ssh_options"), err);
-    if (rc == 0)
-        rc = read_runtime(vm, err);
+        rc = lithops__vm_options_read(vm->settings, "vm", &vm->options, err);
     vm->children = rc == 0 ? calloc(vm->hosts.count, sizeof *vm->children) : NULL;
     if (rc == 0 && !vm->children)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
@@ -99,12 +57,7 @@ static int vm_open(const lithops_link_driver *driver, void *state, const lithops
     }
     for (uint32_t i = 0; i < vm->hosts.count; i++)
         vm->children[i].log_fd = -1;
-    double timeout = lithops_value_get_double(lithops_value_get(settings, "connect_timeout"));
     double lost = lithops_value_get_double(lithops_value_get(settings, "worker_lost_timeout"));
-    vm->options.connect_timeout_s = timeout >= 1 ? (uint32_t)timeout : DEFAULT_TIMEOUT_S;
-    vm->options.key = lithops_value_get_string(lithops_value_get(vm->settings, "ssh_key_filename"));
-    vm->options.password =
-        lithops_value_get_string(lithops_value_get(vm->settings, "ssh_password"));
     *ret_workers = (lithops_workers){
         .workers = vm->hosts.count,
         .min_workers = least > 0 ? (uint32_t)least : 1,

@@ -6,7 +6,10 @@
  * connections, certificates). On the host a line of shell reports what kind of machine it is,
  * receives the engine if it is missing, and becomes `lithops worker`.
  *
- *     hosts.c      what the configuration says
+ * All but hosts.c and vm.c serve the machines of clouds, too (compute/backends/machines).
+ *
+ *     options.c    what the configuration says of ssh and of the runtime
+ *     hosts.c      what it says of the hosts
  *     ssh.c        the child, and how it ended
  *     probe.c      what lithops config check --online and lithops worker ask
  *     explain.c    what ssh and the host say, as errors that say what to do
@@ -32,6 +35,8 @@ struct lithops__vm_host {
     char *user;   /* NULL: ssh's choice */
     char *python; /* interpreter there; NULL: search for it */
     int port;     /* 0: ssh's choice */
+    /* What its key has in known_hosts; NULL: its name. Borrowed. */
+    const char *key_name;
 };
 struct lithops__vm_hosts {
     struct lithops__vm_host *hosts;
@@ -43,15 +48,22 @@ int lithops__vm_read_hosts(const lithops_value *settings, struct lithops__vm_hos
                            lithops_error *err);
 void lithops__vm_hosts_deinit(struct lithops__vm_hosts *hosts);
 
-/* ---- ssh.c ----------------------------------------------------------------------------------- */
+/* ---- options.c, ssh.c -------------------------------------------------------------------------
+ */
 
 struct lithops__vm_options {
+    const char *section;                 /* of the configuration, for messages: "vm" */
     const char *key, *password;          /* or NULL */
     char **options;                      /* each as after `ssh -o`; ends with NULL */
     const char *python;                  /* of hosts that name none; NULL: search for it */
     struct lithops__container container; /* its image is NULL: workers run on the hosts */
     uint32_t connect_timeout_s;
 };
+/* What a section says of them; `settings` and `section` are borrowed until the deinit, which is
+ * also for after a failure. ECONFIG, ENOMEM */
+int lithops__vm_options_read(const lithops_value *settings, const char *section,
+                             struct lithops__vm_options *options, lithops_error *err);
+void lithops__vm_options_deinit(struct lithops__vm_options *options);
 /* Start `ssh HOST COMMAND`; *ret_fd is its standard input and output. */
 int lithops__vm_spawn(const struct lithops__vm_options *options,
                       const struct lithops__vm_host *host, const char *command,

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The backends whose hosts are machines of a cloud: made when calls wait, reached over SSH as those
+ * of the backend vm are, and gone afterwards.
+ *
+ *     aws_ec2.c    what Amazon's EC2 wants of requests, and what it says
+ *     call.c       a request to a cloud's API, made again where that helps
+ *     yard.c      which machines there are; taking one, or making one
+ *     lease.c      what runs on a machine besides the worker: its guard, and who has it
+ *     sweep.c      ending machines, of this executor and of dead clients
+ *     options.c    what the configuration says
+ *     machines.c   the drivers
+ *
+ * A machine ends itself. Its guard, a shell script that root runs, turns it off when nobody has had
+ * it for soft_dismantle_timeout, and when somebody has had it for hard_dismantle_timeout. To have
+ * it is to hold a lock of a file there, which the shell around the worker does: whoever dies, the
+ * lock goes with the connection. The same lock lets each machine be used by one executor at a time.
+ *
+ * Each has tags that say whose it is, for `lithops clean` and for executors that use it again. */
+#ifndef LITHOPS_MACHINES_H
+#define LITHOPS_MACHINES_H
+
+#include "base/retry.h"
+#include "compute/backends/vm/vm.h"
+#include "compute/client.h"
+#include "storage/web_request.h"
+
+#include <lithops/value.h>
+
+#include <pthread.h>
+
+/* ---- machines -------------------------------------------------------------------------------- */
+
+enum { LITHOPS__MACHINE_ID = 160, LITHOPS__MACHINE_TAG = 128, LITHOPS__MACHINE_ADDRESS = 64 };
+
+enum lithops__machine_tag {
+    LITHOPS__TAG_OWNER,    /* user@host, for people */
+    LITHOPS__TAG_CLIENT,   /* lithops__client_mark() */
+    LITHOPS__TAG_PROCESS,  /* its process there */
+    LITHOPS__TAG_EXECUTOR, /* that uses it, or was the last to do so */
+    LITHOPS__TAG_GROUP,    /* machines of a group are alike: one may be used for another */
+    LITHOPS__TAG_EXPIRES,  /* seconds since 1970, when its guard has ended it at the latest; 0: none
+                            */
+    LITHOPS__TAGS,
+};
+/* "lithops-owner", ... */
+extern const char *const lithops__machine_tag_names[LITHOPS__TAGS];
+typedef char lithops__machine_tags[LITHOPS__TAGS][LITHOPS__MACHINE_TAG];
+
+enum lithops__machine_state {
+    LITHOPS__MACHINE_COMING, /* it will run */
+    LITHOPS__MACHINE_RUNNING,
+    LITHOPS__MACHINE_STOPPING,
+    LITHOPS__MACHINE_STOPPED,
+    LITHOPS__MACHINE_GONE, /* or about to be */
+};
+struct lithops__machine {
+    char id[LITHOPS__MACHINE_ID]; /* letters, digits and "-_." alone */
+    enum lithops__machine_state state;
+    char public_ip[LITHOPS__MACHINE_ADDRESS], private_ip[LITHOPS__MACHINE_ADDRESS];
+    char why[160]; /* it is in that state; "" */
+    lithops__machine_tags tags;
+};
+
+/* A machine to be made. */
+struct lithops__machine_wish {
+    const char *user_data; /* a script that root runs at its first boot */
+    const char *token;     /* a request with the same one makes no other machine; also its name */
+    lithops__machine_tags tags;
+    bool is_trial; /* only whether one could be made */
+};
+/* Of machines, those that... */
+struct lithops__machine_query {
+    const char *id;                /* has this id; or NULL: */
+    enum lithops__machine_tag tag; /* has this tag */
+    const char *value;             /* of that value */
+};
+typedef void lithops__machine_visit(const struct lithops__machine *machine, void *user);
+
+/* What differs from one cloud to the next. All functions but open and close may block until the
+ * bounds end, are called from many threads at once, and have been tried again where that helps when
+ * they fail. */
+struct lithops__cloud {
+    const char *name, *title; /* of the backend, and of the service */
+    const char *id_key;       /* that names a machine that is there, for the mode consume */
+    size_t state_size;
+    /* Of zeroed bytes; `settings` live until close, which also follows a failure. ECONFIG, ... */
+    int (*open)(void *state, const lithops_value *settings, lithops_error *err);
+    void (*close)(void *state);
+    /* What makes two machines alike, is appended. */
+    void (*describe)(const void *state, struct lithops__buffer *out);
+    /* CPUs of a machine that is made; 0: unknown. */
+    uint32_t (*cpus)(const void *state);
+    /* EDENIED, ECONFIG, ETHROTTLED (no capacity, or a quota), EBACKEND */
+    int (*create)(void *state, const struct lithops__machine_wish *wish,
+                  const struct lithops__bounds *bounds, char ret_id[LITHOPS__MACHINE_ID],
+                  lithops_error *err);
+    int (*list)(void *state, const struct lithops__machine_query *query,
+                const struct lithops__bounds *bounds, lithops__machine_visit *visit, void *user,
+                lithops_error *err);
+    int (*start)(void *state, const char *id, const struct lithops__bounds *bounds,
+                 lithops_error *err);
+    /* Those that are gone already are no error. */
+    int (*terminate)(void *state, const char *const *ids, size_t count,
+                     const struct lithops__bounds *bounds, lithops_error *err);
+    int (*tag)(void *state, const char *id, const lithops__machine_tags tags,
+               const struct lithops__bounds *bounds, lithops_error *err);
+    /* Whether turning it off from within keeps the machine, so that it may be done to one that the
+     * user has made. */
+    int (*outlasts_shutdown)(void *state, const char *id, const struct lithops__bounds *bounds,
+                             bool *ret_outlasts, lithops_error *err);
+};
+extern const struct lithops__cloud lithops__cloud_aws_ec2;
+
+/* ---- call.c ---------------------------------------------------------------------------------- */
+
+struct lithops__cloud_call {
+    struct lithops__web *web;
+    const char *title, *what; /* for messages: "Amazon EC2", "RunInstances" */
+    struct lithops__bounds bounds;
+    bool is_whole; /* interrupted between two attempts alone, as its answer must be known */
+    /* Make the request, with credentials of now. */
+    int (*prepare)(void *user, const struct lithops__bounds *bounds,
+                   struct lithops__web_request *request, lithops_error *err);
+    /* The code and the message in an answer of status 300 and up; `document` may be changed. */
+    void (*explain)(char *document, char ret_code[LITHOPS__MACHINE_TAG], char ret_text[512]);
+    const struct lithops__web_code *codes;
+    /* Whether the credentials that were used can be replaced by others. */
+    bool (*renew)(void *user, const char *code);
+    void *user;
+};
+/* @param ret_document  for free(). Errors have http_status, and those of a code that is in the
+ * table what that says. */
+int lithops__cloud_call(const struct lithops__cloud_call *call, char **ret_document,
+                        size_t *ret_len, lithops_error *err);
+
+/* ---- options.c ------------------------------------------------------------------------------- */
+
+enum lithops__machines_mode {
+    LITHOPS__MACHINES_CONSUME,
+    LITHOPS__MACHINES_CREATE,
+    LITHOPS__MACHINES_REUSE,
+};
+struct lithops__machines_options {
+    const struct lithops__cloud *cloud;
+    lithops_value *settings; /* what strings are borrowed from */
+    void *api;               /* the cloud's state */
+    enum lithops__machines_mode mode;
+    uint32_t max_workers, worker_processes, start_s, soft_s, hard_s, lost_ms;
+    bool is_guarded;  /* auto_dismantle */
+    bool is_private;  /* ssh uses the private address */
+    bool is_public;   /* or the public one; neither: whichever there is, the public one first */
+    const char *id;   /* of the machine to consume */
+    char *public_key; /* that is put on machines; NULL: the cloud does it, or the image */
+    struct lithops__vm_options ssh;
+    char owner[LITHOPS__MACHINE_TAG], client[LITHOPS__CLIENT_MARK], group[LITHOPS__CLIENT_MARK];
+};
+/* `settings` is copied. The deinit is also for after a failure. */
+int lithops__machines_options_read(const struct lithops__cloud *cloud,
+                                   const lithops_value *settings,
+                                   struct lithops__machines_options *options, lithops_error *err);
+void lithops__machines_options_deinit(struct lithops__machines_options *options);
+/* Of a machine that an executor makes or takes now. */
+void lithops__machine_make_tags(const struct lithops__machines_options *options,
+                                const char *executor, lithops__machine_tags ret_tags);
+/* A machine as a host of ssh's; texts are borrowed. */
+void lithops__machine_host(const struct lithops__machines_options *options, const char *id,
+                           const char *address, struct lithops__vm_host *ret_host);
+
+/* ---- lease.c --------------------------------------------------------------------------------- */
+
+/* The script of a new machine's first boot. NULL: out of memory */
+char *lithops__lease_user_data(const struct lithops__machines_options *options);
+
+struct lithops__lease {
+    const struct lithops__machines_options *options;
+    const char *id, *address;
+    bool is_new;     /* its first boot may still be under way */
+    bool is_guarded; /* it must have a guard, and gets one where it has none */
+    bool is_shared;  /* others may have it at the same time */
+    uint32_t timeout_s;
+};
+/* Connect by ssh, and get hold of the machine: what is talked to next is a shell that waits for
+ * lithops__bootstrap(). EEXIST: another one has it; other errors as of lithops__vm_give_up(), by
+ * which the child has ended then; retryable where no shell was reached. */
+int lithops__lease_take(const struct lithops__lease *lease, int cancel_fd,
+                        struct lithops__child *child, int *ret_fd, lithops_error *err);
+
+/* ---- sweep.c --------------------------------------------------------------------------------- */
+
+struct lithops__machine_sweeper;
+int lithops__machine_sweeper_new(const struct lithops__machines_options *options,
+                                 struct lithops__machine_sweeper **ret_sweeper, lithops_error *err);
+/* End the rest, and wait for that, for some seconds at most. NULL is fine. */
+void lithops__machine_sweeper_free(struct lithops__machine_sweeper *sweeper);
+/* Terminate a machine, soon, without waiting for it. */
+void lithops__machine_sweeper_add(struct lithops__machine_sweeper *sweeper, const char *id);
+
+/* `lithops clean` */
+int lithops__machines_clean(const struct lithops__machines_options *options,
+                            bool (*is_alive)(const char *executor_id), bool dry_run,
+                            uint64_t *ret_removed, lithops_error *err);
+
+/* ---- yard.c --------------------------------------------------------------------------------- */
+
+struct lithops__machine_list {
+    struct lithops__machine *each;
+    size_t count;
+};
+/* Those that a query finds, for free() of `each`. */
+int lithops__machines_list(const struct lithops__machines_options *options,
+                           const struct lithops__machine_query *query,
+                           const struct lithops__bounds *bounds,
+                           struct lithops__machine_list *ret_list, lithops_error *err);
+/* Where ssh finds it. NULL: it has no such address */
+const char *lithops__machine_address(const struct lithops__machines_options *options,
+                                     const struct lithops__machine *machine);
+
+struct lithops__yard;
+int lithops__yard_new(const struct lithops__machines_options *options, const char *executor,
+                      struct lithops__yard **ret_stock, lithops_error *err);
+void lithops__yard_free(struct lithops__yard *yard);
+
+/* A machine that a worker of this executor has. */
+struct lithops__hold {
+    char id[LITHOPS__MACHINE_ID];
+    bool is_made; /* here, just now */
+    struct lithops__child child;
+    uint64_t until_ns; /* its guard ends it then, whatever it does; 0: it has none */
+};
+/* Get hold of a machine, and of the shell there: one that is there, where the mode allows, else a
+ * new one. On failure hold->id is a machine that was made for nothing, or "". */
+int lithops__yard_take(struct lithops__yard *yard, int cancel_fd, struct lithops__hold *hold,
+                       int *ret_fd, lithops_error *err);
+/* The hold is over: the machine may be taken again by this executor. */
+void lithops__yard_give_back(struct lithops__yard *yard, const char *id);
+
+#endif
