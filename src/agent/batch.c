@@ -10,23 +10,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of parts of array jobs: AWS Batch, and IBM Code Engine. */
-static const char *const index_variables[] = {"AWS_BATCH_JOB_ARRAY_INDEX", "JOB_INDEX"};
+/* Of parts of array jobs: IBM Code Engine, whose name is a common one, and AWS Batch. */
+static const struct {
+    const char *name, *only_with;
+} index_variables[] = {{"AWS_BATCH_JOB_ARRAY_INDEX", NULL}, {"JOB_INDEX", "CE_JOBRUN"}};
 
 /* A job that has one part only may have no number. */
 static int read_index(size_t *ret_index, lithops_error *err)
 {
     *ret_index = 0;
     for (size_t i = 0; i < sizeof index_variables / sizeof *index_variables; i++) {
-        const char *text = getenv(index_variables[i]);
+        const char *text = getenv(index_variables[i].name), *other = index_variables[i].only_with;
         char *end;
-        if (!text || !*text)
+        if (!text || !*text || (other && !getenv(other)))
             continue;
         errno = 0;
         unsigned long number = strtoul(text, &end, 10);
         if (text[0] < '0' || text[0] > '9' || *end || errno)
             return lithops__fail(err, LITHOPS_EUSAGE, "%s in the environment is '%.40s', no number",
-                                 index_variables[i], text);
+                                 index_variables[i].name, text);
         *ret_index = number;
         return 0;
     }

@@ -19,12 +19,15 @@ static int take(const char *text, const char *variable, const char *index, char 
     lithops_error err = LITHOPS_ERROR_INIT;
     unsetenv("AWS_BATCH_JOB_ARRAY_INDEX");
     unsetenv("JOB_INDEX");
+    unsetenv("CE_JOBRUN");
     unsetenv("LITHOPS_CONFIG");
     unsetenv(LITHOPS__BATCH_VARIABLE);
     if (text)
         setenv(LITHOPS__BATCH_VARIABLE, text, 1);
     if (variable)
         setenv(variable, index, 1);
+    if (variable && strcmp(variable, "JOB_INDEX") == 0)
+        setenv("CE_JOBRUN", "run", 1);
     return lithops__batch_take(key, size, &err);
 }
 

@@ -280,7 +280,7 @@ int lithops__aws_do(struct lithops__aws_api *api, const struct lithops__aws_requ
     struct lithops__retry retry = {
         .attempts = UINT_MAX, .first_delay_ms = FIRST_DELAY_MS, .bounds = request->bounds};
     struct lithops__transfer *transfer;
-    bool renewed = false;
+    bool renewed = false, is_doubtful = false;
     lithops_error error;
     unsigned asked_ms;
     int rc = api->http->open(&limits, &transfer, err);
@@ -292,11 +292,13 @@ int lithops__aws_do(struct lithops__aws_api *api, const struct lithops__aws_requ
         rc = attempt(api, transfer, request, &renewed, ret_answer, &error);
         if (rc == 0)
             break;
+        is_doubtful = is_doubtful || ret_answer->status == 0 || ret_answer->status >= 500;
         long after_s = ret_answer->status ? api->http->answer(transfer)->retry_after_s : 0;
         asked_ms = after_s > 0 && after_s <= 60 ? (unsigned)after_s * 1000 : 0;
         lithops__aws_answer_deinit(ret_answer);
     } while (lithops__retry_again(&retry, &error, asked_ms));
     api->http->close(transfer);
+    ret_answer->is_doubtful = is_doubtful;
     if (rc != 0 && err)
         *err = error;
     return rc ? error.code : 0;

@@ -43,8 +43,9 @@ struct lithops__aws_request {
 };
 struct lithops__aws_answer {
     long status;
-    char *document; /* for free() */
-    char error[64]; /* name of the service's error: "ResourceNotFoundException"; or "" */
+    char *document;   /* for free() */
+    char error[64];   /* name of the service's error: "ResourceNotFoundException"; or "" */
+    bool is_doubtful; /* an attempt before, or the failed one, may have been carried out as well */
 };
 /* Make a request, and again after 429, 5xx and lost connections, with growing pauses. 0,
  * *ret_answer then is of any other status, and for lithops__aws_answer_deinit(); ETHROTTLED,

@@ -139,7 +139,9 @@ int lithops__linked_public_config(const char *config, lithops_value **ret_config
                                   lithops_error *err)
 {
     lithops_value *given = lithops_value_from_json(config, strlen(config), err);
-    lithops_value *own = given ? lithops_value_copy(lithops_value_get(given, "lithops")) : NULL;
+    if (!given)
+        return err->code;
+    lithops_value *own = lithops_value_copy(lithops_value_get(given, "lithops"));
     int rc = own ? 0 : LITHOPS_ENOMEM;
     if (rc == 0)
         rc = lithops_value_set(own, "monitoring", lithops_value_string("storage"));

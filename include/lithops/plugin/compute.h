@@ -67,7 +67,8 @@ typedef struct lithops_link_ops {
     int (*open)(const struct lithops_link_driver *driver, void *state,
                 const lithops_value *settings, const char *program, lithops_workers *ret_workers,
                 lithops_error *err);
-    /* close - release what open made; all links are gone. Required. Never blocks. */
+    /* close - release what open made; all links are gone. Required. Returns within some seconds, in
+     * which it may end what was started. */
     void (*close)(void *state);
     /* name - what the worker is called in messages: "host7". Required. Thread-safe. */
     void (*name)(void *state, uint32_t worker, char *buf, size_t size);

@@ -125,10 +125,16 @@ int lithops__aws_batch_open(struct lithops__aws_batch *aws, const lithops_value 
                              "aws_batch.runtime must name an image that has the command lithops "
                              "and, for Python, the client's version of it: docs/aws-batch.md says "
                              "how to make one");
+    if (image && strlen(image) >= sizeof aws->image)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "the name of the image has %zu bytes: %d at most", strlen(image),
+                             (int)sizeof aws->image - 1);
     snprintf(aws->image, sizeof aws->image, "%s", image ? image : "");
     aws->memory_mb =
         memory_mb > 0 ? memory_mb : lithops_value_get_int(get(settings, "runtime_memory"));
     aws->cpus = lithops_value_get_double(get(settings, "runtime_cpu"));
+    if (!aws->is_fargate) /* machines have whole ones */
+        aws->cpus = ceil(aws->cpus);
     int rc = aws->is_fargate && !text_of(settings, "job_definition")
                  ? check_size(aws->cpus, aws->memory_mb, err)
                  : 0;
@@ -145,9 +151,9 @@ void lithops__aws_batch_close(struct lithops__aws_batch *aws)
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-int lithops__aws_batch_ask(struct lithops__aws_batch *aws, const char *action, lithops_value *body,
-                           const char *what, const struct lithops__bounds *bounds,
-                           lithops_value **ret_answer, lithops_error *err)
+static int ask(struct lithops__aws_batch *aws, const char *action, lithops_value *body,
+               const char *what, const struct lithops__bounds *bounds, lithops_value **ret_answer,
+               bool *ret_is_doubtful, lithops_error *err)
 {
     char path[64], *text = NULL;
     struct lithops__aws_answer answer = {.document = NULL};
@@ -160,6 +166,7 @@ int lithops__aws_batch_ask(struct lithops__aws_batch *aws, const char *action, l
     if (rc == 0)
         rc = lithops__aws_do(&aws->api, &request, &answer, err);
     free(text);
+    *ret_is_doubtful = answer.is_doubtful;
     if (rc != 0)
         return rc;
     lithops_value *map = NULL;
@@ -173,6 +180,14 @@ int lithops__aws_batch_ask(struct lithops__aws_batch *aws, const char *action, l
     if (ret_answer && rc == 0)
         *ret_answer = map;
     return rc;
+}
+
+int lithops__aws_batch_ask(struct lithops__aws_batch *aws, const char *action, lithops_value *body,
+                           const char *what, const struct lithops__bounds *bounds,
+                           lithops_value **ret_answer, lithops_error *err)
+{
+    bool is_doubtful;
+    return ask(aws, action, body, what, bounds, ret_answer, &is_doubtful, err);
 }
 
 lithops_value *lithops__aws_batch_tags(const struct lithops__aws_batch *aws)
@@ -231,23 +246,26 @@ static lithops_value *make_job(struct lithops__aws_batch *aws,
     return job;
 }
 
+/* What it lacks is not always said. */
+static void name_places(const struct lithops__aws_batch *aws, lithops_error *err)
+{
+    const lithops_error before = *err;
+    lithops__fail(err, before.code,
+                  "%.700s (job definition %s, queue %s; 'lithops runtime deploy' makes them)",
+                  before.message, aws->definition, aws->queue);
+    err->http_status = before.http_status;
+    err->retryable = before.retryable;
+}
+
 static int aws_submit(void *state, const struct lithops__batch_order *order,
-                      char ret_id[LITHOPS__BATCH_ID], lithops_error *err)
+                      char ret_id[LITHOPS__BATCH_ID], bool *ret_is_doubtful, lithops_error *err)
 {
     struct lithops__aws_batch *aws = state;
     lithops_value *answer = NULL;
-    int rc = lithops__aws_batch_ask(aws, "submitjob", make_job(aws, order), "cannot submit a job",
-                                    &order->bounds, &answer, err);
-    if (rc != 0 && err->http_status >= 400 && err->http_status < 500) {
-        char message[sizeof err->message];
-        memcpy(message, err->message, sizeof message);
-        int status = err->http_status;
-        lithops__fail(err, rc,
-                      "%.700s (job definition %s, queue %s; 'lithops runtime deploy' makes "
-                      "them)",
-                      message, aws->definition, aws->queue);
-        err->http_status = status;
-    }
+    int rc = ask(aws, "submitjob", make_job(aws, order), "cannot submit a job", &order->bounds,
+                 &answer, ret_is_doubtful, err);
+    if (rc != 0 && (err->http_status == 400 || err->http_status == 404))
+        name_places(aws, err);
     const char *id = text_of(answer, "jobId");
     if (rc == 0 && (!id || strlen(id) + 12 >= LITHOPS__BATCH_ID))
         rc = lithops__fail(err, LITHOPS_EBACKEND, "AWS Batch has given a job no id");
@@ -335,7 +353,7 @@ static int aws_terminate(void *state, const char *id, const char *reason,
     int rc = lithops__aws_batch_ask(state, "terminatejob",
                                     lithops_pack("{s:s,s:s}", "jobId", id, "reason", reason),
                                     "cannot terminate a job", bounds, NULL, err);
-    return rc == LITHOPS_ENOTFOUND ? 0 : rc;
+    return rc != 0 && err->http_status == 400 && strstr(err->message, "does not exist") ? 0 : rc;
 }
 
 static bool has_ended(const lithops_value *job)

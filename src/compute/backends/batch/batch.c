@@ -6,10 +6,11 @@
  * thousand of them are some requests: the first thread that wants one waits a moment for others,
  * then submits for all (`leader`). Each thread then waits until its part runs.
  *
- * One thread watches: it asks for many parts at a time what has become of them, and ends those that
- * were abandoned, or did not start in time. A part whose link is over is watched on for a while: a
- * worker ends when it is told to, and one that does not is terminated, as is what is left at the
- * end. What even so stays is ended by the service after `lifetime`.
+ * One thread watches: it asks for many parts at a time what has become of them, for those that wait
+ * at each look and for those that run in turn, and ends those that were abandoned, or did not start
+ * in time. A part whose link is over is watched on for a while: a worker ends when it is told to,
+ * and one that does not is terminated, as is what is left at the end, with what a submission may
+ * have left whose answer was lost. What even so stays is ended by the service after `lifetime`.
  *
  * `lock` guards all of it. A part belongs to its worker's slot, or is leaving; the watcher frees
  * it. It looks at the list only under the lock, and asks without. */
@@ -33,10 +34,13 @@ enum {
     GATHER_MS = 30, /* that the first waits for others */
     SUBMIT_S = 60,
     ASK_S = 20,
-    LEAVE_S = 20, /* in which a worker ends that was told to */
-    LAST_S = 8,   /* for all that is terminated at the end */
-    TELL_S = 30,  /* a part that waits for so long is spoken of */
-    MARGIN_S = 5, /* before the service's end: looks are late */
+    LOOK_S = 10,            /* workers that run wait for less than 30 s until they are greeted */
+    ENDS_AT_A_TIME = 10,    /* between two looks */
+    REQUESTS_AT_A_TIME = 2, /* of a look, for parts that run */
+    LEAVE_S = 20,           /* in which a worker ends that was told to */
+    LAST_S = 8,             /* for all that is terminated at the end */
+    TELL_S = 30,            /* a part that waits for so long is spoken of */
+    MARGIN_S = 5,           /* before the service's end */
 };
 static const uint64_t second_ns = 1000000000, ms_ns = 1000000;
 
@@ -52,9 +56,12 @@ struct part {
     struct job *job;
     char id[LITHOPS__BATCH_ID];
     struct lithops__batch_seen seen;
+    uint64_t ask_ns;    /* when it is asked for again */
+    uint64_t waited_ns; /* it did not run yet then */
     uint64_t leaves_ns; /* when it is terminated, if it is still there; UINT64_MAX: it stays */
     bool has_worker;    /* the slot of one, or a thread that starts it, points here */
     bool is_over;       /* it has ended, or was terminated: without a worker, it is freed */
+    bool is_told;       /* that it cannot be terminated */
 };
 
 /* A worker that waits to be submitted. On the stack of its thread. */
@@ -80,6 +87,8 @@ struct batch {
     struct job *jobs;
     struct part *parts;
     char trouble[LITHOPS__BATCH_WHY]; /* why the last look failed; "" */
+    char
+        doubtful[LITHOPS__BATCH_NAME]; /* name of our jobs, if there may be more than we know; "" */
     bool is_started;
     atomic_bool stop; /* [lock] to set it */
     pthread_t thread;
@@ -236,7 +245,7 @@ static bool is_stopped(void *user)
 
 /* [lock], which is let go meanwhile. */
 static int terminate(struct batch *batch, const char *id, const char *reason,
-                     const struct lithops__bounds *bounds)
+                     const struct lithops__bounds *bounds, bool is_told)
 {
     char own[LITHOPS__BATCH_ID];
     lithops_error err = LITHOPS_ERROR_INIT;
@@ -244,47 +253,82 @@ static int terminate(struct batch *batch, const char *id, const char *reason,
     pthread_mutex_unlock(&batch->lock);
     int rc = batch->service->terminate(batch->own, own, reason, bounds, &err);
     if (rc != 0 && rc != LITHOPS_ECANCELED)
-        lithops__log(LITHOPS_LOG_WARNING, batch->name,
-                     "%s stays until its time is over: it cannot be terminated: %s", own,
-                     err.message);
+        lithops__log(is_told ? LITHOPS_LOG_DEBUG : LITHOPS_LOG_WARNING, batch->name,
+                     "%s cannot be terminated: %s", own, err.message);
     pthread_mutex_lock(&batch->lock);
     return rc;
 }
 
-/* [lock], which is let go meanwhile. */
-static void end_leavers(struct batch *batch)
+static bool has_to_leave(const struct part *part, uint64_t now)
 {
-    struct part *part;
-    do {
-        uint64_t now = lithops__now_ns();
-        for (part = batch->parts; part && (part->is_over || now < part->leaves_ns);)
-            part = part->next;
-        const struct lithops__bounds bounds = {from_now_ns(ASK_S * 1000), is_stopped, batch};
-        if (part &&
-            terminate(batch, part->id, "Lithops needs it no more", &bounds) != LITHOPS_ECANCELED)
-            set_over(part); /* only this thread frees it */
-    } while (part && !batch->stop);
+    return !part->is_over && now >= part->leaves_ns;
 }
 
-/* [lock] What is to be asked for. They are copied: parts may go meanwhile.
+/* [lock] Whether all that is left of a job has to leave. */
+static bool leaves_as_a_whole(const struct batch *batch, const struct job *job, uint64_t now)
+{
+    uint32_t count = 0;
+    for (const struct part *part = batch->parts; part; part = part->next)
+        count += part->job == job && has_to_leave(part, now);
+    return count > 1 && count == job->left;
+}
+
+/* [lock], which is let go meanwhile. A part, or its job where all of it leaves; only this thread
+ * frees them. What cannot be ended is tried again later. */
+static void end_leaver(struct batch *batch, struct part *leaver, uint64_t now)
+{
+    const struct lithops__bounds bounds = {from_now_ns(ASK_S * 1000), is_stopped, batch};
+    struct job *job = leaver->job;
+    bool is_whole = leaves_as_a_whole(batch, job, now);
+    int rc = terminate(batch, is_whole ? job->id : leaver->id, "Lithops needs it no more", &bounds,
+                       leaver->is_told);
+    for (struct part *part = batch->parts; part; part = part->next) {
+        if (part != leaver && !(is_whole && part->job == job && has_to_leave(part, now)))
+            continue;
+        if (rc == 0)
+            set_over(part);
+        part->is_told = rc != 0 && rc != LITHOPS_ECANCELED;
+        part->leaves_ns = from_now_ns(LEAVE_S * 1000);
+    }
+}
+
+/* [lock], which is let go meanwhile. Some of them: then there is another look. */
+static void end_leavers(struct batch *batch)
+{
+    for (int i = 0; i < ENDS_AT_A_TIME && !batch->stop; i++) {
+        uint64_t now = lithops__now_ns();
+        struct part *part = batch->parts;
+        while (part && !has_to_leave(part, now))
+            part = part->next;
+        if (!part)
+            break;
+        end_leaver(batch, part, now);
+    }
+}
+
+/* [lock] What is to be asked for, first that which waits. They are copied: parts may go meanwhile.
+ * @param running_ms  until one that runs is asked for again
  * @return how many */
-static size_t choose(const struct batch *batch, const struct part **ret_after, size_t most,
+static size_t choose(const struct batch *batch, uint64_t look_ns, uint64_t running_ms, size_t most,
                      char (*ids)[LITHOPS__BATCH_ID], const char **texts)
 {
     size_t count = 0;
-    const struct part *part = *ret_after ? (*ret_after)->next : batch->parts;
-    for (; part && count < most; part = part->next)
-        if (!part->is_over) {
+    for (int is_running = 0; is_running < 2; is_running++)
+        for (struct part *part = batch->parts; part && count < most; part = part->next) {
+            if (part->is_over || part->ask_ns > look_ns ||
+                (part->seen.phase == LITHOPS__BATCH_RUNS) != is_running)
+                continue;
+            part->ask_ns = look_ns + 1 + (is_running ? running_ms * ms_ns : 0);
             snprintf(ids[count], LITHOPS__BATCH_ID, "%s", part->id);
             texts[count] = ids[count];
             count++;
-            *ret_after = part;
         }
     return count;
 }
 
 /* [lock] */
-static void note(struct batch *batch, const char *id, const struct lithops__batch_seen *seen)
+static void note(struct batch *batch, const char *id, const struct lithops__batch_seen *seen,
+                 uint64_t asked_ns)
 {
     struct part *part = batch->parts;
     while (part && strcmp(part->id, id) != 0)
@@ -298,26 +342,36 @@ static void note(struct batch *batch, const char *id, const struct lithops__batc
                                                           : "has ended",
                      seen->why[0] ? ": " : "", seen->why);
     part->seen = *seen;
+    if (seen->phase == LITHOPS__BATCH_WAITS)
+        part->waited_ns = asked_ns;
     if (seen->phase == LITHOPS__BATCH_ENDED)
         set_over(part);
 }
 
-/* [lock], which is let go meanwhile. Only this thread takes parts off the list, so the one where it
- * goes on stays. @return the requests that it took */
-static unsigned look(struct batch *batch)
+/* [lock] So that a look takes a few requests, however many run. */
+static uint64_t running_ms(const struct batch *batch)
+{
+    const size_t at_a_time = (size_t)REQUESTS_AT_A_TIME * batch->service->most_described;
+    size_t count = 0;
+    for (const struct part *part = batch->parts; part; part = part->next)
+        count += !part->is_over && part->seen.phase == LITHOPS__BATCH_RUNS;
+    return batch->service->look_ms * (uint64_t)(count / at_a_time);
+}
+
+/* [lock], which is let go meanwhile. */
+static void look(struct batch *batch)
 {
     const size_t most = batch->service->most_described;
     char(*ids)[LITHOPS__BATCH_ID] = calloc(most, sizeof *ids);
     const char **texts = calloc(most, sizeof *texts);
     struct lithops__batch_seen *seen = calloc(most, sizeof *seen);
-    const struct part *after = NULL;
-    unsigned requests = 0;
+    const uint64_t look_ns = lithops__now_ns(), later_ms = running_ms(batch);
     size_t count;
     while (ids && texts && seen && !batch->stop &&
-           (count = choose(batch, &after, most, ids, texts)) > 0) {
-        const struct lithops__bounds bounds = {from_now_ns(ASK_S * 1000), is_stopped, batch};
+           (count = choose(batch, look_ns, later_ms, most, ids, texts)) > 0) {
+        const uint64_t asked_ns = lithops__now_ns();
+        const struct lithops__bounds bounds = {from_now_ns(LOOK_S * 1000), is_stopped, batch};
         lithops_error err = LITHOPS_ERROR_INIT;
-        requests++;
         memset(seen, 0, count * sizeof *seen);
         pthread_mutex_unlock(&batch->lock);
         int rc = batch->service->describe(batch->own, texts, count, seen, &bounds, &err);
@@ -329,21 +383,53 @@ static unsigned look(struct batch *batch)
             break;
         }
         for (size_t i = 0; i < count; i++)
-            note(batch, ids[i], &seen[i]);
+            note(batch, ids[i], &seen[i], asked_ns);
+        pthread_cond_broadcast(&batch->news);
     }
     free(ids);
     free(texts);
     free(seen);
-    return requests;
 }
 
-/* [lock] All that is left is of no use now: whole jobs, of which some parts may have ended. */
+struct last {
+    struct batch *batch;
+    const struct lithops__bounds *bounds;
+};
+
+/* A job of ours. */
+static int end_unknown(const char *id, const char *name, void *user)
+{
+    const struct last *last = user;
+    struct batch *batch = last->batch;
+    bool is_known = false;
+    pthread_mutex_lock(&batch->lock);
+    for (const struct job *job = batch->jobs; job && !is_known; job = job->next)
+        is_known = strcmp(job->id, id) == 0;
+    if (!is_known && strcmp(name, batch->doubtful) == 0)
+        (void)terminate(batch, id, "its Lithops client has lost it", last->bounds, false);
+    pthread_mutex_unlock(&batch->lock);
+    return 0;
+}
+
+/* [lock] All that is left is of no use now: whole jobs, of which some parts may have ended; and
+ * what nobody knows of. */
 static void end_all(struct batch *batch)
 {
     const struct lithops__bounds bounds = {from_now_ns(LAST_S * 1000), NULL, NULL};
+    struct last last = {batch, &bounds};
+    lithops_error err = LITHOPS_ERROR_INIT;
     for (struct job *job = batch->jobs; job; job = job->next)
         if (job->left > 0)
-            (void)terminate(batch, job->id, "its Lithops client has ended", &bounds);
+            (void)terminate(batch, job->id, "its Lithops client has ended", &bounds, false);
+    if (!batch->doubtful[0])
+        return;
+    pthread_mutex_unlock(&batch->lock);
+    if (batch->service->list(batch->own, batch->doubtful, end_unknown, &last, &bounds, &err) != 0)
+        lithops__log(LITHOPS_LOG_WARNING, batch->name,
+                     "jobs whose submission was not answered may be left; 'lithops clean' finds "
+                     "them: %s",
+                     err.message);
+    pthread_mutex_lock(&batch->lock);
 }
 
 static void *watch(void *user)
@@ -351,12 +437,13 @@ static void *watch(void *user)
     struct batch *batch = user;
     pthread_mutex_lock(&batch->lock);
     while (!batch->stop) {
+        uint64_t next_ns = from_now_ns(batch->service->look_ms);
         end_leavers(batch);
-        unsigned requests = look(batch);
+        look(batch);
         free_over(batch);
         pthread_cond_broadcast(&batch->news);
-        uint64_t next_ns =
-            from_now_ns(batch->service->look_ms * (uint64_t)(requests > 1 ? requests + 1 : 2) / 2);
+        const uint64_t soonest_ns = from_now_ns(batch->service->look_ms / 2);
+        next_ns = next_ns > soonest_ns ? next_ns : soonest_ns;
         while (!batch->stop && (!batch->parts || lithops__now_ns() < next_ns))
             await_news(batch, batch->parts ? next_ns : from_now_ns(3600 * 1000));
     }
@@ -440,12 +527,14 @@ static uint32_t take_wishes(struct batch *batch, struct wish **ret_first)
     return count;
 }
 
-static struct part *new_part(struct batch *batch, struct job *job, uint32_t index, uint32_t count)
+static struct part *new_part(struct batch *batch, struct job *job, uint32_t index, uint32_t count,
+                             uint64_t submitted_ns)
 {
     struct part *part = calloc(1, sizeof *part);
     if (part) {
         part->job = job;
         part->leaves_ns = UINT64_MAX;
+        part->waited_ns = submitted_ns;
         part->has_worker = true;
         batch->service->part(job->id, index, count, part->id);
     }
@@ -458,10 +547,13 @@ static int submit(struct batch *batch, struct wish *first, uint32_t count, int *
 {
     char name[LITHOPS__BATCH_NAME];
     struct job *job = calloc(1, sizeof *job);
-    char *value = job ? make_value(first, count, err) : NULL;
+    char *value = job ? make_value(first, count, err)
+                      : (lithops__fail(err, LITHOPS_ENOMEM, "out of memory"), NULL);
+    const uint64_t submitted_ns = lithops__now_ns();
+    bool is_doubtful = false;
     if (!value) {
         free(job);
-        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        return err->code;
     }
     make_job_name(batch, first->key, name);
     const struct lithops__batch_order order = {
@@ -476,8 +568,13 @@ static int submit(struct batch *batch, struct wish *first, uint32_t count, int *
                                  "what a worker is told has %zu bytes, most of which are the "
                                  "configuration of the storage, and %s takes fewer",
                                  strlen(value), batch->name)
-                 : batch->service->submit(batch->own, &order, job->id, err);
+                 : batch->service->submit(batch->own, &order, job->id, &is_doubtful, err);
     free(value);
+    if (is_doubtful) {
+        pthread_mutex_lock(&batch->lock);
+        snprintf(batch->doubtful, sizeof batch->doubtful, "%s", name);
+        pthread_mutex_unlock(&batch->lock);
+    }
     if (rc != 0) {
         free(job);
         return rc;
@@ -489,7 +586,7 @@ static int submit(struct batch *batch, struct wish *first, uint32_t count, int *
     batch->jobs = job;
     uint32_t index = 0;
     for (struct wish *wish = first; wish; wish = wish->next, index++) {
-        wish->part = new_part(batch, job, index, count);
+        wish->part = new_part(batch, job, index, count, submitted_ns);
         if (!wish->part) {
             lithops__fail(&wish->error, LITHOPS_ENOMEM, "out of memory");
             continue; /* what is left of the job is terminated at the end */
@@ -569,7 +666,7 @@ static int await_start(struct batch *batch, uint32_t worker, struct part *part, 
         const struct lithops__batch_seen *seen = &part->seen;
         const char *why = seen->why[0]        ? seen->why
                           : batch->trouble[0] ? batch->trouble
-                                              : "nobody says why";
+                                              : "no reason is given";
         if (seen->phase == LITHOPS__BATCH_RUNS ||
             (seen->phase == LITHOPS__BATCH_ENDED && seen->has_run && !seen->is_hopeless))
             return 0;
@@ -590,8 +687,8 @@ static int await_start(struct batch *batch, uint32_t worker, struct part *part, 
             return lithops__fail(err, LITHOPS_ECANCELED, "it was canceled");
         if (!is_told && now - start_ns > TELL_S * second_ns) {
             is_told = true;
-            lithops__log(LITHOPS_LOG_WARNING, batch->name, "job %s waits since %d s: %s", part->id,
-                         TELL_S, why);
+            lithops__log(LITHOPS_LOG_WARNING, batch->name, "job %s has waited for %d s: %s",
+                         part->id, TELL_S, why);
         }
         await_news(batch, from_now_ns(100));
     }
@@ -620,12 +717,13 @@ static int batch_invoke(void *state, uint32_t worker, const char *key, const cha
         pthread_cond_broadcast(&batch->news);
         rc = await_start(batch, worker, wish.part, &cancel_fd, err);
     }
-    if (rc == 0)
+    if (rc == 0) /* it may run since it was last seen to wait */
         *ret_link = (lithops_link){
             .read_fd = -1,
             .write_fd = -1,
             .id = worker,
-            .time_left_ms = ((int64_t)batch->lifetime_s - MARGIN_S) * 1000,
+            .time_left_ms = ((int64_t)batch->lifetime_s - MARGIN_S) * 1000 -
+                            (int64_t)((lithops__now_ns() - wish.part->waited_ns) / ms_ns),
         };
     else if (wish.part) {
         wish.part->leaves_ns = lithops__now_ns();

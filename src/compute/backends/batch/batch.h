@@ -42,12 +42,14 @@ struct lithops__batch_service {
     uint32_t most_parts;     /* of a job */
     size_t most_bytes;       /* of what the parts are told */
     uint32_t most_described; /* in one request */
-    uint32_t look_ms;        /* between two looks, and half as much for each further request */
+    uint32_t look_ms;        /* between two looks */
     uint32_t state_size;
     int (*open)(void *state, const lithops_value *settings, lithops_error *err);
     void (*close)(void *state); /* also after a failed open */
+    /* @param ret_is_doubtful  set where the service may have one more job of that name than it
+     * returns, as when a request was lost on its way or back */
     int (*submit)(void *state, const struct lithops__batch_order *order,
-                  char ret_id[LITHOPS__BATCH_ID], lithops_error *err);
+                  char ret_id[LITHOPS__BATCH_ID], bool *ret_is_doubtful, lithops_error *err);
     /* Name of part `index` of a job of `parts`, for describe and terminate. */
     void (*part)(const char *id, uint32_t index, uint32_t parts, char ret_id[LITHOPS__BATCH_ID]);
     /* `count` is at most most_described; *ret_seen is zeroed, and in the order of ids. */
