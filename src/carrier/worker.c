@@ -159,7 +159,8 @@ int lithops__carrier_leave(struct lithops__carried *carried, bool is_orphan, lit
     bool is_lost = carried->end.broken.code != 0;
     if (is_lost)
         *err = carried->end.broken;
-    if (is_orphan || carried->end.is_orphan || atomic_load(&carried->end.was_told))
+    bool was_greeted = atomic_load(&carried->end.taken) > 0; /* else nobody reads what it wrote */
+    if (is_orphan || carried->end.is_orphan || atomic_load(&carried->end.was_told) || !was_greeted)
         sweep_link(carried);
     lithops_storage_close(carried->end.storage);
     free(carried);
