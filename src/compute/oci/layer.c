@@ -103,7 +103,7 @@ static int append_file(struct lithops__buffer *out, int fd, uint64_t offset, uin
 /* The files of the engine's own archive. */
 static int add_engine(struct lithops__buffer *out, const struct lithops__engine_archive *archive)
 {
-    char header[BLOCK + 1] = "", name[BLOCK];
+    char header[BLOCK + 1] = "", name[sizeof PREFIX + BLOCK];
     uint64_t at = 0;
     while (at + BLOCK <= archive->size) {
         int failed = read_whole(archive->fd, at, header, BLOCK);
