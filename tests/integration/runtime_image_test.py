@@ -12,6 +12,8 @@ import io
 import json
 import os
 import pathlib
+import platform
+import socketserver
 import stat
 import subprocess
 import sys
@@ -61,8 +63,9 @@ class Double(http.server.ThreadingHTTPServer):
     and may answer something else."""
     daemon_threads = True
 
-    def __init__(self, spoils=None):
+    def __init__(self, spoils=None, uploads_at=None, redirects=False, failures=0):
         self.tokens, self.scopes, self.spoils = [], [], spoils
+        self.uploads_at, self.redirects, self.failures, self.puts = uploads_at, redirects, failures, []
         super().__init__(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -106,6 +109,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not granted or (writes and not any("push" in s for s in granted[0])):
             return self.answer(401, {"WWW-Authenticate": f'Bearer realm="http://{server.address}'
                                      f'/token",service="double",scope="{scope}"'}, b"{}")
+        if self.command == "PUT" and "/uploads/" in self.path:
+            server.puts.append(self.path)
+            if len(server.puts) <= server.failures:
+                return self.answer(500, {}, b"not now")
         headers = {k: v for k, v in self.headers.items() if k.lower() not in ("authorization",
                                                                                "host")}
         try:
@@ -115,11 +122,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except urllib.error.HTTPError as error:
             status, got, text = error.code, error.headers, error.read()
         got = {k: v.replace(OPEN, server.address) for k, v in got.items()}
+        if server.uploads_at and status == 202:
+            got["Location"] = server.uploads_at
+        if server.redirects and self.command == "HEAD" and status == 200:
+            return self.answer(307, {"Location": f"http://{server.address}/elsewhere"}, b"")
         if server.spoils and server.spoils in self.path and text and self.command == "GET":
             text = text[:-1] + bytes([text[-1] ^ 1])
         return self.answer(status, got, text)
 
     do_GET = do_HEAD = do_POST = do_PUT = do
+
+
+class Stranger(socketserver.ThreadingTCPServer):
+    """Another server, which notes what comes, and says nothing."""
+    daemon_threads = True
+
+    def __init__(self):
+        self.heard = []
+        super().__init__(("127.0.0.1", 0), StrangerHandler)
+        self.address = f"127.0.0.1:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class StrangerHandler(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.server.heard.append(self.request.recv(65536))
 
 
 class Image(unittest.TestCase):
@@ -186,19 +213,18 @@ class Image(unittest.TestCase):
         self.lithops("runtime", "update", name)
         self.assertEqual(json.loads(record.read_text()), meta)
 
-    def test_over_a_base(self):
-        """Of the same registry nothing is sent but what is new; of another one all is."""
-        base = f"{OPEN}/third/base:3.1"
+    def put_base(self, repository, architecture):
+        """An image of one layer, as docker makes them; the layer."""
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w:gz") as tar:
             tar.addfile(tarfile.TarInfo("below"), io.BytesIO())
         layer = data.getvalue()
-        plain = json.dumps({"architecture": "other", "os": "linux",
+        plain = json.dumps({"architecture": architecture, "os": "linux",
                             "config": {"Env": ["A=1", "LD_LIBRARY_PATH=/b"], "Entrypoint": ["/below"]},
                             "rootfs": {"type": "layers", "diff_ids": [digest_of(b"")]},
                             "history": [{"created_by": "hand"}]}).encode()
         for blob in (layer, plain):
-            where = ask("third/base/blobs/uploads/", method="POST", data=b"")[0]["Location"]
+            where = ask(f"{repository}/blobs/uploads/", method="POST", data=b"")[0]["Location"]
             where += ("&" if "?" in where else "?") + f"digest={digest_of(blob)}"
             ask(where.split("/v2/")[1], method="PUT", data=blob,
                 headers={"Content-Type": "application/octet-stream"})
@@ -209,8 +235,18 @@ class Image(unittest.TestCase):
                        "digest": digest_of(plain)},
             "layers": [{"mediaType": docker + "image.rootfs.diff.tar.gzip", "size": len(layer),
                         "digest": digest_of(layer)}]}).encode()
-        ask("third/base/manifests/3.1", method="PUT", data=manifest,
+        ask(f"{repository}/manifests/3.1", method="PUT", data=manifest,
             headers={"Content-Type": docker + "distribution.manifest.v2+json"})
+        return layer
+
+    def test_over_a_base(self):
+        """Of the same registry nothing is sent but what is new; of another one all is."""
+        base = f"{OPEN}/third/base:3.1"
+        machine = platform.machine()
+        layer = self.put_base("third/base", {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine))
+        self.put_base("third/foreign", "other")
+        self.assertIn("is for linux/other", self.lithops(
+            "runtime", "build", f"{OPEN}/third/over:1", "--base", f"{OPEN}/third/foreign:3.1", fails=True))
         self.configure("knative")
         self.lithops("runtime", "build", f"{OPEN}/third/over:1", "--base", base)
         got, config, layers = pull("third/over", 1)
@@ -236,10 +272,17 @@ class Image(unittest.TestCase):
         self.login(LOCKED)
         self.assertIn("is pushed", self.lithops("runtime", "build", name))
 
-    def test_tokens(self):
-        server = Double()
+        (self.folder / "docker" / "config.json").write_text(json.dumps(
+            {"auths": {LOCKED: {"auth": "MDo=", "identitytoken": "t"}}}))
+        self.assertIn("is an identity token", self.lithops("runtime", "build", name, fails=True))
+
+    def start(self, server):
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
+        return server
+
+    def test_tokens(self):
+        server = self.start(Double())
         name = f"{server.address}/fifth/lithops:1"
         self.assertIn("log in with docker", self.lithops("runtime", "build", name, fails=True))
         self.login(server.address)
@@ -251,19 +294,44 @@ class Image(unittest.TestCase):
         self.assertEqual(len(pull("fifth/over", 1)[2]), 2)
 
     def test_what_comes_is_checked(self):
-        server = Double(spoils="/blobs/")
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
         self.lithops("runtime", "build", f"{OPEN}/sixth/base:1")
+        manifest = pull("sixth/base", 1)[0]
+        for part in (manifest["config"], manifest["layers"][0]):
+            server = self.start(Double(spoils=part["digest"]))
+            self.login(server.address)
+            said = self.lithops("runtime", "build", f"{OPEN}/sixth/over:1", "--base",
+                                f"{server.address}/sixth/base:1", fails=True)
+            self.assertIn(f"what came as {part['digest']} is not that", said)
+
+    def test_uploads_elsewhere_learn_no_secret(self):
+        stranger = self.start(Stranger())
+        for place in (f"http://{stranger.address}/x", f"//{stranger.address}/x",
+                      f"https://{stranger.address}/x"):
+            server = self.start(Double(uploads_at=place))
+            self.login(server.address)
+            said = self.lithops("runtime", "build", f"{server.address}/seventh/lithops:1", fails=True)
+            if not place.startswith("https"):
+                self.assertIn("not https", said)
+                self.assertEqual(stranger.heard, [])
+        self.assertNotEqual(stranger.heard, [])
+        self.assertFalse([one for one in stranger.heard if b"uthorization" in one])
+
+    def test_an_upload_that_fails_is_begun_anew(self):
+        server = self.start(Double(redirects=True, failures=1))
         self.login(server.address)
-        said = self.lithops("runtime", "build", f"{OPEN}/sixth/over:1", "--base",
-                            f"{server.address}/sixth/base:1", fails=True)
-        self.assertIn("is not that", said)
+        name = f"{server.address}/eighth/lithops:1"
+        self.lithops("runtime", "build", name)
+        self.assertEqual(len(server.puts), 3)
+        self.assertEqual(len(server.puts), len(set(server.puts)))
+        # What HEAD is sent elsewhere for is there.
+        self.assertIn("0 KiB were new", self.lithops("runtime", "build", name))
 
     def test_names_and_options(self):
-        for name in ("Upper/../x", "a b", "x:", "http://x/y"):
+        for name in ("Upper/../x", "a b", "x:", "http://x/y", "x:a:b", "x@sha256:0", "x@y"):
             self.assertIn("not the name of an image",
                           self.lithops("runtime", "build", name, fails=True))
+        self.assertIn("by its digest", self.lithops(
+            "runtime", "build", f"{OPEN}/x@sha256:{64 * '0'}", fails=True))
         self.assertIn("which image?", self.lithops("runtime", "build", fails=True))
         self.assertIn("leave out --base", self.lithops(
             "runtime", "build", "x", "-f", "Dockerfile", "--base", "y", fails=True))
@@ -289,11 +357,12 @@ class Image(unittest.TestCase):
 
     def test_an_archive(self):
         self.configure("openwhisk")
-        self.lithops("runtime", "build", "me/lithops:1", "--out", "image.tar")
+        self.lithops("runtime", "build", "docker.io/lithops:1", "--out", "image.tar")
+        self.assertEqual([one.name for one in self.folder.glob("image*")], ["image.tar"])
         with tarfile.open(self.folder / "image.tar") as tar:
             files = {one.name: tar.extractfile(one).read() for one in tar if one.isfile()}
         listed = json.loads(files["manifest.json"])[0]
-        self.assertEqual(listed["RepoTags"], ["docker.io/me/lithops:1"])
+        self.assertEqual(listed["RepoTags"], ["docker.io/library/lithops:1"])
         found = json.loads(files["index.json"])["manifests"][0]
         for name, data in files.items():
             if name.startswith("blobs/"):
@@ -313,10 +382,10 @@ class Image(unittest.TestCase):
         self.assertEqual(len(names), len(set(names)))
         self.assertEqual(stat.S_IMODE((root / "tmp").stat().st_mode), 0o1777)
         if os.geteuid() != 0 or os.environ.get("LITHOPS_TEST_SANITIZED"):
-            return  # a sanitizer's own library is not in an image
+            self.skipTest("it is run as root, and without sanitizers: their library is not in it")
         if subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], check=False,
                           stderr=subprocess.DEVNULL).returncode != 0:
-            return  # namespaces are not to be had
+            self.skipTest("it is not run: namespaces are not to be had")
         (root / "proc").mkdir()
         # What a runtime of containers would do, as far as it matters.
         inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c",
@@ -329,12 +398,15 @@ class Image(unittest.TestCase):
         with subprocess.Popen([*inside, "worker", "--http", "--port", "0"], text=True,
                               stdout=subprocess.PIPE,
                               env=dict(os.environ, LITHOPS_WORKER_SECRET=32 * "s")) as worker:
+            limit = threading.Timer(LIMIT_S, worker.kill)
+            limit.start()
             try:
                 port = worker.stdout.readline().split()[-1]
                 with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
                         f"http://127.0.0.1:{port}/health", timeout=LIMIT_S) as answer:
                     self.assertEqual(json.loads(answer.read())["running"], 0)
             finally:
+                limit.cancel()
                 worker.kill()  # unshare would not hear SIGTERM
 
 

@@ -92,7 +92,7 @@ static int choose(struct lithops__oci_registry *registry, const char *name,
     }
     lithops_value_free(*manifest);
     *manifest = NULL;
-    if (!digest[0])
+    if (!lithops__oci_is_digest(digest))
         return lithops__fail(err, LITHOPS_EUNSUPPORTED, "the image %s has no version for linux/%s",
                              name, architecture());
     return lithops__oci_manifest(registry, digest, manifest, NULL, err);
@@ -125,6 +125,10 @@ static int read_image(struct lithops__oci_registry *registry, const char *name,
     if (rc == 0 && !digest[0])
         rc = lithops__fail(err, LITHOPS_EUNSUPPORTED, "the image %s is of a kind of before 2016",
                            name);
+    else if (rc == 0 && !lithops__oci_is_digest(digest))
+        rc = lithops__fail(err, LITHOPS_EUNSUPPORTED,
+                           "the configuration of the image %s is '%.100s', which is no sha256",
+                           name, digest);
     if (rc == 0)
         rc = lithops__oci_blob(registry, digest, DOCUMENT_MAX, &text, err);
     if (rc == 0 && !(config = lithops_value_from_json((const char *)text.data, text.len, err)))
@@ -295,9 +299,11 @@ static int take_layers(struct lithops__oci_image *image, const lithops_value *ma
         for (size_t k = 0; k < sizeof kinds / sizeof *kinds && !name; k++)
             if (strcmp(kind, kinds[k][0]) == 0)
                 name = kinds[k][1];
-        if (!name || strncmp(text_at(layer, "digest"), "sha256:", 7) != 0)
+        if (!name || !lithops__oci_is_digest(text_at(layer, "digest")))
             return lithops__fail(err, LITHOPS_EUNSUPPORTED,
-                                 "a layer of the base image is '%.100s', which is not known", kind);
+                                 "a layer of the base image is '%.100s' (%.100s), which is not "
+                                 "known",
+                                 kind, text_at(layer, "digest"));
         if (lithops_value_append(
                 image->layers,
                 lithops_pack("{s:s,s:s,s:I}", "mediaType", name, "digest", text_at(layer, "digest"),
@@ -339,6 +345,17 @@ void lithops__oci_free(struct lithops__oci_image *image)
     free(image);
 }
 
+/* What is over it runs on its machine alone. */
+static int check_machine(const char *name, const lithops_value *config, lithops_error *err)
+{
+    const char *machine = text_at(config, "architecture"), *system = text_at(config, "os");
+    if (strcmp(machine, architecture()) == 0 && strcmp(system, "linux") == 0)
+        return 0;
+    return lithops__fail(err, LITHOPS_EUNSUPPORTED,
+                         "the base image %s is for %.50s/%.50s, and this machine is linux/%s", name,
+                         system, machine, architecture());
+}
+
 static int make(struct lithops__oci_image *image, const struct lithops__oci_wanted *wanted,
                 lithops_error *err)
 {
@@ -347,11 +364,18 @@ static int make(struct lithops__oci_image *image, const struct lithops__oci_want
     if (!image->crypto)
         return err->code;
     int rc = lithops__oci_name(wanted->name, &image->name, err);
+    if (rc == 0 && lithops__oci_is_digest(image->name.reference))
+        rc = lithops__fail(err, LITHOPS_ECONFIG,
+                           "'%.200s' names what there is, by its digest; a new image needs "
+                           "REGISTRY/REPOSITORY:TAG",
+                           wanted->name);
     if (rc == 0 && wanted->base)
         rc = open_registry(wanted->base, &image->base_name, &image->base, err);
     if (rc == 0 && wanted->base)
         rc = read_image(image->base, wanted->base, image->base_name.reference, &manifest, &config,
                         err);
+    if (rc == 0 && wanted->base)
+        rc = check_machine(wanted->base, config, err);
     if (rc == 0)
         rc = lithops__oci_layer(!wanted->base, &image->tar, err);
     if (rc == 0)
@@ -385,10 +409,11 @@ int lithops__oci_make(const struct lithops__oci_wanted *wanted,
 
 /* ---- pushing --------------------------------------------------------------------------------- */
 
-/* A blob of the base in a file of its own, which nothing but its descriptor names. */
-static int fetch_blob(struct lithops__oci_image *image, const char *digest, int *ret_fd,
-                      uint64_t *ret_size, lithops_error *err)
+/* A layer of the base in a file of its own, which nothing but its descriptor names. */
+static int fetch_layer(struct lithops__oci_image *image, const lithops_value *layer, int *ret_fd,
+                       uint64_t *ret_size, lithops_error *err)
 {
+    const char *digest = text_at(layer, "digest");
     struct stat status;
     const char *folder = getenv("TMPDIR");
     int fd = open(folder ? folder : "/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -399,6 +424,10 @@ static int fetch_blob(struct lithops__oci_image *image, const char *digest, int 
     int rc = lithops__oci_blob_to(image->base, digest, fd, err);
     if (rc == 0 && fstat(fd, &status) != 0)
         rc = lithops__fail_errno(err, errno, "cannot keep a layer of the base image");
+    else if (rc == 0 &&
+             (int64_t)status.st_size != lithops_value_get_int(lithops_value_get(layer, "size")))
+        rc = lithops__fail(err, LITHOPS_EBACKEND, "the base image is wrong about the size of %s",
+                           digest);
     if (rc != 0) {
         close(fd);
         return rc;
@@ -414,7 +443,8 @@ static int push_below(struct lithops__oci_image *image, struct lithops__oci_regi
     bool is_same = strcmp(image->name.registry, image->base_name.registry) == 0;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i + 1 < lithops_value_size(image->layers); i++) {
-        const char *digest = text_at(lithops_value_at(image->layers, i), "digest");
+        const lithops_value *layer = lithops_value_at(image->layers, i);
+        const char *digest = text_at(layer, "digest");
         bool has = false;
         int fd = -1;
         uint64_t size = 0;
@@ -422,7 +452,7 @@ static int push_below(struct lithops__oci_image *image, struct lithops__oci_regi
                                    &has, err);
         if (rc != 0 || has)
             continue;
-        rc = fetch_blob(image, digest, &fd, &size, err);
+        rc = fetch_layer(image, layer, &fd, &size, err);
         if (rc == 0)
             rc = lithops__oci_put_blob_of(target, digest, fd, size, err);
         if (fd >= 0)
@@ -519,13 +549,13 @@ static int save_below(struct lithops__oci_image *image, struct saving *saving, l
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i + 1 < lithops_value_size(image->layers); i++) {
-        const char *digest = text_at(lithops_value_at(image->layers, i), "digest");
+        const lithops_value *layer = lithops_value_at(image->layers, i);
         struct lithops__buffer part = LITHOPS__BUFFER_INIT;
         char name[128];
         uint64_t size = 0;
         int fd = -1;
-        name_file(digest, name);
-        rc = fetch_blob(image, digest, &fd, &size, err);
+        name_file(text_at(layer, "digest"), name);
+        rc = fetch_layer(image, layer, &fd, &size, err);
         if (rc != 0)
             return rc;
         lithops__tar_header(&part, name, 0644, size);
@@ -551,9 +581,8 @@ static int save_lists(struct lithops__oci_image *image, struct saving *saving, l
 {
     static const char version[] = "{\"imageLayoutVersion\": \"1.0.0\"}";
     char full[4 * LITHOPS__OCI_NAME], name[128], *index_text = NULL, *list_text = NULL;
-    bool is_digest = strncmp(image->name.reference, "sha256:", 7) == 0;
     snprintf(full, sizeof full, "%s/%s:%s", image->name.registry, image->name.repository,
-             is_digest ? "latest" : image->name.reference);
+             image->name.reference);
     lithops_value *files = lithops_value_list();
     bool good = files != NULL;
     for (size_t i = 0; good && i < lithops_value_size(image->layers); i++) {
@@ -564,12 +593,12 @@ static int save_lists(struct lithops__oci_image *image, struct saving *saving, l
     lithops_value *list =
         good ? lithops_pack("[{s:s,s:[s],s:o}]", "Config", name, "RepoTags", full, "Layers", files)
              : (lithops_value_free(files), NULL);
-    lithops_value *index = lithops_pack(
-        "{s:i,s:s,s:[{s:s,s:s,s:I,s:{s:s,s:s}}]}", "schemaVersion", 2, "mediaType",
-        OCI "index.v1+json", "manifests", "mediaType", OCI "manifest.v1+json", "digest",
-        image->manifest.digest, "size", (int64_t)image->manifest.bytes.len, "annotations",
-        "io.containerd.image.name", full, "org.opencontainers.image.ref.name",
-        is_digest ? "latest" : image->name.reference);
+    lithops_value *index =
+        lithops_pack("{s:i,s:s,s:[{s:s,s:s,s:I,s:{s:s,s:s}}]}", "schemaVersion", 2, "mediaType",
+                     OCI "index.v1+json", "manifests", "mediaType", OCI "manifest.v1+json",
+                     "digest", image->manifest.digest, "size", (int64_t)image->manifest.bytes.len,
+                     "annotations", "io.containerd.image.name", full,
+                     "org.opencontainers.image.ref.name", image->name.reference);
     int rc = list && index ? lithops_value_to_json(index, &index_text, err) : no_memory(err);
     if (rc == 0)
         rc = lithops_value_to_json(list, &list_text, err);
@@ -587,8 +616,8 @@ static int save_lists(struct lithops__oci_image *image, struct saving *saving, l
     return rc;
 }
 
-int lithops__oci_save(struct lithops__oci_image *image, const char *path, uint64_t *ret_bytes,
-                      lithops_error *err)
+static int save_to(struct lithops__oci_image *image, const char *path, uint64_t *ret_bytes,
+                   lithops_error *err)
 {
     struct saving saving = {.path = path};
     struct lithops__buffer end = LITHOPS__BUFFER_INIT;
@@ -610,5 +639,24 @@ int lithops__oci_save(struct lithops__oci_image *image, const char *path, uint64
     if (close(saving.fd) != 0 && rc == 0)
         rc = lithops__fail_errno(err, errno, "'%s' cannot be written", path);
     *ret_bytes = saving.written;
+    return rc;
+}
+
+/* A file is written beside its place, which has a whole image or what it had; a pipe as it is. */
+int lithops__oci_save(struct lithops__oci_image *image, const char *path, uint64_t *ret_bytes,
+                      lithops_error *err)
+{
+    struct stat status;
+    char *beside = NULL;
+    if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        return save_to(image, path, ret_bytes, err);
+    if (asprintf(&beside, "%s.%ld.part", path, (long)getpid()) < 0)
+        return no_memory(err);
+    int rc = save_to(image, beside, ret_bytes, err);
+    if (rc == 0 && rename(beside, path) != 0)
+        rc = lithops__fail_errno(err, errno, "'%s' cannot be written", path);
+    if (rc != 0)
+        unlink(beside);
+    free(beside);
     return rc;
 }

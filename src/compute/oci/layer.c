@@ -43,7 +43,14 @@ void lithops__tar_header(struct lithops__buffer *out, const char *name, unsigned
     snprintf(header + 100, 8, "%07o", mode & 07777);
     snprintf(header + 108, 8, "%07o", 0u);
     snprintf(header + 116, 8, "%07o", 0u);
-    snprintf(header + 124, 12, "%011llo", (unsigned long long)size);
+    /* Of 8 GiB and more in binary, as GNU tar has it. */
+    if (size >> 33) {
+        header[124] = (char)0x80;
+        for (unsigned i = 0; i < sizeof size; i++)
+            header[135 - i] = (char)(unsigned char)(size >> (8 * i));
+    } else {
+        snprintf(header + 124, 12, "%011llo", (unsigned long long)size);
+    }
     snprintf(header + 136, 12, "%011o", 0u);
     memset(header + 148, ' ', 8);
     header[156] = name[len - 1] == '/' ? '5' : '0';

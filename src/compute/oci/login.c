@@ -55,7 +55,8 @@ static int encode(const char *user, const char *password, char **ret_basic, lith
 }
 
 /* Helpers read the registry from standard input. */
-static int ask(const char *helper, const char *registry, char **ret_basic, lithops_error *err)
+static int ask(const char *helper, const char *registry, char **ret_basic, bool *has_token,
+               lithops_error *err)
 {
     const char *const words[] = {
         "sh",
@@ -73,7 +74,9 @@ static int ask(const char *helper, const char *registry, char **ret_basic, litho
                   : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value *answer = rc == 0 ? lithops_value_from_json(text, len, NULL) : NULL;
     const char *user = text_at(answer, "Username"), *password = text_at(answer, "Secret");
-    if (rc == 0 && user && password)
+    bool is_token = user && strcmp(user, "<token>") == 0;
+    *has_token = *has_token || is_token;
+    if (rc == 0 && user && password && !is_token)
         rc = encode(user, password, ret_basic, err);
     lithops_value_free(answer);
     if (text)
@@ -82,7 +85,8 @@ static int ask(const char *helper, const char *registry, char **ret_basic, litho
     return rc;
 }
 
-static int read_login(const char *path, const char *registry, char **ret_basic, lithops_error *err)
+static int read_login(const char *path, const char *registry, char **ret_basic, bool *has_token,
+                      lithops_error *err)
 {
     char *text = lithops__read_small_file(path);
     if (!text)
@@ -94,13 +98,16 @@ static int read_login(const char *path, const char *registry, char **ret_basic, 
         return lithops__fail(err, LITHOPS_ECONFIG, "'%s' is not JSON, as docker writes it", path);
     }
     int rc = 0;
-    const char *auth = text_at(find(lithops_value_get(file, "auths"), registry), "auth");
+    const lithops_value *noted = find(lithops_value_get(file, "auths"), registry);
+    const char *auth = text_at(noted, "auth");
     const char *helper =
         lithops_value_get_string(find(lithops_value_get(file, "credHelpers"), registry));
-    if (!helper && !auth)
+    if (!helper && !auth && !text_at(noted, "identitytoken"))
         helper = text_at(file, "credsStore");
     if (helper)
-        rc = ask(helper, registry, ret_basic, err);
+        rc = ask(helper, registry, ret_basic, has_token, err);
+    else if (text_at(noted, "identitytoken"))
+        *has_token = true; /* what is in "auth" has no password */
     else if (auth && !(*ret_basic = strdup(auth)))
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value_free(file);
@@ -120,9 +127,15 @@ int lithops__oci_login(const char *registry, char **ret_basic, lithops_error *er
                  docker ? "" : "/.docker");
     if (run)
         snprintf(paths[2], sizeof paths[2], "%s/containers/auth.json", run);
+    bool has_token = false;
     int rc = 0;
     for (size_t i = 0; rc == 0 && !*ret_basic && i < 3; i++)
         if (paths[i][0])
-            rc = read_login(paths[i], registry, ret_basic, err);
+            rc = read_login(paths[i], registry, ret_basic, &has_token, err);
+    if (rc == 0 && !*ret_basic && has_token)
+        rc = lithops__fail(err, LITHOPS_EUNSUPPORTED,
+                           "what is noted for %s is an identity token, and a user and a password "
+                           "are needed: 'podman login %s' notes them",
+                           registry, registry);
     return rc;
 }

@@ -36,7 +36,8 @@ void lithops__tar_end(struct lithops__buffer *out);
 /* ---- login.c --------------------------------------------------------------------------------- */
 
 /* "USER:PASSWORD" in base64, as `docker login` or `podman login` has noted it for a registry;
- * lithops__secret_free(). NULL: it is not known there. ECONFIG: a file that is not of that kind. */
+ * lithops__secret_free(). NULL: it is not known there. ECONFIG: a file that is not of that kind.
+ * EUNSUPPORTED: what is noted is an identity token. */
 int lithops__oci_login(const char *registry, char **ret_basic, lithops_error *err);
 
 /* ---- registry.c ------------------------------------------------------------------------------ */
@@ -47,6 +48,8 @@ struct lithops__oci_name {
     char repository[LITHOPS__OCI_NAME]; /* "library/python" */
     char reference[LITHOPS__OCI_NAME];  /* a tag, or a digest */
 };
+/* "sha256:" and 64 digits. */
+bool lithops__oci_is_digest(const char *text);
 /* ECONFIG: it is none. */
 int lithops__oci_name(const char *text, struct lithops__oci_name *ret_name, lithops_error *err);
 
@@ -56,14 +59,14 @@ int lithops__oci_open(const struct lithops__oci_name *name, const char *basic,
                       struct lithops__oci_registry **ret_registry, lithops_error *err);
 void lithops__oci_close(struct lithops__oci_registry *registry); /* NULL is fine */
 
-/* The manifest of `reference`, a tag or a digest, and what kind it is. ENOTFOUND. Texts are for
- * free(). `ret_digest` may be NULL. */
+/* The manifest of `reference`, a tag or a digest; lithops_value_free(). ENOTFOUND. `ret_digest` may
+ * be NULL. */
 int lithops__oci_manifest(struct lithops__oci_registry *registry, const char *reference,
                           lithops_value **ret_manifest, char ret_digest[LITHOPS__OCI_DIGEST],
                           lithops_error *err);
 int lithops__oci_put_manifest(struct lithops__oci_registry *registry, const char *reference,
                               const char *json, lithops_error *err);
-/* A blob of that digest, which is checked: appended to `out`. */
+/* A blob of that digest, which is checked, in `out`, instead of what was there. */
 int lithops__oci_blob(struct lithops__oci_registry *registry, const char *digest, uint64_t most,
                       struct lithops__buffer *out, lithops_error *err);
 /* The same into a file. */
@@ -94,8 +97,8 @@ int lithops__oci_make(const struct lithops__oci_wanted *wanted,
 void lithops__oci_free(struct lithops__oci_image *image); /* NULL is fine */
 /* @param ret_sent  bytes that the registry lacked */
 int lithops__oci_push(struct lithops__oci_image *image, uint64_t *ret_sent, lithops_error *err);
-/* As an archive that `docker load`, `podman load` and `ctr image import` take, and that is a layout
- * of the OCI when it is unpacked. */
+/* Complete, or not at all, as an archive that `docker load`, `podman load` and `ctr image import`
+ * take, and that is a layout of the OCI when it is unpacked. */
 int lithops__oci_save(struct lithops__oci_image *image, const char *path, uint64_t *ret_bytes,
                       lithops_error *err);
 

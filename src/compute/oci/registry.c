@@ -77,6 +77,22 @@ static bool is_repository(const char *text)
            !strstr(text, "//") && !strstr(text, "..");
 }
 
+static bool is_tag(const char *text, size_t len)
+{
+    if (len == 0 || len > 128 || strchr(".-", text[0]))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!isalnum((unsigned char)text[i]) && !strchr(".-_", text[i]))
+            return false;
+    return true;
+}
+
+bool lithops__oci_is_digest(const char *text)
+{
+    return strncmp(text, "sha256:", 7) == 0 && strlen(text) == LITHOPS__OCI_DIGEST - 1 &&
+           strspn(text + 7, "0123456789abcdef") == LITHOPS__OCI_DIGEST - 1 - 7;
+}
+
 int lithops__oci_name(const char *text, struct lithops__oci_name *ret_name, lithops_error *err)
 {
     const char *slash = strchr(text, '/'), *rest = text;
@@ -88,17 +104,18 @@ int lithops__oci_name(const char *text, struct lithops__oci_name *ret_name, lith
     }
     if (good) {
         size_t len = strcspn(rest, ":@");
-        bool is_library = rest == text && !slash;
+        if (strcmp(ret_name->registry, "index.docker.io") == 0)
+            snprintf(ret_name->registry, sizeof ret_name->registry, "docker.io");
+        bool is_library = strcmp(ret_name->registry, "docker.io") == 0 && !memchr(rest, '/', len);
         snprintf(ret_name->repository, sizeof ret_name->repository, "%s%.*s",
                  is_library ? "library/" : "", (int)len, rest);
-        const char *at = strchr(rest, '@');
+        const char *tag = rest + len + 1, *at = strchr(rest, '@');
+        good = len > 0 && (rest[len] != ':' || is_tag(tag, strcspn(tag, "@"))) &&
+               (!at || lithops__oci_is_digest(at + 1));
         if (rest[len])
-            snprintf(ret_name->reference, sizeof ret_name->reference, "%s",
-                     at ? at + 1 : rest + len + 1);
-        good = len > 0 && ret_name->reference[0];
+            snprintf(ret_name->reference, sizeof ret_name->reference, "%s", at ? at + 1 : tag);
     }
-    if (good && is_registry(ret_name->registry) && is_repository(ret_name->repository) &&
-        is_made_of(ret_name->reference, ".-_:"))
+    if (good && is_registry(ret_name->registry) && is_repository(ret_name->repository))
         return 0;
     return lithops__fail(err, LITHOPS_ECONFIG,
                          "'%.200s' is not the name of an image: REGISTRY/REPOSITORY:TAG", text);
@@ -214,6 +231,18 @@ static int get_document(struct lithops__oci_registry *registry, const char *url,
     return rc;
 }
 
+/* A password goes there: by https, or within this machine. What is before an '@' would look like
+ * the host, and is not. */
+static bool is_safe_realm(const struct lithops__oci_registry *registry, const char *realm)
+{
+    const char *host = strstr(realm, "://");
+    if (!host || memchr(host, '@', strcspn(host + 3, "/?#") + 3))
+        return false;
+    return strncasecmp(realm, "https://", 8) == 0 ||
+           (registry->is_here && strncasecmp(realm, "http://", 7) == 0 &&
+            is_this_machine(realm + 7));
+}
+
 /* A token that another server gives, for what the registry names. */
 static int fetch_token(struct lithops__oci_registry *registry, const char *challenge,
                        lithops_error *err)
@@ -223,11 +252,9 @@ static int fetch_token(struct lithops__oci_registry *registry, const char *chall
     if (!read_field(challenge, "realm", realm, sizeof realm))
         return lithops__fail(err, LITHOPS_EBACKEND, "%s does not say who gives tokens for it",
                              registry->base);
-    bool is_safe =
-        strncasecmp(realm, "https://", 8) == 0 ||
-        (registry->is_here && strncasecmp(realm, "http://", 7) == 0 && is_this_machine(realm + 7));
-    if (!is_safe)
-        return lithops__fail(err, LITHOPS_EDENIED, "%s wants a token of %s, which is not https",
+    if (!is_safe_realm(registry, realm))
+        return lithops__fail(err, LITHOPS_EDENIED,
+                             "%s wants a token of %s, which is not https and a plain host",
                              registry->base, realm);
     lithops__buffer_append_string(&url, realm);
     const char *separator = strchr(realm, '?') ? "&" : "?";
@@ -286,6 +313,8 @@ static int authorize(struct lithops__oci_registry *registry, const char *challen
 struct asked {
     const char *method, *url;
     const char *accept, *type; /* headers; NULL: none */
+    bool is_foreign;           /* another server than the registry: it learns no secret */
+    bool is_once;              /* it is not the same when it is asked for again */
     bool has_body;
     lithops_bytes body;
     int fd; /* the body is in it, from its beginning on; -1: it is not */
@@ -352,7 +381,7 @@ static int ask_once(struct lithops__oci_registry *registry, struct asked *asked,
     snprintf(type, sizeof type, "Content-Type: %s", asked->type ? asked->type : "");
     if (asked->type)
         headers[count++] = type;
-    if (registry->authorization)
+    if (registry->authorization && !asked->is_foreign)
         headers[count++] = registry->authorization;
     request.headers = headers;
     request.follow_redirects = strcmp(asked->method, "GET") == 0;
@@ -389,7 +418,7 @@ static int ask_once(struct lithops__oci_registry *registry, struct asked *asked,
 /* What may pass is asked for again. @return 0 with any status below 400, and 404 */
 static int ask(struct lithops__oci_registry *registry, struct asked *asked, lithops_error *err)
 {
-    struct lithops__retry retry = {.attempts = ATTEMPTS,
+    struct lithops__retry retry = {.attempts = asked->is_once ? 1 : ATTEMPTS,
                                    .first_delay_ms = FIRST_DELAY_MS,
                                    .bounds = {.deadline_ns = UINT64_MAX}};
     lithops_error error;
@@ -398,7 +427,7 @@ static int ask(struct lithops__oci_registry *registry, struct asked *asked, lith
     do {
         error = (lithops_error)LITHOPS_ERROR_INIT;
         rc = ask_once(registry, asked, &error);
-        if (rc == 0 && asked->status == 401 && !has_authorized) {
+        if (rc == 0 && asked->status == 401 && !has_authorized && !asked->is_foreign) {
             const char *wanted = registry->http->header(registry->transfer, "www-authenticate");
             char challenge[URL];
             note(challenge, sizeof challenge, wanted);
@@ -408,7 +437,7 @@ static int ask(struct lithops__oci_registry *registry, struct asked *asked, lith
                 rc = ask_once(registry, asked, &error);
         }
     } while (rc != 0 && lithops__retry_again(&retry, &error, 0));
-    if (rc == 0 && asked->status == 401) {
+    if (rc == 0 && asked->status == 401 && !asked->is_foreign) {
         rc = lithops__fail(&error, LITHOPS_EDENIED,
                            "%s does not let you into %s: 'docker login %s', or 'podman login'",
                            registry->base, registry->name.repository, registry->name.registry);
@@ -543,7 +572,8 @@ int lithops__oci_has_blob(struct lithops__oci_registry *registry, const char *di
     make_url(registry, url, "blobs", digest);
     struct asked asked = asked_of("HEAD", url);
     int rc = ask(registry, &asked, err);
-    *ret_has = rc == 0 && asked.status == 200;
+    /* A registry whose blobs are kept elsewhere names the place of those that it has. */
+    *ret_has = rc == 0 && (asked.status == 200 || asked.status / 100 == 3);
     if (rc != 0 || *ret_has || !from || strcmp(from, registry->name.repository) == 0)
         return rc;
     if (!registry->from && !(registry->from = strdup(from)))
@@ -557,30 +587,39 @@ int lithops__oci_has_blob(struct lithops__oci_registry *registry, const char *di
     return rc; /* 202: it has begun an upload, which it will forget */
 }
 
-/* Where the bytes are to be put. */
+/* Where the bytes are to be put: at the registry, or by https at another server. */
 static int begin_upload(struct lithops__oci_registry *registry, const char *digest,
-                        char ret_url[2 * URL], lithops_error *err)
+                        char ret_url[2 * URL], bool *ret_foreign, lithops_error *err)
 {
     char url[URL];
     make_url(registry, url, "blobs", "uploads/");
     struct asked asked = asked_of("POST", url);
     asked.has_body = true;
+    asked.is_once = true;
     int rc = ask(registry, &asked, err);
     if (rc != 0)
         return rc;
     if (asked.status != 202 || !asked.location[0])
         return fail_status(registry, &asked, "it takes no uploads", err);
-    snprintf(ret_url, 2 * (size_t)URL, "%s%s%cdigest=%s",
-             asked.location[0] == '/' ? registry->base : "", asked.location,
-             strchr(asked.location, '?') ? '&' : '?', digest);
+    size_t len = strlen(registry->base);
+    bool is_path = asked.location[0] == '/' && asked.location[1] != '/';
+    bool is_own = is_path ||
+                  (strncmp(asked.location, registry->base, len) == 0 && asked.location[len] == '/');
+    if (!is_own && strncasecmp(asked.location, "https://", 8) != 0)
+        return lithops__fail(err, LITHOPS_EDENIED,
+                             "%s wants uploads at %.300s, which is another server, and not https",
+                             registry->base, asked.location);
+    *ret_foreign = !is_own;
+    snprintf(ret_url, 2 * (size_t)URL, "%s%s%cdigest=%s", is_path ? registry->base : "",
+             asked.location, strchr(asked.location, '?') ? '&' : '?', digest);
     return 0;
 }
 
-static int upload(struct lithops__oci_registry *registry, const char *digest, struct asked asked,
-                  lithops_error *err)
+static int upload_once(struct lithops__oci_registry *registry, const char *digest,
+                       struct asked asked, lithops_error *err)
 {
     char url[2 * URL];
-    int rc = begin_upload(registry, digest, url, err);
+    int rc = begin_upload(registry, digest, url, &asked.is_foreign, err);
     if (rc != 0)
         return rc;
     asked.url = url;
@@ -589,8 +628,30 @@ static int upload(struct lithops__oci_registry *registry, const char *digest, st
     asked.has_body = true;
     asked.out_fd = -1;
     asked.most = MANIFEST_MAX;
+    asked.is_once = true;
     rc = ask(registry, &asked, err);
     return rc == 0 && asked.status != 201 ? fail_status(registry, &asked, digest, err) : rc;
+}
+
+/* An upload that has failed is over: another one is begun, unless its bytes have come. */
+static int upload(struct lithops__oci_registry *registry, const char *digest, struct asked asked,
+                  lithops_error *err)
+{
+    struct lithops__retry retry = {.attempts = ATTEMPTS,
+                                   .first_delay_ms = FIRST_DELAY_MS,
+                                   .bounds = {.deadline_ns = UINT64_MAX}};
+    lithops_error error = LITHOPS_ERROR_INIT;
+    bool has = false;
+    int rc = upload_once(registry, digest, asked, &error);
+    while (rc != 0 && !has && lithops__retry_again(&retry, &error, 0)) {
+        error = (lithops_error)LITHOPS_ERROR_INIT;
+        rc = lithops__oci_has_blob(registry, digest, NULL, &has, &error);
+        if (rc == 0 && !has)
+            rc = upload_once(registry, digest, asked, &error);
+    }
+    if (rc != 0)
+        *err = error;
+    return rc;
 }
 
 int lithops__oci_put_blob(struct lithops__oci_registry *registry, const char *digest,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runtimes of backends whose workers run in containers: images.
  *
- *     runtime build    makes the image, and pushes it, or writes it to a file; of a Dockerfile
- * docker or podman make it, and it is asked what it has runtime deploy   the same, unless the
- * registry has it with this engine; and records it runtime update   makes it again over the base
- * that it has
+ *     runtime build    makes the image, and pushes it, or writes it to a file
+ *     runtime deploy   the same, unless the registry has it with this engine; and records it
+ *     runtime update   makes it again over the base that it has, and records it
+ *
+ * Of a Dockerfile docker or podman make it, by `build` alone, and it is asked what it has.
  *
  * `list` and `delete` are of the records, which core keeps; what is in a registry stays there.
  *
@@ -333,6 +334,14 @@ static int deploy(const struct lithops__config *config, const struct lithops__ru
     if (!base)
         base = is_there ? own : default_base(buf);
     rc = 0;
+    if (is_there && is_of_file && !wish->base && !is_current(about)) {
+        rc = lithops__fail(err, LITHOPS_EUNSUPPORTED,
+                           "the image %s has Lithops %s, and is of a Dockerfile: 'lithops runtime "
+                           "build -f Dockerfile %s' makes it again, then 'lithops runtime update'",
+                           name, text_at(about, "version"), name);
+        lithops_value_free(about);
+        return rc;
+    }
     if (is_new || wish->base || ((must_exist || !is_current(about)) && !is_of_file)) {
         rc = make_and_push(backend, name, base, &sent, err);
         lithops_value_free(about);
