@@ -5,6 +5,7 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,7 +25,7 @@ static int await(const struct lithops__talk *talk, short events, lithops_error *
     for (;;) {
         uint64_t now = lithops__now_ns();
         uint64_t left_ms = now < talk->until_ns ? (talk->until_ns - now) / 1000000 + 1 : 0;
-        int n = poll(fds, talk->cancel_fd >= 0 ? 2 : 1, (int)left_ms);
+        int n = poll(fds, talk->cancel_fd >= 0 ? 2 : 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
         if (n > 0 && fds[1].revents)
             return lithops__fail(err, LITHOPS_ECANCELED, "no worker is needed any more");
         if (n > 0)

@@ -75,7 +75,7 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, answer):
-        """`answer(method, path, headers, body)` returns status and text."""
+        """`answer(method, path, headers, body)` returns status and text; status 0: it hangs up."""
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -86,6 +86,9 @@ class Server(http.server.ThreadingHTTPServer):
             def do_any(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 status, text = answer(self.command, self.path, self.headers, body)
+                if not status:
+                    self.close_connection = True
+                    return
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
@@ -153,6 +156,7 @@ class Ec2(Case):
         self.config["aws"] = {"access_key_id": KEY, "secret_access_key": SECRET,
                               "region": "eu-central-1"}
         self.refusals, self.instances, self.tokens = [], [], set()
+        self.lost_answers, self.after_loss, self.made = 0, [], set()
 
     def check_signature(self, path, headers, body):
         """As "Authenticating requests" of AWS describes it, of what the request says it signs."""
@@ -208,11 +212,27 @@ class Ec2(Case):
         return 200, INSTANCES.format(items=items, next=more)
 
     def answer_RunInstances(self, form):
-        self.assertEqual(form["DryRun"], "true")
+        if "DryRun" not in form:
+            return self.make(form)
         for number in "12":  # an empty list of tags is refused
             self.assertEqual(form[f"TagSpecification.{number}.Tag.1.Key"], "lithops-owner")
             self.assertIn(f"TagSpecification.{number}.Tag.6.Value", form)
         return 412, ERROR.format("DryRunOperation", "Request would have succeeded, but DryRun is set")
+
+    def make(self, form):
+        """A machine for each token, whose tags are those of the request."""
+        tags = {form[name]: form[name[:-3] + "Value"] for name in form
+                if re.fullmatch(r"TagSpecification\.1\.Tag\.\d\.Key", name)}
+        if form["ClientToken"] not in self.made:
+            self.made.add(form["ClientToken"])
+            self.instances.append(("running", tags))
+        if self.lost_answers:
+            self.lost_answers -= 1
+            self.refusals += self.after_loss
+            return 0, ""
+        self.refusals.append((403, "UnauthorizedOperation", "not allowed"))  # what follows
+        return 200, "<RunInstancesResponse><instancesSet><item><instanceId>i-0</instanceId></item>" \
+                    "</instancesSet></RunInstancesResponse>"
 
     def answer_TerminateInstances(self, form):
         return 200, "<TerminateInstancesResponse></TerminateInstancesResponse>"
@@ -237,7 +257,7 @@ class Ec2(Case):
                 "ImageId": "ami-new", "InstanceInitiatedShutdownBehavior": "terminate",
                 "SecurityGroupId.1": "sg-1", "SubnetId": "subnet-1", "KeyName": "me",
                 "IamInstanceProfile.Name": "worker", "InstanceMarketOptions.MarketType": "spot",
-                "InstanceMarketOptions.SpotOptions.MaxPrice": "0.02",
+                "InstanceMarketOptions.SpotOptions.MaxPrice": "0.02000",
                 "BlockDeviceMapping.1.DeviceName": "/dev/sda1",
                 "BlockDeviceMapping.1.Ebs.VolumeSize": "30",
                 "BlockDeviceMapping.1.Ebs.VolumeType": "gp3"}.items():
@@ -264,6 +284,24 @@ class Ec2(Case):
         self.run_lithops("clean")
         self.assertEqual(self.asked("TerminateInstances"),
                          [{"InstanceId.1": "i-0"}, {"InstanceId.1": "i-4"}])
+
+    def call(self):
+        return self.run_lithops("call", FUNCTIONS + ":square", "2", status=1, max_workers=1)
+
+    def test_a_lost_answer_makes_one_machine(self):
+        self.lost_answers = 1
+        self.assertIn("Amazon EC2 refuses DescribeInstances", self.call())
+        first, again = self.asked("RunInstances")
+        self.assertEqual(first["ClientToken"], again["ClientToken"])
+        self.assertEqual(len(self.instances), 1)
+        self.assertEqual(self.asked("TerminateInstances"), [{"InstanceId.1": "i-0"}])
+
+    def test_a_machine_whose_answer_is_lost_for_good_is_ended(self):
+        self.lost_answers = 1
+        self.after_loss = [(400, "InsufficientInstanceCapacity", "There is none.")]
+        self.assertIn("InsufficientInstanceCapacity", self.call())
+        self.assertEqual(len(self.asked("RunInstances")), 2)
+        self.assertEqual(self.asked("TerminateInstances"), [{"InstanceId.1": "i-0"}])
 
     def test_refusals_say_what_to_do(self):
         encoded = "You are not authorized. User: x is not authorized to perform: " \

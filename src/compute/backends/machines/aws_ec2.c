@@ -443,7 +443,7 @@ static uint32_t ec2_cpus(const void *state)
     size++;
     unsigned long times = strtoul(size, NULL, 10);
     if (ends_with(size, "xlarge"))
-        return times > 0 && times <= 128 ? (uint32_t)(4 * times) : 4;
+        return times > 128 ? 0 : times > 0 ? (uint32_t)(4 * times) : 4;
     bool is_first = family == 2 && strncmp(type, "t2", 2) == 0;
     bool is_graviton = family == 2
                            ? strncmp(type, "a1", 2) == 0
@@ -451,14 +451,17 @@ static uint32_t ec2_cpus(const void *state)
     if ((is_first && strcmp(size, "medium") != 0 && strcmp(size, "large") != 0) ||
         (is_graviton && strcmp(size, "medium") == 0))
         return 1;
-    return strcmp(size, "metal") == 0 ? 0 : 2;
+    return strncmp(size, "metal", 5) == 0 ? 0 : 2;
 }
 
 static void ec2_describe(const void *state, struct lithops__buffer *out)
 {
     const struct ec2 *ec2 = state;
-    static const char *const keys[] = {"target_ami",  "security_group_id", "ssh_key_name",
-                                       "volume_size", "volume_type",       "instance_role"};
+    static const char *const keys[] = {
+        "target_ami", "security_group_id", "ssh_key_name", "volume_size",   "volume_type",
+        "iops",       "throughput",        "kms_key_id",   "instance_role", "iam_role"};
+    static const char *const flags[] = {"encrypted", "request_spot_instances",
+                                        "delete_on_dismantle"};
     lithops__buffer_printf(out, "%s %s %s", ec2->region, type_of(ec2),
                            subnet_of(ec2) ? subnet_of(ec2) : "");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
@@ -467,6 +470,8 @@ static void ec2_describe(const void *state, struct lithops__buffer *out)
             out, "|%s%lld", text ? text : "",
             (long long)lithops_value_get_int(lithops_value_get(ec2->settings, keys[i])));
     }
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        lithops__buffer_append_string(out, is_on(ec2, flags[i]) ? "|y" : "|n");
 }
 
 static void add_tags(struct form *form, const char *list, const lithops__machine_tags tags)
@@ -520,7 +525,7 @@ static void add_market(struct form *form, const struct ec2 *ec2)
     add(form, "InstanceMarketOptions.MarketType", "spot");
     add(form, "InstanceMarketOptions.SpotOptions.SpotInstanceType", "one-time");
     add(form, "InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior", "terminate");
-    snprintf(price, sizeof price, "%.6g", lithops_value_get_double(most));
+    snprintf(price, sizeof price, "%.5f", lithops_value_get_double(most));
     add(form, "InstanceMarketOptions.SpotOptions.MaxPrice",
         lithops_value_get_double(most) > 0 ? price : NULL);
 }

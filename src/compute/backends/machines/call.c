@@ -50,7 +50,9 @@ static int call_once(const struct lithops__cloud_call *call, bool *renewed, unsi
                                    .user = call->bounds.user,
                                    .err = err,
                                    .retry_after_s = ret_after_s};
-    int rc = call->prepare(call->user, &call->bounds, &request, err);
+    int rc = lithops__bounds_check(&call->bounds, err);
+    if (rc == 0)
+        rc = call->prepare(call->user, &call->bounds, &request, err);
     if (rc == 0)
         rc = lithops__web_take(call->web, &transfer, err);
     if (rc == 0) {

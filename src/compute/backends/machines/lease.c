@@ -28,10 +28,11 @@
 
 /* The arguments: seconds that it may be free, that one lease may last, and that it may be free
  * before the first one. A lease that came and went between two looks has left its time. What is
- * read of an old one, whose lock another one just got, is not looked at twice. */
+ * read of an old one, whose lock another one just got, is not looked at twice. Who asks whether
+ * there is a guard has its lock for a moment, so that is waited for. */
 #define GUARD                                                                                      \
     "d=" FOLDER "; umask 022; mkdir -p $d && : >>$d/lease && chmod 666 $d/lease || exit 1; "       \
-    "exec 8>>$d/guard 9<>$d/lease; flock -n 8 || exit 0; "                                         \
+    "exec 8>>$d/guard 9<>$d/lease; flock -w 2 8 || exit 0; "                                       \
     "up() { read -r u x </proc/uptime; u=${u%%.*}; }; "                                            \
     "k=$(($1 / 4)); [ $k -le 10 ] || k=10; [ $k -ge 1 ] || k=1; m=$3; o=; up; i=$u; "              \
     "while :; do sleep $k 8>&- 9>&-; up; "                                                         \
@@ -140,16 +141,19 @@ char *lithops__lease_user_data(const struct lithops__machines_options *options)
 
 /* ---- taking it ------------------------------------------------------------------------------- */
 
+static uint32_t timeout_of(const struct lithops__lease *lease)
+{
+    return lease->options->ssh.connect_timeout_s + 2 + (lease->is_new ? lease->timeout_s : 0);
+}
+
 static int hold_dialogue(const struct lithops__lease *lease, int fd, int cancel_fd,
                          lithops_error *err)
 {
-    struct lithops__talk talk = {fd, cancel_fd, 0, lease->options->ssh.connect_timeout_s + 2};
+    struct lithops__talk talk = {fd, cancel_fd, 0, timeout_of(lease)};
     struct lithops__buffer out = LITHOPS__BUFFER_INIT;
     char line[LITHOPS__TALK_LINE], arguments[64] = "", seconds[16];
     if (lease->is_guarded)
         guard_arguments(lease->options, arguments, sizeof arguments);
-    if (lease->is_new)
-        talk.timeout_s += lease->timeout_s;
     lithops__talk_more_time(&talk);
     snprintf(seconds, sizeof seconds, "%u", lease->timeout_s);
     lithops__talk_quote(&out, "R", lease->is_new ? "yes" : "");
@@ -183,11 +187,18 @@ int lithops__lease_take(const struct lithops__lease *lease, int cancel_fd,
         return 0;
     }
     int code = err->code;
+    if (code == LITHOPS_ETIMEDOUT && lease->is_new)
+        lithops__fail(
+            err, LITHOPS_EBACKEND,
+            "no answer within %u s: is it up, the address right, and no firewall between?",
+            timeout_of(lease));
     if (fd >= 0) {
         close(fd);
         (void)lithops__vm_give_up(ssh, &host, child, err);
     }
     err->code = code == LITHOPS_EEXIST ? code : err->code;
-    err->retryable |= code == LITHOPS_EIO || code == LITHOPS_ETIMEDOUT;
+    err->retryable |= code == LITHOPS_ETIMEDOUT ||
+                      (code == LITHOPS_EIO && (strstr(err->message, "Permission denied") ||
+                                               strstr(err->message, "timed out")));
     return err->code;
 }

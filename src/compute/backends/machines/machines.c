@@ -39,9 +39,16 @@ static const struct lithops__cloud *cloud_of(const char *backend)
 
 /* ---- links ----------------------------------------------------------------------------------- */
 
+static void end_lost(const struct lithops__machine *machine, void *user)
+{
+    lithops__machine_sweeper_add(user, machine->id);
+}
+
 static void machines_close(void *state)
 {
     struct machines *machines = state;
+    if (machines->sweeper && machines->options.mode == LITHOPS__MACHINES_CREATE)
+        lithops__yard_visit_lost(machines->yard, end_lost, machines->sweeper);
     lithops__machine_sweeper_free(machines->sweeper);
     lithops__yard_free(machines->yard);
     free(machines->holds);
@@ -98,7 +105,7 @@ static void let_go(struct machines *machines, const struct lithops__hold *hold, 
     if (is_created || (is_useless && hold->is_made))
         lithops__machine_sweeper_add(machines->sweeper, hold->id);
     else
-        lithops__yard_give_back(machines->yard, hold->id);
+        lithops__yard_give_back(machines->yard, hold->id, is_useless);
 }
 
 static int start_worker(const struct machines *machines, int fd, int cancel_fd,
@@ -134,7 +141,7 @@ static int machines_connect(void *state, uint32_t number, int cancel_fd, lithops
             close(fd);
             rc = lithops__vm_give_up(&machines->options.ssh, &host, &hold->child, err);
         }
-        let_go(machines, hold, true);
+        let_go(machines, hold, rc != LITHOPS_ECANCELED || hold->is_made);
         return rc;
     }
     uint64_t now = lithops__now_ns();

@@ -190,7 +190,8 @@ int lithops__lease_take(const struct lithops__lease *lease, int cancel_fd,
 struct lithops__machine_sweeper;
 int lithops__machine_sweeper_new(const struct lithops__machines_options *options,
                                  struct lithops__machine_sweeper **ret_sweeper, lithops_error *err);
-/* End the rest, and wait for that, for some seconds at most. NULL is fine. */
+/* End the rest, and wait for that: 2 s for a request that is under way, and then 10 s at most for
+ * each hundred machines. NULL is fine. */
 void lithops__machine_sweeper_free(struct lithops__machine_sweeper *sweeper);
 /* Terminate a machine, soon, without waiting for it. */
 void lithops__machine_sweeper_add(struct lithops__machine_sweeper *sweeper, const char *id);
@@ -217,7 +218,7 @@ const char *lithops__machine_address(const struct lithops__machines_options *opt
 
 struct lithops__yard;
 int lithops__yard_new(const struct lithops__machines_options *options, const char *executor,
-                      struct lithops__yard **ret_stock, lithops_error *err);
+                      struct lithops__yard **ret_yard, lithops_error *err);
 void lithops__yard_free(struct lithops__yard *yard);
 
 /* A machine that a worker of this executor has. */
@@ -231,7 +232,12 @@ struct lithops__hold {
  * new one. On failure hold->id is a machine that was made for nothing, or "". */
 int lithops__yard_take(struct lithops__yard *yard, int cancel_fd, struct lithops__hold *hold,
                        int *ret_fd, lithops_error *err);
-/* The hold is over: the machine may be taken again by this executor. */
-void lithops__yard_give_back(struct lithops__yard *yard, const char *id);
+/* The hold is over: the machine may be taken again by this executor; a useless one, on which no
+ * worker could be started, after a minute. */
+void lithops__yard_give_back(struct lithops__yard *yard, const char *id, bool is_useless);
+/* The machines that this executor has made without learning of it, as the cloud's answer was lost.
+ * For the mode create, once there are no holds. */
+void lithops__yard_visit_lost(const struct lithops__yard *yard, lithops__machine_visit *visit,
+                              void *user);
 
 #endif

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ONE_S = 30, LAST_S = 10, ALL_S = 60, MOST = 100 };
+enum { ONE_S = 30, SOON_S = 2, LAST_S = 10, ALL_S = 60, MOST = 100 };
 static const uint64_t second_ns = 1000000000;
 
 struct name {
@@ -25,13 +25,13 @@ struct lithops__machine_sweeper {
     pthread_cond_t more;
     struct name *names;
     bool is_started, stop;
-    uint64_t last_ns; /* when the last request must be over */
+    uint64_t soon_ns; /* when a request from before the stop is given up, and made again */
     pthread_t thread;
 };
 
 /* All of them, up to MOST. @return how many; 0: it is over */
 static size_t take_names(struct lithops__machine_sweeper *sweeper, struct name *taken[MOST],
-                         uint64_t *ret_deadline_ns)
+                         bool *ret_is_last)
 {
     size_t count = 0;
     pthread_mutex_lock(&sweeper->lock);
@@ -41,9 +41,29 @@ static size_t take_names(struct lithops__machine_sweeper *sweeper, struct name *
         taken[count++] = sweeper->names;
         sweeper->names = sweeper->names->next;
     }
-    *ret_deadline_ns = sweeper->stop ? sweeper->last_ns : lithops__now_ns() + ONE_S * second_ns;
+    *ret_is_last = sweeper->stop;
     pthread_mutex_unlock(&sweeper->lock);
     return count;
+}
+
+static void put_names_back(struct lithops__machine_sweeper *sweeper, struct name *taken[MOST],
+                           size_t count)
+{
+    pthread_mutex_lock(&sweeper->lock);
+    for (size_t i = 0; i < count; i++) {
+        taken[i]->next = sweeper->names;
+        sweeper->names = taken[i];
+    }
+    pthread_mutex_unlock(&sweeper->lock);
+}
+
+static bool is_late(void *user)
+{
+    struct lithops__machine_sweeper *sweeper = user;
+    pthread_mutex_lock(&sweeper->lock);
+    bool late = sweeper->stop && lithops__now_ns() > sweeper->soon_ns;
+    pthread_mutex_unlock(&sweeper->lock);
+    return late;
 }
 
 static void *run(void *user)
@@ -52,13 +72,22 @@ static void *run(void *user)
     const struct lithops__machines_options *options = sweeper->options;
     struct name *taken[MOST];
     const char *ids[MOST];
-    struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
+    bool is_last;
     size_t count;
-    while ((count = take_names(sweeper, taken, &bounds.deadline_ns)) > 0) {
+    while ((count = take_names(sweeper, taken, &is_last)) > 0) {
+        const struct lithops__bounds bounds = {
+            .deadline_ns = lithops__now_ns() + (is_last ? LAST_S : ONE_S) * second_ns,
+            .interrupted = is_last ? NULL : is_late,
+            .user = sweeper};
         lithops_error err = LITHOPS_ERROR_INIT;
         for (size_t i = 0; i < count; i++)
             ids[i] = taken[i]->text;
-        if (options->cloud->terminate(options->api, ids, count, &bounds, &err) != 0)
+        int rc = options->cloud->terminate(options->api, ids, count, &bounds, &err);
+        if (rc == LITHOPS_ECANCELED) {
+            put_names_back(sweeper, taken, count);
+            continue;
+        }
+        if (rc != 0)
             lithops__log(LITHOPS_LOG_WARNING, options->cloud->name,
                          "%s and %zu others cannot be terminated%s: %s", ids[0], count - 1,
                          options->is_guarded ? ", and turn themselves off" : "", err.message);
@@ -87,15 +116,13 @@ void lithops__machine_sweeper_free(struct lithops__machine_sweeper *sweeper)
         return;
     pthread_mutex_lock(&sweeper->lock);
     sweeper->stop = true;
-    sweeper->last_ns = lithops__now_ns() + LAST_S * second_ns;
+    sweeper->soon_ns = lithops__now_ns() + SOON_S * second_ns;
     pthread_cond_signal(&sweeper->more);
     pthread_mutex_unlock(&sweeper->lock);
     if (sweeper->is_started)
         pthread_join(sweeper->thread, NULL);
-    for (struct name *name = sweeper->names, *next; name; name = next) {
-        next = name->next;
-        free(name);
-    }
+    else /* there may be names whose thread could not be started */
+        (void)run(sweeper);
     pthread_cond_destroy(&sweeper->more);
     pthread_mutex_destroy(&sweeper->lock);
     free(sweeper);
@@ -104,8 +131,12 @@ void lithops__machine_sweeper_free(struct lithops__machine_sweeper *sweeper)
 void lithops__machine_sweeper_add(struct lithops__machine_sweeper *sweeper, const char *id)
 {
     struct name *name = calloc(1, sizeof *name);
-    if (!name) /* it turns itself off */
+    if (!name) {
+        lithops__log(LITHOPS_LOG_WARNING, sweeper->options->cloud->name,
+                     "%s is not terminated: out of memory%s", id,
+                     sweeper->options->is_guarded ? "; it turns itself off" : "");
         return;
+    }
     snprintf(name->text, sizeof name->text, "%s", id);
     pthread_mutex_lock(&sweeper->lock);
     name->next = sweeper->names;

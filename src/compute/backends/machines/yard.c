@@ -14,7 +14,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 1000, PAUSE_MS = 1000, DENIED_S = 60, SHORTEST_S = 30 };
+enum { LOOK_MS = 1000, PAUSE_MS = 1000, DENIED_S = 60, SHORTEST_S = 30, LOST_S = 10 };
 static const uint64_t second_ns = 1000000000;
 
 struct tried {
@@ -34,6 +34,7 @@ struct lithops__yard {
     uint64_t known_ns; /* when it was asked for; 0: not yet */
     struct tried *tried;
     unsigned made;
+    bool is_lost; /* whether a machine was made is not known */
 };
 
 /* ---- lists ----------------------------------------------------------------------------------- */
@@ -82,7 +83,7 @@ const char *lithops__machine_address(const struct lithops__machines_options *opt
 }
 
 int lithops__yard_new(const struct lithops__machines_options *options, const char *executor,
-                      struct lithops__yard **ret_stock, lithops_error *err)
+                      struct lithops__yard **ret_yard, lithops_error *err)
 {
     struct lithops__yard *yard = calloc(1, sizeof *yard);
     if (!yard)
@@ -90,7 +91,7 @@ int lithops__yard_new(const struct lithops__machines_options *options, const cha
     yard->options = options;
     snprintf(yard->executor, sizeof yard->executor, "%s", executor ? executor : "");
     pthread_mutex_init(&yard->lock, NULL);
-    *ret_stock = yard;
+    *ret_yard = yard;
     return 0;
 }
 
@@ -154,19 +155,19 @@ static void note(struct lithops__yard *yard, const char *id, bool is_held, bool 
     pthread_mutex_unlock(&yard->lock);
 }
 
-void lithops__yard_give_back(struct lithops__yard *yard, const char *id)
+void lithops__yard_give_back(struct lithops__yard *yard, const char *id, bool is_useless)
 {
-    note(yard, id, false, true);
+    note(yard, id, false, !is_useless);
 }
 
-/* [lock] One that this executor makes is not for others of its workers. */
+/* [lock] One that this executor makes is not for others of its workers, until it was given back. */
 static bool may_be_taken(struct lithops__yard *yard, const struct lithops__machine *machine)
 {
     if (machine->state != LITHOPS__MACHINE_RUNNING && machine->state != LITHOPS__MACHINE_STOPPED)
         return false;
     const struct tried *tried = note_of(yard, machine->id);
     bool is_own = strcmp(machine->tags[LITHOPS__TAG_EXECUTOR], yard->executor) == 0;
-    if (!tried || tried->is_held || (is_own && !tried->is_back))
+    if (!tried || tried->is_held || (is_own && !tried->is_back && !tried->when_ns))
         return false;
     return tried->is_back || !tried->when_ns ||
            lithops__now_ns() > tried->when_ns + DENIED_S * second_ns;
@@ -292,8 +293,11 @@ static int take(struct lithops__yard *yard, const struct lithops__lease *lease, 
         bool is_denied = strstr(err->message, "Permission denied") != NULL;
         denied_ns = is_denied && !denied_ns ? now : denied_ns;
         if (rc == LITHOPS_ECANCELED || rc == LITHOPS_EEXIST || !err->retryable || !is_patient ||
-            now > deadline_ns || (is_denied && now > denied_ns + DENIED_S * second_ns))
+            now > deadline_ns || (is_denied && now > denied_ns + DENIED_S * second_ns)) {
+            /* another machine would refuse the key as well */
+            err->retryable = err->retryable && !is_denied;
             return rc;
+        }
         lithops__log(LITHOPS_LOG_DEBUG, yard->options->cloud->name, "%s", err->message);
         rc = pause_for(cancel_fd, err);
         if (rc != 0)
@@ -362,11 +366,12 @@ static int take_own(struct lithops__yard *yard, const struct lithops__bounds *bo
     if (rc == 0 && machine.state == LITHOPS__MACHINE_STOPPED) {
         is_started = true;
         rc = cloud->start(options->api, options->id, bounds, err);
+        lithops_error one = LITHOPS_ERROR_INIT;
         if (rc == 0 && options->is_guarded &&
-            (cloud->outlasts_shutdown(options->api, options->id, bounds, &outlasts, err) != 0 ||
+            (cloud->outlasts_shutdown(options->api, options->id, bounds, &outlasts, &one) != 0 ||
              !outlasts))
             lithops__log(LITHOPS_LOG_WARNING, cloud->name, "%s stays on when nobody uses it: %s",
-                         options->id, outlasts ? err->message : "turning it off would delete it");
+                         options->id, one.code ? one.message : "turning it off would delete it");
     }
     if (rc == 0)
         rc = await_running(yard, options->id, bounds, cancel_fd, &machine, err);
@@ -390,7 +395,8 @@ static int make(struct lithops__yard *yard, const struct lithops__bounds *bounds
     const struct lithops__machines_options *options = yard->options;
     char token[64];
     uint64_t random = 0;
-    (void)!getrandom(&random, sizeof random, 0);
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        return lithops__fail(err, LITHOPS_EIO, "no random numbers for a machine's token");
     pthread_mutex_lock(&yard->lock);
     unsigned number = yard->made++;
     pthread_mutex_unlock(&yard->lock);
@@ -401,12 +407,43 @@ static int make(struct lithops__yard *yard, const struct lithops__bounds *bounds
     int rc = user_data ? options->cloud->create(options->api, &wish, bounds, hold->id, err)
                        : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     free(user_data);
-    if (rc != 0)
+    if (rc != 0) {
+        bool is_refused = rc == LITHOPS_EDENIED || rc == LITHOPS_ECONFIG || rc == LITHOPS_ENOMEM;
+        pthread_mutex_lock(&yard->lock);
+        yard->is_lost |= !is_refused;
+        pthread_mutex_unlock(&yard->lock);
         return rc;
+    }
     hold->is_made = true;
     note(yard, hold->id, true, false);
     lithops__log(LITHOPS_LOG_INFO, options->cloud->name, "%s is made", hold->id);
     return 0;
+}
+
+/* By the tag that they were made with; those that are known have been noted. */
+void lithops__yard_visit_lost(const struct lithops__yard *yard, lithops__machine_visit *visit,
+                              void *user)
+{
+    const struct lithops__machines_options *options = yard->options;
+    const struct lithops__machine_query query = {.tag = LITHOPS__TAG_EXECUTOR,
+                                                 .value = yard->executor};
+    const struct lithops__bounds bounds = {.deadline_ns = lithops__now_ns() + LOST_S * second_ns};
+    struct lithops__machine_list list = {.count = 0};
+    lithops_error err = LITHOPS_ERROR_INIT;
+    if (!yard->is_lost || !yard->executor[0])
+        return;
+    if (lithops__machines_list(options, &query, &bounds, &list, &err) != 0)
+        lithops__log(LITHOPS_LOG_WARNING, options->cloud->name,
+                     "a machine may have been made whose id is not known%s: %s",
+                     options->is_guarded ? ", and turns itself off" : "", err.message);
+    for (size_t i = 0; i < list.count; i++) {
+        const struct tried *tried = yard->tried;
+        while (tried && strcmp(tried->id, list.each[i].id) != 0)
+            tried = tried->next;
+        if (!tried && list.each[i].state != LITHOPS__MACHINE_GONE)
+            visit(&list.each[i], user);
+    }
+    free(list.each);
 }
 
 static int take_new(struct lithops__yard *yard, const struct lithops__bounds *bounds, int cancel_fd,
@@ -435,8 +472,8 @@ int lithops__yard_take(struct lithops__yard *yard, int cancel_fd, struct lithops
                        int *ret_fd, lithops_error *err)
 {
     const struct lithops__machines_options *options = yard->options;
-    const struct lithops__bounds bounds = {lithops__now_ns() + options->start_s * second_ns,
-                                           is_canceled, &cancel_fd};
+    struct lithops__bounds bounds = {lithops__now_ns() + options->start_s * second_ns, is_canceled,
+                                     &cancel_fd};
     struct lithops__machine machine;
     lithops_error own = LITHOPS_ERROR_INIT;
     hold->id[0] = '\0';
@@ -458,5 +495,7 @@ int lithops__yard_take(struct lithops__yard *yard, int cancel_fd, struct lithops
         *err = own;
         return own.code;
     }
+    /* those that were tried have not used up its time */
+    bounds.deadline_ns = lithops__now_ns() + options->start_s * second_ns;
     return take_new(yard, &bounds, cancel_fd, hold, ret_fd, err);
 }
