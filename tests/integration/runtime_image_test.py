@@ -65,7 +65,8 @@ class Double(http.server.ThreadingHTTPServer):
 
     def __init__(self, spoils=None, uploads_at=None, redirects=False, failures=0):
         self.tokens, self.scopes, self.spoils = [], [], spoils
-        self.uploads_at, self.redirects, self.failures, self.puts = uploads_at, redirects, failures, []
+        self.uploads_at, self.redirects = uploads_at, redirects
+        self.failures, self.puts = failures, []
         super().__init__(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -212,15 +213,22 @@ class Image(unittest.TestCase):
         self.assertIn(f"'lithops runtime update -b k8s {name}'", said)
         self.lithops("runtime", "update", name)
         self.assertEqual(json.loads(record.read_text()), meta)
+        self.put_base("second/file", labels={LABEL: json.dumps(
+            {"version": "0.0.1", "protocol": 1, "base": "Dockerfile"})})
+        said = self.lithops("runtime", "update", f"{OPEN}/second/file:3.1", fails=True)
+        self.assertIn(f"build -f Dockerfile {OPEN}/second/file:3.1'", said)
 
-    def put_base(self, repository, architecture):
+    def put_base(self, repository, architecture=None, labels=None, more=0):
         """An image of one layer, as docker makes them; the layer."""
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w:gz") as tar:
             tar.addfile(tarfile.TarInfo("below"), io.BytesIO())
         layer = data.getvalue()
-        plain = json.dumps({"architecture": architecture, "os": "linux",
-                            "config": {"Env": ["A=1", "LD_LIBRARY_PATH=/b"], "Entrypoint": ["/below"]},
+        machine = platform.machine()
+        own = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+        plain = json.dumps({"architecture": architecture or own, "os": "linux",
+                            "config": {"Env": ["A=1", "LD_LIBRARY_PATH=/b"], "Entrypoint": ["/below"],
+                                       "Labels": labels},
                             "rootfs": {"type": "layers", "diff_ids": [digest_of(b"")]},
                             "history": [{"created_by": "hand"}]}).encode()
         for blob in (layer, plain):
@@ -233,7 +241,8 @@ class Image(unittest.TestCase):
             "schemaVersion": 2, "mediaType": docker + "distribution.manifest.v2+json",
             "config": {"mediaType": docker + "container.image.v1+json", "size": len(plain),
                        "digest": digest_of(plain)},
-            "layers": [{"mediaType": docker + "image.rootfs.diff.tar.gzip", "size": len(layer),
+            "layers": [{"mediaType": docker + "image.rootfs.diff.tar.gzip",
+                        "size": len(layer) + more,
                         "digest": digest_of(layer)}]}).encode()
         ask(f"{repository}/manifests/3.1", method="PUT", data=manifest,
             headers={"Content-Type": docker + "distribution.manifest.v2+json"})
@@ -242,11 +251,11 @@ class Image(unittest.TestCase):
     def test_over_a_base(self):
         """Of the same registry nothing is sent but what is new; of another one all is."""
         base = f"{OPEN}/third/base:3.1"
-        machine = platform.machine()
-        layer = self.put_base("third/base", {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine))
+        layer = self.put_base("third/base")
         self.put_base("third/foreign", "other")
         self.assertIn("is for linux/other", self.lithops(
-            "runtime", "build", f"{OPEN}/third/over:1", "--base", f"{OPEN}/third/foreign:3.1", fails=True))
+            "runtime", "build", f"{OPEN}/third/over:1", "--base", f"{OPEN}/third/foreign:3.1",
+            fails=True))
         self.configure("knative")
         self.lithops("runtime", "build", f"{OPEN}/third/over:1", "--base", base)
         got, config, layers = pull("third/over", 1)
@@ -275,6 +284,12 @@ class Image(unittest.TestCase):
         (self.folder / "docker" / "config.json").write_text(json.dumps(
             {"auths": {LOCKED: {"auth": "MDo=", "identitytoken": "t"}}}))
         self.assertIn("is an identity token", self.lithops("runtime", "build", name, fails=True))
+        helper = self.folder / "docker" / "docker-credential-double"
+        helper.write_text('#!/bin/sh\necho \'{"Username": "<token>", "Secret": "t"}\'\n')
+        helper.chmod(0o755)
+        (self.folder / "docker" / "config.json").write_text('{"credsStore": "double"}')
+        self.assertIn("is an identity token", self.lithops("runtime", "build", name, fails=True,
+                                                           path=self.folder / "docker"))
 
     def start(self, server):
         self.addCleanup(server.server_close)
@@ -302,6 +317,15 @@ class Image(unittest.TestCase):
             said = self.lithops("runtime", "build", f"{OPEN}/sixth/over:1", "--base",
                                 f"{server.address}/sixth/base:1", fails=True)
             self.assertIn(f"what came as {part['digest']} is not that", said)
+        # A file that was there stays what it was.
+        (self.folder / "image.tar").write_text("before")
+        self.put_base("sixth/size", more=1)
+        for base in (f"{server.address}/sixth/base:1", f"{OPEN}/sixth/size:3.1"):
+            said = self.lithops("runtime", "build", "over:1", "--base", base, "--out", "image.tar",
+                                fails=True)
+            self.assertIn("is not that" if "base" in base else "about the size", said)
+            self.assertEqual((self.folder / "image.tar").read_text(), "before")
+            self.assertEqual(len(list(self.folder.glob("image.tar*"))), 1)
 
     def test_uploads_elsewhere_learn_no_secret(self):
         stranger = self.start(Stranger())
@@ -309,7 +333,8 @@ class Image(unittest.TestCase):
                       f"https://{stranger.address}/x"):
             server = self.start(Double(uploads_at=place))
             self.login(server.address)
-            said = self.lithops("runtime", "build", f"{server.address}/seventh/lithops:1", fails=True)
+            said = self.lithops("runtime", "build", f"{server.address}/seventh/lithops:1",
+                                fails=True)
             if not place.startswith("https"):
                 self.assertIn("not https", said)
                 self.assertEqual(stranger.heard, [])
