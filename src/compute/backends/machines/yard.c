@@ -247,26 +247,28 @@ static int await_running(struct lithops__yard *yard, const char *id,
                          const struct lithops__bounds *bounds, int cancel_fd,
                          struct lithops__machine *ret_machine, lithops_error *err)
 {
+    bool is_running = false;
     for (;;) {
         lithops_error one = LITHOPS_ERROR_INIT;
         int rc = look(yard, id, bounds, ret_machine, &one);
         if (rc == 0 && ret_machine->state == LITHOPS__MACHINE_GONE)
             return fail_gone(yard, ret_machine, err);
-        if (rc == 0 && ret_machine->state == LITHOPS__MACHINE_RUNNING &&
-            lithops__machine_address(yard->options, ret_machine))
+        if (rc == 0)
+            is_running = ret_machine->state == LITHOPS__MACHINE_RUNNING;
+        if (rc == 0 && is_running && lithops__machine_address(yard->options, ret_machine))
             return 0;
-        if (rc != 0 && rc != LITHOPS_ENOTFOUND) {
+        bool is_over = lithops__now_ns() > bounds->deadline_ns;
+        if (rc != 0 && rc != LITHOPS_ENOTFOUND && !(rc == LITHOPS_ETIMEDOUT && is_over)) {
             *err = one;
             return rc;
         }
-        if (lithops__now_ns() > bounds->deadline_ns)
+        if (is_over)
             return lithops__fail(err, LITHOPS_EBACKEND,
                                  "%s: the machine %s within standalone.start_timeout (%u s)%s", id,
-                                 rc == 0 && ret_machine->state == LITHOPS__MACHINE_RUNNING
-                                     ? "has got no address that ssh_address allows"
-                                     : "has not started",
+                                 is_running ? "has got no address that ssh_address allows"
+                                            : "has not started",
                                  yard->options->start_s,
-                                 rc == 0 ? "" : ": the cloud does not know it");
+                                 rc == LITHOPS_ENOTFOUND ? ": the cloud does not know it" : "");
         rc = pause_for(cancel_fd, err);
         if (rc != 0)
             return rc;
