@@ -229,7 +229,7 @@ def test_any_key_of_the_section_lithops_can_be_overwritten():
                                               'backend': {'worker_processes': 3}})
     section = config['lithops']
     assert (section['chunksize'], section['execution_timeout'], section['call_retries']) == (7, 5, 1)
-    assert config['localhost']['worker_processes'] == 3 and config['azure_functions'] == OTHERS['aliyun_fc']
+    assert config['localhost']['worker_processes'] == 3 and config['azure_functions'] == OTHERS['azure_functions']
     with pytest.raises(ValueError, match='chunksize'):
         default_config(config_overwrite={'lithops': {'chunksize': 'many'}})
 
