@@ -1134,19 +1134,32 @@ static const lithops_config_key serverless_keys[] = {
     {.name = NULL},
 };
 
-#define AWS_CLIENT_KEYS                                                                            \
-    {.name = "access_key_id",                                                                      \
+/* Where a service of Amazon's is, and who asks it. */
+#define AWS_CLIENT_KEYS(what_, variable_)                                                          \
+    {.name = "region",                                                                             \
      .type = LITHOPS_KEY_STRING,                                                                   \
-     .secret = true,                                                                               \
-     .help = "Access key of the client; workers never get it. Default: that of the section aws, "  \
+     .help = "Region of the " what_ ". Default: that of the section aws, AWS_REGION, "             \
+             "AWS_DEFAULT_REGION, or the profile's."},                                             \
+        {.name = "region_name",                                                                    \
+         .type = LITHOPS_KEY_STRING,                                                               \
+         .help = "The same, as earlier versions of upstream called it."},                          \
+        {.name = "access_key_id",                                                                  \
+         .type = LITHOPS_KEY_STRING,                                                               \
+         .secret = true,                                                                           \
+         .help =                                                                                   \
+             "Access key of the client; workers never get it. Default: that of the section aws, "  \
              "else what AWS's tools would use, see storage.md."},                                  \
         {.name = "secret_access_key",                                                              \
          .type = LITHOPS_KEY_STRING,                                                               \
          .secret = true,                                                                           \
          .help = "Secret key that belongs to it."},                                                \
+        {.name = "session_token",                                                                  \
+         .type = LITHOPS_KEY_STRING,                                                               \
+         .secret = true,                                                                           \
+         .help = "Token that belongs to temporary keys."},                                         \
     {                                                                                              \
-        .name = "session_token", .type = LITHOPS_KEY_STRING, .secret = true,                       \
-        .help = "Token that belongs to temporary keys."                                            \
+        .name = "endpoint", .type = LITHOPS_KEY_STRING,                                            \
+        .help = "URL of another server than Amazon's. Default: " variable_ "."                     \
     }
 
 static const lithops_config_key aws_lambda_keys[] = {
@@ -1154,17 +1167,7 @@ static const lithops_config_key aws_lambda_keys[] = {
      .type = LITHOPS_KEY_STRING,
      .help = "ARN of the role that functions have: it must allow them the bucket of the storage, "
              "and logs. Only lithops runtime deploy and update need it."},
-    {.name = "region",
-     .type = LITHOPS_KEY_STRING,
-     .help = "Region of the functions. Default: that of the section aws, AWS_REGION, "
-             "AWS_DEFAULT_REGION, or the profile's."},
-    {.name = "region_name",
-     .type = LITHOPS_KEY_STRING,
-     .help = "The same, as earlier versions of upstream called it."},
-    AWS_CLIENT_KEYS,
-    {.name = "endpoint",
-     .type = LITHOPS_KEY_STRING,
-     .help = "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_LAMBDA."},
+    AWS_CLIENT_KEYS("functions", "AWS_ENDPOINT_URL_LAMBDA"),
     {.name = "runtime",
      .type = LITHOPS_KEY_STRING,
      .help = "What functions run in: provided.al2023, for programs in C; python3.12 and the like; "
@@ -1267,17 +1270,7 @@ static const lithops_config_key aws_batch_keys[] = {
      .type = LITHOPS_KEY_STRING,
      .help = "ARN of the role that workers have: it must allow them the bucket of the "
              "storage. lithops runtime deploy needs it."},
-    {.name = "region",
-     .type = LITHOPS_KEY_STRING,
-     .help = "Region of the jobs. Default: that of the section aws, AWS_REGION, "
-             "AWS_DEFAULT_REGION, or the profile's."},
-    {.name = "region_name",
-     .type = LITHOPS_KEY_STRING,
-     .help = "The same, as earlier versions of upstream called it."},
-    AWS_CLIENT_KEYS,
-    {.name = "endpoint",
-     .type = LITHOPS_KEY_STRING,
-     .help = "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_BATCH."},
+    AWS_CLIENT_KEYS("jobs", "AWS_ENDPOINT_URL_BATCH"),
     {.name = "runtime",
      .type = LITHOPS_KEY_STRING,
      .help = "Image that workers run in, as its registry names it. It has the command "

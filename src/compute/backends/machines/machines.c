@@ -288,33 +288,54 @@ static int clean(const struct lithops__compute_driver *driver, const struct lith
     return rc;
 }
 
-/* The machines of this client that run, or the one to consume, as hosts.
- * @param name  only that one; NULL: all */
-static int find_hosts(const struct lithops__machines_options *options, const char *name,
-                      struct lithops__machine_list *ret_list, struct lithops__vm_hosts *ret_hosts,
-                      lithops_error *err)
+/* The machines of this client that run, or the one to consume, as hosts. */
+struct standing {
+    struct lithops__machines_options options;
+    struct lithops__machine_list list;
+    struct lithops__vm_hosts hosts; /* with names and addresses of the list */
+};
+
+static void forget_hosts(struct standing *standing)
 {
+    free(standing->hosts.hosts);
+    free(standing->list.each);
+    lithops__machines_options_deinit(&standing->options);
+}
+
+/* For forget_hosts(), on failure too.
+ * @param name  only that one; NULL: all */
+static int find_hosts(const struct lithops__config *config, const char *name,
+                      struct standing *ret_standing, lithops_error *err)
+{
+    struct lithops__machines_options *options = &ret_standing->options;
+    struct lithops__machine_list *list = &ret_standing->list;
+    struct lithops__vm_hosts *hosts = &ret_standing->hosts;
     const struct lithops__bounds bounds = {lithops__now_ns() + PROBE_S * (uint64_t)1000000000, NULL,
                                            NULL};
+    *list = (struct lithops__machine_list){.count = 0};
+    *hosts = (struct lithops__vm_hosts){.count = 0};
+    int rc = read_options(cloud_of(lithops__config_string(config, "lithops", "backend")), config,
+                          options, err);
+    if (rc != 0)
+        return rc;
     const struct lithops__machine_query query = {
         .id = options->mode == LITHOPS__MACHINES_CONSUME ? options->id : NULL,
         .tag = LITHOPS__TAG_CLIENT,
         .value = options->client};
-    int rc = lithops__machines_list(options, &query, &bounds, ret_list, err);
+    rc = lithops__machines_list(options, &query, &bounds, list, err);
     if (rc != 0)
         return rc;
-    ret_hosts->hosts = calloc(ret_list->count + 1, sizeof *ret_hosts->hosts);
-    if (!ret_hosts->hosts)
+    hosts->hosts = calloc(list->count + 1, sizeof *hosts->hosts);
+    if (!hosts->hosts)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    for (size_t i = 0; i < ret_list->count; i++) {
-        const struct lithops__machine *machine = &ret_list->each[i];
+    for (size_t i = 0; i < list->count; i++) {
+        const struct lithops__machine *machine = &list->each[i];
         const char *address = lithops__machine_address(options, machine);
         if (machine->state == LITHOPS__MACHINE_RUNNING && address &&
             (!name || strcmp(name, machine->id) == 0))
-            lithops__machine_host(options, machine->id, address,
-                                  &ret_hosts->hosts[ret_hosts->count++]);
+            lithops__machine_host(options, machine->id, address, &hosts->hosts[hosts->count++]);
     }
-    return name && ret_hosts->count == 0
+    return name && hosts->count == 0
                ? lithops__fail(err, LITHOPS_EUSAGE, "no machine '%s' of this client runs at %s",
                                name, options->cloud->title)
                : 0;
@@ -323,43 +344,28 @@ static int find_hosts(const struct lithops__machines_options *options, const cha
 static int ask(const struct lithops__config *config, const char *machine, const char *arguments,
                lithops__probe_say say, void *user, lithops_error *err)
 {
-    const struct lithops__cloud *cloud =
-        cloud_of(lithops__config_string(config, "lithops", "backend"));
-    struct lithops__machines_options options;
-    struct lithops__machine_list list = {.count = 0};
-    struct lithops__vm_hosts hosts = {.count = 0};
-    int rc = read_options(cloud, config, &options, err);
+    struct standing standing;
+    int rc = find_hosts(config, machine, &standing, err);
     if (rc == 0)
-        rc = find_hosts(&options, machine, &list, &hosts, err);
-    if (rc == 0)
-        lithops__vm_ask(&options.ssh, &hosts, arguments, say, user);
-    free(hosts.hosts);
-    free(list.each);
-    lithops__machines_options_deinit(&options);
+        lithops__vm_ask(&standing.options.ssh, &standing.hosts, arguments, say, user);
+    forget_hosts(&standing);
     return rc;
 }
 
 static int attach(const struct lithops__config *config, const char *machine, lithops_error *err)
 {
-    const struct lithops__cloud *cloud =
-        cloud_of(lithops__config_string(config, "lithops", "backend"));
-    struct lithops__machines_options options;
-    struct lithops__machine_list list = {.count = 0};
-    struct lithops__vm_hosts hosts = {.count = 0};
-    int rc = read_options(cloud, config, &options, err);
-    if (rc == 0)
-        rc = find_hosts(&options, machine, &list, &hosts, err);
-    if (rc == 0 && hosts.count == 0)
+    struct standing standing;
+    const struct lithops__vm_hosts *hosts = &standing.hosts;
+    int rc = find_hosts(config, machine, &standing, err);
+    if (rc == 0 && hosts->count == 0)
         rc = lithops__fail(err, LITHOPS_EUSAGE, "no machine of this client runs at %s",
-                           cloud->title);
-    else if (rc == 0 && hosts.count > 1)
+                           standing.options.cloud->title);
+    else if (rc == 0 && hosts->count > 1)
         rc = lithops__fail(err, LITHOPS_EUSAGE, "%u machines run: name one, such as %s",
-                           hosts.count, hosts.hosts[0].label);
+                           hosts->count, hosts->hosts[0].label);
     else if (rc == 0)
-        rc = lithops__vm_attach(&options.ssh, &hosts.hosts[0], err);
-    free(hosts.hosts);
-    free(list.each);
-    lithops__machines_options_deinit(&options);
+        rc = lithops__vm_attach(&standing.options.ssh, &hosts->hosts[0], err);
+    forget_hosts(&standing);
     return rc;
 }
 
