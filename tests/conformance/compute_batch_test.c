@@ -3,6 +3,7 @@
  * which are processes here. And tests of batch services alone: runtimes, array jobs, jobs that
  * wait, fail, or are terminated; secrets. */
 #include "../integration/api.h"
+#include "aws_parts.h"
 #include "compute_parts.h"
 #include "compute_suite.h"
 
@@ -14,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static char lithops[PATH_MAX + 32]; /* the command of this build */
 
 static lithops_value *section(void)
 {
@@ -38,50 +37,28 @@ static lithops_value *section(void)
 
 static lithops_value *settings(int workers, int processes)
 {
-    lithops_value *map = section();
-    lithops_value_set(map, "max_workers", lithops_value_int(workers));
-    lithops_value_set(map, "worker_processes", lithops_value_int(processes));
-    return map;
-}
-
-static lithops_value *storage_settings(void)
-{
-    return lithops_pack("{s:s,s:s,s:s,s:s}", "endpoint", getenv("LITHOPS_TEST_S3_ENDPOINT"),
-                        "access_key_id", getenv("LITHOPS_TEST_S3_ACCESS_KEY"), "secret_access_key",
-                        getenv("LITHOPS_TEST_S3_SECRET_KEY"), "storage_bucket", "jobs");
+    return aws_pool(section(), workers, processes);
 }
 
 /* ---- processes of jobs ----------------------------------------------------------------------- */
-
-static size_t read_proc(const char *pid, const char *name, char *buf, size_t size)
-{
-    char path[300];
-    snprintf(path, sizeof path, "/proc/%s/%s", pid, name);
-    FILE *file = fopen(path, "re");
-    size_t len = file ? fread(buf, 1, size - 1, file) : 0;
-    if (file)
-        fclose(file);
-    buf[len] = '\0';
-    return len;
-}
 
 /* Whether it is a worker of this test's server. */
 static bool is_worker(const char *pid)
 {
     char text[16384], home[300];
     const char *log = not_null(getenv("LITHOPS_TEST_BATCH_LOG"));
-    size_t len = read_proc(pid, "cmdline", text, sizeof text);
+    size_t len = aws_read_proc(pid, "cmdline", text, sizeof text);
     if (!memmem(text, len, "--batch", 8))
         return false;
     snprintf(home, sizeof home, "XDG_CACHE_HOME=%.*s/", (int)(strrchr(log, '/') - log), log);
-    len = read_proc(pid, "environ", text, sizeof text);
+    len = aws_read_proc(pid, "environ", text, sizeof text);
     return memmem(text, len, home, strlen(home)) != NULL;
 }
 
 static long parent_of(const char *pid)
 {
     char text[1024];
-    read_proc(pid, "stat", text, sizeof text);
+    aws_read_proc(pid, "stat", text, sizeof text);
     const char *end = strrchr(text, ')');
     long parent = 0;
     return end && sscanf(end + 1, " %*c %ld", &parent) == 1 ? parent : 0;
@@ -111,42 +88,6 @@ static int each_worker(bool kills)
 static bool kill_worker(void)
 {
     return each_worker(true) > 0;
-}
-
-/* ---- the command ----------------------------------------------------------------------------- */
-
-/* Run `lithops ARGUMENTS`. @return its exit status; `buf` has what it wrote */
-static int command(const char *arguments, char *buf, size_t size)
-{
-    char line[PATH_MAX + 1024];
-    snprintf(line, sizeof line, "'%s' %s 2>&1", lithops, arguments);
-    FILE *pipe = popen(line, "re"); /* NOLINT(cert-env33-c) */
-    size_t len = pipe ? fread(buf, 1, size - 1, pipe) : 0;
-    buf[len] = '\0';
-    return pipe ? WEXITSTATUS(pclose(pipe)) : -1;
-}
-
-#define says(arguments, status, part) check_says(arguments, status, part, __LINE__)
-static void check_says(const char *arguments, int status, const char *part, int line)
-{
-    char text[4096];
-    int got = command(arguments, text, sizeof text);
-    if (got != status || !strstr(text, part)) {
-        print_error("line %d: lithops %s: status %d: %s", line, arguments, got, text);
-        fail();
-    }
-}
-
-static void configure(void)
-{
-    char *text = NULL;
-    lithops_value *config =
-        lithops_pack("{s:{s:s,s:s},s:o,s:o}", "lithops", "backend", "aws_batch", "storage",
-                     "aws_s3", "aws_batch", section(), "aws_s3", storage_settings());
-    assert_int_equal(lithops_value_to_json(config, &text, &err), 0);
-    setenv("LITHOPS_CONFIG", text, 1);
-    free(text);
-    lithops_value_free(config);
 }
 
 static void test_runtimes_come_and_go(void **state)
@@ -295,7 +236,7 @@ static void test_left_jobs_are_cleaned(void **state)
     (void)state;
     await_no_worker();
     char line[PATH_MAX + 256];
-    snprintf(line, sizeof line, "exec '%s' run sleep {} --over 600", lithops);
+    snprintf(line, sizeof line, "exec '%s' run sleep {} --over 600", aws_command);
     FILE *pipe = not_null(popen(line, "re")); /* NOLINT(cert-env33-c) */
     double limit = api_now() + LIMIT_MS / 1000.0;
     while (each_worker(false) == 0 && api_now() < limit)
@@ -329,7 +270,7 @@ int main(int argc, char **argv)
         .settings = settings,
         .kill_worker = kill_worker,
         .storage = "aws_s3",
-        .storage_settings = storage_settings,
+        .storage_settings = aws_storage_settings,
         .sees_files = true,
     };
     const struct CMUnitTest tests[] = {
@@ -338,15 +279,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_secrets_are_sent),   cmocka_unit_test(test_nothing_is_left),
         cmocka_unit_test(test_left_jobs_are_cleaned),
     };
-    char text[4096], own[PATH_MAX] = "";
-    assert_true(readlink("/proc/self/exe", own, sizeof own - 1) > 0);
-    *strrchr(own, '/') = '\0';
-    snprintf(lithops, sizeof lithops, "%s/../bin/lithops", own);
-    configure();
-    if (command("runtime deploy", text, sizeof text) != 0) {
-        print_error("%s", text);
+    if (!aws_deploy("aws_batch", section()))
         return api_finish(1);
-    }
     int failed = compute_suite_run(&batch);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     return api_finish(failed);
