@@ -26,7 +26,7 @@ enum {
     ANSWER_MAX = 32 << 20,
     HEADERS = 10,
     FIRST_DELAY_MS = 100,
-    URL_BYTES = sizeof((struct lithops__aws_api *)0)->endpoint + 512,
+    URL_BYTES = sizeof((struct lithops__aws_place *)0)->endpoint + 512,
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -37,56 +37,55 @@ static const char *setting(const lithops_value *settings, const char *name)
     return text && *text ? text : NULL;
 }
 
-static int find_place(struct lithops__aws_api *api, const lithops_value *settings,
-                      lithops_error *err)
+int lithops__aws_find(const struct lithops__aws_service *service, const lithops_value *settings,
+                      struct lithops__aws_place *ret_place, lithops_error *err)
 {
     const char *region = setting(settings, "region"), *endpoint = setting(settings, "endpoint");
+    char *own = ret_place->region;
     if (!region)
         region = setting(settings, "region_name");
     if (region)
-        snprintf(api->region, sizeof api->region, "%s", region);
-    else if (!lithops__aws_region(api->region, sizeof api->region))
+        snprintf(own, sizeof ret_place->region, "%s", region);
+    else if (!lithops__aws_region(own, sizeof ret_place->region))
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "the backend %s needs the key 'region' in the section '%s', or "
                              "AWS_REGION, as in us-east-1",
-                             api->service->section, api->service->section);
+                             service->section, service->section);
+    if (own[strspn(own, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+        return lithops__fail(err, LITHOPS_ECONFIG, "%s.region is '%s', which is no region",
+                             service->section, own);
     if (!endpoint)
-        endpoint = lithops__environment(api->service->variable);
+        endpoint = lithops__environment(service->variable);
+    if (!endpoint)
+        endpoint = lithops__environment("AWS_ENDPOINT_URL");
     if (endpoint && strncmp(endpoint, "http://", 7) != 0 && strncmp(endpoint, "https://", 8) != 0)
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "the endpoint '%s' of %s is not a URL, as in https://host", endpoint,
-                             api->service->section);
+                             service->section);
     size_t len = endpoint ? strlen(endpoint) : 0;
     while (len > 0 && endpoint[len - 1] == '/')
         len--;
-    if (endpoint && (len < 8 || len >= sizeof api->endpoint || memchr(endpoint + 8, '/', len - 8)))
+    if (endpoint &&
+        (len < 8 || len >= sizeof ret_place->endpoint || memchr(endpoint + 8, '/', len - 8)))
         return lithops__fail(
             err, LITHOPS_ECONFIG,
             "the endpoint '%.100s' of %s must be a scheme and a host, without a path", endpoint,
-            api->service->section);
+            service->section);
     if (endpoint)
-        snprintf(api->endpoint, sizeof api->endpoint, "%.*s", (int)len, endpoint);
+        snprintf(ret_place->endpoint, sizeof ret_place->endpoint, "%.*s", (int)len, endpoint);
     else
-        snprintf(api->endpoint, sizeof api->endpoint, "https://%s.%s.amazonaws.com%s",
-                 api->service->name, api->region, strncmp(api->region, "cn-", 3) == 0 ? ".cn" : "");
+        snprintf(ret_place->endpoint, sizeof ret_place->endpoint, "https://%s.%s.amazonaws.com%s",
+                 service->name, own, strncmp(own, "cn-", 3) == 0 ? ".cn" : "");
     return 0;
 }
 
-int lithops__aws_open(struct lithops__aws_api *api, const struct lithops__aws_service *service,
-                      const lithops_value *settings, lithops_error *err)
+int lithops__aws_login(const struct lithops__aws_service *service, const lithops_value *settings,
+                       const struct lithops__transfer_api *http,
+                       const struct lithops__crypto_api *crypto, const char *region,
+                       struct lithops__credential_store **ret_credentials, lithops_error *err)
 {
     const char *access_key = setting(settings, "access_key_id"),
                *secret_key = setting(settings, "secret_access_key");
-    *api = (struct lithops__aws_api){.service = service};
-    const struct lithops__http_api *http = lithops__module_symbol("http", "lithops__http", err);
-    api->http = http ? &http->transfer : NULL;
-    api->post = http ? &http->posts : NULL;
-    api->crypto = http ? lithops__module_symbol("crypto", "lithops__crypto", err) : NULL;
-    if (!api->crypto)
-        return LITHOPS_EUNSUPPORTED;
-    int rc = find_place(api, settings, err);
-    if (rc != 0)
-        return rc;
     if (!access_key != !secret_key)
         return lithops__fail(
             err, LITHOPS_ECONFIG,
@@ -94,10 +93,29 @@ int lithops__aws_open(struct lithops__aws_api *api, const struct lithops__aws_se
             "are needed, or neither",
             service->section);
     if (!access_key)
-        return lithops__aws_chain_open(api->http, api->crypto, api->region, &api->credentials, err);
-    api->credentials =
+        return lithops__aws_chain_open(http, crypto, region, ret_credentials, err);
+    if (strpbrk(access_key, "\r\n"))
+        return lithops__fail(err, LITHOPS_ECONFIG, "%s.access_key_id has a line break in it",
+                             service->section);
+    *ret_credentials =
         lithops__credential_store_of(access_key, secret_key, setting(settings, "session_token"));
-    return api->credentials ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    return *ret_credentials ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+}
+
+int lithops__aws_open(struct lithops__aws_api *api, const struct lithops__aws_service *service,
+                      const lithops_value *settings, lithops_error *err)
+{
+    *api = (struct lithops__aws_api){.service = service};
+    const struct lithops__http_api *http = lithops__module_symbol("http", "lithops__http", err);
+    api->http = http ? &http->transfer : NULL;
+    api->post = http ? &http->posts : NULL;
+    api->crypto = http ? lithops__module_symbol("crypto", "lithops__crypto", err) : NULL;
+    if (!api->crypto)
+        return LITHOPS_EUNSUPPORTED;
+    int rc = lithops__aws_find(service, settings, &api->place, err);
+    return rc ? rc
+              : lithops__aws_login(service, settings, api->http, api->crypto, api->place.region,
+                                   &api->credentials, err);
 }
 
 void lithops__aws_close(struct lithops__aws_api *api)
@@ -138,7 +156,7 @@ static int sign(const struct lithops__aws_api *api, const struct lithops__aws_re
     const size_t len = request->body ? strlen(request->body) : 0;
     char date[LITHOPS__AMZ_DATE], hash[LITHOPS__HEX_HASH];
     lithops__amz_date(time(NULL), date);
-    add(headers, "host", strstr(api->endpoint, "://") + 3);
+    add(headers, "host", strstr(api->place.endpoint, "://") + 3);
     add(headers, "x-amz-date", date);
     if (request->body)
         add(headers, "content-type", "application/json");
@@ -148,7 +166,7 @@ static int sign(const struct lithops__aws_api *api, const struct lithops__aws_re
         add(headers, "x-amz-security-token", credentials->session_token);
     const struct lithops__sign_key key = {.access_key = credentials->access_key,
                                           .secret_key = credentials->secret_key,
-                                          .region = api->region,
+                                          .region = api->place.region,
                                           .service = api->service->name};
     const struct lithops__sign_request to_sign = {.method = request->method,
                                                   .path = request->path,
@@ -195,7 +213,7 @@ static void copy_header(const struct lithops__aws_api *api, struct lithops__tran
 static void make_url(const struct lithops__aws_api *api, const struct lithops__aws_request *request,
                      char url[URL_BYTES])
 {
-    snprintf(url, URL_BYTES, "%s%s%s%s", api->endpoint, request->path,
+    snprintf(url, URL_BYTES, "%s%s%s%s", api->place.endpoint, request->path,
              request->query && *request->query ? "?" : "", request->query ? request->query : "");
 }
 

@@ -19,14 +19,26 @@ struct lithops__aws_service {
     const char *variable; /* of the environment, which has another endpoint */
 };
 
+struct lithops__aws_place {
+    char region[64];
+    char endpoint[256]; /* scheme and host */
+};
+/* What the settings and the environment say; nothing is requested. ECONFIG */
+int lithops__aws_find(const struct lithops__aws_service *service, const lithops_value *settings,
+                      struct lithops__aws_place *ret_place, lithops_error *err);
+/* The keys of the settings, or what AWS's tools would use. ECONFIG, ENOMEM */
+int lithops__aws_login(const struct lithops__aws_service *service, const lithops_value *settings,
+                       const struct lithops__transfer_api *http,
+                       const struct lithops__crypto_api *crypto, const char *region,
+                       struct lithops__credential_store **ret_credentials, lithops_error *err);
+
 struct lithops__aws_api {
     const struct lithops__aws_service *service;
     const struct lithops__transfer_api *http;
     const struct lithops__posts_api *post;
     const struct lithops__crypto_api *crypto;
     struct lithops__credential_store *credentials;
-    char region[64];
-    char endpoint[256]; /* scheme and host */
+    struct lithops__aws_place place;
 };
 /* Read the settings; nothing is requested. ECONFIG, EUNSUPPORTED, ENOMEM; close it then, too. */
 int lithops__aws_open(struct lithops__aws_api *api, const struct lithops__aws_service *service,

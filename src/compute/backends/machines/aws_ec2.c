@@ -7,9 +7,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/module.h"
+#include "compute/aws.h"
 #include "compute/backends/machines/machines.h"
-#include "net/aws_chain.h"
 #include "net/sign.h"
 #include "net/xml.h"
 
@@ -31,7 +30,7 @@ struct ec2 {
     struct lithops__web web;
     struct lithops__credential_store *credentials;
     const lithops_value *settings;
-    char region[NAME], endpoint[512];
+    struct lithops__aws_place place;
     pthread_mutex_t lock;
     struct image image; /* under lock; its id is "": not looked for yet */
 };
@@ -57,55 +56,8 @@ static bool is_on(const struct ec2 *ec2, const char *key)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static int find_place(struct ec2 *ec2, lithops_error *err)
-{
-    const char *region = first_of(ec2, "region", "region_name", NULL);
-    const char *endpoint = text_of(ec2, "endpoint");
-    endpoint = endpoint ? endpoint : lithops__environment("AWS_ENDPOINT_URL_EC2");
-    endpoint = endpoint ? endpoint : lithops__environment("AWS_ENDPOINT_URL");
-    if (region)
-        snprintf(ec2->region, sizeof ec2->region, "%s", region);
-    else if (!lithops__aws_region(ec2->region, sizeof ec2->region))
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "the backend aws_ec2 needs the key 'region' in the section 'aws_ec2', "
-                             "or AWS_REGION, as in us-east-1");
-    if (ec2->region[strspn(ec2->region, "abcdefghijklmnopqrstuvwxyz0123456789-")])
-        return lithops__fail(err, LITHOPS_ECONFIG, "aws_ec2.region is '%s', which is no region",
-                             ec2->region);
-    size_t len = endpoint ? strlen(endpoint) : 0;
-    while (len > 0 && endpoint[len - 1] == '/')
-        len--;
-    bool is_url = len > 8 && len < sizeof ec2->endpoint &&
-                  (strncmp(endpoint, "http://", 7) == 0 || strncmp(endpoint, "https://", 8) == 0) &&
-                  !memchr(endpoint + 8, '/', len - 8);
-    if (endpoint && !is_url)
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "the endpoint '%.100s' of aws_ec2 must be a scheme and a host, as in "
-                             "https://ec2.us-east-1.amazonaws.com",
-                             endpoint);
-    if (endpoint)
-        snprintf(ec2->endpoint, sizeof ec2->endpoint, "%.*s", (int)len, endpoint);
-    else
-        snprintf(ec2->endpoint, sizeof ec2->endpoint, "https://ec2.%s.amazonaws.com%s", ec2->region,
-                 strncmp(ec2->region, "cn-", 3) == 0 ? ".cn" : "");
-    return 0;
-}
-
-static int find_credentials(struct ec2 *ec2, lithops_error *err)
-{
-    const char *access_key = text_of(ec2, "access_key_id"),
-               *secret_key = text_of(ec2, "secret_access_key");
-    if (!access_key && !secret_key)
-        return lithops__aws_chain_open(ec2->web.http, ec2->web.crypto, ec2->region,
-                                       &ec2->credentials, err);
-    if (!access_key || !secret_key || strpbrk(access_key, "\r\n"))
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "'aws_ec2' needs access_key_id and secret_access_key, or neither: "
-                             "then they are what AWS's tools would use");
-    ec2->credentials =
-        lithops__credential_store_of(access_key, secret_key, text_of(ec2, "session_token"));
-    return ec2->credentials ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-}
+static const struct lithops__aws_service service = {"ec2", "Amazon EC2", "aws_ec2",
+                                                    "AWS_ENDPOINT_URL_EC2"};
 
 static int ec2_open(void *state, const lithops_value *settings, lithops_error *err)
 {
@@ -117,8 +69,10 @@ static int ec2_open(void *state, const lithops_value *settings, lithops_error *e
         rc = lithops__fail(err, LITHOPS_EUNSUPPORTED,
                            "aws_ec2 needs the module crypto, to sign requests");
     if (rc == 0)
-        rc = find_place(ec2, err);
-    return rc ? rc : find_credentials(ec2, err);
+        rc = lithops__aws_find(&service, settings, &ec2->place, err);
+    return rc ? rc
+              : lithops__aws_login(&service, settings, ec2->web.http, ec2->web.crypto,
+                                   ec2->place.region, &ec2->credentials, err);
 }
 
 static void ec2_close(void *state)
@@ -182,7 +136,7 @@ static int prepare(void *user, const struct lithops__bounds *bounds,
     lithops__credentials_deinit(&form->used);
     form->used = now;
     lithops__amz_date(time(NULL), date);
-    lithops__buffer_printf(&url, "%s/", ec2->endpoint);
+    lithops__buffer_printf(&url, "%s/", ec2->place.endpoint);
     request->method = "POST";
     request->url = lithops__buffer_steal(&url);
     request->has_body = true;
@@ -191,15 +145,15 @@ static int prepare(void *user, const struct lithops__bounds *bounds,
     bool good = request->url && !form->body.failed &&
                 lithops__web_add_header(request, "content-type",
                                         "application/x-www-form-urlencoded; charset=utf-8") &&
-                lithops__web_add_header(request, "host", strstr(ec2->endpoint, "://") + 3) &&
+                lithops__web_add_header(request, "host", strstr(ec2->place.endpoint, "://") + 3) &&
                 lithops__web_add_header(request, "x-amz-date", date) &&
                 lithops__web_add_header(request, "x-amz-security-token", now.session_token) &&
                 lithops__hex_sha256(ec2->web.crypto, request->body, hash) == 0;
     request->headers[request->count] = NULL;
     const struct lithops__sign_key key = {.access_key = now.access_key,
                                           .secret_key = now.secret_key,
-                                          .region = ec2->region,
-                                          .service = "ec2"};
+                                          .region = ec2->place.region,
+                                          .service = service.name};
     const struct lithops__sign_request to_sign = {.method = "POST",
                                                   .path = "/",
                                                   .query = "",
@@ -308,7 +262,7 @@ static int send(struct form *form, const struct lithops__bounds *bounds,
     char *document = NULL;
     size_t len = 0;
     const struct lithops__cloud_call call = {.web = &form->ec2->web,
-                                             .title = "Amazon EC2",
+                                             .title = service.title,
                                              .what = form->action,
                                              .bounds = *bounds,
                                              .is_whole = strcmp(form->action, "RunInstances") == 0,
@@ -321,7 +275,7 @@ static int send(struct form *form, const struct lithops__bounds *bounds,
     if (rc == 0 && visitor && lithops__xml_read(document, len, visitor) != 0)
         rc = lithops__fail(err, LITHOPS_EBACKEND,
                            "the answer of %s to %s is not one of EC2; is a proxy in between?",
-                           form->ec2->endpoint, form->action);
+                           form->ec2->place.endpoint, form->action);
     free(document);
     lithops__buffer_deinit(&form->body);
     lithops__credentials_deinit(&form->used);
@@ -399,7 +353,7 @@ static int find_image(struct ec2 *ec2, const struct lithops__bounds *bounds,
     if (rc == 0 && !reader.best.id[0])
         rc = lithops__fail(err, LITHOPS_ECONFIG,
                            "Amazon EC2 has no image '%s' in %s: set aws_ec2.target_ami to one",
-                           wanted ? wanted : "of Ubuntu 24.04", ec2->region);
+                           wanted ? wanted : "of Ubuntu 24.04", ec2->place.region);
     if (rc == 0 && reader.best.machine[0] &&
         strcmp(reader.best.machine, is_arm() ? "arm64" : "x86_64") != 0)
         rc = lithops__fail(err, LITHOPS_ECONFIG,
@@ -462,7 +416,7 @@ static void ec2_describe(const void *state, struct lithops__buffer *out)
         "iops",       "throughput",        "kms_key_id",   "instance_role", "iam_role"};
     static const char *const flags[] = {"encrypted", "request_spot_instances",
                                         "delete_on_dismantle"};
-    lithops__buffer_printf(out, "%s %s %s", ec2->region, type_of(ec2),
+    lithops__buffer_printf(out, "%s %s %s", ec2->place.region, type_of(ec2),
                            subnet_of(ec2) ? subnet_of(ec2) : "");
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const char *text = text_of(ec2, keys[i]);
