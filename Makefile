@@ -95,8 +95,13 @@ test-queues:
 	$(SETUP) test
 	tests/servers/setup-queues
 	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
-	ninja -C build lithops_all_modules carrier_azure_queue_test carrier_sqs_test carrier_pubsub_test
+	ninja -C build lithops_command lithops_all_modules carrier_azure_queue_test carrier_sqs_test \
+	    carrier_pubsub_test compute_through_test
 	ctest --test-dir build --output-on-failure -R '^carrier_(azure_queue|sqs|pubsub)_test$$'
+	for queue in azurite-queue sqs pubsub; do \
+	    XDG_CACHE_HOME=$(CURDIR)/build/tests/cache tests/servers/with-$$queue \
+	        build/tests/compute_through_test || [ $$? = 77 ] || exit 1; \
+	done
 
 test-kubernetes:
 	$(SETUP) kubernetes

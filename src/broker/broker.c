@@ -31,6 +31,7 @@ enum state { CONNECTING, UP, AWAY };
 
 struct letter {
     struct letter *next;
+    bool drops; /* the inbox, and is no notice */
     size_t len;
     char *inbox; /* both behind the letter */
     char *bytes;
@@ -91,23 +92,37 @@ size_t lithops__broker_longest(const struct lithops__broker *broker)
     return broker->driver->longest ? broker->driver->longest : LITHOPS__BROKER_NOTICE;
 }
 
-void lithops__broker_send(struct lithops__broker *broker, const char *inbox, lithops_bytes notice)
+/* Takes the letter, which may be NULL. */
+static void post(struct lithops__broker *broker, struct letter *letter)
 {
-    struct letter *letter = write_letter(inbox, notice);
     pthread_mutex_lock(&broker->lock);
     bool goes = letter && broker->state != AWAY && broker->waiting < MOST_WAITING &&
-                notice.len <= MOST_BYTES - broker->waiting_bytes;
+                letter->len <= MOST_BYTES - broker->waiting_bytes;
     if (goes) {
         *broker->last = letter;
         broker->last = &letter->next;
         broker->waiting++;
-        broker->waiting_bytes += notice.len;
+        broker->waiting_bytes += letter->len;
     }
     pthread_mutex_unlock(&broker->lock);
     if (goes)
         (void)eventfd_write(broker->wake_fd, 1);
     else
         free(letter);
+}
+
+void lithops__broker_send(struct lithops__broker *broker, const char *inbox, lithops_bytes notice)
+{
+    post(broker, write_letter(inbox, notice));
+}
+
+void lithops__broker_drop(struct lithops__broker *broker, const char *inbox)
+{
+    struct letter *letter =
+        broker->driver->drop ? write_letter(inbox, (lithops_bytes){"", 0}) : NULL;
+    if (letter)
+        letter->drops = true;
+    post(broker, letter);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -184,8 +199,10 @@ static int send_all(struct lithops__broker *broker, lithops_error *err)
     int rc = 0;
     for (const struct letter *letter = first; rc == 0 && letter; letter = letter->next) {
         const struct lithops__bounds bounds = bounds_of(broker, send_ns);
-        rc = broker->driver->send(broker->state_of_driver, letter->inbox,
-                                  (lithops_bytes){letter->bytes, letter->len}, &bounds, err);
+        rc = letter->drops
+                 ? broker->driver->drop(broker->state_of_driver, letter->inbox, &bounds, err)
+                 : broker->driver->send(broker->state_of_driver, letter->inbox,
+                                        (lithops_bytes){letter->bytes, letter->len}, &bounds, err);
     }
     free_letters(first);
     return rc;

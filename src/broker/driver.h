@@ -25,10 +25,13 @@ struct lithops__broker_driver {
                    lithops_error *err);
     /* Leave nothing of the inbox, as far as the server can be reached. */
     void (*disconnect)(void *state);
-    /* After a failure, disconnect is called. */
+    /* After a failure of this one or of the next two, disconnect is called. */
     int (*send)(void *state, const char *inbox, lithops_bytes notice,
                 const struct lithops__bounds *bounds, lithops_error *err);
-    /* Deliver what has come, without waiting for more. After a failure, disconnect is called. */
+    /* Begin to delete the inbox of somebody who is gone. NULL: such an inbox deletes itself. */
+    int (*drop)(void *state, const char *inbox, const struct lithops__bounds *bounds,
+                lithops_error *err);
+    /* Deliver what has come, without waiting for more. */
     int (*receive)(void *state, void (*deliver)(lithops_bytes notice, void *user), void *user,
                    const struct lithops__bounds *bounds, lithops_error *err);
     /* Readable when something may have come. */

@@ -285,16 +285,17 @@ static int find(struct lithops__queue *queue, const struct lithops__bounds *boun
     return rc;
 }
 
+static const enum lithops__queue_step drops[] = {LITHOPS__QUEUE_DROP_MORE, LITHOPS__QUEUE_DROP};
+
 /* The queue is named by what is dropped last. One that is not there is no failure. */
 static int drop(struct lithops__queue *queue, const struct lithops__bounds *bounds,
                 lithops_error *err)
 {
-    static const enum lithops__queue_step steps[] = {LITHOPS__QUEUE_DROP_MORE, LITHOPS__QUEUE_DROP};
     int rc = find(queue, bounds, err);
     if (rc)
         return rc == LITHOPS_ENOTFOUND ? 0 : rc;
     for (size_t i = queue->service->has_more ? 0 : 1; rc == 0 && i < 2; i++) {
-        const struct lithops__queue_question question = {.step = steps[i], .name = queue->name};
+        const struct lithops__queue_question question = {.step = drops[i], .name = queue->name};
         rc = ask(queue, &question, bounds, NULL, err);
         rc = rc == LITHOPS_ENOTFOUND ? 0 : rc;
     }
@@ -376,7 +377,7 @@ void lithops__queue_disconnect(void *state)
     bounds.deadline_ns = lithops__now_ns() + flush_ns;
     end(queue, &queue->receive);
     for (size_t i = 0; i < queue->flying; i++) {
-        if (!queue->is_broken && queue->flights[i].step == LITHOPS__QUEUE_SEND)
+        if (!queue->is_broken && queue->flights[i].step != LITHOPS__QUEUE_FORGET)
             (void)await(queue, &queue->flights[i], &bounds, NULL);
         end(queue, &queue->flights[i]);
     }
@@ -419,12 +420,11 @@ static void reap(struct lithops__queue *queue)
     queue->flying = left;
 }
 
-int lithops__queue_send(void *state, const char *inbox, lithops_bytes notice,
-                        const struct lithops__bounds *bounds, lithops_error *err)
+/* Begin what concerns the inbox of somebody else, as soon as there is room for it. */
+static int fly(struct lithops__queue *queue, struct lithops__queue_question *question,
+               const char *inbox, const struct lithops__bounds *bounds, lithops_error *err)
 {
-    struct lithops__queue *queue = state;
     char name[LITHOPS__QUEUE_NAME];
-    struct lithops__queue_question question = {.step = LITHOPS__QUEUE_SEND, .name = name};
     int rc = 0;
     reap(queue);
     while (rc == 0 && queue->flying == LITHOPS__QUEUE_FLIGHTS) {
@@ -433,18 +433,41 @@ int lithops__queue_send(void *state, const char *inbox, lithops_bytes notice,
         if (queue->flying == LITHOPS__QUEUE_FLIGHTS)
             rc = lithops__bounds_check(bounds, err);
     }
-    char *text = rc == 0 ? malloc(4 * (notice.len / 3) + 5) : NULL;
-    if (rc == 0 && (!text || !name_of(queue, inbox, name)))
+    if (rc == 0 && !name_of(queue, inbox, name))
         rc = fail_memory(err);
-    if (rc == 0) {
-        lithops__base64(notice.ptr, notice.len, text);
-        question.text = text;
-        rc = begin(queue, &question, bounds, &queue->flights[queue->flying], err);
-    }
-    free(text);
+    question->name = name;
+    if (rc == 0)
+        rc = begin(queue, question, bounds, &queue->flights[queue->flying], err);
     queue->flying += rc == 0;
+    queue->is_broken |= rc != 0;
+    return rc;
+}
+
+int lithops__queue_send(void *state, const char *inbox, lithops_bytes notice,
+                        const struct lithops__bounds *bounds, lithops_error *err)
+{
+    struct lithops__queue *queue = state;
+    char *text = malloc(4 * (notice.len / 3) + 5);
+    struct lithops__queue_question question = {.step = LITHOPS__QUEUE_SEND, .text = text};
+    if (text)
+        lithops__base64(notice.ptr, notice.len, text);
+    int rc = text ? fly(queue, &question, inbox, bounds, err) : fail_memory(err);
+    free(text);
     queue->traffic_ns = lithops__now_ns();
     queue->is_broken |= rc != 0;
+    return rc;
+}
+
+/* A failure to delete it is no failure: `lithops clean --all` finds what stays. */
+int lithops__queue_drop_inbox(void *state, const char *inbox, const struct lithops__bounds *bounds,
+                              lithops_error *err)
+{
+    struct lithops__queue *queue = state;
+    int rc = 0;
+    for (size_t i = queue->service->has_more ? 0 : 1; rc == 0 && i < 2; i++) {
+        struct lithops__queue_question question = {.step = drops[i]};
+        rc = fly(queue, &question, inbox, bounds, err);
+    }
     return rc;
 }
 

@@ -123,6 +123,8 @@ int lithops__queue_connect(void *state, const char *inbox, const struct lithops_
 void lithops__queue_disconnect(void *state);
 int lithops__queue_send(void *state, const char *inbox, lithops_bytes notice,
                         const struct lithops__bounds *bounds, lithops_error *err);
+int lithops__queue_drop_inbox(void *state, const char *inbox, const struct lithops__bounds *bounds,
+                              lithops_error *err);
 int lithops__queue_receive(void *state, void (*deliver)(lithops_bytes notice, void *user),
                            void *user, const struct lithops__bounds *bounds, lithops_error *err);
 int lithops__queue_fd(void *state);
@@ -156,6 +158,7 @@ extern const struct lithops__queue_service lithops__queue_azure_queue, lithops__
         .connect = lithops__queue_connect,                                                         \
         .disconnect = lithops__queue_disconnect,                                                   \
         .send = lithops__queue_send,                                                               \
+        .drop = lithops__queue_drop_inbox,                                                         \
         .receive = lithops__queue_receive,                                                         \
         .fd = lithops__queue_fd,                                                                   \
         .wait_ms = lithops__queue_wait_ms,                                                         \

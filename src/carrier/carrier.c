@@ -39,6 +39,7 @@ struct link {
     bool is_looked_at;                      /* that look has begun */
     bool is_dead;                           /* its worker, whatever looks have shown */
     bool is_told;                           /* BYE, and nothing else ends its worker */
+    bool is_lost;                           /* its worker, and with it what it had at the broker */
 };
 
 struct lithops__carrier {
@@ -357,7 +358,8 @@ int lithops__carrier_connect(struct lithops__carrier *carrier, uint32_t worker,
     snprintf(key, LITHOPS__CARRIER_KEY, "%s/%s", carrier->folder, name);
     pthread_mutex_lock(&carrier->lock);
     link->deleted = link->seen = 0;
-    link->has_ended = link->is_looked_at = link->is_dead = link->is_told = false;
+    link->has_ended = link->is_looked_at = link->is_dead = false;
+    link->is_told = link->is_lost = false;
     memcpy(link->name, name, sizeof name);
     carrier->up++;
     pthread_cond_signal(&carrier->wanted);
@@ -383,6 +385,11 @@ void lithops__carrier_told(struct lithops__carrier *carrier, uint32_t worker)
     carrier->links[worker].is_told = true;
 }
 
+void lithops__carrier_lost(struct lithops__carrier *carrier, uint32_t worker)
+{
+    carrier->links[worker].is_lost = true;
+}
+
 /* What the worker wrote last, and has not been read, the monitor deletes as it belongs to nobody.
  */
 void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t worker, char *ret_how,
@@ -402,6 +409,8 @@ void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t work
         carrier->late_count++;
     pthread_mutex_unlock(&carrier->lock);
     lithops__end_deinit(&link->end);
+    if (link->is_lost && link->token[0] && carrier->broker)
+        lithops__broker_drop(carrier->broker, link->end.out);
     if (is_told) {
         const _Atomic uint64_t begin_ns = lithops__now_ns();
         lithops__carrier_heed(&begin_ns); /* a storage that is away must not hold us */

@@ -34,6 +34,8 @@ int lithops__carrier_connect(struct lithops__carrier *carrier, uint32_t worker,
                              char key[LITHOPS__CARRIER_KEY], int *ret_fd, lithops_error *err);
 /* The worker has ended: its caller reads what it has written, and then the end of the link. */
 void lithops__carrier_ended(struct lithops__carrier *carrier, uint32_t worker);
+/* It is lost, or has ended without being told: it may have left its inbox at the broker. */
+void lithops__carrier_lost(struct lithops__carrier *carrier, uint32_t worker);
 /* BYE was written to the link, whose worker may be waited for by lithops__carrier_close(). */
 void lithops__carrier_told(struct lithops__carrier *carrier, uint32_t worker);
 /* The caller has closed its end. Returns within a second or two; `ret_how` is appended to: why

@@ -373,6 +373,35 @@ static void what_is_left_is_cleaned(void **state)
     lithops__config_free(config);
 }
 
+/* What a worker has left that was killed: its client deletes it. */
+static void what_a_lost_worker_has_left_is_deleted(void **state)
+{
+    (void)state;
+    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
+    const struct lithops__broker_driver *driver = service->driver;
+    void *dead = calloc(1, driver->state_size);
+    atomic_uint count = 0;
+    uint64_t removed = 0;
+    use(&service->kind, 1);
+    lithops_value *section = service->kind.section();
+    assert_int_equal(driver->open(dead, section, &err), 0);
+    assert_int_equal(driver->connect(dead, "lithops.jobs/dead", &bounds, &err), 0);
+    struct lithops__broker *other = start_other("lithops.jobs/other", &count);
+    lithops__broker_drop(other, "lithops.jobs/dead");
+    lithops__broker_drop(other, "lithops.jobs/nobody");
+    await_said("is there", 1);
+    lithops__broker_close(other);
+    struct lithops__config *config = configure();
+    assert_int_equal(lithops__broker_clean(config, true, &removed, &err), 0);
+    assert_int_equal(removed, 0);
+    driver->disconnect(dead); /* it is not there any more */
+    driver->close(dead);
+    assert_null(strstr(said.text, "is left"));
+    free(dead);
+    lithops_value_free(section);
+    lithops__config_free(config);
+}
+
 /* What was asked for, and no answer came: nothing is known of it but its name. */
 static void a_queue_of_no_answer_is_deleted(void **state)
 {
@@ -405,6 +434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_left_is_cleaned),
+        cmocka_unit_test(what_a_lost_worker_has_left_is_deleted),
         cmocka_unit_test(a_queue_of_no_answer_is_deleted),
         cmocka_unit_test(notices_are_enough_here),
         cmocka_unit_test(notices_are_enough_with_other_credentials),

@@ -176,6 +176,8 @@ void lithops__link_lost(struct lithops__link *link, const lithops_error *why)
     if (why->code == LITHOPS_ETIMEDOUT && relay->driver->ops->abandon)
         relay->driver->ops->abandon(relay->state, &link->wire);
     lithops__link_hang_up(link);
+    if (relay->carrier && !relay->closing)
+        lithops__carrier_lost(relay->carrier, link->worker);
     lithops__link_disconnect(link, &link->wire, how, sizeof how);
     if (is_printed(how, why->message))
         how[0] = '\0';

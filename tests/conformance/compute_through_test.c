@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The conformance suite over the backend process, when nothing but the storage is between client
  * and workers: a folder, or what tests/servers/with-s3 or with-redis has started; with notices
- * through that Redis, or the server of with-rabbitmq. */
+ * through that Redis, or the server of with-rabbitmq, with-azurite-queue, with-sqs or with-pubsub.
+ */
 #include "../integration/api.h"
 #include "compute_parts.h"
 #include "compute_suite.h"
@@ -34,6 +35,48 @@ static lithops_value *amqp_settings(void)
 {
     return lithops_pack("{s:s,s:s}", "amqp_url", getenv("LITHOPS_TEST_AMQPS_URL"), "ssl_ca_certs",
                         getenv("LITHOPS_TEST_AMQP_CA"));
+}
+
+static lithops_value *azure_settings(void)
+{
+    return lithops_pack("{s:s,s:s,s:s}", "storage_account_name",
+                        getenv("LITHOPS_TEST_AZURE_QUEUE_ACCOUNT"), "storage_account_key",
+                        getenv("LITHOPS_TEST_AZURE_QUEUE_KEY"), "endpoint",
+                        getenv("LITHOPS_TEST_AZURE_QUEUE_ENDPOINT"));
+}
+
+static lithops_value *sqs_settings(void)
+{
+    return lithops_pack("{s:s,s:s,s:s,s:s}", "region", "us-east-1", "endpoint",
+                        getenv("LITHOPS_TEST_SQS_ENDPOINT"), "access_key_id", "lithops",
+                        "secret_access_key", "test-secret");
+}
+
+static lithops_value *pubsub_settings(void)
+{
+    return lithops_pack("{s:s,s:s,s:s}", "endpoint", getenv("LITHOPS_TEST_PUBSUB_ENDPOINT"),
+                        "project_name", getenv("LITHOPS_TEST_PUBSUB_PROJECT"), "credentials_path",
+                        getenv("LITHOPS_TEST_PUBSUB_CREDENTIALS"));
+}
+
+static const struct monitor {
+    const char *variable; /* is there with its server */
+    const char *name;
+    lithops_value *(*settings)(void); /* NULL: they are the storage's */
+} monitors[] = {
+    {"LITHOPS_TEST_AMQPS_URL", "rabbitmq", amqp_settings},
+    {"LITHOPS_TEST_REDIS_PORT", "redis", NULL},
+    {"LITHOPS_TEST_AZURE_QUEUE_ENDPOINT", "azure_queue", azure_settings},
+    {"LITHOPS_TEST_SQS_ENDPOINT", "aws_sqs", sqs_settings},
+    {"LITHOPS_TEST_PUBSUB_ENDPOINT", "gcp_pubsub", pubsub_settings},
+};
+
+static const struct monitor *find_monitor(void)
+{
+    for (size_t i = 0; i < sizeof monitors / sizeof *monitors; i++)
+        if (getenv(monitors[i].variable))
+            return &monitors[i];
+    return NULL;
 }
 
 static bool kill_worker(void)
@@ -141,20 +184,17 @@ static void test_the_monitor_has_an_effect(void **state)
 int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
-    const bool has_redis = getenv("LITHOPS_TEST_REDIS_PORT");
-    const bool has_rabbitmq = getenv("LITHOPS_TEST_AMQPS_URL");
+    const struct monitor *monitor = find_monitor();
     const struct compute_suite process = {
         .backend = "process",
         .settings = settings,
         .kill_worker = kill_worker,
-        .storage = has_redis                            ? "redis"
+        .storage = getenv("LITHOPS_TEST_REDIS_PORT")    ? "redis"
                    : getenv("LITHOPS_TEST_S3_ENDPOINT") ? "aws_s3"
                                                         : NULL,
         .storage_settings = storage_settings,
-        .monitoring = has_rabbitmq ? "rabbitmq"
-                      : has_redis  ? "redis"
-                                   : NULL,
-        .monitoring_settings = has_rabbitmq ? amqp_settings : NULL,
+        .monitoring = monitor ? monitor->name : NULL,
+        .monitoring_settings = monitor ? monitor->settings : NULL,
         .sees_files = true,
     };
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_thousand_calls_are_few_requests),
