@@ -6,13 +6,12 @@
  * told to end some time before, when it can still say so to its client, and killed later. */
 #include "agent/lambda.h"
 
+#include "agent/runtime_api.h"
 #include "agent/through.h"
-#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/module.h"
-#include "net/http.h"
+#include "base/retry.h"
 #include "wire/message.h"
 
 #include <lithops/lithops.h>
@@ -27,7 +26,6 @@
 #include <unistd.h>
 
 enum {
-    PIECE = 64 << 10,
     TRIES = 5,
     STOP_MS = 2000, /* before the deadline: it is told to end; */
     KILL_MS = 500,  /* it is killed, or after three quarters of what is left then */
@@ -38,13 +36,11 @@ enum {
 };
 
 struct lambda {
-    const struct lithops__transfer_api *http;
-    struct lithops__transfer *transfer;
-    const char *api, *program;
+    struct lithops__runtime_api *api;
+    const char *program;
     int stop_fd;
     char id[ID_SIZE];    /* of the event */
     int64_t deadline_ms; /* since 1970; 0: none */
-    struct lithops__buffer event;
 };
 
 /* What becomes of an event. */
@@ -62,47 +58,29 @@ static bool is_stopped(void *user)
     return lambda->stop_fd >= 0 && poll(&look, 1, 0) > 0;
 }
 
-static int read_answer(struct lambda *lambda, struct lithops__buffer *out, lithops_error *err)
-{
-    size_t got = PIECE;
-    int rc = 0;
-    out->len = 0;
-    while (rc == 0 && got == PIECE) {
-        void *room = lithops__buffer_reserve(out, PIECE);
-        if (!room)
-            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an event");
-        rc = lambda->http->pull(lambda->transfer, room, PIECE, &got, err);
-        out->len += got;
-    }
-    return rc;
-}
-
 /* @param header  one more header, or NULL */
-static int ask(struct lambda *lambda, const char *method, const char *path, const char *header,
-               lithops_bytes body, struct lithops__buffer *out, lithops_error *err)
+static int ask(struct lambda *lambda, const char *method, const char *way, const char *header,
+               lithops_bytes body, lithops_error *err)
 {
-    char url[512];
-    const char *headers[] = {"Expect:", header, NULL};
+    char path[ID_SIZE + 64];
     struct lithops__retry retry = {
         .attempts = TRIES, .first_delay_ms = 20, .bounds = {UINT64_MAX, is_stopped, lambda}};
-    snprintf(url, sizeof url, "http://%s/2018-06-01/runtime/invocation/%s", lambda->api, path);
+    const struct lithops__runtime_request request = {.method = method,
+                                                     .path = path,
+                                                     .header = header,
+                                                     .has_body = body.ptr != NULL,
+                                                     .body = body};
+    snprintf(path, sizeof path, "/2018-06-01/runtime/invocation/%s", way);
     lithops_error error;
     int rc;
     do {
-        struct lithops__http_request request = LITHOPS__HTTP_REQUEST(method, url);
-        request.headers = headers;
-        request.has_body = body.ptr != NULL;
-        request.body = body;
-        request.bounds = retry.bounds;
         error = (lithops_error)LITHOPS_ERROR_INIT;
-        rc = lambda->http->start(lambda->transfer, &request, &error);
-        if (rc == 0)
-            rc = read_answer(lambda, out, &error);
-        long status = rc == 0 ? lambda->http->answer(lambda->transfer)->status : 0;
+        rc = lithops__runtime_api_ask(lambda->api, &request, &error);
+        long status = rc == 0 ? lithops__runtime_api_status(lambda->api) : 0;
         if (rc == 0 && status >= 300) {
             rc = lithops__fail(&error, LITHOPS_EBACKEND,
-                               "the runtime API of Lambda answers %s with status %ld: %.200s", path,
-                               status, lambda->http->answer(lambda->transfer)->error_text);
+                               "the runtime API of Lambda answers %s with status %ld: %.200s", way,
+                               status, (const char *)lithops__runtime_api_body(lambda->api).ptr);
             error.retryable = status >= 500;
         }
     } while (rc && lithops__retry_again(&retry, &error, 0));
@@ -113,18 +91,18 @@ static int ask(struct lambda *lambda, const char *method, const char *path, cons
 
 static int next_event(struct lambda *lambda, lithops_error *err)
 {
-    int rc = ask(lambda, "GET", "next", NULL, (lithops_bytes){NULL, 0}, &lambda->event, err);
+    int rc = ask(lambda, "GET", "next", NULL, (lithops_bytes){NULL, 0}, err);
     if (rc != 0)
         return rc;
-    const char *id = lambda->http->header(lambda->transfer, "Lambda-Runtime-Aws-Request-Id");
+    const char *id = lithops__runtime_api_header(lambda->api, "Lambda-Runtime-Aws-Request-Id");
     if (!id || !*id || strlen(id) >= sizeof lambda->id ||
         strspn(id, "0123456789abcdefABCDEF-") != strlen(id))
         return lithops__fail(err, LITHOPS_EBACKEND,
                              "the runtime API of Lambda gives an event without an id");
     snprintf(lambda->id, sizeof lambda->id, "%s", id);
-    const char *deadline = lambda->http->header(lambda->transfer, "Lambda-Runtime-Deadline-Ms");
+    const char *deadline = lithops__runtime_api_header(lambda->api, "Lambda-Runtime-Deadline-Ms");
     lambda->deadline_ms = deadline ? strtoll(deadline, NULL, 10) : 0;
-    const char *trace = lambda->http->header(lambda->transfer, "Lambda-Runtime-Trace-Id");
+    const char *trace = lithops__runtime_api_header(lambda->api, "Lambda-Runtime-Trace-Id");
     if (trace)
         setenv("_X_AMZN_TRACE_ID", trace, 1);
     else
@@ -135,7 +113,6 @@ static int next_event(struct lambda *lambda, lithops_error *err)
 static int answer(struct lambda *lambda, const struct ending *ending, lithops_error *err)
 {
     char path[ID_SIZE + 16], header[128], *text = NULL;
-    struct lithops__buffer ignored = LITHOPS__BUFFER_INIT;
     lithops_bytes body = {ending->text, strlen(ending->text)};
     snprintf(path, sizeof path, "%s/%s", lambda->id, ending->type ? "error" : "response");
     snprintf(header, sizeof header, "Lambda-Runtime-Function-Error-Type: %s",
@@ -149,8 +126,7 @@ static int answer(struct lambda *lambda, const struct ending *ending, lithops_er
             return rc;
         body = (lithops_bytes){text, strlen(text)};
     }
-    int rc = ask(lambda, "POST", path, ending->type ? header : NULL, body, &ignored, err);
-    lithops__buffer_deinit(&ignored);
+    int rc = ask(lambda, "POST", path, ending->type ? header : NULL, body, err);
     free(text);
     return rc;
 }
@@ -310,8 +286,8 @@ static int serve_one(struct lambda *lambda, lithops_error *err)
     int rc = next_event(lambda, err);
     if (rc != 0)
         return rc;
-    lithops_value *event =
-        lithops_value_from_json((const char *)lambda->event.data, lambda->event.len, &wrong);
+    lithops_bytes text = lithops__runtime_api_body(lambda->api);
+    lithops_value *event = lithops_value_from_json(text.ptr, text.len, &wrong);
     rc = event ? serve_event(lambda, event, &ending, &wrong) : wrong.code;
     lithops_value_free(event);
     if (rc != 0)
@@ -334,19 +310,11 @@ static void find_home(void)
 
 int lithops__lambda_serve(const char *api, const char *program, int stop_fd, lithops_error *err)
 {
-    const struct lithops__http_limits limits = {.stall_timeout_ms = LONG_MAX / 1000};
-    struct lambda lambda = {.api = api, .program = program, .stop_fd = stop_fd};
-    const struct lithops__http_api *http = lithops__module_symbol("http", "lithops__http", err);
-    if (!http)
-        return LITHOPS_EUNSUPPORTED;
-    lambda.http = &http->transfer;
+    struct lambda lambda = {.program = program, .stop_fd = stop_fd};
     find_home();
-    int rc = lambda.http->open(&limits, &lambda.transfer, err);
-    if (rc != 0)
-        return rc;
+    int rc = lithops__runtime_api_open(api, stop_fd, &lambda.api, err);
     while (rc == 0)
         rc = serve_one(&lambda, err);
-    lambda.http->close(lambda.transfer);
-    lithops__buffer_deinit(&lambda.event);
+    lithops__runtime_api_close(lambda.api);
     return rc;
 }
