@@ -152,7 +152,7 @@ def test_yaml(tmp_path):
     assert load_yaml_config(str(tmp_path / 'c')) == data
 
 
-OTHERS = {'azure_functions': {'host': 'h', 'password': 'hidden', 'port': 6379}, 'ibm_cos': None,
+OTHERS = {'another_backend': {'host': 'h', 'password': 'hidden', 'port': 6379}, 'ibm_cos': None,
           'aws': {'secret_access_key': 'hidden'}, 'ibm_vpc': {'labels': {'a': 'hidden'}},
           'rabbitmq': {'amqp_url': 'amqp://user:hidden@host', 'other': 'hidden'}}
 
@@ -229,7 +229,7 @@ def test_any_key_of_the_section_lithops_can_be_overwritten():
                                               'backend': {'worker_processes': 3}})
     section = config['lithops']
     assert (section['chunksize'], section['execution_timeout'], section['call_retries']) == (7, 5, 1)
-    assert config['localhost']['worker_processes'] == 3 and config['azure_functions'] == OTHERS['azure_functions']
+    assert config['localhost']['worker_processes'] == 3 and config['another_backend'] == OTHERS['another_backend']
     with pytest.raises(ValueError, match='chunksize'):
         default_config(config_overwrite={'lithops': {'chunksize': 'many'}})
 

@@ -368,17 +368,26 @@ static void take_whisk(struct lithops__http_server *server, struct connection *c
     }
 }
 
+static bool is_health(const struct lithops__http_server *server, const char *path)
+{
+    static const char health[] = "/health";
+    size_t len = strlen(path), most = sizeof health - 1;
+    bool is_below = server->options.any_path && len > most;
+    return strcmp(is_below ? path + len - most : path, health) == 0;
+}
+
 static void take_request(struct lithops__http_server *server, struct connection *connection)
 {
     const struct lithops__http_head *head = &connection->head;
     bool is_get = strcmp(head->method, "GET") == 0, is_post = strcmp(head->method, "POST") == 0;
-    if (is_get && strcmp(head->path, "/health") == 0)
+    bool is_right = server->options.any_path || strcmp(head->path, "/") == 0;
+    if (is_get && is_health(server, head->path))
         show_health(server, connection);
     else if (!is_get && !is_post)
         refuse(connection, 405, "POST an activation, or GET /health");
     else if (is_post && server->options.is_whisk)
         take_whisk(server, connection);
-    else if (!is_post || strcmp(head->path, "/") != 0)
+    else if (!is_post || !is_right)
         refuse(connection, 404, "POST an activation to /, or GET /health");
     else if (server->is_draining)
         refuse(connection, 503, "this worker ends");

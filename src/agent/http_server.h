@@ -19,6 +19,8 @@ struct lithops__http_server_options {
     const char *secret;  /* at least LITHOPS__ACTIVATION_SECRET_MIN characters */
     bool is_whisk;     /* as the container of an action of OpenWhisk (agent/whisk.h): then `secret`
                         * may be "", and what starts it says one */
+    bool any_path;     /* what is in front keeps the path of the service's URL: any is fine, and
+                        * `health` may be below it */
     uint32_t port;     /* 0: the system chooses */
     uint32_t limit;    /* workers at a time; at least 1 */
     uint64_t drain_ms; /* when it is to end: for which workers may go on */

@@ -174,9 +174,16 @@ static int read_secret(const struct cli *cli, char secret[SECRET_MAX], lithops_e
                                " in the environment");
 }
 
+/* The host of Azure's functions tells it to its custom handler. */
+static const char *handler_port(void)
+{
+    const char *given = getenv("FUNCTIONS_CUSTOMHANDLER_PORT");
+    return given && *given ? given : NULL;
+}
+
 static int find_port(const struct cli *cli, uint32_t *ret_port, lithops_error *err)
 {
-    const char *given = getenv("PORT");
+    const char *handler = handler_port(), *given = handler ? handler : getenv("PORT");
     *ret_port = USUAL_PORT;
     if (cli->options.port != LITHOPS_DEFAULT) {
         *ret_port = (uint32_t)cli->options.port;
@@ -187,8 +194,8 @@ static int find_port(const struct cli *cli, uint32_t *ret_port, lithops_error *e
     char *end;
     unsigned long port = strtoul(given, &end, 10);
     if (given[0] < '0' || given[0] > '9' || *end || port > 65535)
-        return lithops__fail(err, LITHOPS_EUSAGE, "PORT in the environment is '%s', not a port",
-                             given);
+        return lithops__fail(err, LITHOPS_EUSAGE, "%s in the environment is '%s', not a port",
+                             handler ? "FUNCTIONS_CUSTOMHANDLER_PORT" : "PORT", given);
     *ret_port = (uint32_t)port;
     return 0;
 }
@@ -202,6 +209,7 @@ static int serve_http(const struct cli *cli, lithops_error *err)
         .command = command,
         .secret = secret,
         .is_whisk = own->openwhisk,
+        .any_path = handler_port() != NULL,
         .limit = own->concurrency == LITHOPS_DEFAULT ? 1 : (uint32_t)own->concurrency,
         .drain_ms = own->drain_ms == LITHOPS_DEFAULT ? USUAL_DRAIN_MS : (uint64_t)own->drain_ms};
     int rc = read_secret(cli, secret, err);

@@ -136,7 +136,8 @@ const struct cli_command cli_commands[] = {
      cmd_worker},
     {"runtime build", CLI_RUNTIME_BUILD, "[NAME]", 0, 1,
      "make the package that a runtime is deployed with",
-     "With aws_lambda it is a zip archive, written to the file that --out names. With\n"
+     "With aws_lambda, gcp_functions and azure_functions it is a zip archive, written\n"
+     "to the file that --out names. With\n"
      "k8s and services of containers it is an image: the engine over --base, without\n"
      "docker. It is pushed to the registry in its name, or written to --out, for\n"
      "docker load, podman load, and ctr image import.",
@@ -345,8 +346,8 @@ const struct cli_option cli_option_table[] = {
     {NULL, 0, "openwhisk", NULL, CLI_SWITCH, AT(openwhisk), CLI_WORKER, 0, 0, NULL,
      "the same, by /init and /run, as in the container of an action of OpenWhisk"},
     {NULL, 0, "port", "PORT", CLI_NUMBER, AT(port), CLI_WORKER, 0, 65535, NULL,
-     "with --http: listen there; 0: a free one; by default what PORT in the environment says, "
-     "else 8080"},
+     "with --http: listen there; 0: a free one; by default what FUNCTIONS_CUSTOMHANDLER_PORT or "
+     "PORT in the environment says, else 8080"},
     {NULL, 0, "concurrency", "N", CLI_NUMBER, AT(concurrency), CLI_WORKER, 1, 1024, NULL,
      "with --http: workers at a time, by default 1; more requests are answered with 429"},
     {NULL, 0, "drain", "SECONDS", CLI_SECONDS, AT(drain_ms), CLI_WORKER, 0, 0, NULL,

@@ -15,8 +15,10 @@ static const struct row {
     {"aws_batch", {0, 0, 0, 0, true, "lifetime"}},
     {"aws_lambda", {900, 10240, 6 * MIB, 6, true, "runtime_timeout"}},
     {"azure_containers", {240, 8192, 0, 4, false, NULL}},
+    {"azure_functions", {230, 14336, 100 * MIB, 0, false, NULL}},
     {"code_engine", {600, 49152, 0, 12, false, NULL}},
     {"gcp_cloudrun", {3600, 32768, 32 * MIB, 8, false, NULL}},
+    {"gcp_functions", {3600, 32768, 32 * MIB, 8, false, NULL}},
     {"ibm_cf", {600, 2048, 5 * MIB, 0, false, NULL}},
     {"openwhisk", {0, 0, 1 * MIB, 0, false, NULL}},
 };

@@ -617,22 +617,26 @@ static const lithops_config_key knative_keys[] = {
     REGISTRY_KEYS,
     {.name = NULL},
 };
+#define GOOGLE_IDENTITY_KEYS                                                                       \
+    {.name = "credentials_path",                                                                   \
+     .type = LITHOPS_KEY_STRING,                                                                   \
+     .help = "Key of a service account, which may invoke the service: requests have its ID "       \
+             "tokens, unless token or token_file says something."},                                \
+        {.name = "metadata_identity",                                                              \
+         .type = LITHOPS_KEY_BOOL,                                                                 \
+         .fallback = "false",                                                                      \
+         .help = "Without a key: the ID tokens are those of this machine in Google's cloud, from " \
+                 "its metadata server."},                                                          \
+    {                                                                                              \
+        .name = "audience", .type = LITHOPS_KEY_STRING,                                            \
+        .help = "What ID tokens are good for, if that is not the endpoint."                        \
+    }
+
 static const lithops_config_key cloudrun_keys[] = {
     MAX_WORKERS("100"),
     REQUEST_TIMEOUT("300", ", by its configuration"),
     DEPLOYMENT("region", "Region of the service. The endpoint says where it is."),
-    {.name = "credentials_path",
-     .type = LITHOPS_KEY_STRING,
-     .help = "Key of a service account, which may invoke the service: requests have its ID tokens, "
-             "unless token or token_file says something."},
-    {.name = "metadata_identity",
-     .type = LITHOPS_KEY_BOOL,
-     .fallback = "false",
-     .help = "Without a key: the ID tokens are those of this machine in Google's cloud, from its "
-             "metadata server."},
-    {.name = "audience",
-     .type = LITHOPS_KEY_STRING,
-     .help = "What ID tokens are good for, if that is not the endpoint."},
+    GOOGLE_IDENTITY_KEYS,
     DEPLOYMENT("min_workers", "Containers that stay. It is set where the service is deployed."),
     DEPLOYMENT("trigger", "How calls are started."),
     DEPLOYMENT("artifact_registry_repository", "Where the image is."),
@@ -670,6 +674,42 @@ static const lithops_config_key aliyun_fc_keys[] = {
     DEPLOYMENT("region", "Region of the function. The endpoint says where it is."),
     DEPLOYMENT("deploy_mode", "How upstream deploys; here it is a container."),
     DEPLOYMENT("account_id", "The account."),
+    {.name = NULL},
+};
+
+static const lithops_config_key gcp_functions_keys[] = {
+    MAX_WORKERS("1000"),
+    REQUEST_TIMEOUT("300", ": --timeout of its deployment"),
+    {.name = "function",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "lithops",
+     .help = "Name of the function. Where endpoint says nothing it is that of the function of this "
+             "name, in region and project_name."},
+    {.name = "region",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Region of the function, also from the section gcp."},
+    {.name = "project_name",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Project of the function, also from the section gcp."},
+    GOOGLE_IDENTITY_KEYS,
+    DEPLOYMENT("trigger", "How upstream starts calls; here it is HTTPS."),
+    DEPLOYMENT("retries", "How often upstream looks for a runtime."),
+    DEPLOYMENT("retry_sleep", "Seconds between that."),
+    DEPLOYMENT("service_account", "Account that the function runs as."),
+    {.name = NULL},
+};
+static const lithops_config_key azure_functions_keys[] = {
+    MAX_WORKERS("1000"),
+    REQUEST_TIMEOUT("230", ", which its load balancer fixes"),
+    {.name = "function_key",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "Key of the function, or of its app: 'az functionapp function keys list' has it."},
+    DEPLOYMENT("resource_group", "Resource group of the app."),
+    DEPLOYMENT("region", "Region of the app. The endpoint says where it is."),
+    DEPLOYMENT("location", "The same, in earlier versions of upstream."),
+    DEPLOYMENT("functions_version", "Version of the host of functions."),
+    DEPLOYMENT("trigger", "How upstream starts calls; here it is HTTPS."),
     {.name = NULL},
 };
 
@@ -1611,6 +1651,19 @@ const struct lithops__config_section lithops__config_sections[] = {
     {"aliyun_fc", "What workers behind links have in common.", link_keys},
     {"aliyun_fc", "What services that take HTTP requests have in common.", http_keys},
     {"aliyun_fc", "The pool of each worker.", pool_keys},
+    {"gcp_functions",
+     "Functions of Google Cloud, of the second generation, started by HTTP requests. Untested "
+     "against the service.",
+     gcp_functions_keys},
+    {"gcp_functions", "What workers behind links have in common.", link_keys},
+    {"gcp_functions", "What services that take HTTP requests have in common.", http_keys},
+    {"gcp_functions", "The pool of each worker.", pool_keys},
+    {"azure_functions",
+     "Functions of Azure, started by HTTP requests. Untested against the service.",
+     azure_functions_keys},
+    {"azure_functions", "What workers behind links have in common.", link_keys},
+    {"azure_functions", "What services that take HTTP requests have in common.", http_keys},
+    {"azure_functions", "The pool of each worker.", pool_keys},
     {"openwhisk", "Activations of an action of OpenWhisk. Untested against the service.",
      openwhisk_keys},
     {"openwhisk", "What workers behind links have in common.", link_keys},

@@ -320,7 +320,7 @@ static void unknown_names_may_be_of_another_section(void **state)
     expect_finding(
         "localhost: {retries: 2}",
         "conf:1: unknown key 'retries' in section 'localhost'; did you mean 'retries' of "
-        "section 'lithops'?");
+        "section 'lithops' or 'gcp_functions'?");
     expect_finding("output_kept: 4\n",
                    "conf:1: unknown section 'output_kept'; did you mean 'output_kept' of section "
                    "'lithops'?");

@@ -43,12 +43,14 @@ if(LITHOPS_CLI AND Python3_FOUND)
                          LABELS server ENVIRONMENT "${LITHOPS_TEST_ENVIRONMENT}")
   endif()
   if(CURL_FOUND AND TARGET lithops_module_crypto AND NOT LITHOPS_SANITIZE)
-    add_test(NAME openwhisk_test
-      COMMAND ${CMAKE_SOURCE_DIR}/tests/servers/with-redis ${Python3_EXECUTABLE}
-              ${CMAKE_CURRENT_SOURCE_DIR}/openwhisk_test.py $<TARGET_FILE:lithops_command>
-              $<TARGET_FILE:cli_functions>)
-    set_tests_properties(openwhisk_test PROPERTIES TIMEOUT 300 COST 60 SKIP_RETURN_CODE 77
-                         LABELS server ENVIRONMENT "${LITHOPS_TEST_ENVIRONMENT}")
+    foreach(test openwhisk_test functions_test)
+      add_test(NAME ${test}
+        COMMAND ${CMAKE_SOURCE_DIR}/tests/servers/with-redis ${Python3_EXECUTABLE}
+                ${CMAKE_CURRENT_SOURCE_DIR}/${test}.py $<TARGET_FILE:lithops_command>
+                $<TARGET_FILE:cli_functions>)
+      set_tests_properties(${test} PROPERTIES TIMEOUT 300 COST 60 SKIP_RETURN_CODE 77
+                           LABELS server ENVIRONMENT "${LITHOPS_TEST_ENVIRONMENT}")
+    endforeach()
   endif()
 else()
   message(STATUS "No python3, or no command: its tests are left out")

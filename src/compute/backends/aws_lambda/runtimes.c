@@ -7,16 +7,14 @@
 #include "base/error.h"
 #include "compute/backends/aws_lambda/aws_lambda.h"
 #include "compute/linked.h"
+#include "compute/package.h"
 #include "net/sign.h"
 #include "relay/relay.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 enum {
     ALL_MS = 600000,  /* a deployment */
@@ -437,15 +435,8 @@ static int build(const struct lithops__config *config, const struct lithops__run
                              "files of 'lithops runtime build' in /var/task, and push it",
                              wish->name ? wish->name : wish->dockerfile);
     int rc = lithops__lambda_package(&zip, err);
-    int fd = rc == 0 ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
-    for (size_t done = 0; rc == 0 && done < zip.len;) {
-        ssize_t n = fd < 0 ? -1 : write(fd, zip.data + done, zip.len - done);
-        if (n < 0 && errno != EINTR)
-            rc = lithops__fail_errno(err, errno, "'%s' cannot be written", path);
-        done += n > 0 ? (size_t)n : 0;
-    }
-    if (fd >= 0 && close(fd) != 0 && rc == 0)
-        rc = lithops__fail_errno(err, errno, "'%s' cannot be written", path);
+    if (rc == 0)
+        rc = lithops__package_write(path, &zip, err);
     if (rc == 0 && asprintf(ret_text, "%s: %zu KiB", path, zip.len >> 10) < 0)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops__buffer_deinit(&zip);

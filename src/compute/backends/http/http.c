@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Services that give a container of ours HTTP requests, and run as many of it as there are
- * requests: Knative, and what is like it. They differ by name, and by how long a request may take
- * (config_keys.c); all else is here. docs/serverless.md tells what the container runs.
+ * requests: Knative, and what is like it. They differ by name, by how long a request may take
+ * (config_keys.c), and by how it says who makes it; all else is here. docs/serverless.md tells what
+ * the container runs.
  *
  * Those that run actions of OpenWhisk take the same requests by another API (whisk.h): the answer
  * to one is the name of an activation, which is asked for now and then how it has ended.
@@ -16,6 +17,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/module.h"
+#include "compute/backends/http/functions.h"
 #include "compute/backends/http/whisk.h"
 #include "compute/limits.h"
 #include "compute/linked.h"
@@ -52,6 +54,7 @@ struct http {
     const struct lithops__crypto_api *crypto;
     struct lithops__posts *posts;
     char *endpoint, *host, *secret, *token, *token_file;
+    char *function_key;                      /* of a function of Azure; NULL: none */
     char *account, *audience;                /* of ID tokens of Google's */
     bool is_machine;                         /* they are the machine's */
     struct lithops__credential_store *store; /* they come from there; NULL: none do */
@@ -79,6 +82,7 @@ static void http_close(void *state)
     lithops__secret_free(http->secret);
     lithops__secret_free(http->token);
     free(http->token_file);
+    lithops__secret_free(http->function_key);
     free(http->account);
     free(http->audience);
     lithops__credential_store_free(http->store);
@@ -122,6 +126,12 @@ static bool is_here(const char *url)
 static int check(const struct http *http, lithops_error *err)
 {
     const char *url = http->is_whisk ? http->whisk.invoke_url : http->endpoint;
+    const char *deploy = lithops__functions_deploy(http->backend);
+    if (!url && deploy)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "%s.endpoint is missing: the URL of the function. 'lithops runtime "
+                             "build' makes its package; %s",
+                             http->backend, deploy);
     if (!url)
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "%s.endpoint is missing: the URL of the service whose container runs "
@@ -139,11 +149,12 @@ static int check(const struct http *http, lithops_error *err)
         return lithops__fail(err, LITHOPS_ECONFIG, "%s is missing",
                              strcmp(http->backend, "ibm_cf") == 0 ? "ibm_cf.iam_api_key"
                                                                   : "openwhisk.api_key");
-    if ((http->token || http->token_file || http->account || http->is_machine || http->is_whisk) &&
+    if ((http->token || http->token_file || http->account || http->is_machine || http->is_whisk ||
+         http->function_key) &&
         !is_tls(url) && !is_here(url))
         return lithops__fail(err, LITHOPS_ECONFIG,
-                             "%s.endpoint is not https: others could read the token",
-                             http->backend);
+                             "%s.endpoint is not https: others could read the %s", http->backend,
+                             http->function_key ? "key" : "token");
     return 0;
 }
 
@@ -178,6 +189,19 @@ static int take_whisk(struct http *http, const lithops_value *settings, lithops_
     return lithops__whisk_open(&http->whisk, http->backend, settings, err);
 }
 
+/* Google's functions have an address that is made of their names. */
+static bool make_endpoint(const lithops_value *settings, char **ret_endpoint)
+{
+    const char *region = lithops_value_get_string(lithops_value_get(settings, "region"));
+    const char *project = lithops_value_get_string(lithops_value_get(settings, "project_name"));
+    const char *name = lithops_value_get_string(lithops_value_get(settings, "function"));
+    if (!region || !*region || !project || !*project || !name || !*name)
+        return true;
+    if (asprintf(ret_endpoint, "https://%s-%s.cloudfunctions.net/%s", region, project, name) < 0)
+        *ret_endpoint = NULL;
+    return *ret_endpoint != NULL;
+}
+
 static int take_settings(struct http *http, const lithops_value *settings, lithops_error *err)
 {
     http->count = (uint32_t)lithops_value_get_int(lithops_value_get(settings, "max_workers"));
@@ -193,9 +217,11 @@ static int take_settings(struct http *http, const lithops_value *settings, litho
         !take_text(settings, "secret", &http->secret) ||
         !take_text(settings, "token", &http->token) ||
         !take_text(settings, "token_file", &http->token_file) ||
+        !take_text(settings, "function_key", &http->function_key) ||
         !take_text(settings, "credentials_path", &http->account) ||
         !take_text(settings, "audience", &http->audience) ||
-        (!http->endpoint && !take_text(settings, "ingress_endpoint", &http->endpoint)))
+        (!http->endpoint && !take_text(settings, "ingress_endpoint", &http->endpoint)) ||
+        (!http->endpoint && !make_endpoint(settings, &http->endpoint)))
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     http->is_machine =
         !http->account && lithops_value_get_bool(lithops_value_get(settings, "metadata_identity"));
@@ -258,14 +284,19 @@ static int http_open(const lithops_link_driver *driver, void *state, const litho
 
 /* ---- one request ----------------------------------------------------------------------------- */
 
-/* "Authorization: Bearer ...", or NULL: there is none. A file is read each time: who keeps it there
- * renews it.
+/* "Authorization: Bearer ...", or what else says who asks, or NULL: nothing does. A file is read
+ * each time: who keeps it there renews it.
  * @param ret_used  what the store gave, if there is one; the caller's, on failure too */
 static int make_authorization(const struct http *http, const struct lithops__bounds *bounds,
                               char **ret_header, struct lithops__credentials *ret_used,
                               lithops_error *err)
 {
     *ret_header = NULL;
+    if (http->function_key) {
+        if (asprintf(ret_header, "x-functions-key: %s", http->function_key) < 0)
+            *ret_header = NULL;
+        return *ret_header ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    }
     if (http->basic) {
         *ret_header = strdup(http->basic);
         return *ret_header ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
@@ -756,7 +787,7 @@ static const struct lithops__compute_ops http_ops = {
     .probe = http_probe,
 };
 
-#define SERVICE(name_, title_)                                                                     \
+#define SERVICE_OF(name_, title_, runtimes_)                                                       \
     static const lithops_link_driver link_driver_##name_ = {                                       \
         .abi = LITHOPS_COMPUTE_ABI,                                                                \
         .name = #name_,                                                                            \
@@ -775,8 +806,10 @@ static const struct lithops__compute_ops http_ops = {
         .links = &link_driver_##name_,                                                             \
         .workers_key = "max_workers",                                                              \
         .check = check_storage,                                                                    \
-        .runtimes = &lithops__image_runtimes,                                                      \
+        .runtimes = (runtimes_),                                                                   \
     };
+#define SERVICE(name_, title_) SERVICE_OF(name_, title_, &lithops__image_runtimes)
+#define FUNCTION(name_, title_) SERVICE_OF(name_, title_, &lithops__function_runtimes)
 
 SERVICE(knative, "a Knative service")
 SERVICE(gcp_cloudrun, "Google Cloud Run")
@@ -785,3 +818,5 @@ SERVICE(azure_containers, "Azure Container Apps")
 SERVICE(aliyun_fc, "a function of Alibaba Cloud")
 SERVICE(openwhisk, "an action of OpenWhisk")
 SERVICE(ibm_cf, "an action of IBM Cloud Functions")
+FUNCTION(gcp_functions, "a function of Google Cloud")
+FUNCTION(azure_functions, "a function of Azure")
