@@ -224,4 +224,4 @@ tidy:
 	tools/lint
 
 clean:
-	rm -rf build build-install build-clang build-asan build-tsan build-fuzz build-ci build-python build-airflow build-lambda build-docs build-wheels build-deb .venv dist
+	rm -rf build build-install build-clang build-asan build-tsan build-fuzz build-ci build-python build-cp* build-airflow build-lambda build-docs build-wheels build-deb .venv dist
