@@ -226,6 +226,27 @@ static void a_worker_that_comes_at_the_end_is_told(void **state)
     end_told(&leaving);
 }
 
+/* By a signal, as when the client hangs up: BYE is there, and may not be read yet. */
+static void a_worker_that_is_stopped_looks_for_bye(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        struct both both;
+        char how[8] = "";
+        connect_both(&both);
+        say(both.client, LITHOPS__MESSAGE_BYE, 0, 0, 0);
+        lithops__carrier_told(both.carrier, 1);
+        close(both.client);
+        lithops__carrier_disconnect(both.carrier, 1, how, sizeof how);
+        say(both.worker, LITHOPS__MESSAGE_END, 0, 0, 100);
+        close(both.worker);
+        assert_int_equal(lithops__carrier_leave(both.carried, false, NULL), 0);
+        assert_int_equal(count_objects(both.config), 0);
+        lithops__carrier_close(both.carrier);
+        lithops__config_free(both.config);
+    }
+}
+
 /* Nobody has come, so there is nobody to wait for, but for one that comes at this moment. */
 static void a_worker_that_has_not_come_is_hardly_waited_for(void **state)
 {
@@ -494,6 +515,7 @@ int main(void)
         cmocka_unit_test(a_worker_that_ended_without_a_word_is_none),
         cmocka_unit_test(a_worker_that_is_told_has_gone_before_the_end),
         cmocka_unit_test(a_worker_that_comes_at_the_end_is_told),
+        cmocka_unit_test(a_worker_that_is_stopped_looks_for_bye),
         cmocka_unit_test(a_worker_that_has_not_come_is_hardly_waited_for),
         cmocka_unit_test(objects_that_no_worker_wrote_are_deleted),
         cmocka_unit_test(progress_is_gathered),

@@ -399,6 +399,40 @@ static bool pass_object_on(struct lithops__end *end, struct lithops__scan *scan,
     return goes_on;
 }
 
+/* @return whether it is there */
+static bool look_for_bye_at(struct lithops__end *end, struct lithops__scan *scan, const char *key)
+{
+    void *data = NULL;
+    size_t len = 0;
+    if (get(end, key, &data, &len, NULL) != 0)
+        return false;
+    if (lithops__scan_feed(scan, data, len) & LITHOPS__SCAN_BYE)
+        be_told(end, key);
+    free(data);
+    count_taken(end);
+    return true;
+}
+
+/* The worker ends, and was not told to. A client that hangs up has written BYE before
+ * (relay/connect.c), and reads nothing any more: it may only not have been read here. It lies where
+ * a new worker looks if the client has not seen that this one is there. */
+static void look_for_bye(struct lithops__end *end, struct lithops__scan *scan)
+{
+    char key[LITHOPS__CARRIER_KEY + 16];
+    pthread_mutex_lock(&end->lock);
+    bool is_broken = end->broken.code != 0;
+    pthread_mutex_unlock(&end->lock);
+    uint32_t taken = atomic_load(&end->taken);
+    if (!end->asks || is_broken || taken == 0)
+        return;
+    snprintf(key, sizeof key, "%s%010u", end->hello, taken);
+    if (taken == 1 && look_for_bye_at(end, scan, key))
+        return;
+    do {
+        snprintf(key, sizeof key, "%s%010u", end->in, atomic_load(&end->taken));
+    } while (!atomic_load(&end->was_told) && look_for_bye_at(end, scan, key));
+}
+
 static void *receive_all(void *user)
 {
     struct lithops__end *end = user;
@@ -424,6 +458,7 @@ static void *receive_all(void *user)
         }
     }
     forget(end, last);
+    look_for_bye(end, &scan);
     (void)shutdown(end->fd, SHUT_WR);
     return NULL;
 }

@@ -3,6 +3,8 @@
  * bytes. Both may take long, and happen on any thread. */
 #include "relay/link.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* The carrier has a link's bytes, the backend only starts the worker. */
@@ -45,7 +47,14 @@ void lithops__link_disconnect(struct lithops__link *link, const lithops_link *wi
                               size_t size)
 {
     struct lithops__relay *relay = link->relay;
+    char broken[sizeof((lithops_error *)0)->message + 32] = "";
+    bool tells = relay->carrier && relay->workers.ends_when_told;
+    if (tells) /* before it may hear of it otherwise: then it looks for BYE once more */
+        lithops__carrier_disconnect(relay->carrier, link->worker, broken, sizeof broken);
     relay->driver->ops->disconnect(relay->state, wire, ret_how, size);
-    if (relay->carrier)
+    size_t len = strlen(ret_how);
+    if (broken[0])
+        snprintf(ret_how + len, size - len, "%s%s", len ? "; " : "", broken);
+    if (relay->carrier && !tells)
         lithops__carrier_disconnect(relay->carrier, link->worker, ret_how, size);
 }

@@ -42,5 +42,5 @@ int main(int argc, char **argv)
     };
     int failed = compute_suite_run(&knative);
     failed += worker_server_stop(&server) != 0;
-    return api_finish(failed);
+    return api_finish(failed + compute_suite_left());
 }

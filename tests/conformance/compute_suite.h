@@ -33,5 +33,8 @@ struct compute_suite {
 /* Run all tests; main() has called api_init(), and ends with api_finish() of it.
  * @return the number of failed ones */
 int compute_suite_run(const struct compute_suite *suite);
+/* All executors are closed, and nothing of them is in the storage of the suite that was run.
+ * @return the number of objects that are */
+int compute_suite_left(void);
 
 #endif

@@ -7,8 +7,6 @@
 #include "compute_parts.h"
 #include "compute_suite.h"
 
-#include <lithops/plugin/runtime.h>
-
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -85,55 +83,6 @@ static bool kill_worker(void)
     return api_child(&pid) && kill(pid, SIGKILL) == 0;
 }
 
-enum { LISTED = 32 };
-
-struct listed {
-    char *keys[LISTED];
-    int count;
-};
-
-static int note_key(const lithops_object_info *info, void *user)
-{
-    struct listed *listed = user;
-    listed->keys[listed->count++] = strdup(info->key);
-    return listed->count == LISTED;
-}
-
-/* What a list shows, and nobody can read, is none. */
-static bool is_there(lithops_storage *storage, const char *key)
-{
-    void *data;
-    size_t len;
-    int rc = lithops_storage_get(storage, lithops_storage_bucket(storage), key, 0, SIZE_MAX, &data,
-                                 &len, &err);
-    fprintf(stderr, "the storage %s %s\n",
-            rc == LITHOPS_ENOTFOUND ? "lists, but lacks" : "still has", key);
-    if (rc == 0)
-        free(data);
-    return rc != LITHOPS_ENOTFOUND;
-}
-
-/* All executors are closed: nothing of them is in the storage. @return the number of objects */
-static int count_left(const char *backend)
-{
-    struct listed listed = {.count = 0};
-    int left = 0;
-    lithops_value *config =
-        lithops_pack("{s:o}", backend ? backend : "localhost",
-                     backend ? storage_settings() : lithops_pack("{s:s}", "storage_root", folder));
-    lithops_storage *storage =
-        not_null(lithops_storage_open_config(backend ? backend : "localhost", config, &err));
-    int rc = lithops_storage_list(storage, lithops_storage_bucket(storage), "lithops.jobs/",
-                                  note_key, &listed, &err);
-    for (int i = 0; i < listed.count; i++) {
-        left += is_there(storage, listed.keys[i]);
-        free(listed.keys[i]);
-    }
-    lithops_storage_close(storage);
-    lithops_value_free(config);
-    return rc < 0 ? 1 : left;
-}
-
 static atomic_uint requests;
 
 static void note_requests(lithops_log_level level, const char *where, const char *text, void *user)
@@ -201,5 +150,5 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(test_the_monitor_has_an_effect)};
     int failed = compute_suite_run(&process);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
-    return api_finish(failed + count_left(process.storage));
+    return api_finish(failed + compute_suite_left());
 }

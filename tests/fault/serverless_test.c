@@ -690,6 +690,49 @@ static void test_requests_have_id_tokens(void **state)
     assert_non_null(strstr(metadata.requests[0], audience));
 }
 
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static int count_one(const lithops_object_info *info, void *user)
+{
+    (void)info;
+    ++*(unsigned *)user;
+    return 0;
+}
+
+static unsigned count_objects(void)
+{
+    unsigned count = 0;
+    lithops_value *config =
+        lithops_pack("{s:o}", "redis", api_json(getenv("LITHOPS_TEST_STORAGE")));
+    lithops_storage *storage = not_null(lithops_storage_open_config("redis", config, &err));
+    succeeds(lithops_storage_list(storage, lithops_storage_bucket(storage), "lithops.jobs/",
+                                  count_one, &count, &err));
+    lithops_storage_close(storage);
+    lithops_value_free(config);
+    return count;
+}
+
+/* A worker whose client hangs up writes nothing after the client has deleted what there was. It is
+ * waited for, but for seconds only, which a busy machine may not give it. */
+static void test_executors_leave_nothing(void **state)
+{
+    (void)state;
+    enum { TIMES = 20 };
+    if (getenv("LITHOPS_TEST_SANITIZED")) /* carrier_test has it, without processes */
+        skip();
+    unsigned before = count_objects();
+    struct worker_server server;
+    worker_server_start(&server, 1);
+    for (int i = 0; i < TIMES; i++) {
+        lithops_executor *opened = open_at(server.port, NULL, 0);
+        runs(opened);
+        lithops_executor_close(opened);
+    }
+    assert_int_equal(worker_server_health(&server, "started"), TIMES);
+    assert_int_equal(worker_server_stop(&server), 0); /* and its workers have ended */
+    assert_in_range(count_objects() - before, 0, TIMES / 10);
+}
+
 int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
@@ -708,6 +751,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_lost_connection_is_a_lost_worker),
         cmocka_unit_test(test_no_credential_is_in_clear),
         cmocka_unit_test(test_workers_may_have_their_own_credentials),
+        cmocka_unit_test(test_executors_leave_nothing),
     };
     return api_finish(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -44,8 +44,9 @@ typedef struct lithops_workers {
     /* Workers have credentials of their own: nothing of the configuration that is secret is sent to
      * them. What `invoke` is given has it nevertheless. */
     bool keeps_secrets;
-    /* With through_storage: disconnect does not end the worker, which ends when the engine tells it
-     * to. So the engine waits at its end, for some seconds at most, until all have been told. */
+    /* With through_storage: when disconnect returns the worker may not have ended yet, which it
+     * does when the engine tells it to. So the engine tells it before, and waits at its end, for
+     * some seconds at most, until all have been told. */
     bool ends_when_told;
 } lithops_workers;
 

@@ -276,6 +276,7 @@ static int http_open(const lithops_link_driver *driver, void *state, const litho
         ret_workers->worker_processes = (uint32_t)lithops_value_get_int(processes);
     ret_workers->workers = http->count;
     ret_workers->through_storage = true;
+    ret_workers->ends_when_told = true; /* hanging up tells it, too, but waits for nothing */
     ret_workers->keeps_secrets = !http->sends_credentials;
     ret_workers->idle_timeout_ms =
         (uint32_t)(1000 * lithops_value_get_double(lithops_value_get(settings, "idle_timeout")));
