@@ -52,4 +52,9 @@ ROWS = [
         Side('lithops', 'cold {spawns} {lithops} worker --lambda', times(1e3)),
         Goal('ratio', 'limit', '<=', 1.5),
         limit=Side('only the protocol', 'cold {spawns} limit_next', times(1e3))),
+    Row('cold_outcome', "a worker's start to its first outcome", 'ms',
+        Side('lithops', 'ours_outcome {spawns} {lithops}', times(1e3)),
+        Goal('ratio', 'limit', '<=', 1.5),
+        limit=Side('only the protocol', 'limit_outcome {spawns}', times(1e3)), server='redis',
+        notes=['a function of C, by HTTP; the storage is Redis with TLS, the limit has none']),
 ]
