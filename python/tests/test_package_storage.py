@@ -307,6 +307,25 @@ def test_clients_of_other_libraries(monkeypatch):
                         'redis': sections['redis']}).get_client().set
 
 
+def test_a_client_of_infinispan(monkeypatch):
+    from lithops.storage import clients
+    requests, auth = types.ModuleType('requests'), types.ModuleType('requests.auth')
+    requests.Session = types.SimpleNamespace
+    auth.HTTPBasicAuth = lambda *user: ('basic', *user)
+    auth.HTTPDigestAuth = lambda *user: ('digest', *user)
+    for module in requests, auth:
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    section = {'endpoint': 'http://h:11222/', 'username': 'u', 'password': 'p'}
+    client = Storage(config={'lithops': {'storage': 'infinispan'},
+                             'infinispan': section}).get_client()
+    assert client.endpoint == 'http://h:11222/rest/v2/caches'
+    assert client.auth == ('digest', 'u', 'p')
+    client = clients.make_client('infinispan', {**section, 'auth_mech': 'BASIC'})
+    assert client.auth == ('basic', 'u', 'p')
+    assert not hasattr(clients.make_client('infinispan', {'endpoint': 'http://h:11222'}), 'auth')
+    assert clients.make_client('infinispan', {'username': 'u'}) is None
+
+
 def test_clients_of_google_and_aliyun(monkeypatch):
     from lithops.storage import clients
     made = []

@@ -20,6 +20,7 @@ SCRIPTS = pathlib.Path(__file__).parents[2] / 'tests' / 'servers'
     ('redis', 'redis', 'password', 'check username and password'),
     ('azurite', 'azure_storage', 'storage_account_key', "check the account's name and key"),
     ('swift', 'swift', 'password', 'check user_id'),
+    ('infinispan', 'infinispan', 'password', 'check username, password'),  # make test-infinispan
 ], ids=lambda param: param[0])
 def server(request):
     script, section, secret, error = request.param
@@ -68,7 +69,7 @@ def test_the_client_of_the_library(server, monkeypatch):
     """It finds what the engine has put, with the same section."""
     config, section, _, _ = server
     library = {'minio': 'boto3', 'redis': 'redis', 'azure_storage': 'azure.storage.blob',
-               'swift': 'requests'}[section]
+               'swift': 'requests', 'infinispan': 'requests'}[section]
     pytest.importorskip(library)
     if 'SSL_CERT_FILE' in os.environ:  # requests has a variable of its own
         monkeypatch.setenv('REQUESTS_CA_BUNDLE', os.environ['SSL_CERT_FILE'])
@@ -81,6 +82,8 @@ def test_the_client_of_the_library(server, monkeypatch):
         got = b'content' if client.ping() and client.keys('{lithops:python-data}*') else None
     elif section == 'azure_storage':
         got = client.get_blob_client('python-data', 'of/client').download_blob().readall()
+    elif section == 'infinispan':
+        got = client.get(f'{client.endpoint}/python-data/of%2Fclient').content
     else:
         got = client.get(f'{client.endpoint}/python-data/of/client').content
     assert got == b'content'

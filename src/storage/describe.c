@@ -33,3 +33,18 @@ int lithops__describe_credentials(struct lithops__credential_store *store, litho
     say("credentials", 0, detail, user);
     return 0;
 }
+
+int lithops__describe_answer(int rc, const char *where, const char *bucket, bool makes,
+                             lithops__say_fn *say, void *user, const lithops_storage_op *op)
+{
+    bool answered = rc == 0 || op->err->http_status;
+    say("connection", answered ? 0 : rc, answered ? where : op->err->message, user);
+    if (!answered)
+        return rc;
+    if (rc == LITHOPS_ENOTFOUND && makes) {
+        say("bucket", 0, "it is missing: the first put creates it", user);
+        return 0;
+    }
+    say("bucket", rc, rc ? op->err->message : bucket, user);
+    return rc == LITHOPS_EDENIED ? 0 : rc; /* one may be allowed to put, and not to list */
+}

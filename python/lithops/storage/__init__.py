@@ -81,7 +81,7 @@ class Storage:
     def get_client(self) -> Any:
         """The backend's client, where its library is installed: boto3's for what speaks S3's
         protocol, `google.cloud.storage.Client`, `redis.StrictRedis`, Azure's `BlobServiceClient`, a
-        session of requests for Swift; for `aliyun_oss` this object, as upstream's backend gives
+        session of requests for Swift and Infinispan; for `aliyun_oss` this object, as upstream's backend gives
         itself. Else an object with the few methods of boto3 that programs use, over any backend."""
         if self.backend == 'aliyun_oss':
             return self

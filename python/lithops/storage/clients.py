@@ -100,6 +100,22 @@ def _log_in(session: Any, section: dict) -> tuple[str, str]:
     raise ValueError(f'the catalog of {url} has no object store in region {region!r}')
 
 
+def _infinispan(section: dict) -> Any:
+    """A session whose requests are the user's; its attribute `endpoint` is the URL of the caches."""
+    import requests
+    from requests.auth import HTTPBasicAuth, HTTPDigestAuth
+    endpoint, user = section.get('endpoint'), section.get('username')
+    if not endpoint:
+        return None
+    session = requests.Session()
+    if user:
+        is_basic = str(section.get('auth_mech') or 'DIGEST').upper() == 'BASIC'
+        session.auth = (HTTPBasicAuth if is_basic else HTTPDigestAuth)(
+            user, section.get('password') or '')
+    session.endpoint = endpoint.rstrip('/') + '/rest/v2/caches'
+    return session
+
+
 _CLIENTS: dict = {
     'aws_s3': ('boto3', _boto3),
     'minio': ('boto3', _boto3_with_keys),
@@ -110,4 +126,5 @@ _CLIENTS: dict = {
     'redis': ('redis', _redis),
     'azure_storage': ('azure-storage-blob', _azure),
     'swift': ('requests', _swift),
+    'infinispan': ('requests', _infinispan),
 }

@@ -211,6 +211,7 @@ static const lithops_storage_ops azure_ops = {
     .del = lithops__azure_del,
     .del_many = lithops__azure_del_many,
     .make_bucket = lithops__azure_make_bucket,
+    .describe = lithops__azure_describe,
     .copy = lithops__azure_copy,
 };
 

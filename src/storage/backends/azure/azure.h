@@ -73,6 +73,9 @@ char *lithops__azure_source(const struct lithops__azure *azure, const char *buck
 lithops__web_ask lithops__azure_ask;
 
 /* Slots in files of their own. */
+int lithops__azure_describe(void *state, const char *bucket,
+                            void (*say)(const char *what, int code, const char *detail, void *user),
+                            void *user, const lithops_storage_op *op);
 int lithops__azure_make_bucket(void *state, const char *bucket, const lithops_storage_op *op);
 int lithops__azure_put(void *state, const char *bucket, const char *key, lithops_bytes body,
                        const lithops_storage_op *op);

@@ -153,6 +153,7 @@ static const lithops_storage_ops infinispan_ops = {
     .list = lithops__infinispan_list,
     .del = lithops__infinispan_del,
     .make_bucket = lithops__infinispan_make_bucket,
+    .describe = lithops__infinispan_describe,
 };
 
 const lithops_storage_driver lithops__storage_infinispan = {

@@ -72,7 +72,14 @@ int lithops__infinispan_do(struct lithops__infinispan *infinispan,
 
 lithops__web_ask lithops__infinispan_ask;
 
+/* Whether the cache is one that is made where it is missing. */
+bool lithops__infinispan_makes(const struct lithops__infinispan *infinispan, const char *bucket);
+
 /* Slots in files of their own. */
+int lithops__infinispan_describe(void *state, const char *bucket,
+                                 void (*say)(const char *what, int code, const char *detail,
+                                             void *user),
+                                 void *user, const lithops_storage_op *op);
 int lithops__infinispan_make_bucket(void *state, const char *bucket, const lithops_storage_op *op);
 int lithops__infinispan_put(void *state, const char *bucket, const char *key, lithops_bytes body,
                             const lithops_storage_op *op);

@@ -66,7 +66,7 @@ int lithops__infinispan_make_bucket(void *state, const char *bucket, const litho
     return rc;
 }
 
-static bool is_ours(const struct lithops__infinispan *infinispan, const char *bucket)
+bool lithops__infinispan_makes(const struct lithops__infinispan *infinispan, const char *bucket)
 {
     if (infinispan->bucket && strcmp(infinispan->bucket, bucket) == 0)
         return true;
@@ -91,7 +91,7 @@ static int store(struct lithops__infinispan *infinispan, const char *method, con
                                                         .has_body = true,
                                                         .body = body};
     int rc = lithops__infinispan_do(infinispan, &request, op);
-    if (rc != LITHOPS_ENOTFOUND || !is_ours(infinispan, bucket))
+    if (rc != LITHOPS_ENOTFOUND || !lithops__infinispan_makes(infinispan, bucket))
         return rc;
     lithops__log(LITHOPS_LOG_INFO, "storage", "infinispan: creating the cache '%s'", bucket);
     *op->err = (lithops_error)LITHOPS_ERROR_INIT;

@@ -157,6 +157,7 @@ static const lithops_storage_ops redis_ops = {
     .del = lithops__redis_del,
     .del_many = lithops__redis_del_many,
     .make_bucket = lithops__redis_make_bucket,
+    .describe = lithops__redis_describe,
 };
 
 const lithops_storage_driver lithops__storage_redis = {

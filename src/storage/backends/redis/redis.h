@@ -70,6 +70,9 @@ int lithops__redis_fail_reply(const struct lithops__redis *redis, const char *do
 int lithops__redis_fail_broken(const struct lithops__redis *redis, lithops_error *err);
 
 /* Slots in files of their own. */
+int lithops__redis_describe(void *state, const char *bucket,
+                            void (*say)(const char *what, int code, const char *detail, void *user),
+                            void *user, const lithops_storage_op *op);
 int lithops__redis_put(void *state, const char *bucket, const char *key, lithops_bytes body,
                        const lithops_storage_op *op);
 int lithops__redis_put_new(void *state, const char *bucket, const char *key, lithops_bytes body,

@@ -21,19 +21,8 @@ int lithops__swift_describe(void *state, const char *bucket, lithops__say_fn *sa
     const struct lithops__swift_request request = {
         .method = "GET", .bucket = bucket, .query = "format=json&limit=1"};
     rc = lithops__swift_do(swift, &request, op);
-    bool answered = rc == 0 || op->err->http_status;
-    say("connection", answered ? 0 : rc,
-        !answered ? op->err->message
-        : where   ? where
-                  : swift->where,
-        user);
+    bool makes = swift->bucket && strcmp(bucket, swift->bucket) == 0;
+    rc = lithops__describe_answer(rc, where ? where : swift->where, bucket, makes, say, user, op);
     free(where);
-    if (!answered)
-        return rc;
-    if (rc == LITHOPS_ENOTFOUND && swift->bucket && strcmp(bucket, swift->bucket) == 0) {
-        say("bucket", 0, "it is missing: the first put creates it", user);
-        return 0;
-    }
-    say("bucket", rc, rc ? op->err->message : bucket, user);
-    return rc == LITHOPS_EDENIED ? 0 : rc; /* a user may be allowed to put, and not to list */
+    return rc;
 }
