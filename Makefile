@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-invoked soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes test-ec2 test-lambda test-batch test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-invoked soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes test-machines test-lambda test-batch test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -33,7 +33,7 @@ help:
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
 	@echo 'make test-queues   test the brokers aws_sqs, gcp_pubsub and azure_queue on servers that it installs'
 	@echo 'make test-batch    the same on jobs of AWS Batch, which moto keeps and processes here are'
-	@echo 'make test-ec2   the backend aws_ec2 on machines that are emulated, as root'
+	@echo 'make test-machines   aws_ec2 and gcp_compute_engine on machines that are emulated, as root'
 	@echo 'make test-lambda   the conformance suite on functions of AWS Lambda, in its emulator'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
@@ -137,12 +137,15 @@ test-airflow-celery:
 	airflow/tests/run celery
 	airflow/tests/with-postgresql airflow/tests/run live
 
-test-ec2:
+test-machines:
 	$(SETUP) test
 	tests/servers/setup-queues
+	tests/servers/setup-machines
 	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
 	ninja -C build lithops_command lithops_all_modules cli_functions
-	tests/servers/with-ec2 build-queues/venv/bin/python tests/integration/ec2_test.py \
+	tests/servers/with-machines ec2 build-queues/venv/bin/python tests/integration/ec2_test.py \
+	    build/bin/lithops build/tests/cli_functions.so
+	tests/servers/with-machines gce python3 tests/integration/gce_test.py \
 	    build/bin/lithops build/tests/cli_functions.so
 
 test-lambda:

@@ -147,6 +147,7 @@ extern const struct lithops__compute_driver lithops__compute_azure_containers;
 extern const struct lithops__compute_driver lithops__compute_azure_functions;
 extern const struct lithops__compute_driver lithops__compute_code_engine;
 extern const struct lithops__compute_driver lithops__compute_gcp_cloudrun;
+extern const struct lithops__compute_driver lithops__compute_gcp_compute_engine;
 extern const struct lithops__compute_driver lithops__compute_gcp_functions;
 extern const struct lithops__compute_driver lithops__compute_ibm_cf;
 extern const struct lithops__compute_driver lithops__compute_knative;

@@ -400,11 +400,22 @@ static int set_other_defaults(struct lithops__config *config, lithops_error *err
     static const struct {
         const char *section;
         bool is_here;
-    } pools[] = {{"localhost", true},    {"process", true},           {"vm", false},
-                 {"slurm", false},       {"knative", false},          {"gcp_cloudrun", false},
-                 {"code_engine", false}, {"azure_containers", false}, {"k8s", false},
-                 {"openwhisk", false},   {"ibm_cf", false},           {"aliyun_fc", false},
-                 {"aws_ec2", false},     {"gcp_functions", false},    {"azure_functions", false}};
+    } pools[] = {{"localhost", true},
+                 {"process", true},
+                 {"vm", false},
+                 {"slurm", false},
+                 {"knative", false},
+                 {"gcp_cloudrun", false},
+                 {"code_engine", false},
+                 {"azure_containers", false},
+                 {"k8s", false},
+                 {"openwhisk", false},
+                 {"ibm_cf", false},
+                 {"aliyun_fc", false},
+                 {"aws_ec2", false},
+                 {"gcp_functions", false},
+                 {"azure_functions", false},
+                 {"gcp_compute_engine", false}};
     for (size_t i = 0; rc == 0 && i < sizeof pools / sizeof *pools; i++) {
         lithops_value **processes = find_slot(config, pools[i].section, "worker_processes", NULL);
         if (lithops_value_get_int(*processes) != 0)

@@ -27,7 +27,7 @@ if(LITHOPS_CLI AND Python3_FOUND)
               ${CMAKE_CURRENT_SOURCE_DIR}/runtime_image_test.py $<TARGET_FILE:lithops_command>)
     set_tests_properties(runtime_image_test PROPERTIES TIMEOUT 600 COST 60 SKIP_RETURN_CODE 77
                          LABELS server ENVIRONMENT "${LITHOPS_TEST_ENVIRONMENT}")
-    # `make test-ec2` runs ec2_test.py.
+    # `make test-machines` runs those over machines that run.
     add_test(NAME machines_test
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/machines_test.py
                      $<TARGET_FILE:lithops_command> $<TARGET_FILE:cli_functions>)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the backends whose hosts are machines of clouds ask of them, over services of this test: it
 checks signatures by itself, and what requests hold by what the services' descriptions allow.
-`make test-ec2` has machines that run.
+`make test-machines` has machines that run.
 
 Usage: machines_test.py LITHOPS FUNCTIONS
 """
@@ -13,6 +13,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -335,6 +336,263 @@ class Ec2(Case):
                       self.run_lithops("config", "check", "--online", status=2, region="x/y"))
         self.assertEqual(self.seen, [])
         self.assertIn("untested against the service", self.run_lithops("config", "show", "aws_ec2"))
+
+
+# What requests of the Compute Engine API hold, by its description of version 1 (revision 2026):
+# names, and their values; a pattern for texts.
+TEXT, NAME = r".+", r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
+LABELS = {r"lithops-[a-z]+": r"[a-z0-9_-]{1,63}"}
+ZONE = "projects/my-project/zones/us-east1-b"
+GCE = {
+    "name": NAME, "machineType": r"zones/us-east1-b/machineTypes/[a-z0-9-]+", "labels": LABELS,
+    "disks": [{"boot": bool, "autoDelete": bool, "initializeParams": {
+        "sourceImage": r"projects/[a-z0-9-]+/global/images/(family/)?[a-z0-9-]+",
+        "diskSizeGb": NUMBER, "diskType": r"zones/us-east1-b/diskTypes/[a-z-]+",
+        "labels": LABELS}}],
+    "networkInterfaces": [{
+        "network": r"(projects/my-project/)?global/networks/[a-z0-9-]+",
+        "subnetwork": r"projects/my-project/regions/us-east1/subnetworks/[a-z0-9-]+",
+        "accessConfigs": [{"name": TEXT, "type": "ONE_TO_ONE_NAT"}]}],
+    "scheduling": {"provisioningModel": "SPOT|STANDARD", "instanceTerminationAction": "DELETE|STOP",
+                   "maxRunDuration": {"seconds": NUMBER}, "automaticRestart": bool,
+                   "onHostMaintenance": "TERMINATE|MIGRATE"},
+    "metadata": {"items": [{"key": r"[a-zA-Z0-9_-]{1,127}", "value": r"(?s).*"}]},
+    "serviceAccounts": [{"email": r"[^@]+@[^@]+", "scopes": [r"https://.+"]}],
+}
+
+
+class Gce(Case):
+    backend = "gcp_compute_engine"
+
+    @classmethod
+    def setUpClass(cls):
+        if not shutil.which("openssl"):
+            raise unittest.SkipTest("no openssl, which makes the key of a service account")
+        made = subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt",
+                               "rsa_keygen_bits:2048"], capture_output=True, text=True, check=True)
+        cls.key = made.stdout
+
+    def setUp(self):
+        super().setUp()
+        with open(self.home + "/account.json", "w", encoding="ascii") as file:
+            json.dump({"client_email": "me@my-project", "private_key": self.key,
+                       "private_key_id": "k1", "project_id": "my-project",
+                       "token_uri": self.url + "/token"}, file)
+        self.config["gcp"] = {"credentials_path": self.home + "/account.json"}
+        self.section["zone"] = "us-east1-b"
+        self.instances, self.refusals, self.operation_error = {}, [], None
+        self.tokens, self.lost_answers, self.operations = 0, 0, 0
+
+    def check(self, value, shape, where):
+        if isinstance(shape, dict):
+            for name, one in value.items():
+                found = [s for key, s in shape.items() if re.fullmatch(key, name)]
+                self.assertTrue(found, f"{where}.{name} is nothing that may be there")
+                self.check(one, found[0], f"{where}.{name}")
+        elif isinstance(shape, list):
+            for one in value:
+                self.check(one, shape[0], where + "[]")
+        elif shape is bool:
+            self.assertIsInstance(value, bool, where)
+        else:
+            self.assertIsInstance(value, str, where)
+            self.assertRegex(value, f"\\A(?:{shape})\\Z" if shape[:1] != "(" else shape, where)
+
+    def answer(self, method, path, headers, body):
+        if path == "/token":
+            return self.answer_token(body)
+        self.assertEqual(headers["Authorization"], f"Bearer token-{self.tokens}")
+        prefix, _, path = path.partition("/compute/v1/")
+        self.assertEqual(prefix, "")
+        path, _, query = path.partition("?")
+        body = json.loads(body) if body else None
+        self.seen.append((method, path, body))
+        if self.refusals:
+            status, reason, message = self.refusals.pop(0)
+            return status, json.dumps({"error": {"code": status, "message": message, "errors": [
+                {"message": message, "domain": "global", "reason": reason}]}})
+        status, answer = self.answer_call(method, path, dict(urllib.parse.parse_qsl(query)), body)
+        return status, json.dumps(answer) if status else ""
+
+    def answer_token(self, body):
+        form = dict(urllib.parse.parse_qsl(body.decode()))
+        claims = form["assertion"].split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        self.assertEqual(claims["iss"], "me@my-project")
+        self.assertEqual(claims["scope"], "https://www.googleapis.com/auth/cloud-platform")
+        self.tokens += 1
+        return 200, json.dumps({"access_token": f"token-{self.tokens}", "expires_in": 3600})
+
+    def answer_call(self, method, path, query, body):
+        missing = 404, {"error": {"code": 404, "message": "not found", "errors": [
+            {"reason": "notFound", "message": f"'{path}' was not found"}]}}
+        arm = os.uname().machine == "aarch64"
+        if "/global/images/" in path:
+            good = path.endswith("/family/ubuntu-2404-lts-" + ("arm64" if arm else "amd64"))
+            return (200, {"name": "ubuntu", "architecture": "ARM64" if arm else "X86_64"}) \
+                if good else missing
+        self.assertTrue(path.startswith(ZONE + "/"), path)
+        what, _, rest = path[len(ZONE) + 1:].partition("/")
+        name, _, verb = rest.partition("/")
+        if what == "machineTypes":
+            return (200, {"name": name}) if "-standard-" in name else missing
+        if what == "operations":
+            self.assertEqual((method, verb), ("POST", "wait"))
+            self.operations += 1
+            error = {"error": {"errors": [self.operation_error]}, "httpErrorStatusCode": 503} \
+                if self.operation_error else {}
+            return 200, {"name": name, "status": "DONE" if self.operations > 1 else "RUNNING",
+                         **(error if self.operations > 1 else {})}
+        self.assertEqual(what, "instances")
+        if not name:
+            return self.insert(body) if method == "POST" else self.list(query)
+        if method == "DELETE":
+            return (200, {"name": "op-d"}) if self.instances.pop(name, None) else missing
+        self.fail((method, path))
+
+    def insert(self, body):
+        self.check(body, GCE, "instance")
+        items = {item["key"]: item["value"] for item in body["metadata"]["items"]}
+        self.assertEqual(items["enable-oslogin"], "FALSE")
+        self.check_script(items["user-data"])
+        if body["name"] in self.instances:
+            return 409, {"error": {"code": 409, "errors": [
+                {"reason": "alreadyExists", "message": "it already exists"}]}}
+        if not self.operation_error:
+            self.instances[body["name"]] = {"status": "RUNNING", "labels": body["labels"]}
+        if self.lost_answers:
+            self.lost_answers -= 1
+            return 0, ""
+        return 200, {"name": "op-1", "status": "RUNNING"}
+
+    def list(self, query):
+        key, value = re.fullmatch(r'labels\.(lithops-[a-z]+) = "([a-z0-9_-]+)"',
+                                  query["filter"]).groups()
+        found = [{"name": name, "networkInterfaces": [
+            {"networkIP": "10.0.0.7", "accessConfigs": [{"natIP": "192.0.2.7"}]}],
+            **one, "labels": {key: value, **one["labels"]}} for name, one in self.instances.items()
+            if one["labels"].get(key, value) == value]
+        at = int(query.get("pageToken", "0"))
+        more = {"nextPageToken": str(at + 1)} if at + 1 < len(found) else {}
+        return 200, {"items": found[at:at + 1], **more}
+
+    def asked(self, method, part):
+        return [body if method == "POST" else path.rpartition("/")[2]
+                for how, path, body in self.seen if how == method and part in path]
+
+    def call(self, **keys):
+        return self.run_lithops("call", FUNCTIONS + ":square", "2", status=1, max_workers=1, **keys)
+
+    def made(self, **keys):
+        """The request for a machine, which this client then may not see."""
+        self.list = self.list_refused
+        said = self.call(**keys)
+        self.assertIn("Google Compute Engine refuses instances.list: forbidden", said)
+        self.assertIn("the account needs the permission", said)
+        body, = self.asked("POST", "/instances")
+        self.assertEqual(self.asked("DELETE", "/instances/"), [body["name"]])
+        self.assertEqual(self.instances, {})
+        return body
+
+    def list_refused(self, _query):
+        return 403, {"error": {"code": 403, "message": "Required 'compute.instances.list'",
+                               "errors": [{"reason": "forbidden"}]}}
+
+    def script(self, body):
+        return body["metadata"]["items"][0]["value"]
+
+    def test_what_is_there(self):
+        self.instances = {"lithops-a": {"status": "RUNNING", "labels": {}},
+                          "lithops-b": {"status": "TERMINATED",
+                                        "labels": {"lithops-group": "another"}},
+                          "lithops-c": {"status": "TERMINATED", "labels": {}}}
+        said = self.run_lithops("config", "check", "--online")
+        self.assertIn("gcp_compute_engine: the type and the image of its machines are there", said)
+        self.assertIn("lithops-a: running, 192.0.2.7", said)
+        self.assertIn("lithops-c: stopped", said)
+        self.assertNotIn("lithops-b", said)
+        self.assertEqual(self.asked("POST", "/instances"), [])
+
+    def test_what_is_asked_for(self):
+        body = self.made(worker_instance_type="e2-standard-4", service_account="w@my-project",
+                         network_name="mine", boot_disk_size=20)
+        self.assertEqual(body["machineType"], "zones/us-east1-b/machineTypes/e2-standard-4")
+        self.assertEqual(body["scheduling"], {
+            "provisioningModel": "STANDARD", "instanceTerminationAction": "DELETE",
+            "maxRunDuration": {"seconds": str(300 + 300 + 2 * 3600 + 600)}})
+        self.assertEqual(body["disks"][0]["initializeParams"]["diskSizeGb"], "20")
+        self.assertEqual(len(body["labels"]), 6)
+        self.assertEqual(body["serviceAccounts"][0]["email"], "w@my-project")
+        face, = body["networkInterfaces"]
+        self.assertEqual(face["network"], "projects/my-project/global/networks/mine")
+        self.assertTrue(face["accessConfigs"])
+        self.assertIn("-X DELETE", self.script(body))
+        self.assertNotIn("PRIVATE KEY", self.script(body))
+        self.assertNotIn("token-1", json.dumps(body))
+
+    def test_what_may_be_stopped(self):
+        body = self.made(delete_on_dismantle=False, request_spot_instances=True,
+                         service_account="w@my-project", ssh_address="private", subnet_name="s")
+        self.assertEqual(body["scheduling"]["provisioningModel"], "SPOT")
+        self.assertEqual(body["scheduling"]["instanceTerminationAction"], "STOP")
+        self.assertEqual(body["networkInterfaces"], [
+            {"subnetwork": "projects/my-project/regions/us-east1/subnetworks/s"}])
+        self.assertNotIn("-X DELETE", self.script(body))
+
+    def test_an_operation_that_fails(self):
+        self.operation_error = {"code": "ZONE_RESOURCE_POOL_EXHAUSTED", "message": "There is none."}
+        said = self.call()
+        self.assertIn("instances.insert: ZONE_RESOURCE_POOL_EXHAUSTED: There is none. (HTTP 503)",
+                      said)
+        self.assertIn("gcp_compute_engine.zone", said)
+        self.assertEqual(self.asked("DELETE", "/instances/"), [])
+
+    def test_a_lost_answer_makes_one_machine(self):
+        self.lost_answers = 1
+        self.list = self.list_refused
+        self.call()
+        first, again = self.asked("POST", "/instances")
+        self.assertEqual(first["name"], again["name"])
+        self.assertEqual(self.asked("DELETE", "/instances/"), [first["name"]])
+
+    def test_what_dead_clients_left(self):
+        dead = {"lithops-executor": "dead-0"}
+        other = {"lithops-client": "another", **dead}
+        self.instances = {f"lithops-{i}": {"status": status, "labels": labels}
+                          for i, (status, labels) in enumerate([
+                              ("RUNNING", dead), ("STOPPING", dead), ("RUNNING", {}),
+                              ("TERMINATED", other),
+                              ("RUNNING", {**other, "lithops-expires": "1"}),
+                              ("RUNNING", {**other, "lithops-expires": "9999999999"})])}
+        self.assertIn("3 workers of dead clients", self.run_lithops("clean", "--dry-run"))
+        self.assertEqual(self.asked("DELETE", "/instances/"), [])
+        self.run_lithops("clean")
+        self.assertEqual(self.asked("DELETE", "/instances/"), ["lithops-0", "lithops-1", "lithops-4"])
+
+    def test_refusals(self):
+        self.refusals = [(401, "authError", "Invalid Credentials"),
+                         (403, "rateLimitExceeded", "Rate Limit Exceeded")]
+        self.run_lithops("config", "check", "--online")
+        self.assertEqual(self.tokens, 2)
+        self.refusals = [(403, "accessNotConfigured", "It has not been used before")]
+        self.assertIn("gcloud services enable",
+                      self.run_lithops("config", "check", "--online", status=2))
+        self.assertIn("worker_instance_type", self.run_lithops(
+            "config", "check", "--online", status=2, worker_instance_type="none"))
+        self.assertIn("source_image", self.run_lithops(
+            "config", "check", "--online", status=2, source_image="none"))
+
+    def test_what_cannot_be_is_said_at_once(self):
+        for keys, words in (({"zone": "x/y"}, "is no zone"), ({"zone": ""}, "the key 'zone'"),
+                            ({"endpoint": "here"}, "is not a URL"),
+                            ({"project_name": "a/b"}, "is no project"),
+                            ({"credentials_path": "/none"}, "cannot be read")):
+            self.assertIn(words, self.run_lithops("config", "check", "--online", status=2, **keys))
+        self.config["standalone"]["exec_mode"] = "consume"
+        self.assertIn("gcp_compute_engine.instance_name",
+                      self.run_lithops("config", "check", "--online", status=2))
+        self.assertEqual(self.seen, [])
+        self.assertIn("untested against the service", self.run_lithops("config", "show", self.backend))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 #define API_VERSION "2016-11-15"
 #define CANONICAL "099720109477" /* who makes Ubuntu, at Amazon */
@@ -325,12 +324,6 @@ static void read_image(const char *path, const char *text, size_t len, void *use
         keep(one->root, sizeof one->root, text);
 }
 
-static bool is_arm(void)
-{
-    struct utsname name;
-    return uname(&name) == 0 && strcmp(name.machine, "aarch64") == 0;
-}
-
 /* The configured image, or the newest Ubuntu for machines as this one is. */
 static int find_image(struct ec2 *ec2, const struct lithops__bounds *bounds,
                       struct image *ret_image, lithops_error *err)
@@ -345,8 +338,9 @@ static int find_image(struct ec2 *ec2, const struct lithops__bounds *bounds,
     } else {
         add(&form, "Owner.1", CANONICAL);
         add_filter(&form, 1, "name",
-                   is_arm() ? "ubuntu/images/hvm-ssd*/ubuntu-*-24.04-arm64-server-*"
-                            : "ubuntu/images/hvm-ssd*/ubuntu-*-24.04-amd64-server-*");
+                   lithops__machines_are_arm()
+                       ? "ubuntu/images/hvm-ssd*/ubuntu-*-24.04-arm64-server-*"
+                       : "ubuntu/images/hvm-ssd*/ubuntu-*-24.04-amd64-server-*");
         add_filter(&form, 2, "state", "available");
     }
     int rc = send(&form, bounds, &visitor, err);
@@ -355,11 +349,12 @@ static int find_image(struct ec2 *ec2, const struct lithops__bounds *bounds,
                            "Amazon EC2 has no image '%s' in %s: set aws_ec2.target_ami to one",
                            wanted ? wanted : "of Ubuntu 24.04", ec2->place.region);
     if (rc == 0 && reader.best.machine[0] &&
-        strcmp(reader.best.machine, is_arm() ? "arm64" : "x86_64") != 0)
+        strcmp(reader.best.machine, lithops__machines_are_arm() ? "arm64" : "x86_64") != 0)
         rc = lithops__fail(err, LITHOPS_ECONFIG,
                            "the image '%s' is for %s, and the engine that would be sent there is "
                            "for %s: set aws_ec2.target_ami to another one",
-                           reader.best.id, reader.best.machine, is_arm() ? "arm64" : "x86_64");
+                           reader.best.id, reader.best.machine,
+                           lithops__machines_are_arm() ? "arm64" : "x86_64");
     if (rc == 0)
         *ret_image = reader.best;
     return rc;
@@ -379,7 +374,8 @@ static int know_image(struct ec2 *ec2, const struct lithops__bounds *bounds,
 
 static const char *type_of(const struct ec2 *ec2)
 {
-    return first_of(ec2, "worker_instance_type", NULL, is_arm() ? "t4g.medium" : "t3.medium");
+    return first_of(ec2, "worker_instance_type", NULL,
+                    lithops__machines_are_arm() ? "t4g.medium" : "t3.medium");
 }
 
 static const char *subnet_of(const struct ec2 *ec2)
@@ -733,6 +729,7 @@ static int ec2_outlasts_shutdown(void *state, const char *id, const struct litho
 const struct lithops__cloud lithops__cloud_aws_ec2 = {
     .name = "aws_ec2",
     .title = "Amazon EC2",
+    .trial = "a machine could be made",
     .id_key = "instance_id",
     .state_size = sizeof(struct ec2),
     .open = ec2_open,

@@ -23,21 +23,32 @@ static struct lithops__web_code meaning_of(const struct lithops__web_code *codes
                                       .passes = status == 429 || status >= 500};
 }
 
+int lithops__cloud_refuse(const char *title, const char *what,
+                          const struct lithops__web_code *codes, const char *code, const char *text,
+                          long status, lithops_error *err)
+{
+    const struct lithops__web_code meaning = meaning_of(codes, code, status);
+    char number[32] = "";
+    if (status)
+        snprintf(number, sizeof number, " (HTTP %ld)", status);
+    lithops__fail(err, meaning.means, "%s refuses %s: %s%s%s%s%s", title, what, code,
+                  *code && *text ? ": " : "", text, number, meaning.advice ? meaning.advice : "");
+    err->http_status = (int)status;
+    err->retryable = meaning.passes;
+    return meaning.means;
+}
+
 static int fail(const struct lithops__cloud_call *call, const struct lithops__answer *answer,
                 bool *renewed, lithops_error *err)
 {
     char document[LITHOPS__HTTP_ERROR_TEXT + 1], code[LITHOPS__MACHINE_TAG] = "", text[512] = "";
     snprintf(document, sizeof document, "%s", answer->error_text ? answer->error_text : "");
     call->explain(document, code, text);
-    const struct lithops__web_code meaning = meaning_of(call->codes, code, answer->status);
-    lithops__fail(err, meaning.means, "%s refuses %s: %s%s%s (HTTP %ld)%s", call->title, call->what,
-                  code, *code && *text ? ": " : "", text, answer->status,
-                  meaning.advice ? meaning.advice : "");
-    err->http_status = (int)answer->status;
-    err->retryable = meaning.passes;
-    if (meaning.means == LITHOPS_EDENIED && !*renewed && call->renew(call->user, code))
+    int rc = lithops__cloud_refuse(call->title, call->what, call->codes, code, text, answer->status,
+                                   err);
+    if (rc == LITHOPS_EDENIED && !*renewed && call->renew(call->user, code))
         *renewed = err->retryable = true;
-    return meaning.means;
+    return rc;
 }
 
 static int call_once(const struct lithops__cloud_call *call, bool *renewed, unsigned *ret_after_s,

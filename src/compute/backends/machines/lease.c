@@ -4,8 +4,9 @@
  *
  * The guard is root's. It holds the lock /run/lithops/guard while it runs, so there is one, and
  * looks every few seconds whether somebody holds /run/lithops/lease: whoever does has the machine.
- * It turns the machine off when that lock is free for soft seconds, or when one lease is older than
- * hard seconds, by what it wrote into the file. Times are those since the boot, which nobody sets.
+ * It ends the machine when that lock is free for soft seconds, or when one lease is older than
+ * hard seconds, by what it wrote into the file: it runs what the cloud has left there for that, and
+ * turns the machine off. Times are those since the boot, which nobody sets.
  *
  *     client                                     machine
  *     a line: the program that takes it      ->
@@ -41,7 +42,8 @@
     "if flock -n 9; then o=; [ $((u - i)) -lt $m ] || break; flock -u 9; "                         \
     "else i=$u; m=$1; t=${t:-$u}; "                                                                \
     "if [ $((u - t)) -lt $2 ]; then o=; elif [ \"$o\" = \"$t\" ]; then break; else o=$t; fi; "     \
-    "fi; done; shutdown -h now || poweroff || halt -p"
+    "fi; done; e=/var/lib/lithops/end; [ ! -e $e ] || sh $e; "                                     \
+    "shutdown -h now || poweroff || halt -p"
 
 static const char guard[] = GUARD;
 
@@ -97,6 +99,21 @@ static void guard_arguments(const struct lithops__machines_options *options, cha
     snprintf(buf, size, "%u %u %u", options->soft_s, options->hard_s, first);
 }
 
+/* What ends the machine, if turning it off is not all. */
+static void add_end(struct lithops__buffer *out, const struct lithops__machines_options *options)
+{
+    struct lithops__buffer end = LITHOPS__BUFFER_INIT;
+    if (options->cloud->add_end)
+        options->cloud->add_end(options->api, &end);
+    if (end.len > 0) {
+        lithops__buffer_append_string(out, "cat >$f/end <<'END'\n");
+        lithops__buffer_append(out, end.data, end.len);
+        lithops__buffer_append_string(out, "END\n");
+    }
+    out->failed |= end.failed;
+    lithops__buffer_deinit(&end);
+}
+
 /* The start of its guard is kept for later boots, where cloud-init runs it. */
 char *lithops__lease_user_data(const struct lithops__machines_options *options)
 {
@@ -111,7 +128,9 @@ char *lithops__lease_user_data(const struct lithops__machines_options *options)
                                         "mkdir -p $f $b " FOLDER "\n"
                                         "cat >$f/guard <<'END'\n");
     lithops__buffer_append_string(&out, guard);
-    lithops__buffer_append_string(&out, "\nEND\ncat >$f/start <<'END'\n#!/bin/sh\n"
+    lithops__buffer_append_string(&out, "\nEND\n");
+    add_end(&out, options);
+    lithops__buffer_append_string(&out, "cat >$f/start <<'END'\n#!/bin/sh\n"
                                         "mkdir -p " FOLDER "; : >>" FOLDER
                                         "/lease; chmod 666 " FOLDER "/lease\n");
     if (options->is_guarded)

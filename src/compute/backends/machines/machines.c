@@ -27,7 +27,8 @@ struct machines {
     char python_key[64];         /* that names it, for messages */
 };
 
-static const struct lithops__cloud *const clouds[] = {&lithops__cloud_aws_ec2};
+static const struct lithops__cloud *const clouds[] = {&lithops__cloud_aws_ec2,
+                                                      &lithops__cloud_gcp_compute_engine};
 
 static const struct lithops__cloud *cloud_of(const char *backend)
 {
@@ -263,7 +264,7 @@ static int probe(const struct lithops__compute_driver *driver, const struct lith
     if (rc == 0 && !is_one)
         rc = cloud->create(options.api, &wish, &bounds, id, err);
     if (rc == 0 && !is_one)
-        say(user, cloud->name, true, "a machine could be made");
+        say(user, cloud->name, true, cloud->trial);
     for (size_t i = 0; rc == 0 && i < list.count; i++) {
         const char *address = lithops__machine_address(&options, &list.each[i]);
         snprintf(text, sizeof text, "%s%s%s", state_name(list.each[i].state), address ? ", " : "",
@@ -402,3 +403,4 @@ static const struct lithops__compute_ops machines_ops = {
     };
 
 CLOUD(aws_ec2, "Amazon EC2")
+CLOUD(gcp_compute_engine, "Google Compute Engine")

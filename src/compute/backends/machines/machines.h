@@ -2,9 +2,10 @@
 /* The backends whose hosts are machines of a cloud: made when calls wait, reached over SSH as those
  * of the backend vm are, and gone afterwards.
  *
- *     aws_ec2.c    what Amazon's EC2 wants of requests, and what it says
+ *     aws_ec2.c, gcp_compute_engine.c   what a cloud wants of requests, and what it says
+ *     rest.c       the same of all whose requests are JSON with a bearer's token
  *     call.c       a request to a cloud's API, made again where that helps
- *     yard.c      which machines there are; taking one, or making one
+ *     yard.c       which machines there are; taking one, or making one
  *     lease.c      what runs on a machine besides the worker: its guard, and who has it
  *     sweep.c      ending machines, of this executor and of dead clients
  *     options.c    what the configuration says
@@ -15,6 +16,14 @@
  * it is to hold a lock of a file there, which the shell around the worker does: whoever dies, the
  * lock goes with the connection. The same lock lets each machine be used by one executor at a time.
  *
+ * Clouds differ in what a machine costs that is off, so each says what else ends one:
+ *     it is off      enough, where the request for a machine can say that it is deleted then (EC2)
+ *     add_end        the guard runs that script first, which has the cloud delete the machine: with
+ *                    a token of the machine's own identity, never with what the client has
+ *     limit_s        the cloud itself deletes a machine that has run for so long: what is left when
+ *                    the guard cannot do its work. It is later than whatever the guard does, so a
+ *                    machine is used again only while it is far enough away (until_s)
+ *
  * Each has tags that say whose it is, for `lithops clean` and for executors that use it again. */
 #ifndef LITHOPS_MACHINES_H
 #define LITHOPS_MACHINES_H
@@ -22,6 +31,7 @@
 #include "base/retry.h"
 #include "compute/backends/vm/vm.h"
 #include "compute/client.h"
+#include "net/credentials.h"
 #include "storage/web_request.h"
 
 #include <lithops/value.h>
@@ -57,7 +67,8 @@ struct lithops__machine {
     char id[LITHOPS__MACHINE_ID]; /* letters, digits and "-_." alone */
     enum lithops__machine_state state;
     char public_ip[LITHOPS__MACHINE_ADDRESS], private_ip[LITHOPS__MACHINE_ADDRESS];
-    char why[160]; /* it is in that state; "" */
+    char why[160];    /* it is in that state; "" */
+    uint64_t until_s; /* since 1970, when the cloud ends it; 0: it does not */
     lithops__machine_tags tags;
 };
 
@@ -66,7 +77,8 @@ struct lithops__machine_wish {
     const char *user_data; /* a script that root runs at its first boot */
     const char *token;     /* a request with the same one makes no other machine; also its name */
     lithops__machine_tags tags;
-    bool is_trial; /* only whether one could be made */
+    uint32_t limit_s; /* it runs no longer, where the cloud can see to that; 0: as long as it is */
+    bool is_trial;    /* only whether one could be made */
 };
 /* Of machines, those that... */
 struct lithops__machine_query {
@@ -81,6 +93,7 @@ typedef void lithops__machine_visit(const struct lithops__machine *machine, void
  * they fail. */
 struct lithops__cloud {
     const char *name, *title; /* of the backend, and of the service */
+    const char *trial;        /* what a trial that succeeds tells: "a machine could be made" */
     const char *id_key;       /* that names a machine that is there, for the mode consume */
     size_t state_size;
     /* Of zeroed bytes; `settings` live until close, which also follows a failure. ECONFIG, ... */
@@ -108,8 +121,11 @@ struct lithops__cloud {
      * user has made. */
     int (*outlasts_shutdown)(void *state, const char *id, const struct lithops__bounds *bounds,
                              bool *ret_outlasts, lithops_error *err);
+    /* What a machine runs before it turns itself off, as root, is appended: lines for a shell.
+     * NULL: nothing */
+    void (*add_end)(const void *state, struct lithops__buffer *out);
 };
-extern const struct lithops__cloud lithops__cloud_aws_ec2;
+extern const struct lithops__cloud lithops__cloud_aws_ec2, lithops__cloud_gcp_compute_engine;
 
 /* ---- call.c ---------------------------------------------------------------------------------- */
 
@@ -132,6 +148,40 @@ struct lithops__cloud_call {
  * table what that says. */
 int lithops__cloud_call(const struct lithops__cloud_call *call, char **ret_document,
                         size_t *ret_len, lithops_error *err);
+
+/* The error of a refusal; `codes` say what it means.
+ * @param status  of HTTP; 0: unknown */
+int lithops__cloud_refuse(const char *title, const char *what,
+                          const struct lithops__web_code *codes, const char *code, const char *text,
+                          long status, lithops_error *err);
+
+/* ---- rest.c ---------------------------------------------------------------------------------- */
+
+struct lithops__cloud_rest {
+    struct lithops__web web;
+    struct lithops__credential_store *tokens;
+    const char *title;
+    const struct lithops__web_code *codes;
+    const char *const *expired; /* codes of a token that is no longer good; the last is NULL */
+};
+struct lithops__cloud_question {
+    const char *method, *what, *url;
+    const lithops_value *body; /* NULL: none */
+    bool is_whole;             /* as of a call */
+};
+/* @param ret_answer  its JSON, which the caller frees; NULL: nothing in it matters */
+int lithops__cloud_ask(struct lithops__cloud_rest *rest,
+                       const struct lithops__cloud_question *question,
+                       const struct lithops__bounds *bounds, lithops_value **ret_answer,
+                       lithops_error *err);
+
+/* ENOTFOUND is no failure here. */
+typedef int lithops__cloud_one(void *state, const char *id, const struct lithops__bounds *bounds,
+                               lithops_error *err);
+/* Do it for each of them, several at a time. @return the error of one that failed */
+int lithops__cloud_each(void *state, const char *const *ids, size_t count,
+                        const struct lithops__bounds *bounds, lithops__cloud_one *one,
+                        lithops_error *err);
 
 /* ---- options.c ------------------------------------------------------------------------------- */
 
@@ -162,6 +212,10 @@ void lithops__machines_options_deinit(struct lithops__machines_options *options)
 /* Of a machine that an executor makes or takes now. */
 void lithops__machine_make_tags(const struct lithops__machines_options *options,
                                 const char *executor, lithops__machine_tags ret_tags);
+/* How long a machine that is made now may run, see struct lithops__machine_wish. */
+uint32_t lithops__machine_limit(const struct lithops__machines_options *options);
+/* Whether machines are for ARM, as this one is: they run what is sent from here. */
+bool lithops__machines_are_arm(void);
 /* A machine as a host of ssh's; texts are borrowed. */
 void lithops__machine_host(const struct lithops__machines_options *options, const char *id,
                            const char *address, struct lithops__vm_host *ret_host);

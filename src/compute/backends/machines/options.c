@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 enum { SLACK_S = 600 }; /* for a guard that is late, and clocks that differ */
@@ -89,6 +90,20 @@ void lithops__machine_make_tags(const struct lithops__machines_options *options,
     snprintf(ret_tags[LITHOPS__TAG_GROUP], size, "%s", options->group);
     snprintf(ret_tags[LITHOPS__TAG_EXPIRES], size, "%llu",
              options->is_guarded ? (unsigned long long)until_s : 0ULL);
+}
+
+/* A lease begins no later than what is left after it, so the second one is whole, too. */
+uint32_t lithops__machine_limit(const struct lithops__machines_options *options)
+{
+    uint64_t limit_s =
+        (uint64_t)options->start_s + options->soft_s + 2 * (uint64_t)options->hard_s + SLACK_S;
+    return !options->is_guarded ? 0 : limit_s < UINT32_MAX ? (uint32_t)limit_s : UINT32_MAX;
+}
+
+bool lithops__machines_are_arm(void)
+{
+    struct utsname name;
+    return uname(&name) == 0 && strcmp(name.machine, "aarch64") == 0;
 }
 
 /* ---- the key --------------------------------------------------------------------------------- */

@@ -14,7 +14,14 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 1000, PAUSE_MS = 1000, DENIED_S = 60, SHORTEST_S = 30, LOST_S = 10 };
+enum {
+    LOOK_MS = 1000,
+    PAUSE_MS = 1000,
+    DENIED_S = 60,
+    SHORTEST_S = 30,
+    LOST_S = 10,
+    FORGOTTEN = 3
+};
 static const uint64_t second_ns = 1000000000;
 
 struct tried {
@@ -160,10 +167,19 @@ void lithops__yard_give_back(struct lithops__yard *yard, const char *id, bool is
     note(yard, id, false, !is_useless);
 }
 
+/* Whether the cloud ends it before a lease that begins now is over. */
+static bool ends_soon(const struct lithops__yard *yard, const struct lithops__machine *machine)
+{
+    return machine->state == LITHOPS__MACHINE_RUNNING && machine->until_s > 0 &&
+           lithops__wall_ns() / second_ns + yard->options->hard_s + SHORTEST_S > machine->until_s;
+}
+
 /* [lock] One that this executor makes is not for others of its workers, until it was given back. */
 static bool may_be_taken(struct lithops__yard *yard, const struct lithops__machine *machine)
 {
-    if (machine->state != LITHOPS__MACHINE_RUNNING && machine->state != LITHOPS__MACHINE_STOPPED)
+    if ((machine->state != LITHOPS__MACHINE_RUNNING &&
+         machine->state != LITHOPS__MACHINE_STOPPED) ||
+        ends_soon(yard, machine))
         return false;
     const struct tried *tried = note_of(yard, machine->id);
     bool is_own = strcmp(machine->tags[LITHOPS__TAG_EXECUTOR], yard->executor) == 0;
@@ -247,10 +263,15 @@ static int await_running(struct lithops__yard *yard, const char *id,
                          const struct lithops__bounds *bounds, int cancel_fd,
                          struct lithops__machine *ret_machine, lithops_error *err)
 {
-    bool is_running = false;
+    bool is_running = false, was_there = false;
+    unsigned missed = 0;
     for (;;) {
         lithops_error one = LITHOPS_ERROR_INIT;
         int rc = look(yard, id, bounds, ret_machine, &one);
+        was_there |= rc == 0;
+        missed = rc == LITHOPS_ENOTFOUND ? missed + 1 : 0;
+        if (was_there && missed == FORGOTTEN) /* some clouds know nothing of those that are gone */
+            return fail_gone(yard, ret_machine, err);
         if (rc == 0 && ret_machine->state == LITHOPS__MACHINE_GONE)
             return fail_gone(yard, ret_machine, err);
         if (rc == 0)
@@ -404,7 +425,8 @@ static int make(struct lithops__yard *yard, const struct lithops__bounds *bounds
     pthread_mutex_unlock(&yard->lock);
     snprintf(token, sizeof token, "lithops-%u-%016llx", number, (unsigned long long)random);
     char *user_data = lithops__lease_user_data(options);
-    struct lithops__machine_wish wish = {.user_data = user_data, .token = token};
+    struct lithops__machine_wish wish = {
+        .user_data = user_data, .token = token, .limit_s = lithops__machine_limit(options)};
     lithops__machine_make_tags(options, yard->executor, wish.tags);
     int rc = user_data ? options->cloud->create(options->api, &wish, bounds, hold->id, err)
                        : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");

@@ -1,0 +1,750 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Machines of Google Compute Engine, by version 1 of its REST API.
+ *
+ * A machine's id is its name, which is the token of the wish: so a request that is made twice makes
+ * one machine. One that is turned off from within is stopped, and its disk costs money. So it is
+ * deleted, by two others:
+ * - the machine, with the token of the service account that it has, if it has one that may;
+ * - Google, once it has run for the wish's limit. */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/module.h"
+#include "compute/backends/machines/machines.h"
+#include "net/aws_remote.h"
+#include "net/oauth.h"
+#include "net/sign.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define UBUNTU "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-"
+#define CLOUD_PLATFORM "https://www.googleapis.com/auth/cloud-platform"
+#define METADATA "http://169.254.169.254"
+
+enum { PLACE = 128, PAGE = 500, SHORTEST_RUN_S = 30, LONGEST_RUN_S = 120 * 86400 };
+
+struct gce {
+    struct lithops__cloud_rest rest;
+    const lithops_value *settings;
+    char *project, *endpoint;
+    char zone[PLACE];
+    pthread_mutex_t lock;
+    bool is_image_known; /* under lock: it is there, and good */
+};
+
+static const char *text_of(const struct gce *gce, const char *key)
+{
+    const char *text = lithops_value_get_string(lithops_value_get(gce->settings, key));
+    return text && *text ? text : NULL;
+}
+
+static bool is_on(const struct gce *gce, const char *key)
+{
+    return lithops_value_get_bool(lithops_value_get(gce->settings, key));
+}
+
+static int fail_memory(lithops_error *err)
+{
+    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a request to Google");
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+static const char quota[] = "; lower max_workers, or ask Google for a higher quota";
+static const char capacity[] =
+    "; try later, or another worker_instance_type or gcp_compute_engine.zone";
+
+/* Those of requests, and those of operations, which are in capitals. */
+static const struct lithops__web_code codes[] = {
+    {"authError", LITHOPS_EDENIED, false, "; check the key of the service account and the clock"},
+    {"forbidden", LITHOPS_EDENIED, false, "; the account needs the permission"},
+    {"insufficientPermissions", LITHOPS_EDENIED, false,
+     "; this machine's service account needs the scope cloud-platform"},
+    {"accessNotConfigured", LITHOPS_EDENIED, false,
+     "; allow it: gcloud services enable compute.googleapis.com"},
+    {"rateLimitExceeded", LITHOPS_ETHROTTLED, true, NULL},
+    {"userRateLimitExceeded", LITHOPS_ETHROTTLED, true, NULL},
+    {"quotaExceeded", LITHOPS_ETHROTTLED, false, quota},
+    {"QUOTA_EXCEEDED", LITHOPS_ETHROTTLED, false, quota},
+    {"QUOTA_EXCEEDED_FOR_RESOURCE", LITHOPS_ETHROTTLED, false, quota},
+    {"ZONE_RESOURCE_POOL_EXHAUSTED", LITHOPS_ETHROTTLED, false, capacity},
+    {"ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", LITHOPS_ETHROTTLED, false, capacity},
+    {"RESOURCE_POOL_EXHAUSTED", LITHOPS_ETHROTTLED, false, capacity},
+    {"STOCKOUT", LITHOPS_ETHROTTLED, false, capacity},
+    {"PERMISSIONS_ERROR", LITHOPS_EDENIED, false, "; the account needs the permission"},
+    {"resourceNotReady", LITHOPS_EBACKEND, true, NULL},
+    {"RESOURCE_OPERATION_RATE_EXCEEDED", LITHOPS_ETHROTTLED, true, NULL},
+    {NULL, 0, false, NULL},
+};
+static const char *const expired[] = {"authError", "UNAUTHENTICATED", NULL};
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static int find_place(struct gce *gce, const char *own_project, lithops_error *err)
+{
+    const char *project = text_of(gce, "project_name"), *zone = text_of(gce, "zone"),
+               *endpoint = text_of(gce, "endpoint");
+    project = project ? project : own_project;
+    if (!zone)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "the backend gcp_compute_engine needs the key 'zone', as in "
+                             "us-east1-b");
+    if (strlen(zone) >= PLACE || zone[strspn(zone, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "gcp_compute_engine.zone is '%.100s', which is no zone", zone);
+    if (!project)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "the backend gcp_compute_engine needs a project: set project_name in "
+                             "its section or in the section 'gcp'");
+    if (strpbrk(project, "/?#% \r\n"))
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "gcp_compute_engine.project_name is '%.100s', which is no project",
+                             project);
+    endpoint = endpoint ? endpoint : "https://compute.googleapis.com";
+    if (strncmp(endpoint, "http://", 7) != 0 && strncmp(endpoint, "https://", 8) != 0)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "the endpoint '%.100s' of gcp_compute_engine is not a URL", endpoint);
+    size_t len = strlen(endpoint);
+    while (endpoint[len - 1] == '/')
+        len--;
+    snprintf(gce->zone, sizeof gce->zone, "%s", zone);
+    gce->endpoint = strndup(endpoint, len);
+    gce->project = strdup(project);
+    return gce->endpoint && gce->project ? 0 : fail_memory(err);
+}
+
+static int gce_open(void *state, const lithops_value *settings, lithops_error *err)
+{
+    struct gce *gce = state;
+    struct lithops__cloud_rest *rest = &gce->rest;
+    char *project = NULL;
+    gce->settings = settings;
+    rest->title = "Google Compute Engine";
+    rest->codes = codes;
+    rest->expired = expired;
+    pthread_mutex_init(&gce->lock, NULL);
+    const char *path = text_of(gce, "credentials_path");
+    path = path ? path : lithops__environment("GOOGLE_APPLICATION_CREDENTIALS");
+    int rc = lithops__web_init(&rest->web, "gcp_compute_engine", NULL, NULL, err);
+    if (rc == 0 && path && !rest->web.crypto)
+        rc = lithops__fail(err, LITHOPS_EUNSUPPORTED,
+                           "gcp_compute_engine needs the module crypto, to sign with the key of a "
+                           "service account");
+    if (rc == 0)
+        rc = path ? lithops__google_open(rest->web.http, rest->web.crypto, path, CLOUD_PLATFORM,
+                                         &rest->tokens, &project, err)
+                  : lithops__google_machine_open(rest->web.http, &rest->tokens, err);
+    if (rc == 0)
+        rc = find_place(gce, project, err);
+    free(project);
+    return rc;
+}
+
+static void gce_close(void *state)
+{
+    struct gce *gce = state;
+    lithops__credential_store_free(gce->rest.tokens);
+    lithops__web_deinit(&gce->rest.web);
+    free(gce->project);
+    free(gce->endpoint);
+    pthread_mutex_destroy(&gce->lock);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+/* @param path  below the API's version; consumed, and NULL is out of memory
+ * @param body  the same; for GET and DELETE NULL */
+static int ask(struct gce *gce, const char *method, const char *what, char *path,
+               lithops_value *body, const struct lithops__bounds *bounds,
+               lithops_value **ret_answer, lithops_error *err)
+{
+    struct lithops__buffer url = LITHOPS__BUFFER_INIT;
+    lithops__buffer_printf(&url, "%s/compute/v1/%s", gce->endpoint, path ? path : "");
+    char *text = lithops__buffer_steal(&url);
+    bool lacks_body = !body && (strcmp(method, "POST") == 0);
+    const struct lithops__cloud_question question = {.method = method,
+                                                     .what = what,
+                                                     .url = text,
+                                                     .body = body,
+                                                     .is_whole =
+                                                         strcmp(what, "instances.insert") == 0};
+    int rc = path && text && !lacks_body
+                 ? lithops__cloud_ask(&gce->rest, &question, bounds, ret_answer, err)
+                 : fail_memory(err);
+    lithops_value_free(body);
+    free(text);
+    free(path);
+    return rc;
+}
+
+/* The path of those of a kind, of one of them, or of what is to be done with one: NULL where it is
+ * not said. */
+static char *in_zone(const struct gce *gce, const char *kind, const char *name, const char *verb)
+{
+    struct lithops__buffer path = LITHOPS__BUFFER_INIT;
+    lithops__buffer_printf(&path, "projects/%s/zones/%s/%s", gce->project, gce->zone, kind);
+    if (name)
+        lithops__buffer_printf(&path, "/%s", name);
+    if (verb)
+        lithops__buffer_printf(&path, "/%s", verb);
+    return lithops__buffer_steal(&path);
+}
+
+static const char *text_at(const lithops_value *map, const char *name)
+{
+    const char *text = lithops_value_get_string(lithops_value_get(map, name));
+    return text ? text : "";
+}
+
+static const lithops_value *first_of(const lithops_value *list)
+{
+    return lithops_value_size(list) ? lithops_value_at(list, 0) : NULL;
+}
+
+/* ---- images ---------------------------------------------------------------------------------- */
+
+/* The path of a resource that the user names by its URL, its path, or its name alone.
+ * @param otherwise  what is before the name then */
+static char *path_of(const char *name, const char *otherwise)
+{
+    struct lithops__buffer path = LITHOPS__BUFFER_INIT;
+    const char *project = strstr(name, "projects/");
+    if (project)
+        lithops__buffer_append_string(&path, project);
+    else
+        lithops__buffer_printf(&path, "%s%s", otherwise, name);
+    char *text = lithops__buffer_steal(&path);
+    for (char *c = text; c && *c; c++)
+        if (strchr("?#% \r\n", *c))
+            *c = '_';
+    return text;
+}
+
+static char *image_path(const struct gce *gce)
+{
+    char before[2 * PLACE + 64];
+    const char *image = text_of(gce, "source_image");
+    bool is_arm = lithops__machines_are_arm();
+    snprintf(before, sizeof before, "projects/%.128s/global/images/", gce->project);
+    return path_of(image ? image : is_arm ? UBUNTU "arm64" : UBUNTU "amd64", before);
+}
+
+static int find_image(struct gce *gce, const struct lithops__bounds *bounds, lithops_error *err)
+{
+    lithops_value *image = NULL;
+    int rc = ask(gce, "GET", "images.get", image_path(gce), NULL, bounds, &image, err);
+    const char *machine = text_at(image, "architecture");
+    const char *own = lithops__machines_are_arm() ? "ARM64" : "X86_64";
+    if (rc == LITHOPS_ENOTFOUND)
+        lithops__fail(err, rc = LITHOPS_ECONFIG,
+                      "Google Compute Engine has no image '%s': set "
+                      "gcp_compute_engine.source_image to one",
+                      text_of(gce, "source_image") ? text_of(gce, "source_image")
+                                                   : "of Ubuntu 24.04");
+    if (rc == 0 && *machine && strcmp(machine, own) != 0)
+        rc = lithops__fail(err, LITHOPS_ECONFIG,
+                           "the image '%s' is for %s, and the engine that would be sent there is "
+                           "for %s: set gcp_compute_engine.source_image to another one",
+                           text_at(image, "name"), machine, own);
+    lithops_value_free(image);
+    return rc;
+}
+
+static int check_image(struct gce *gce, const struct lithops__bounds *bounds, lithops_error *err)
+{
+    pthread_mutex_lock(&gce->lock);
+    int rc = gce->is_image_known ? 0 : find_image(gce, bounds, err);
+    gce->is_image_known |= rc == 0;
+    pthread_mutex_unlock(&gce->lock);
+    return rc;
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static const char *type_of(const struct gce *gce)
+{
+    const char *type = text_of(gce, "worker_instance_type");
+    return type ? type : lithops__machines_are_arm() ? "t2a-standard-2" : "e2-standard-2";
+}
+
+/* The number in its name; where there is none, it is a small one that shares 2. */
+static uint32_t gce_cpus(const void *state)
+{
+    const char *type = type_of(state);
+    static const char *const shared[] = {"e2-micro", "e2-small", "e2-medium"};
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        if (strcmp(type, shared[i]) == 0)
+            return 2;
+    if (strcmp(type, "f1-micro") == 0 || strcmp(type, "g1-small") == 0)
+        return 1;
+    for (const char *c = strchr(type, '-'); c; c = strchr(c + 1, '-')) {
+        char *end;
+        unsigned long cpus = strtoul(c + 1, &end, 10);
+        if (end != c + 1 && (*end == '\0' || *end == '-'))
+            return cpus <= 1024 ? (uint32_t)cpus : 0;
+    }
+    return 0;
+}
+
+static const char *account_of(const struct gce *gce)
+{
+    const char *account = text_of(gce, "service_account");
+    return account ? account : text_of(gce, "service_account_email");
+}
+
+static bool is_public(const struct gce *gce)
+{
+    const lithops_value *said = lithops_value_get(gce->settings, "worker_public_ip");
+    const char *address = text_of(gce, "ssh_address");
+    return said && lithops_value_type(said) == LITHOPS_BOOL
+               ? lithops_value_get_bool(said)
+               : !address || strcmp(address, "private") != 0;
+}
+
+static void gce_describe(const void *state, struct lithops__buffer *out)
+{
+    const struct gce *gce = state;
+    static const char *const keys[] = {"source_image", "boot_disk_type", "network_name",
+                                       "subnet_name"};
+    lithops__buffer_printf(out, "%s %s %s %s|%d", gce->project, gce->zone, type_of(gce),
+                           account_of(gce) ? account_of(gce) : "", is_public(gce));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        lithops__buffer_printf(out, "|%s", text_of(gce, keys[i]) ? text_of(gce, keys[i]) : "");
+    lithops__buffer_printf(
+        out, "|%lld%d%d",
+        (long long)lithops_value_get_int(lithops_value_get(gce->settings, "boot_disk_size")),
+        is_on(gce, "request_spot_instances"), is_on(gce, "delete_on_dismantle"));
+}
+
+static lithops_value *labels_of(const lithops__machine_tags tags)
+{
+    lithops_value *labels = lithops_value_map();
+    int rc = labels ? 0 : LITHOPS_ENOMEM;
+    for (size_t i = 0; rc == 0 && i < LITHOPS__TAGS; i++)
+        if (tags[i][0])
+            rc = lithops_value_set(labels, lithops__machine_tag_names[i],
+                                   lithops_value_string(tags[i]));
+    if (rc == 0)
+        return labels;
+    lithops_value_free(labels);
+    return NULL;
+}
+
+static lithops_value *disk_of(const struct gce *gce, const lithops__machine_tags tags)
+{
+    const char *type = text_of(gce, "boot_disk_type");
+    char size[24], full[2 * PLACE];
+    lithops_value *labels = labels_of(tags);
+    char *image = image_path(gce);
+    snprintf(size, sizeof size, "%lld",
+             (long long)lithops_value_get_int(lithops_value_get(gce->settings, "boot_disk_size")));
+    snprintf(full, sizeof full, "zones/%s/diskTypes/%.60s", gce->zone, type ? type : "pd-standard");
+    lithops_value *disk =
+        labels && image ? lithops_pack("{s:b,s:b,s:{s:s,s:s,s:s,s:O}}", "boot", 1, "autoDelete", 1,
+                                       "initializeParams", "sourceImage", image, "diskSizeGb", size,
+                                       "diskType", full, "labels", labels)
+                        : NULL;
+    lithops_value_free(labels);
+    free(image);
+    return disk;
+}
+
+static lithops_value *network_of(const struct gce *gce)
+{
+    const char *network = text_of(gce, "network_name"), *subnet = text_of(gce, "subnet_name");
+    char before[3 * PLACE];
+    lithops_value *face = lithops_value_map();
+    int rc = face ? 0 : LITHOPS_ENOMEM;
+    size_t region = strlen(gce->zone); /* of a zone: what is before the last '-' */
+    while (region > 0 && gce->zone[region - 1] != '-')
+        region--;
+    char *text = NULL;
+    if (subnet) {
+        snprintf(before, sizeof before, "projects/%.128s/regions/%.*s/subnetworks/", gce->project,
+                 region ? (int)region - 1 : 0, gce->zone);
+        text = path_of(subnet, before);
+    } else if (network) {
+        snprintf(before, sizeof before, "projects/%.128s/global/networks/", gce->project);
+        text = path_of(network, before);
+    }
+    if (rc == 0)
+        rc = lithops_value_set(face, subnet ? "subnetwork" : "network",
+                               lithops_value_string(text ? text : "global/networks/default"));
+    if (rc == 0 && is_public(gce))
+        rc = lithops_value_set(
+            face, "accessConfigs",
+            lithops_pack("[{s:s,s:s}]", "name", "External NAT", "type", "ONE_TO_ONE_NAT"));
+    bool failed = rc != 0 || (!text && (subnet || network));
+    free(text);
+    if (!failed)
+        return face;
+    lithops_value_free(face);
+    return NULL;
+}
+
+/* When it ends without the machine's help. A spot instance is told it, too, when it is preempted.
+ */
+static lithops_value *schedule_of(const struct gce *gce, uint32_t limit_s)
+{
+    bool is_spot = is_on(gce, "request_spot_instances");
+    const char *end = is_on(gce, "delete_on_dismantle") ? "DELETE" : "STOP";
+    lithops_value *schedule =
+        lithops_pack("{s:s}", "provisioningModel", is_spot ? "SPOT" : "STANDARD");
+    char seconds[24];
+    int rc = schedule ? 0 : LITHOPS_ENOMEM;
+    snprintf(seconds, sizeof seconds, "%u", limit_s > SHORTEST_RUN_S ? limit_s : SHORTEST_RUN_S);
+    bool is_limited = limit_s > 0 && limit_s <= LONGEST_RUN_S;
+    if (rc == 0 && is_limited)
+        rc = lithops_value_set(schedule, "maxRunDuration",
+                               lithops_pack("{s:s}", "seconds", seconds));
+    if (rc == 0 && (is_limited || is_spot))
+        rc = lithops_value_set(schedule, "instanceTerminationAction", lithops_value_string(end));
+    if (rc == 0 && is_spot)
+        rc = lithops_value_set(schedule, "automaticRestart", lithops_value_bool(false));
+    if (rc == 0 && is_spot)
+        rc = lithops_value_set(schedule, "onHostMaintenance", lithops_value_string("TERMINATE"));
+    if (rc == 0)
+        return schedule;
+    lithops_value_free(schedule);
+    return NULL;
+}
+
+/* NULL: out of memory. */
+static lithops_value *instance_of(const struct gce *gce, const struct lithops__machine_wish *wish)
+{
+    const char *account = account_of(gce);
+    char type[2 * PLACE];
+    snprintf(type, sizeof type, "zones/%s/machineTypes/%.60s", gce->zone, type_of(gce));
+    lithops_value *disk = disk_of(gce, wish->tags), *network = network_of(gce),
+                  *schedule = schedule_of(gce, wish->limit_s), *labels = labels_of(wish->tags);
+    lithops_value *instance = NULL;
+    if (disk && network && schedule && labels)
+        instance = lithops_pack("{s:s,s:s,s:O,s:[O],s:[O],s:O,s:{s:[{s:s,s:s},{s:s,s:s}]}}", "name",
+                                wish->token, "machineType", type, "labels", labels, "disks", disk,
+                                "networkInterfaces", network, "scheduling", schedule, "metadata",
+                                "items", "key", "user-data", "value", wish->user_data, "key",
+                                "enable-oslogin", "value", "FALSE");
+    if (instance && account &&
+        lithops_value_set(
+            instance, "serviceAccounts",
+            lithops_pack("[{s:s,s:[s]}]", "email", account, "scopes", CLOUD_PLATFORM)) != 0) {
+        lithops_value_free(instance);
+        instance = NULL;
+    }
+    lithops_value_free(disk);
+    lithops_value_free(network);
+    lithops_value_free(schedule);
+    lithops_value_free(labels);
+    return instance;
+}
+
+/* Whether an operation that is over has failed. */
+static int judge(const struct gce *gce, const lithops_value *operation, lithops_error *err)
+{
+    const lithops_value *error =
+        first_of(lithops_value_get(lithops_value_get(operation, "error"), "errors"));
+    int64_t status = lithops_value_get_int(lithops_value_get(operation, "httpErrorStatusCode"));
+    return error ? lithops__cloud_refuse(gce->rest.title, "instances.insert", codes,
+                                         text_at(error, "code"), text_at(error, "message"),
+                                         (long)status, err)
+                 : 0;
+}
+
+/* Until it is known whether the machine is made. Where that cannot be learned, it may be: what
+ * follows finds out. */
+static int await_made(struct gce *gce, lithops_value *operation,
+                      const struct lithops__bounds *bounds, lithops_error *err)
+{
+    struct lithops__retry pause = {
+        .attempts = UINT32_MAX, .first_delay_ms = 200, .bounds = *bounds};
+    lithops_error again = {.retryable = true}, error = LITHOPS_ERROR_INIT;
+    char name[PLACE];
+    snprintf(name, sizeof name, "%.100s", text_at(operation, "name"));
+    int rc = 0;
+    for (bool is_first = true; rc == 0 && strcmp(text_at(operation, "status"), "DONE") != 0;
+         is_first = false) {
+        if (!is_first && !lithops__retry_again(&pause, &again, 0))
+            break;
+        lithops_value_free(operation);
+        operation = NULL;
+        rc = ask(gce, "POST", "zoneOperations.wait", in_zone(gce, "operations", name, "wait"),
+                 lithops_value_map(), bounds, &operation, &error);
+    }
+    rc = operation ? judge(gce, operation, err) : 0;
+    lithops_value_free(operation);
+    return rc;
+}
+
+/* What can be known without making one. */
+static int try_out(struct gce *gce, const struct lithops__bounds *bounds, lithops_error *err)
+{
+    lithops_value *type = NULL;
+    int rc = ask(gce, "GET", "machineTypes.get", in_zone(gce, "machineTypes", type_of(gce), NULL),
+                 NULL, bounds, &type, err);
+    lithops_value_free(type);
+    if (rc == LITHOPS_ENOTFOUND)
+        rc = lithops__fail(err, LITHOPS_ECONFIG,
+                           "%s has no machines of type '%s' for %s: set "
+                           "gcp_compute_engine.worker_instance_type, or another zone",
+                           gce->zone, type_of(gce), gce->project);
+    return rc;
+}
+
+static int gce_create(void *state, const struct lithops__machine_wish *wish,
+                      const struct lithops__bounds *bounds, char ret_id[LITHOPS__MACHINE_ID],
+                      lithops_error *err)
+{
+    struct gce *gce = state;
+    lithops_value *operation = NULL;
+    int rc = check_image(gce, bounds, err);
+    if (wish->is_trial)
+        return rc ? rc : try_out(gce, bounds, err);
+    if (rc == 0)
+        rc = ask(gce, "POST", "instances.insert", in_zone(gce, "instances", NULL, NULL),
+                 instance_of(gce, wish), bounds, &operation, err);
+    if (rc == LITHOPS_EEXIST) /* nobody else has that name: the answer before this one was lost */
+        rc = 0;
+    else if (rc == 0)
+        rc = await_made(gce, operation, bounds, err);
+    if (rc == 0)
+        snprintf(ret_id, LITHOPS__MACHINE_ID, "%s", wish->token);
+    return rc;
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+static enum lithops__machine_state state_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum lithops__machine_state state;
+    } rows[] = {
+        {"PENDING", LITHOPS__MACHINE_COMING},     {"PROVISIONING", LITHOPS__MACHINE_COMING},
+        {"STAGING", LITHOPS__MACHINE_COMING},     {"REPAIRING", LITHOPS__MACHINE_COMING},
+        {"RUNNING", LITHOPS__MACHINE_RUNNING},    {"PENDING_STOP", LITHOPS__MACHINE_STOPPING},
+        {"STOPPING", LITHOPS__MACHINE_STOPPING},  {"SUSPENDING", LITHOPS__MACHINE_STOPPING},
+        {"TERMINATED", LITHOPS__MACHINE_STOPPED}, {"STOPPED", LITHOPS__MACHINE_STOPPED},
+        {"SUSPENDED", LITHOPS__MACHINE_STOPPED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(name, rows[i].name) == 0)
+            return rows[i].state;
+    return LITHOPS__MACHINE_GONE;
+}
+
+/* Seconds since 1970 of a time as in 2026-11-30T12:00:00.123-08:00; 0: it is none. */
+static uint64_t seconds_of(const char *text)
+{
+    struct tm when = {.tm_isdst = 0};
+    int hours = 0, minutes = 0;
+    if (sscanf(text, "%d-%d-%dT%d:%d:%d", &when.tm_year, &when.tm_mon, &when.tm_mday, &when.tm_hour,
+               &when.tm_min, &when.tm_sec) != 6)
+        return 0;
+    when.tm_year -= 1900;
+    when.tm_mon--;
+    const char *zone = strpbrk(text + strlen("2026-11-30T"), "+-");
+    if (zone && sscanf(zone + 1, "%d:%d", &hours, &minutes) != 2)
+        return 0;
+    int64_t offset = 3600 * hours + 60 * minutes;
+    int64_t utc = (int64_t)timegm(&when) + (zone && *zone == '+' ? -offset : offset);
+    return utc > 0 ? (uint64_t)utc : 0;
+}
+
+/* It becomes an argument of ssh's. */
+static bool is_name(const char *text)
+{
+    return text[0] >= 'a' && text[0] <= 'z' && strlen(text) < LITHOPS__MACHINE_ID &&
+           text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0';
+}
+
+static void visit_one(const lithops_value *instance, lithops__machine_visit *visit, void *user)
+{
+    struct lithops__machine one = {.state = state_of(text_at(instance, "status"))};
+    const lithops_value *face = first_of(lithops_value_get(instance, "networkInterfaces"));
+    const lithops_value *labels = lithops_value_get(instance, "labels");
+    const lithops_value *schedule =
+        lithops_value_get(lithops_value_get(instance, "resourceStatus"), "scheduling");
+    if (!is_name(text_at(instance, "name")))
+        return;
+    snprintf(one.id, sizeof one.id, "%s", text_at(instance, "name"));
+    snprintf(one.private_ip, sizeof one.private_ip, "%.63s", text_at(face, "networkIP"));
+    snprintf(one.public_ip, sizeof one.public_ip, "%.63s",
+             text_at(first_of(lithops_value_get(face, "accessConfigs")), "natIP"));
+    snprintf(one.why, sizeof one.why, "%.150s", text_at(instance, "statusMessage"));
+    for (size_t i = 0; i < LITHOPS__TAGS; i++)
+        snprintf(one.tags[i], LITHOPS__MACHINE_TAG, "%.100s",
+                 text_at(labels, lithops__machine_tag_names[i]));
+    one.until_s = seconds_of(text_at(schedule, "terminationTimestamp"));
+    visit(&one, user);
+}
+
+static char *list_path(const struct gce *gce, const struct lithops__machine_query *query,
+                       const char *page)
+{
+    struct lithops__buffer path = LITHOPS__BUFFER_INIT;
+    char filter[3 * LITHOPS__MACHINE_TAG];
+    snprintf(filter, sizeof filter, "labels.%s = \"%s\"", lithops__machine_tag_names[query->tag],
+             query->value);
+    lithops__buffer_printf(&path,
+                           "projects/%s/zones/%s/instances?maxResults=%d&filter=", gce->project,
+                           gce->zone, PAGE);
+    lithops__url_encode(&path, filter, strlen(filter), false);
+    if (*page) {
+        lithops__buffer_append_string(&path, "&pageToken=");
+        lithops__url_encode(&path, page, strlen(page), false);
+    }
+    return lithops__buffer_steal(&path);
+}
+
+static int gce_list(void *state, const struct lithops__machine_query *query,
+                    const struct lithops__bounds *bounds, lithops__machine_visit *visit, void *user,
+                    lithops_error *err)
+{
+    struct gce *gce = state;
+    lithops_value *answer = NULL;
+    char *page = NULL;
+    int rc;
+    if (query->id) {
+        if (!is_name(query->id))
+            return lithops__fail(err, LITHOPS_ECONFIG,
+                                 "'%.100s' is no name of a machine of Google's", query->id);
+        rc = ask(gce, "GET", "instances.get", in_zone(gce, "instances", query->id, NULL), NULL,
+                 bounds, &answer, err);
+        if (rc == 0)
+            visit_one(answer, visit, user);
+        lithops_value_free(answer);
+        return rc;
+    }
+    do {
+        rc = ask(gce, "GET", "instances.list", list_path(gce, query, page ? page : ""), NULL,
+                 bounds, &answer, err);
+        const lithops_value *items = lithops_value_get(answer, "items");
+        for (size_t i = 0; i < lithops_value_size(items); i++)
+            visit_one(lithops_value_at(items, i), visit, user);
+        const char *next = text_at(answer, "nextPageToken");
+        bool goes_on = rc == 0 && *next && (!page || strcmp(page, next) != 0);
+        char *more = goes_on ? strdup(next) : NULL;
+        if (goes_on && !more)
+            rc = fail_memory(err);
+        free(page);
+        page = more;
+        lithops_value_free(answer);
+        answer = NULL;
+    } while (page);
+    return rc;
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static int gce_start(void *state, const char *id, const struct lithops__bounds *bounds,
+                     lithops_error *err)
+{
+    return ask(state, "POST", "instances.start", in_zone(state, "instances", id, "start"),
+               lithops_value_map(), bounds, NULL, err);
+}
+
+static int delete_one(void *state, const char *id, const struct lithops__bounds *bounds,
+                      lithops_error *err)
+{
+    return ask(state, "DELETE", "instances.delete", in_zone(state, "instances", id, NULL), NULL,
+               bounds, NULL, err);
+}
+
+static int gce_terminate(void *state, const char *const *ids, size_t count,
+                         const struct lithops__bounds *bounds, lithops_error *err)
+{
+    return lithops__cloud_each(state, ids, count, bounds, delete_one, err);
+}
+
+/* Labels are replaced as a whole, unless somebody has changed them since they were read. */
+static int set_labels(struct gce *gce, const char *id, const lithops__machine_tags tags,
+                      const struct lithops__bounds *bounds, lithops_error *err)
+{
+    lithops_value *instance = NULL;
+    int rc = ask(gce, "GET", "instances.get", in_zone(gce, "instances", id, NULL), NULL, bounds,
+                 &instance, err);
+    const lithops_value *old = lithops_value_get(instance, "labels");
+    lithops_value *labels = labels_of(tags);
+    for (size_t i = 0; rc == 0 && labels && i < lithops_value_size(old); i++) {
+        const char *name;
+        const lithops_value *value = lithops_value_pair(old, i, &name);
+        if (!lithops_value_get(labels, name) &&
+            lithops_value_set(labels, name, lithops_value_copy(value)) != 0)
+            rc = fail_memory(err);
+    }
+    if (rc == 0 && labels)
+        rc = ask(gce, "POST", "instances.setLabels", in_zone(gce, "instances", id, "setLabels"),
+                 lithops_pack("{s:O,s:s}", "labels", labels, "labelFingerprint",
+                              text_at(instance, "labelFingerprint")),
+                 bounds, NULL, err);
+    else if (rc == 0)
+        rc = fail_memory(err);
+    lithops_value_free(labels);
+    lithops_value_free(instance);
+    return rc;
+}
+
+static int gce_tag(void *state, const char *id, const lithops__machine_tags tags,
+                   const struct lithops__bounds *bounds, lithops_error *err)
+{
+    enum { TRIES = 5 };
+    int rc = 0;
+    for (int i = 0; i < TRIES; i++) {
+        *err = (lithops_error)LITHOPS_ERROR_INIT;
+        rc = set_labels(state, id, tags, bounds, err);
+        if (rc == 0 || err->http_status != 412)
+            break;
+    }
+    return rc;
+}
+
+/* One of ours would delete itself. */
+static void look_whose(const struct lithops__machine *machine, void *user)
+{
+    *(bool *)user = !machine->tags[LITHOPS__TAG_GROUP][0];
+}
+
+static int gce_outlasts_shutdown(void *state, const char *id, const struct lithops__bounds *bounds,
+                                 bool *ret_outlasts, lithops_error *err)
+{
+    const struct lithops__machine_query query = {.id = id};
+    *ret_outlasts = false;
+    return gce_list(state, &query, bounds, look_whose, ret_outlasts, err);
+}
+
+/* It has no token where it has no service account, and then is just turned off. */
+static void gce_add_end(const void *state, struct lithops__buffer *out)
+{
+    const struct gce *gce = state;
+    if (!is_on(gce, "delete_on_dismantle") || !account_of(gce))
+        return;
+    lithops__buffer_printf(
+        out,
+        "m=" METADATA "/computeMetadata/v1/instance\n"
+        "ask() { curl -sf -m 20 --retry 3 -H 'Metadata-Flavor: Google' \"$m/$1\"; }\n"
+        "t=$(ask service-accounts/default/token | sed 's/.*\"access_token\" *: *\"//; s/\".*//')\n"
+        "printf 'header = \"Authorization: Bearer %%s\"' \"$t\" |\n"
+        "    curl -sf -m 60 --retry 3 -K - -X DELETE \\\n"
+        "    \"%s/compute/v1/$(ask zone)/instances/$(ask name)\" >/dev/null\n",
+        gce->endpoint);
+}
+
+const struct lithops__cloud lithops__cloud_gcp_compute_engine = {
+    .name = "gcp_compute_engine",
+    .title = "Google Compute Engine",
+    .trial = "the type and the image of its machines are there",
+    .id_key = "instance_name",
+    .state_size = sizeof(struct gce),
+    .open = gce_open,
+    .close = gce_close,
+    .describe = gce_describe,
+    .cpus = gce_cpus,
+    .create = gce_create,
+    .list = gce_list,
+    .start = gce_start,
+    .terminate = gce_terminate,
+    .tag = gce_tag,
+    .outlasts_shutdown = gce_outlasts_shutdown,
+    .add_end = gce_add_end,
+};

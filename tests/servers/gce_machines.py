@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A double of Google Compute Engine, whose instances are machines of machines.py. It checks what
+requests hold by Google's description of the API, refuses what that does not have, and keeps such
+refusals in FOLDER/wrong. What an instance has for its end is done: it is stopped when it turns
+itself off, and it may delete itself with the token of its service account, if that account may.
+
+`POST /control` has it fail: {"stockout": 1} for so many machines, {"throttle": 3} for so many
+requests, {"preempt": NAME} ends a spot instance, and {"late": NAME} one that has run for as long as
+it may.
+
+Usage: gce_machines.py PORT FOLDER DESCRIPTION
+"""
+import datetime
+import http.server
+import json
+import pathlib
+import re
+import select
+import signal
+import sys
+import threading
+import urllib.parse
+
+import machines
+
+PORT, FOLDER = int(sys.argv[1]), pathlib.Path(sys.argv[2])
+SCHEMAS = json.loads(pathlib.Path(sys.argv[3]).read_text())["schemas"]
+PROJECT, ZONE = "my-project", "us-east1-b"
+CLIENT_TOKEN = "of-the-client"
+MAY_DELETE, MAY_NOT = "worker@my-project.iam", "weak@my-project.iam"
+POLL_S = 0.1
+
+
+class Refused(Exception):
+    def __init__(self, status, reason, message):
+        super().__init__(message)
+        self.status = status
+        self.document = {"error": {"code": status, "message": message, "errors": [
+            {"reason": reason, "domain": "global", "message": message}]}}
+
+
+def check(value, schema, where):
+    """As the API does, which refuses names and types that it does not know."""
+    schema = SCHEMAS[schema["$ref"]] if "$ref" in schema else schema
+    kind = schema.get("type")
+    kinds = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict}
+    if not isinstance(value, kinds[kind]) or (kind == "integer" and isinstance(value, bool)):
+        raise Refused(400, "invalid", f"Invalid value for field '{where}': it is no {kind}")
+    if value not in schema.get("enum", [value]):
+        raise Refused(400, "invalid", f"Invalid value for field '{where}': '{value}'")
+    if "pattern" in schema and not re.fullmatch(schema["pattern"], value):
+        raise Refused(400, "invalid", f"Invalid value for field '{where}': '{value}'")
+    for i, one in enumerate(value if kind == "array" else []):
+        check(one, schema["items"], f"{where}[{i}]")
+    for name, one in value.items() if kind == "object" else []:
+        more = schema.get("additionalProperties")
+        if name not in schema.get("properties", {}) and not more:
+            raise Refused(400, "invalid", f"Invalid JSON payload: unknown name '{name}' at {where}")
+        check(one, schema.get("properties", {}).get(name, more), f"{where}.{name}")
+
+
+class Cloud:
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.instances, self.machines, self.operations = {}, {}, {}
+        self.addresses, self.stockout, self.throttle = 0, 0, 0
+
+    # ---- what happens to machines ----
+
+    def start(self, instance):
+        face = instance["networkInterfaces"][0]
+        items = {i["key"]: i["value"] for i in instance["metadata"]["items"]}
+        instance["status"] = "RUNNING"
+        limit = instance["scheduling"].get("maxRunDuration")
+        if limit:
+            until = datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=-8)))
+            until += datetime.timedelta(seconds=int(limit["seconds"]))
+            instance["resourceStatus"] = {"scheduling": {
+                "terminationTimestamp": until.isoformat(timespec="milliseconds")}}
+        self.machines[instance["name"]] = machines.Machine(
+            FOLDER, instance["name"], face["networkIP"], lambda: items["user-data"].encode())
+
+    def stop(self, name):
+        if name in self.machines:
+            self.machines.pop(name).end()
+        self.instances[name]["status"] = "TERMINATED"
+        self.instances[name].pop("resourceStatus", None)
+
+    def delete(self, name):
+        self.stop(name)
+        del self.instances[name]
+        print(name, "is deleted", flush=True)
+
+    def end(self, name):
+        """As Google does of its own accord."""
+        action = self.instances[name]["scheduling"].get("instanceTerminationAction", "STOP")
+        print(name, "is ended:", action, flush=True)
+        (self.delete if action == "DELETE" else self.stop)(name)
+
+    def look(self):
+        with self.lock:
+            for name in [n for n, m in self.machines.items() if m.has_ended()]:
+                print(name, "has turned itself off", flush=True)
+                self.stop(name)
+            for name, instance in list(self.instances.items()):
+                if instance["status"] == "PROVISIONING":
+                    self.start(instance)
+
+    # ---- what is asked ----
+
+    def operation(self, error=None):
+        name = f"operation-{len(self.operations)}"
+        self.operations[name] = {"kind": "compute#operation", "name": name, "status": "RUNNING",
+                                 **({"error": {"errors": [error]}, "httpErrorStatusCode": 503}
+                                    if error else {})}
+        return dict(self.operations[name])
+
+    def insert(self, body):
+        check(body, {"$ref": "Instance"}, "resource")
+        name = body["name"]
+        if name in self.instances:
+            raise Refused(409, "alreadyExists", f"The resource '{name}' already exists")
+        schedule = body["scheduling"]
+        if schedule["provisioningModel"] == "SPOT" and schedule.get("automaticRestart") is not False:
+            raise Refused(400, "invalid", "Scheduling must have automaticRestart be false")
+        for label, value in body["labels"].items():
+            if not re.fullmatch(r"[a-z][a-z0-9_-]{0,62}", label) or \
+                    not re.fullmatch(r"[a-z0-9_-]{0,63}", value):
+                raise Refused(400, "invalid", f"Label '{label}' is not valid: '{value}'")
+        if self.stockout:
+            self.stockout -= 1
+            return self.operation({"code": "ZONE_RESOURCE_POOL_EXHAUSTED",
+                                   "message": f"The zone '{ZONE}' does not have enough resources"})
+        self.addresses += 1
+        face = body["networkInterfaces"][0]
+        face["networkIP"] = f"10.1.{self.addresses // 250}.{self.addresses % 250 + 1}"
+        self.instances[name] = {**body, "status": "PROVISIONING", "labelFingerprint": "f0"}
+        return self.operation()
+
+    def set_labels(self, instance, body):
+        check(body, {"$ref": "InstancesSetLabelsRequest"}, "resource")
+        if body["labelFingerprint"] != instance["labelFingerprint"]:
+            raise Refused(412, "conditionNotMet", "Labels fingerprint is not correct")
+        instance["labels"] = body["labels"]
+        instance["labelFingerprint"] = "f" + str(int(instance["labelFingerprint"][1:]) + 1)
+        return self.operation()
+
+    def list(self, query):
+        items = self.instances.values()
+        if "filter" in query:
+            label, value = re.fullmatch(r'labels\.([a-z-]+) = "([a-z0-9_-]*)"',
+                                        query["filter"]).groups()
+            items = [i for i in items if i["labels"].get(label) == value]
+        return {"kind": "compute#instanceList", "items": list(items)}
+
+    def control(self, body):
+        for name in {"preempt", "late"} & set(body):
+            self.end(body[name])
+        self.stockout = body.get("stockout", self.stockout)
+        self.throttle = body.get("throttle", self.throttle)
+        return {}
+
+    def allow(self, headers, method, name):
+        token = headers.get("Authorization", "").removeprefix("Bearer ")
+        if token == CLIENT_TOKEN:
+            return
+        account = token.rpartition(" of ")[2]
+        if not token.startswith("machine "):
+            raise Refused(401, "authError", "Invalid Credentials")
+        if (method, account) != ("DELETE", MAY_DELETE) or name != token.split(" ")[1]:
+            raise Refused(403, "forbidden", "Required 'compute.instances.delete' permission")
+
+    def answer(self, method, path, headers, body):
+        path, _, query = path.partition("?")
+        query = dict(urllib.parse.parse_qsl(query))
+        if path == "/control":
+            return self.control(body)
+        if path == "/token":
+            return {"access_token": CLIENT_TOKEN, "expires_in": 3599, "token_type": "Bearer"}
+        if path.startswith("/compute/v1/projects/ubuntu-os-cloud/global/images/family/"):
+            return {"name": "ubuntu", "architecture": "ARM64" if path.endswith("arm64") else "X86_64"}
+        where = re.fullmatch(rf"/compute/v1/projects/(?:{PROJECT}|123)/zones/{ZONE}/(\w+)"
+                             r"(?:/([a-z0-9-]+)(?:/(\w+))?)?", path)
+        if not where:
+            raise Refused(404, "notFound", f"The resource '{path}' was not found")
+        what, name, verb = where.groups()
+        self.allow(headers, method, name)
+        if self.throttle:
+            self.throttle -= 1
+            raise Refused(403, "rateLimitExceeded", "Rate Limit Exceeded")
+        if what == "machineTypes":
+            return {"name": name}
+        if what == "operations":
+            self.operations[name]["status"] = "DONE"
+            return self.operations[name]
+        if not name:
+            return self.insert(body) if method == "POST" else self.list(query)
+        instance = self.instances.get(name)
+        if not instance:
+            raise Refused(404, "notFound", f"The resource '{path}' was not found")
+        if method == "GET":
+            return instance
+        if method == "DELETE":
+            self.delete(name)
+        elif verb == "setLabels":
+            return self.set_labels(instance, body)
+        elif verb == "start":
+            instance["status"] = "PROVISIONING"
+        elif verb == "stop":
+            self.stop(name)
+        return self.operation()
+
+    def metadata(self, path, address):
+        """What the metadata server says to who asks."""
+        found = [i for i in self.instances.values()
+                 if i["networkInterfaces"][0]["networkIP"] == address]
+        account = found and found[0].get("serviceAccounts")
+        texts = {"zone": f"projects/123/zones/{ZONE}", "name": found[0]["name"]} if found else {}
+        what = path.removeprefix("/computeMetadata/v1/instance/")
+        if what == "service-accounts/default/token" and account:
+            token = f"machine {found[0]['name']} of {account[0]['email']}"
+            return json.dumps({"access_token": token, "expires_in": 3599, "token_type": "Bearer"})
+        return texts.get(what)
+
+
+CLOUD = Cloud()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def send(self, status, text):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+
+class Api(Handler):
+    def do_any(self):
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        is_json = self.headers.get("Content-Type", "").startswith("application/json")
+        try:
+            with CLOUD.lock:
+                answer = CLOUD.answer(self.command, self.path, self.headers,
+                                      json.loads(raw) if raw and is_json else None)
+            self.send(200, json.dumps(answer))
+        except Refused as refused:
+            print(self.command, self.path, refused, flush=True)
+            if refused.status == 400:
+                with open(FOLDER / "wrong", "a", encoding="utf-8") as file:
+                    file.write(f"{self.command} {self.path}: {refused}\n")
+            self.send(refused.status, json.dumps(refused.document))
+
+    do_GET = do_POST = do_DELETE = do_any
+
+
+class Metadata(Handler):
+    def do_GET(self):
+        with CLOUD.lock:
+            text = CLOUD.metadata(self.path, self.client_address[0])
+        is_asked_well = self.headers.get("Metadata-Flavor") == "Google"
+        self.send(200 if text and is_asked_well else 404, text or "")
+
+
+def serve(address, handler):
+    server = http.server.ThreadingHTTPServer(address, handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+
+
+def main():
+    machines.prepare(FOLDER)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    serve((machines.METADATA, 80), Metadata)
+    serve(("0.0.0.0", PORT), Api)
+    try:
+        while True:
+            CLOUD.look()
+            select.select([], [], [], POLL_S)
+    finally:
+        with CLOUD.lock:
+            for machine in CLOUD.machines.values():
+                machine.end()
+
+
+main()
