@@ -8,11 +8,13 @@
 #include "net/aws_chain.h"
 #include "net/http.h"
 #include "net/sign.h"
+#include "net/skew.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { REGION = 64, WAIT_S = 20, RECEIPTS = 10 };
+enum { SKEW_S = 240 }; /* signatures are good for five minutes at least */
 /* A message that was taken is not seen by others so long; one that nobody takes is gone then. */
 #define VISIBLE_S "300"
 #define LIFE_S "3600"
@@ -21,6 +23,7 @@ struct aws_sqs {
     const struct lithops__crypto_api *crypto;
     struct lithops__credential_store *credentials;
     struct lithops__credentials used; /* by the last request */
+    struct lithops__skew skew;
     char region[REGION];
     char *endpoint; /* without '/' at its end */
     char *base;     /* the URL of a queue without its name; NULL: none is known yet */
@@ -200,7 +203,7 @@ static bool sign(const struct aws_sqs *sqs, const struct lithops__credentials *c
 {
     char date[LITHOPS__AMZ_DATE], hash[LITHOPS__HEX_HASH];
     struct lithops__buffer value = LITHOPS__BUFFER_INIT;
-    lithops__amz_date(time(NULL), date);
+    lithops__amz_date(lithops__skew_time(&sqs->skew), date);
     bool good =
         lithops__hex_sha256(sqs->crypto, (lithops_bytes){out->body.data, out->body.len}, hash) ==
             0 &&
@@ -248,9 +251,23 @@ static int sqs_ask(void *state, const struct lithops__queue_question *question,
     return good ? 0 : fail_memory(err);
 }
 
-static bool sqs_renew(void *state, const char *code)
+/* Some of these codes mean a wrong key as well: so it is the date that tells. */
+static bool is_of_time(const char *code)
 {
-    const struct aws_sqs *sqs = state;
+    static const char *const known[] = {"RequestExpired",        "RequestTimeTooSkewed",
+                                        "RequestInTheFuture",    "InvalidSignatureException",
+                                        "SignatureDoesNotMatch", "AuthFailure"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(code, known[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool sqs_renew(void *state, const char *code, const char *header)
+{
+    struct aws_sqs *sqs = state;
+    if (is_of_time(code))
+        return lithops__skew_correct(&sqs->skew, header, SKEW_S, "broker", "aws_sqs");
     return (strstr(code, "Token") || strstr(code, "UnrecognizedClient")) &&
            lithops__credential_store_expire(sqs->credentials, &sqs->used);
 }
@@ -352,6 +369,7 @@ static const struct lithops__web_code codes[] = {
     {"UnrecognizedClientException", LITHOPS_EDENIED, false, CHECK_KEYS},
     {"SignatureDoesNotMatch", LITHOPS_EDENIED, false, CHECK_KEYS ", and this machine's clock"},
     {"InvalidSignatureException", LITHOPS_EDENIED, false, CHECK_KEYS ", and this machine's clock"},
+    {"RequestExpired", LITHOPS_EDENIED, false, "; set this machine's clock"},
     {"ExpiredToken", LITHOPS_EDENIED, false, EXPIRED},
     {"ExpiredTokenException", LITHOPS_EDENIED, false, EXPIRED},
     {"RequestThrottled", LITHOPS_ETHROTTLED, true, NULL},
@@ -363,6 +381,7 @@ const struct lithops__queue_service lithops__queue_aws_sqs = {
     .name = "aws_sqs",
     .state_size = sizeof(struct aws_sqs),
     .has_urls = true,
+    .wanted = "Date",
     .wait_s = WAIT_S,
     .receipts = RECEIPTS,
     .codes = codes,

@@ -154,9 +154,10 @@ static int azure_ask(void *state, const struct lithops__queue_question *question
     return rc;
 }
 
-static bool azure_renew(void *state, const char *code)
+static bool azure_renew(void *state, const char *code, const char *header)
 {
     const struct azure_queue *queue = state;
+    (void)header;
     return queue->azure.tokens && strstr(code, "Authentication") &&
            lithops__credential_store_expire(queue->azure.tokens, &queue->used);
 }
@@ -254,7 +255,7 @@ const struct lithops__queue_service lithops__queue_azure_queue = {
     .name = "azure_queue",
     .state_size = sizeof(struct azure_queue),
     .receipts = 1,
-    .code_header = "x-ms-error-code",
+    .wanted = "x-ms-error-code",
     .codes = codes,
     .needs = {[LITHOPS__QUEUE_MAKE] = NEEDS("c"),
               [LITHOPS__QUEUE_RECEIVE] = NEEDS("p"),

@@ -230,9 +230,10 @@ static int pubsub_ask(void *state, const struct lithops__queue_question *questio
     return good ? 0 : fail_memory(err);
 }
 
-static bool pubsub_renew(void *state, const char *code)
+static bool pubsub_renew(void *state, const char *code, const char *header)
 {
     const struct gcp_pubsub *pubsub = state;
+    (void)header;
     return pubsub->tokens && strcmp(code, "UNAUTHENTICATED") == 0 &&
            lithops__credential_store_expire(pubsub->tokens, &pubsub->used);
 }

@@ -101,8 +101,8 @@ static int fail_status(struct lithops__queue *queue, enum lithops__queue_step st
     service->explain(state->header, state->text, code);
     struct lithops__web_code meaning = meaning_of(queue, code, state->status);
     bool is_denied = meaning.means == LITHOPS_EDENIED, lacks = is_denied && !meaning.advice;
-    if (is_denied && service->renew(queue->state, code))
-        meaning.passes = true;
+    queue->is_renewed = is_denied && service->renew(queue->state, code, state->header);
+    meaning.passes |= queue->is_renewed;
     lithops__fail(err, meaning.means, "%s: cannot %s '%s' at %s: %s%s(HTTP %ld)%s%s%s",
                   service->name, doing[step], queue->name, service->where(queue->state), code,
                   *code ? " " : "", state->status, meaning.advice ? meaning.advice : "",
@@ -171,7 +171,7 @@ static int begin(struct lithops__queue *queue, const struct lithops__queue_quest
             .url = out.web.url,
             .headers = out.web.headers,
             .body = {out.body.data, out.body.len},
-            .wanted = queue->service->code_header,
+            .wanted = queue->service->wanted,
             .is_urgent = true,
             .changed = note_change,
             .user = queue,
@@ -237,9 +237,9 @@ static int await(const struct lithops__queue *queue, const struct lithops__queue
     return rc;
 }
 
-static int ask(struct lithops__queue *queue, const struct lithops__queue_question *question,
-               const struct lithops__bounds *bounds, const struct lithops__queue_reader *reader,
-               lithops_error *err)
+static int ask_once(struct lithops__queue *queue, const struct lithops__queue_question *question,
+                    const struct lithops__bounds *bounds,
+                    const struct lithops__queue_reader *reader, lithops_error *err)
 {
     struct lithops__queue_flight flight;
     int rc = begin(queue, question, bounds, &flight, err);
@@ -254,6 +254,19 @@ static int ask(struct lithops__queue *queue, const struct lithops__queue_questio
     }
     end(queue, &flight);
     return rc;
+}
+
+static int ask(struct lithops__queue *queue, const struct lithops__queue_question *question,
+               const struct lithops__bounds *bounds, const struct lithops__queue_reader *reader,
+               lithops_error *err)
+{
+    queue->is_renewed = false;
+    int rc = ask_once(queue, question, bounds, reader, err);
+    if (rc == 0 || !queue->is_renewed)
+        return rc;
+    if (err)
+        *err = (lithops_error)LITHOPS_ERROR_INIT;
+    return ask_once(queue, question, bounds, reader, err);
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */

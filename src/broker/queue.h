@@ -60,10 +60,10 @@ struct lithops__queue_service {
     const char *name; /* of `monitoring`, and of the section */
     size_t state_size;
     bool has_more;
-    bool has_urls;           /* names of its own for queues, which MAKE, FIND and LIST tell */
-    unsigned wait_s;         /* that it waits with an answer to RECEIVE; 0: it does not */
-    size_t receipts;         /* of one FORGET */
-    const char *code_header; /* of an answer that tells of an error; NULL: its text does */
+    bool has_urls;      /* names of its own for queues, which MAKE, FIND and LIST tell */
+    unsigned wait_s;    /* that it waits with an answer to RECEIVE; 0: it does not */
+    size_t receipts;    /* of one FORGET */
+    const char *wanted; /* the header of an answer that `explain` and `renew` get; or NULL */
     const struct lithops__web_code *codes;
     const char *needs[LITHOPS__QUEUE_STEPS]; /* permissions, for messages */
     /* As those of a driver. */
@@ -78,11 +78,11 @@ struct lithops__queue_service {
      */
     bool (*read)(void *state, enum lithops__queue_step step, char *text, size_t len,
                  const struct lithops__queue_reader *reader);
-    /* Of an answer that tells of an error: its code, from the header or the text. */
+    /* Of an answer that tells of an error: its code, from the wanted header or the text. */
     void (*explain)(const char *header, const char *text, char ret_code[LITHOPS__QUEUE_CODE]);
-    /* If this code says that the credentials of the last request are not taken any more: true where
-     * there may be others now. Fetches none. */
-    bool (*renew)(void *state, const char *code);
+    /* If this code says that the credentials of the last request are not taken any more, or not at
+     * this time: true where there may be others now, or another time. Fetches none. */
+    bool (*renew)(void *state, const char *code, const char *header);
 };
 
 /* ---- the driver ------------------------------------------------------------------------------ */
@@ -107,6 +107,7 @@ struct lithops__queue {
     bool may_be_there, is_broken;
     bool is_found;   /* the service has told its URL */
     bool has_warned; /* that notices are refused */
+    bool is_renewed; /* what the last answer has refused may be taken now */
     struct lithops__queue_flight receive, flights[LITHOPS__QUEUE_FLIGHTS];
     size_t flying;
     char *owed[LITHOPS__QUEUE_OWED]; /* receipts of what was taken */

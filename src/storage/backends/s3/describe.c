@@ -12,7 +12,7 @@
 static void tell_clock(struct lithops__s3 *s3, lithops__say_fn *say, void *user)
 {
     char detail[128];
-    long long skew_s = atomic_load(&s3->skew_s);
+    long long skew_s = atomic_load(&s3->skew.ahead_s);
     if (skew_s)
         snprintf(
             detail, sizeof detail,

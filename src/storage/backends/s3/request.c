@@ -5,8 +5,6 @@
  * it is. */
 #include "base/buffer.h"
 #include "base/error.h"
-#include "base/log.h"
-#include "net/date.h"
 #include "net/sign.h"
 #include "storage/backends/s3/s3.h"
 #include "storage/web_request.h"
@@ -80,7 +78,7 @@ static bool add_signature(const struct lithops__s3 *s3, const struct lithops__s3
                           struct lithops__web_request *out)
 {
     char date[LITHOPS__AMZ_DATE];
-    lithops__amz_date(time(NULL) + (time_t)atomic_load(&s3->skew_s), date);
+    lithops__amz_date(lithops__skew_time(&s3->skew), date);
     if (!lithops__web_add_header(out, "x-amz-date", date) ||
         !lithops__web_add_header(out, "x-amz-content-sha256", payload_hash) ||
         (credentials->session_token &&
@@ -148,19 +146,6 @@ static int make_once(struct lithops__s3 *s3, const struct lithops__s3_request *r
     return rc;
 }
 
-static bool correct_clock(struct lithops__s3 *s3, struct lithops__transfer *transfer)
-{
-    const char *date = s3->http->header(transfer, "Date");
-    double server = date ? lithops__http_date(date) : 0;
-    if (server == 0)
-        return false;
-    long long skew_s = (long long)server - (long long)time(NULL);
-    lithops__log(LITHOPS_LOG_WARNING, "storage", "%s: this machine's clock is off by %lld s; %s",
-                 s3->dialect->section, -skew_s, "requests are signed with the server's time");
-    atomic_store(&s3->skew_s, skew_s);
-    return true;
-}
-
 static bool change_region(struct lithops__s3 *s3, struct lithops__transfer *transfer,
                           const struct lithops__s3_error *error, char *region)
 {
@@ -194,7 +179,8 @@ static bool mend(struct lithops__s3 *s3, struct lithops__transfer *transfer,
 {
     long status = s3->http->answer(transfer)->status;
     if (strcmp(error->code, "RequestTimeTooSkewed") == 0 && !mended->clock)
-        return mended->clock = correct_clock(s3, transfer);
+        return mended->clock = lithops__skew_correct(&s3->skew, s3->http->header(transfer, "Date"),
+                                                     0, "storage", s3->dialect->section);
     if (have_expired(error, status) && !mended->credentials &&
         lithops__credential_store_expire(s3->credentials, credentials))
         return mended->credentials = true;

@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "base/crypto_module.h"
 #include "net/credentials.h"
+#include "net/skew.h"
 #include "storage/web.h"
 
 #include <lithops/plugin/storage.h>
@@ -44,7 +45,7 @@ struct lithops__s3 {
     const char *new_object_header; /* the dialect's, or Google's with a bearer's token */
     char *bucket;                  /* Lithops' own bucket, created if missing; may be NULL */
     bool virtual_host;
-    atomic_llong skew_s; /* how far the server's clock is ahead */
+    struct lithops__skew skew;
     pthread_mutex_t lock;
     /* under lock */
     char region[LITHOPS__S3_REGION]; /* changes if a server names another one */
