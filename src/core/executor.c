@@ -124,12 +124,16 @@ static int open_compute(lithops_executor *fexec, const char *const *worker_comma
     fexec->compute = calloc(1, fexec->driver->state_size);
     if (!fexec->compute)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    int rc = lithops__runtime_check(fexec->config, fexec->driver, err);
+    lithops_value *installed = NULL;
+    int rc = lithops__runtime_check(fexec->config, fexec->driver, &installed, err);
     if (rc != 0)
         return rc;
+    fexec->table.installed = installed;
     /* First, as a process starts meanwhile; workers read the configuration when they need it. */
     rc = fexec->driver->ops->open(fexec->driver, fexec->compute, &fexec->table, fexec->config,
                                   worker_command, err);
+    fexec->table.installed = NULL;
+    lithops_value_free(installed);
     if (rc == 0 && (rc = lithops__compute_share_config(&fexec->table, fexec->config, err)) != 0)
         fexec->driver->ops->close(fexec->compute);
     return rc;

@@ -130,11 +130,13 @@ static int compare(const char *backend, const char *name, const lithops_value *m
             "the runtime %s has Lithops %s (protocol %lld), and this is "
             "Lithops " LITHOPS_VERSION " (protocol %d): 'lithops runtime update -b %s %s'",
             name, version, (long long)protocol, LITHOPS__WIRE_PROTOCOL, backend, name);
-    if (python && *pythons && !has_python(pythons, python))
+    bool is_known = *pythons || lithops_value_get(meta, "modules");
+    if (python && is_known && !has_python(pythons, python))
         return lithops__fail(err, LITHOPS_ECONFIG,
-                             "the runtime %s has Python %s, and functions here are of Python %s: "
-                             "'lithops runtime deploy -b %s --base python:%s-slim %s'",
-                             name, pythons, python, backend, python, name);
+                             "the runtime %s has %sPython%s%s, and functions here are of Python "
+                             "%s: 'lithops runtime deploy -b %s --base python:%s-slim %s'",
+                             name, *pythons ? "" : "no ", *pythons ? " " : "", pythons, python,
+                             backend, python, name);
     return 0;
 }
 
@@ -153,7 +155,8 @@ static bool find_python(char buf[16])
 }
 
 int lithops__runtime_check(const struct lithops__config *config,
-                           const struct lithops__compute_driver *driver, lithops_error *err)
+                           const struct lithops__compute_driver *driver,
+                           lithops_value **ret_installed, lithops_error *err)
 {
     const char *name = lithops__config_string(config, driver->name, "runtime");
     lithops_error missing = LITHOPS_ERROR_INIT;
@@ -167,8 +170,14 @@ int lithops__runtime_check(const struct lithops__config *config,
         return rc;
     key_of(config, name, key);
     /* Whoever has made the image by other means has no record of it. */
-    if (read_record(storage, key, &meta, &missing) == 0)
-        rc = compare(driver->name, name, meta, find_python(python) ? python : NULL, err);
+    if (read_record(storage, key, &meta, &missing) == 0) {
+        bool has = find_python(python);
+        rc = compare(driver->name, name, meta, has ? python : NULL, err);
+        const lithops_value *modules =
+            has ? lithops_value_get(lithops_value_get(meta, "modules"), python) : NULL;
+        if (rc == 0 && modules && !(*ret_installed = lithops_value_copy(modules)))
+            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    }
     lithops_value_free(meta);
     lithops_storage_close(storage);
     return rc;

@@ -23,8 +23,11 @@ int lithops__runtime_remove(const struct lithops__config *config,
                             lithops_error *err);
 
 /* Before workers are started: what the storage says of the configured runtime fits this client.
- * ECONFIG says what is to be built again; errors of the storage. 0, too, where nothing is known. */
+ * ECONFIG says what is to be built again; errors of the storage. 0, too, where nothing is known.
+ * @param ret_installed  a list of the modules that it has for this client's Python; as it was,
+ * where that is not known */
 int lithops__runtime_check(const struct lithops__config *config,
-                           const struct lithops__compute_driver *driver, lithops_error *err);
+                           const struct lithops__compute_driver *driver,
+                           lithops_value **ret_installed, lithops_error *err);
 
 #endif

@@ -10,6 +10,8 @@
 #include "ipc/heap.h"
 #include "ipc/meter.h"
 
+#include <lithops/value.h>
+
 #include <pthread.h>
 
 struct lithops__table_range {
@@ -56,6 +58,10 @@ struct lithops__table {
     struct lithops__meter meter; /* of workers elsewhere; has a lock of its own */
     /* Not NULL: why nothing may go on. What is cancelled while it runs fails with it instead. */
     const lithops_error *stop;
+
+    /* While a backend opens: a list of the modules that a runtime elsewhere has; NULL: not known.
+     */
+    const lithops_value *installed;
 
     bool has_service; /* see service.h; set once */
     const struct lithops__service *service;

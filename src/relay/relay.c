@@ -105,6 +105,38 @@ static int copy_command(struct lithops__relay *relay, const char *const *command
     return relay->command ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
 
+/* Is a file ("tools/x.py", "tools.py") of one of the modules? */
+static bool is_of(const lithops_value *modules, const char *name)
+{
+    size_t len = strcspn(name, "./");
+    for (size_t i = 0; i < lithops_value_size(modules); i++) {
+        const char *module = lithops_value_get_string(lithops_value_at(modules, i));
+        if (module && strlen(module) == len && memcmp(module, name, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Modules that are in the workers' runtime stay behind. */
+static int leave_out(lithops_value *kit, const lithops_value *installed, lithops_error *err)
+{
+    const lithops_value *files = lithops_value_get(kit, "files"),
+                        *own = lithops_value_get(kit, "own");
+    lithops_value *sent = lithops_value_list();
+    bool good = sent != NULL;
+    for (size_t i = 0; good && i < lithops_value_size(files); i++) {
+        const lithops_value *file = lithops_value_at(files, i);
+        const char *name = lithops_value_get_string(lithops_value_at(file, 1));
+        if (!name || is_of(own, name) || !is_of(installed, name))
+            good = lithops_value_append(sent, lithops_value_copy(file)) == 0;
+    }
+    if (good && lithops_value_set(kit, "files", sent) == 0)
+        return 0;
+    if (!good)
+        lithops_value_free(sent);
+    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+}
+
 /* On other machines the runtime names what replaces the command. */
 static int take_kit(struct lithops__relay *relay, lithops_error *err)
 {
@@ -116,6 +148,9 @@ static int take_kit(struct lithops__relay *relay, lithops_error *err)
         return 0;
     }
     relay->kit = kit;
+    const lithops_value *installed = relay->table->installed;
+    if (installed && leave_out(kit, installed, err) != 0)
+        return err->code;
     const lithops_value *words = lithops_value_get(kit, "arguments");
     size_t count = lithops_value_size(words) + 1;
     const char **command = calloc(count + 1, sizeof *command);

@@ -218,11 +218,12 @@ class Image(unittest.TestCase):
         said = self.lithops("runtime", "update", f"{OPEN}/second/file:3.1", fails=True)
         self.assertIn(f"build -f Dockerfile {OPEN}/second/file:3.1'", said)
 
-    def put_base(self, repository, architecture=None, labels=None, more=0):
+    def put_base(self, repository, architecture=None, labels=None, more=0, files=()):
         """An image of one layer, as docker makes them; the layer."""
         data = io.BytesIO()
         with tarfile.open(fileobj=data, mode="w:gz") as tar:
-            tar.addfile(tarfile.TarInfo("below"), io.BytesIO())
+            for name in ("below", *files):
+                tar.addfile(tarfile.TarInfo(name), io.BytesIO())
         layer = data.getvalue()
         machine = platform.machine()
         own = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
@@ -274,6 +275,18 @@ class Image(unittest.TestCase):
         there = ask(f"third/over/blobs/{digest_of(layer)}", LOCKED,
                     headers={"Authorization": f"Basic {basic}"})[1]
         self.assertEqual(there, layer)
+
+    def test_pythons_and_modules_of_a_base_are_recorded(self):
+        packages = "usr/local/lib/python3.12/site-packages"
+        self.put_base("third/science", files=("usr/local/bin/python3.12", f"{packages}/six.py",
+                                              f"{packages}/numpy/__init__.py"))
+        name = f"{OPEN}/third/sciences:1"
+        said = self.lithops("runtime", "deploy", name, "--base", f"{OPEN}/third/science:3.1")
+        self.assertIn("Python 3.12", said)
+        record = self.folder / f"objects/storage/lithops.runtimes/k8s/{name}.meta.json"
+        meta = json.loads(record.read_text())
+        self.assertEqual(meta, self.about("third/sciences", 1))
+        self.assertEqual((meta["pythons"], meta["modules"]), ("3.12", {"3.12": ["numpy", "six"]}))
 
     def test_who_is_not_let_in_is_told(self):
         name = f"{LOCKED}/fourth/lithops:1"
@@ -365,10 +378,19 @@ class Image(unittest.TestCase):
         """It is built, asked, labelled and pushed; here by a program that notes what it is told."""
         programs = self.folder / "programs"
         programs.mkdir()
-        docker = programs / "docker"
-        docker.write_text('#!/bin/sh\necho "$*" >>"$HOME/told"\ncase $1 in run) echo "lithops $V"; '
-                          'echo /usr/bin/python3.11;; build) [ "$6" != - ] || cat >/dev/null;; esac\n')
+        docker, image = programs / "docker", self.folder / "an image"
+        packages = image / "lib/python3.11/site-packages/numpy"
+        packages.mkdir(parents=True)
+        (packages / "__init__.py").touch()
+        (image / "bin").mkdir()
+        (image / "bin/python3.11").touch(0o755)
+        docker.write_text('#!/bin/sh\nprintf "%s\\n" "$*" >>"$HOME/told"\ncase $1 in run) '
+                          f'PATH="{image}/bin:{programs}/of-image:$PATH" exec sh -c "$9";; '
+                          'build) [ "$6" != - ] || cat >/dev/null;; esac\n')
         docker.chmod(0o755)
+        (programs / "of-image").mkdir()
+        (programs / "of-image/lithops").write_text('#!/bin/sh\necho "lithops $V"\n')
+        (programs / "of-image/lithops").chmod(0o755)
         words = ("runtime", "build", f"{OPEN}/x/y:1", "-f", "Dockerfile")
         self.env["V"] = "0.0.1"
         self.assertIn("has Lithops 0.0.1", self.lithops(*words, fails=True, path=programs))
@@ -378,7 +400,9 @@ class Image(unittest.TestCase):
         self.lithops(*words, path=programs)
         told = (self.folder / "told").read_text().splitlines()
         self.assertEqual([line.split()[0] for line in told], ["build", "run", "build", "push"])
-        self.assertIn('"pythons": "3.11"', told[2])
+        about = json.loads(told[2][told[2].index("{"):told[2].rindex("}") + 1])
+        self.assertIn("3.11", about["pythons"].split(", "))
+        self.assertIn("numpy", about["modules"]["3.11"])
 
     def test_an_archive(self):
         self.configure("openwhisk")

@@ -177,6 +177,8 @@ LITHOPS_PUBLIC int lithops_worker_main(const char *argument);
  *     arguments  a list of what follows it; the engine appends one more
  *     files      a list of pairs [path here, name there]; names may have folders. Worker processes
  *                find them in the folder that LITHOPS_WORKER_FILES of their environment names
+ *     own        a list of names of modules whose files are always sent. Those of others stay here
+ *                where the record of the workers' runtime has a module of that name; may be missing
  * @return owned by the caller; NULL with an error */
 typedef lithops_value *(*lithops_runtime_kit_fn)(lithops_error *err);
 /** Say what makes that map. It is called while an executor opens that has a worker command and

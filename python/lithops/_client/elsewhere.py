@@ -6,7 +6,8 @@ says what the answer is. The interpreter is found on the host, by its version, w
 that are installed there. What is sent is this package, cloudpickle, and the program's own modules:
 those that are loaded and lie in no folder of the interpreter's. A module of a package brings the
 whole package. Modules that it loads later travel with the functions that use them, by value. Each
-file goes to a host once, since it is known there by its hash.
+file goes to a host once, since it is known there by its hash. What the record of an image has
+(`lithops runtime deploy`) stays here.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def kit() -> dict:
     files.update(_of_program())
     return {'program': 'python%d.%d' % sys.version_info[:2],
             'arguments': [*interpreter_flags(), '-c', start],
-            'files': [[path, name] for name, path in files.items()]}
+            'files': [[path, name] for name, path in files.items()],
+            'own': list(lent_packages())}
 
 
 def _of_packages() -> dict[str, str]:

@@ -437,6 +437,47 @@ static int fetch_layer(struct lithops__oci_image *image, const lithops_value *la
     return 0;
 }
 
+/* The search path of its programs. */
+static const char *search_path(const lithops_value *config)
+{
+    const lithops_value *env = lithops_value_get(lithops_value_get(config, "config"), "Env");
+    for (size_t i = 0; i < lithops_value_size(env); i++) {
+        const char *text = lithops_value_get_string(lithops_value_at(env, i));
+        if (text && strncmp(text, "PATH=", 5) == 0)
+            return text + 5;
+    }
+    return PATH_DEFAULT + 5;
+}
+
+int lithops__oci_look(const char *base, lithops_value **ret_pythons, lithops_error *err)
+{
+    struct lithops__oci_image image = {.layers = lithops_value_list()};
+    lithops_value *manifest = NULL, *config = NULL, *seen = lithops_value_map();
+    int rc = image.layers && seen ? open_registry(base, &image.base_name, &image.base, err)
+                                  : no_memory(err);
+    if (rc == 0)
+        rc = read_image(image.base, base, image.base_name.reference, &manifest, &config, err);
+    if (rc == 0)
+        rc = take_layers(&image, manifest, err);
+    for (size_t i = 0; rc == 0 && i < lithops_value_size(image.layers); i++) {
+        int fd = -1;
+        uint64_t size;
+        rc = fetch_layer(&image, lithops_value_at(image.layers, i), &fd, &size, err);
+        if (rc == 0)
+            rc = lithops__oci_note_layer(seen, fd, err);
+        if (fd >= 0)
+            close(fd);
+    }
+    if (rc == 0 && !(*ret_pythons = lithops__oci_pythons(seen, search_path(config))))
+        rc = no_memory(err);
+    lithops_value_free(seen);
+    lithops_value_free(manifest);
+    lithops_value_free(config);
+    lithops_value_free(image.layers);
+    lithops__oci_close(image.base);
+    return rc;
+}
+
 static int push_below(struct lithops__oci_image *image, struct lithops__oci_registry *target,
                       uint64_t *sent, lithops_error *err)
 {

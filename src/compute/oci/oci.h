@@ -105,6 +105,23 @@ int lithops__oci_save(struct lithops__oci_image *image, const char *path, uint64
 /* The labels of an image in its registry; ENOTFOUND: there is none of that name. */
 int lithops__oci_labels(const char *name, lithops_value **ret_labels, lithops_error *err);
 
+/* Which Pythons a base has, with their modules (see modules.c); lithops_value_free(). Its layers
+ * are read for it. */
+int lithops__oci_look(const char *base, lithops_value **ret_pythons, lithops_error *err);
+
+/* ---- modules.c ------------------------------------------------------------------------------- */
+
+/* Note what the name of a file tells of Pythons and their modules, in the map `seen`.
+ * LITHOPS_ENOMEM. */
+int lithops__oci_note(lithops_value *seen, const char *path);
+/* Of a name in each line; they are cut up. */
+int lithops__oci_note_lines(lithops_value *seen, char *lines);
+/* Of all files of a layer, by the program tar; layers come from below. EDENIED: it has failed. */
+int lithops__oci_note_layer(lithops_value *seen, int fd, lithops_error *err);
+/* A map of the versions of the Pythons in a search path to sorted lists of modules, as
+ * {"3.12": ["numpy", "six"]}; lithops_value_free(). NULL: out of memory. */
+lithops_value *lithops__oci_pythons(const lithops_value *seen, const char *path);
+
 /* ---- runtimes.c ------------------------------------------------------------------------------ */
 
 /* Of backends whose workers run in containers. */

@@ -10,7 +10,7 @@
  * `list` and `delete` are of the records, which core keeps; what is in a registry stays there.
  *
  * What is in an image stands in a label of it, as JSON: `version` and `protocol` of the engine,
- * `pythons`, `machine`, `base`. */
+ * `pythons`, `modules` of each, `machine`, `base`. */
 #include "base/error.h"
 #include "base/program_output.h"
 #include "base/spawn.h"
@@ -27,7 +27,7 @@
 
 #define LABEL "org.lithops.runtime"
 
-enum { MOST_BYTES = 256 << 10 };
+enum { MOST_BYTES = 8 << 20 };
 
 static const char *text_at(const lithops_value *map, const char *key)
 {
@@ -62,31 +62,38 @@ static int name_of(const struct lithops__config *config, const struct lithops__r
 
 /* ---- over a base ----------------------------------------------------------------------------- */
 
-/* "3.12", if the base says so as the images of Python do. */
-static const char *python_of(const char *base, char buf[16])
+/* What an image is and has; `modules` of each Python are consumed. NULL: out of memory. */
+static lithops_value *make_about(const char *base, lithops_value *modules)
 {
-    const char *colon = base ? strrchr(base, ':') : NULL;
-    int minor, used = 0;
-    buf[0] = '\0';
-    if (colon && strstr(base, "python") && sscanf(colon, ":3.%d%n", &minor, &used) == 1 && used)
-        snprintf(buf, 16, "3.%d", minor);
-    return buf;
+    struct utsname system = {.machine = ""};
+    char pythons[128] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < lithops_value_size(modules); i++) {
+        const char *version;
+        lithops_value_pair(modules, i, &version);
+        if (used + strlen(version) + 3 < sizeof pythons)
+            used += (size_t)snprintf(pythons + used, sizeof pythons - used, "%s%s",
+                                     used ? ", " : "", version);
+    }
+    uname(&system);
+    return modules
+               ? lithops_pack("{s:s,s:i,s:s,s:s,s:s,s:o}", "version", LITHOPS_VERSION, "protocol",
+                              lithops__relay_protocol(), "machine", system.machine, "pythons",
+                              pythons, "base", base ? base : "scratch", "modules", modules)
+               : NULL;
 }
 
 /* JSON for the label; for free(). */
-static char *make_about(const char *base)
+static int describe(const char *base, char **ret_text, lithops_error *err)
 {
-    struct utsname system = {.machine = ""};
-    char python[16], *text = NULL;
-    uname(&system);
-    lithops_value *about =
-        lithops_pack("{s:s,s:i,s:s,s:s,s:s}", "version", LITHOPS_VERSION, "protocol",
-                     lithops__relay_protocol(), "machine", system.machine, "pythons",
-                     python_of(base, python), "base", base ? base : "scratch");
-    if (about && lithops_value_to_json(about, &text, NULL) != 0)
-        text = NULL;
+    lithops_value *modules = base ? NULL : lithops_value_map();
+    int rc = base ? lithops__oci_look(base, &modules, err) : 0;
+    lithops_value *about = rc == 0 ? make_about(base, modules) : NULL;
+    if (rc == 0)
+        rc = about ? lithops_value_to_json(about, ret_text, err)
+                   : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value_free(about);
-    return text;
+    return rc;
 }
 
 static int make(const char *backend, const char *name, const char *base,
@@ -94,11 +101,13 @@ static int make(const char *backend, const char *name, const char *base,
 {
     if (base && strcmp(base, "scratch") == 0)
         base = NULL;
-    char *about = make_about(base);
-    lithops_value *labels = about ? lithops_pack("{s:s}", LABEL, about) : NULL;
+    char *about = NULL;
+    int rc = describe(base, &about, err);
+    lithops_value *labels = rc == 0 ? lithops_pack("{s:s}", LABEL, about) : NULL;
     const struct lithops__oci_wanted wanted = {
         .name = name, .base = base, .command = command_of(backend), .labels = labels};
-    int rc = labels ? lithops__oci_make(&wanted, ret_image, err)
+    if (rc == 0)
+        rc = labels ? lithops__oci_make(&wanted, ret_image, err)
                     : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value_free(labels);
     free(about);
@@ -150,17 +159,21 @@ static int do_it(const char *const *words, lithops_error *err)
                : lithops__fail(err, LITHOPS_EBACKEND, "%s %s has failed", words[0], words[1]);
 }
 
-/* What the image has: the engine's version, and Pythons, a line each. */
+/* What the image has: the engine's version, a search path, and files of Pythons, a line each. */
 static int look(const char *program, const char *name, lithops_value **ret_about,
                 lithops_error *err)
 {
-    static const char script[] = "lithops --version; for d in /usr/local/bin /usr/bin; do "
-                                 "for p in $d/python3.*; do [ -x $p ] && echo $p; done; done; true";
+    static const char script[] =
+        "lithops --version; echo \"$PATH\"; IFS=:; for d in $PATH; do for p in $d/python3.*; do "
+        "[ -x $p ] && printf '%s\\n' $p ${d%/bin}/lib/python3*/*-packages/* "
+        "${d%/bin}/lib/python3*/*-packages/*/__init__.py; done; done; "
+        "printf '%s\\n' /usr/local/lib/python3*/dist-packages/* "
+        "/usr/local/lib/python3*/dist-packages/*/__init__.py; true";
     const char *const words[] = {program, "run", "--rm", "--network", "none", "--entrypoint",
                                  "sh",    name,  "-c",   script,      NULL};
     const struct lithops__bounds bounds = {.deadline_ns = UINT64_MAX};
-    char *text = calloc(1, MOST_BYTES), version[64] = "", pythons[128] = "";
-    size_t len = 0, used = 0;
+    char *text = calloc(1, MOST_BYTES), version[64] = "";
+    size_t len = 0;
     int rc = text ? lithops__program_output((char *const *)(uintptr_t)words, environ, &bounds, text,
                                             MOST_BYTES - 1, &len, err)
                   : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
@@ -168,28 +181,21 @@ static int look(const char *program, const char *name, lithops_value **ret_about
         rc = lithops__fail(err, LITHOPS_EUNSUPPORTED,
                            "the image %s has no command lithops on its PATH, which workers are",
                            name);
-    for (const char *at = text; rc == 0 && (at = strstr(at, "/python3.")) != NULL; at++) {
-        char one[16];
-        int minor, end = 0;
-        if (sscanf(at, "/python3.%d%n", &minor, &end) != 1 || at[end] != '\n')
-            continue;
-        snprintf(one, sizeof one, "3.%d", minor);
-        if (!strstr(pythons, one) && used + sizeof one < sizeof pythons)
-            used += (size_t)snprintf(pythons + used, sizeof pythons - used, "%s%s",
-                                     used ? ", " : "", one);
-    }
-    free(text);
+    char *path = rc == 0 ? strchr(text, '\n') : NULL, *files = path ? strchr(path + 1, '\n') : NULL;
+    if (files)
+        *files++ = '\0';
+    else if (rc == 0)
+        rc = lithops__fail(err, LITHOPS_EBACKEND, "the image %s does not say what is in it", name);
     if (rc == 0 && strcmp(version, LITHOPS_VERSION) != 0)
         rc = lithops__fail(err, LITHOPS_EUNSUPPORTED,
                            "the image %s has Lithops %s, and this is Lithops " LITHOPS_VERSION
                            ": its Dockerfile must install that",
                            name, version);
-    struct utsname system = {.machine = ""};
-    uname(&system);
-    if (rc == 0)
-        *ret_about = lithops_pack("{s:s,s:i,s:s,s:s,s:s}", "version", LITHOPS_VERSION, "protocol",
-                                  lithops__relay_protocol(), "machine", system.machine, "pythons",
-                                  pythons, "base", "Dockerfile");
+    lithops_value *seen = rc == 0 ? lithops_value_map() : NULL;
+    if (seen && lithops__oci_note_lines(seen, files) == 0)
+        *ret_about = make_about("Dockerfile", lithops__oci_pythons(seen, path + 1));
+    lithops_value_free(seen);
+    free(text);
     return rc == 0 && !*ret_about ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory") : rc;
 }
 
