@@ -101,7 +101,10 @@ static uint64_t due(const struct lithops__end *end, const struct outbox *box)
         return 0;
     if (!(box->found & LITHOPS__SCAN_URGENT) && box->scan.skip == 0)
         return box->first_ns + end->pace.status_ns;
-    uint64_t quiet = box->last_ns + quiet_ns, spaced = box->put_ns + spacing_ns;
+    /* What follows the first object is what the other side has waited for: its first call, or the
+     * first result. */
+    uint64_t quiet = box->last_ns + quiet_ns,
+             spaced = box->count > 1 ? box->put_ns + spacing_ns : 0;
     return quiet > spaced ? quiet : spaced;
 }
 
