@@ -49,20 +49,32 @@ void lithops__buffer_append_string(struct lithops__buffer *buffer, const char *s
     lithops__buffer_append(buffer, s, strlen(s));
 }
 
+void lithops__buffer_append_list(struct lithops__buffer *buffer, const char *const *strings)
+{
+    for (; *strings; strings++)
+        lithops__buffer_append_string(buffer, *strings);
+}
+
+/* Most texts fit into the room that is there. */
 void lithops__buffer_printf(struct lithops__buffer *buffer, const char *format, ...)
 {
-    va_list args;
-    va_start(args, format);
-    int len = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    if (len < 0)
-        buffer->failed = true;
-    char *room = lithops__buffer_reserve(buffer, (size_t)len + 1);
-    if (!room)
-        return;
-    va_start(args, format);
-    vsnprintf(room, (size_t)len + 1, format, args);
-    va_end(args);
+    size_t wanted = 1;
+    int len = 0;
+    for (bool fits = false; !fits; wanted = (size_t)len + 1) {
+        char *to = lithops__buffer_reserve(buffer, wanted);
+        size_t room = buffer->capacity - buffer->len;
+        va_list args;
+        if (!to)
+            return;
+        va_start(args, format);
+        len = vsnprintf(to, room, format, args);
+        va_end(args);
+        if (len < 0) {
+            buffer->failed = true;
+            return;
+        }
+        fits = (size_t)len < room;
+    }
     buffer->len += (size_t)len;
 }
 

@@ -22,6 +22,10 @@ void lithops__buffer_deinit(struct lithops__buffer *buffer);
 void *lithops__buffer_reserve(struct lithops__buffer *buffer, size_t len);
 void lithops__buffer_append(struct lithops__buffer *buffer, const void *ptr, size_t len);
 void lithops__buffer_append_string(struct lithops__buffer *buffer, const char *s);
+/* Strings, one after the other; the last one is followed by NULL. Faster than printf(). */
+void lithops__buffer_append_list(struct lithops__buffer *buffer, const char *const *strings);
+#define LITHOPS__BUFFER_APPEND(buffer, ...)                                                        \
+    lithops__buffer_append_list((buffer), (const char *const[]){__VA_ARGS__, NULL})
 void lithops__buffer_printf(struct lithops__buffer *buffer, const char *format, ...)
     LITHOPS_PRINTF(2, 3);
 /* The bytes as a NUL-terminated string that the caller frees; NULL when the buffer has failed.

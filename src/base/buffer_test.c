@@ -62,10 +62,30 @@ static void an_empty_buffer_has_room_for_nothing(void **state)
     free(text);
 }
 
+static void texts_of_all_lengths_are_appended(void **state)
+{
+    (void)state;
+    char long_text[1000];
+    for (size_t len = 0; len < sizeof long_text; len += 3) { /* just fits, and just does not */
+        struct lithops__buffer b = LITHOPS__BUFFER_INIT;
+        memset(long_text, 'x', len);
+        long_text[len] = '\0';
+        lithops__buffer_printf(&b, "%s%d", long_text, 7);
+        LITHOPS__BUFFER_APPEND(&b, "a", "", long_text, "b");
+        assert_int_equal(b.len, 2 * len + 3);
+        assert_memory_equal(b.data, long_text, len);
+        assert_memory_equal(b.data + len, "7a", 2);
+        assert_memory_equal(b.data + len + 2, long_text, len);
+        assert_int_equal(b.data[2 * len + 2], 'b');
+        lithops__buffer_deinit(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_buffer_grows),
+        cmocka_unit_test(texts_of_all_lengths_are_appended),
         cmocka_unit_test(a_failed_buffer_stays_failed),
         cmocka_unit_test(a_text_that_cannot_be_made_fails_the_buffer),
         cmocka_unit_test(an_empty_buffer_has_room_for_nothing),

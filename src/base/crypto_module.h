@@ -31,7 +31,7 @@ struct lithops__crypto_api {
     int (*sha256_fd)(int fd, unsigned char ret_hash[LITHOPS__SHA256_BYTES]);
     /* SHA-256 of bytes in memory. 0, or ENOMEM. */
     int (*sha256)(lithops_bytes data, unsigned char ret_hash[LITHOPS__SHA256_BYTES]);
-    /* HMAC-SHA256 (RFC 2104) of `data` under `key`. 0, ENOMEM, or EINVAL for a key of 2 GiB. */
+    /* HMAC-SHA256 (RFC 2104) of `data` under `key`. 0, or ENOMEM. */
     int (*hmac_sha256)(lithops_bytes key, lithops_bytes data,
                        unsigned char ret_mac[LITHOPS__SHA256_BYTES]);
     /* MD5, for protocols that want it as a checksum. 0, or ENOMEM (also where a policy forbids it).
