@@ -66,8 +66,8 @@ static int http_open(const char *url, const struct lithops__http_limits *limits,
     http->url = strdup(url);
     int rc = http->url ? lithops__transfer_new(limits, &http->transfer, err)
                        : lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a URL");
-    if (rc == 0) /* nothing is sent: this only checks the URL */
-        rc = start(http, "HEAD", NULL, err);
+    if (rc == 0)
+        rc = lithops__transfer_check_url(url, err);
     if (rc) {
         http_close(http);
         return rc;

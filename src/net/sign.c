@@ -10,6 +10,8 @@
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
 
+enum { DAY = 8 }; /* letters of a date that say the day */
+
 void lithops__url_encode(struct lithops__buffer *out, const void *bytes, size_t len,
                          bool keep_slashes)
 {
@@ -61,11 +63,21 @@ size_t lithops__base64_decode(char *text)
     return out;
 }
 
+/* Each thread keeps the last one: the C library takes a lock for the time zone. */
 void lithops__amz_date(time_t when, char ret_date[LITHOPS__AMZ_DATE])
 {
+    static _Thread_local struct {
+        time_t when;
+        char date[LITHOPS__AMZ_DATE];
+    } last = {0, "19700101T000000Z"};
     struct tm t;
-    if (!gmtime_r(&when, &t) || strftime(ret_date, LITHOPS__AMZ_DATE, "%Y%m%dT%H%M%SZ", &t) == 0)
-        memcpy(ret_date, "19700101T000000Z", LITHOPS__AMZ_DATE);
+    if (when != last.when) {
+        last.when = when;
+        if (!gmtime_r(&when, &t) ||
+            strftime(last.date, sizeof last.date, "%Y%m%dT%H%M%SZ", &t) == 0)
+            memcpy(last.date, "19700101T000000Z", sizeof last.date);
+    }
+    memcpy(ret_date, last.date, sizeof last.date);
 }
 
 static size_t name_length(const char *header)
@@ -85,25 +97,23 @@ static int by_name(const void *left, const void *right)
 static void append_value(struct lithops__buffer *out, const char *header)
 {
     const char *value = header + name_length(header) + 1;
-    bool begun = false, gap = false;
-    for (; *value; value++) {
-        if (*value == ' ' || *value == '\t') {
-            gap = begun;
-            continue;
-        }
-        if (gap)
-            lithops__buffer_append(out, " ", 1);
-        lithops__buffer_append(out, value, 1);
-        begun = true;
-        gap = false;
+    for (bool begun = false;; begun = true) {
+        value += strspn(value, " \t");
+        size_t len = strcspn(value, " \t");
+        if (len == 0)
+            return;
+        lithops__buffer_append(out, " ", begun);
+        lithops__buffer_append(out, value, len);
+        value += len;
     }
 }
 
 static void append_names(struct lithops__buffer *out, const char *const *headers, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        lithops__buffer_printf(out, "%s%.*s", i ? ";" : "", (int)name_length(headers[i]),
-                               headers[i]);
+    for (size_t i = 0; i < count; i++) {
+        lithops__buffer_append(out, ";", i > 0);
+        lithops__buffer_append(out, headers[i], name_length(headers[i]));
+    }
 }
 
 /* The hash of the request in its canonical form. */
@@ -112,15 +122,15 @@ static int hash_request(const struct lithops__crypto_api *crypto,
                         size_t count, char ret_hex[LITHOPS__HEX_HASH])
 {
     struct lithops__buffer text = LITHOPS__BUFFER_INIT;
-    lithops__buffer_printf(&text, "%s\n%s\n%s\n", request->method, request->path, request->query);
+    LITHOPS__BUFFER_APPEND(&text, request->method, "\n", request->path, "\n", request->query, "\n");
     for (size_t i = 0; i < count; i++) {
-        lithops__buffer_printf(&text, "%.*s:", (int)name_length(headers[i]), headers[i]);
+        lithops__buffer_append(&text, headers[i], name_length(headers[i]) + 1);
         append_value(&text, headers[i]);
         lithops__buffer_append(&text, "\n", 1);
     }
     lithops__buffer_append(&text, "\n", 1);
     append_names(&text, headers, count);
-    lithops__buffer_printf(&text, "\n%s", request->payload_hash);
+    LITHOPS__BUFFER_APPEND(&text, "\n", request->payload_hash);
     int failed = text.failed
                      ? ENOMEM
                      : lithops__hex_sha256(crypto, (lithops_bytes){text.data, text.len}, ret_hex);
@@ -148,16 +158,17 @@ static int derive(const struct lithops__crypto_api *crypto, const struct lithops
 
 /* The key of a day is the same for all of its requests: each thread keeps the last one. */
 static int authenticate(const struct lithops__crypto_api *crypto,
-                        const struct lithops__sign_key *key, const char *date, const char *text,
+                        const struct lithops__sign_key *key, const char *date, lithops_bytes text,
                         char ret_hex[LITHOPS__HEX_HASH])
 {
     static _Thread_local struct derived last;
     struct lithops__buffer from = LITHOPS__BUFFER_INIT;
-    char day[9];
-    snprintf(day, sizeof day, "%.8s", date);
-    lithops__buffer_printf(&from, "AWS4%s", key->secret_key);
+    char day[DAY + 1];
+    memcpy(day, date, DAY);
+    day[DAY] = '\0';
+    LITHOPS__BUFFER_APPEND(&from, "AWS4", key->secret_key);
     const size_t secret_len = from.len;
-    lithops__buffer_printf(&from, "\n%s\n%s\n%s", day, key->region, key->service);
+    LITHOPS__BUFFER_APPEND(&from, "\n", day, "\n", key->region, "\n", key->service);
     unsigned char of[LITHOPS__SHA256_BYTES], mac[LITHOPS__SHA256_BYTES];
     int failed = from.failed ? ENOMEM : crypto->sha256((lithops_bytes){from.data, from.len}, of);
     if (!failed && memcmp(of, last.of, sizeof of) != 0) {
@@ -167,8 +178,7 @@ static int authenticate(const struct lithops__crypto_api *crypto,
             memcpy(last.of, of, sizeof of);
     }
     if (!failed)
-        failed = crypto->hmac_sha256((lithops_bytes){last.key, sizeof last.key},
-                                     (lithops_bytes){text, strlen(text)}, mac);
+        failed = crypto->hmac_sha256((lithops_bytes){last.key, sizeof last.key}, text, mac);
     if (!failed)
         lithops__hash_to_hex(mac, ret_hex);
     if (from.data)
@@ -192,20 +202,22 @@ int lithops__sign(const struct lithops__crypto_api *crypto, const struct lithops
     char hash[LITHOPS__HEX_HASH], signature[LITHOPS__HEX_HASH];
     struct lithops__buffer scope = LITHOPS__BUFFER_INIT, text = LITHOPS__BUFFER_INIT;
     int failed = hash_request(crypto, request, headers, count, hash);
-    lithops__buffer_printf(&scope, "%.8s/%s/%s/aws4_request%c", date, key->region, key->service, 0);
+    lithops__buffer_append(&scope, date, DAY);
+    LITHOPS__BUFFER_APPEND(&scope, "/", key->region, "/", key->service, "/aws4_request");
+    lithops__buffer_append(&scope, "", 1);
     if (!failed && scope.failed)
         failed = ENOMEM;
     if (!failed) {
-        lithops__buffer_printf(&text, ALGORITHM "\n%s\n%s\n%s%c", date, (char *)scope.data, hash,
-                               0);
-        failed =
-            text.failed ? ENOMEM : authenticate(crypto, key, date, (char *)text.data, signature);
+        LITHOPS__BUFFER_APPEND(&text, ALGORITHM "\n", date, "\n", (char *)scope.data, "\n", hash);
+        failed = text.failed ? ENOMEM
+                             : authenticate(crypto, key, date, (lithops_bytes){text.data, text.len},
+                                            signature);
     }
     if (!failed) {
-        lithops__buffer_printf(out, ALGORITHM " Credential=%s/%s, SignedHeaders=", key->access_key,
-                               (char *)scope.data);
+        LITHOPS__BUFFER_APPEND(out, ALGORITHM " Credential=", key->access_key, "/",
+                               (char *)scope.data, ", SignedHeaders=");
         append_names(out, headers, count);
-        lithops__buffer_printf(out, ", Signature=%s", signature);
+        LITHOPS__BUFFER_APPEND(out, ", Signature=", signature);
         failed = out->failed ? ENOMEM : 0;
     }
     lithops__buffer_deinit(&text);

@@ -46,7 +46,7 @@ void lithops__amz_date(time_t when, char ret_date[LITHOPS__AMZ_DATE]);
 
 /* Append the value of the header "Authorization".
  * @param date  value of the header x-amz-date
- * @return 0, or an errno: ENOMEM, EINVAL (a secret key of 2 GiB) */
+ * @return 0, or ENOMEM */
 int lithops__sign(const struct lithops__crypto_api *crypto, const struct lithops__sign_key *key,
                   const struct lithops__sign_request *request, const char *date,
                   struct lithops__buffer *out);

@@ -30,8 +30,9 @@ struct lithops__transfer {
     CURLM *multi;
     CURL *easy;
     struct curl_slist *connect_to;
-    char *shown_url; /* of the request; NULL before the first */
-    struct curl_slist *headers;
+    char *shown_url;            /* of the request; NULL before the first */
+    struct curl_slist *headers; /* a list in one piece: nodes, then their texts */
+    size_t headers_room, header_count;
     struct lithops__http_request request; /* what is borrowed of it */
     uint64_t body_at;                     /* what was sent of the request's body */
     unsigned times_made;                  /* the request was, by libcurl */
@@ -244,29 +245,46 @@ void lithops__curl_init(void)
     pthread_once(&curl_once, init_curl);
 }
 
-/* Check the URL, and keep a copy without possible secrets. */
-static int parse_url(const char *url, char **ret_shown, lithops_error *err)
+/* With "://"; 0: it is not one of ours. */
+static size_t scheme_length(const char *url)
+{
+    return strncasecmp(url, "http://", 7) == 0 ? 7 : strncasecmp(url, "https://", 8) == 0 ? 8 : 0;
+}
+
+/* A URL that cannot be parsed is not shown: its secrets cannot be located. */
+static int fail_url(lithops_error *err)
+{
+    return lithops__fail(err, LITHOPS_EUSAGE,
+                         "not an http or https URL (check host, port and blanks in it)");
+}
+
+int lithops__transfer_check_url(const char *url, lithops_error *err)
 {
     CURLU *parts = curl_url();
-    char *scheme = NULL, *shown = NULL;
-    bool good = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-                (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
-    static const CURLUPart hidden[] = {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY,
-                                       CURLUPART_FRAGMENT};
-    for (size_t i = 0; good && i < sizeof hidden / sizeof *hidden; i++)
-        curl_url_set(parts, hidden[i], NULL, 0);
-    good = good && curl_url_get(parts, CURLUPART_URL, &shown, 0) == CURLUE_OK;
-    char *copy = good ? strdup(shown) : NULL;
-    curl_free(shown);
-    curl_free(scheme);
+    bool good = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK;
     curl_url_cleanup(parts);
-    *ret_shown = copy;
-    /* A URL that cannot be parsed is not shown: its secrets cannot be located. */
-    return copy ? 0
-                : lithops__fail(err, LITHOPS_EUSAGE,
-                                "not an http or https URL (check host, port "
-                                "and blanks in it)");
+    return good && scheme_length(url) ? 0 : fail_url(err);
+}
+
+/* Keep a copy for messages, without possible secrets. libcurl parses the URL anyway. */
+static int show_url(const char *url, char **ret_shown, lithops_error *err)
+{
+    size_t scheme = scheme_length(url);
+    if (!scheme)
+        return fail_url(err);
+    const char *host = url + scheme + strspn(url + scheme, "/"); /* libcurl takes three as two */
+    const char *path = host + strcspn(host, "/?#");
+    const char *user_end = memrchr(host, '@', (size_t)(path - host));
+    host = user_end ? user_end + 1 : host;
+    size_t len = (size_t)(path - host) + strcspn(path, "?#");
+    char *shown = malloc(scheme + len + 1);
+    if (!shown)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
+    memcpy(shown, url, scheme);
+    memcpy(shown + scheme, host, len);
+    shown[scheme + len] = '\0';
+    *ret_shown = shown;
+    return 0;
 }
 
 static bool set_options(struct lithops__transfer *transfer,
@@ -285,6 +303,7 @@ static bool set_options(struct lithops__transfer *transfer,
            curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_USERAGENT, "lithops/" LITHOPS_VERSION) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, CURL_BLOCK) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, CURL_BLOCK) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->message) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer) == CURLE_OK &&
@@ -356,7 +375,7 @@ void lithops__transfer_free(struct lithops__transfer *transfer)
     curl_easy_cleanup(transfer->easy);
     curl_multi_cleanup(transfer->multi);
     curl_slist_free_all(transfer->connect_to);
-    curl_slist_free_all(transfer->headers);
+    free(transfer->headers);
     free(transfer->error_text);
     free(transfer->spill);
     free(transfer->shown_url);
@@ -395,18 +414,38 @@ void lithops__transfer_stop(struct lithops__transfer *transfer)
         .length = UINT64_MAX, .total = UINT64_MAX, .error_text = transfer->error_text};
 }
 
+static void append_header(struct lithops__transfer *transfer, const char *text)
+{
+    struct curl_slist *node = &transfer->headers[transfer->header_count++];
+    *node = (struct curl_slist){.data = (char *)text}; /* libcurl only reads it */
+    if (node > transfer->headers)
+        node[-1].next = node;
+}
+
+/* The list keeps its room for the next request: libcurl's would take two pieces of memory for each
+ * header. There is room for one more. */
 static int take_headers(struct lithops__transfer *transfer, const char *const *headers,
                         lithops_error *err)
 {
-    curl_slist_free_all(transfer->headers);
-    transfer->headers = NULL;
-    for (; headers && *headers; headers++) {
-        if (strpbrk(*headers, "\r\n"))
+    size_t count = 0, len = 0;
+    transfer->header_count = 0;
+    for (; headers && headers[count]; count++) {
+        if (strpbrk(headers[count], "\r\n"))
             return lithops__fail(err, LITHOPS_EUSAGE, "an HTTP header has a line break in it");
-        struct curl_slist *longer = curl_slist_append(transfer->headers, *headers);
-        if (!longer)
+        len += strlen(headers[count]) + 1;
+    }
+    const size_t nodes = (count + 1) * sizeof *transfer->headers, needed = nodes + len;
+    if (needed > transfer->headers_room) {
+        free(transfer->headers);
+        transfer->headers = malloc(needed);
+        transfer->headers_room = transfer->headers ? needed : 0;
+        if (!transfer->headers)
             return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
-        transfer->headers = longer;
+    }
+    char *text = (char *)transfer->headers + nodes;
+    for (size_t i = 0; i < count; i++) {
+        append_header(transfer, text);
+        text = stpcpy(text, headers[i]) + 1;
     }
     return 0;
 }
@@ -417,14 +456,10 @@ static bool set_short_body(struct lithops__transfer *transfer)
 {
     const struct lithops__http_request *request = &transfer->request;
     bool has_type = false;
-    for (const struct curl_slist *h = transfer->headers; h; h = h->next)
-        has_type = has_type || strncasecmp(h->data, "content-type:", 13) == 0;
-    if (!has_type) {
-        struct curl_slist *longer = curl_slist_append(transfer->headers, "Content-Type:");
-        if (!longer)
-            return false;
-        transfer->headers = longer;
-    }
+    for (size_t i = 0; i < transfer->header_count; i++)
+        has_type = has_type || strncasecmp(transfer->headers[i].data, "content-type:", 13) == 0;
+    if (!has_type)
+        append_header(transfer, "Content-Type:");
     return curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDSIZE_LARGE,
                             (curl_off_t)request->body.len) == CURLE_OK &&
            curl_easy_setopt(transfer->easy, CURLOPT_POSTFIELDS,
@@ -449,7 +484,8 @@ static bool set_request(struct lithops__transfer *transfer)
            curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, head ? NULL : request->method) ==
                CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HTTPHEADER,
+                            transfer->header_count ? transfer->headers : NULL) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_RANGE, request->range) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, (long)request->follow_redirects) ==
                CURLE_OK;
@@ -459,8 +495,8 @@ int lithops__transfer_start(struct lithops__transfer *transfer,
                             const struct lithops__http_request *request, lithops_error *err)
 {
     lithops__transfer_stop(transfer);
-    char *shown_url;
-    int rc = parse_url(request->url, &shown_url, err);
+    char *shown_url = NULL;
+    int rc = show_url(request->url, &shown_url, err);
     if (rc)
         return rc;
     free(transfer->shown_url);
@@ -507,6 +543,8 @@ static int fail_transfer(struct lithops__transfer *transfer, lithops_error *err)
         result = CURLE_SEND_ERROR; /* on_request() */
         snprintf(transfer->message, sizeof transfer->message, "the connection was lost");
     }
+    if (result == CURLE_URL_MALFORMAT)
+        return fail_url(err);
     const char *reason = transfer->message[0] ? transfer->message : curl_easy_strerror(result);
     const char *hint =
         result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE

@@ -61,14 +61,18 @@ void lithops__transfer_free(struct lithops__transfer *transfer);
  * Borrowed. */
 const char *lithops__transfer_url(const struct lithops__transfer *transfer);
 
-/* Begin a request, ending one under way. Nothing is sent before the first pull. EUSAGE (not an http
- * or https URL, a header with a line break), ENOMEM. */
+/* 0, or EUSAGE: not an http or https URL. */
+int lithops__transfer_check_url(const char *url, lithops_error *err);
+/* Begin a request, ending one under way. Nothing is sent before the first pull, which is also the
+ * one to check what follows "http://" in the URL. EUSAGE (not an http or https URL, a header with a
+ * line break), ENOMEM. */
 int lithops__transfer_start(struct lithops__transfer *transfer,
                             const struct lithops__http_request *request, lithops_error *err);
 /* Receive until `len` bytes of the body have arrived, or its end. With len 0, until the head has
  * arrived. The body of an answer with an error status goes to answer->error_text.
  * @return 0, *ret_len less than len only at the end; EBACKEND (retryable where it makes sense),
- *         ETIMEDOUT, ECANCELED (see request->bounds), and what came before is in *ret_len too */
+ *         EUSAGE (the URL), ETIMEDOUT, ECANCELED (see request->bounds), and what came before is in
+ * *ret_len too */
 int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t len,
                            size_t *ret_len, lithops_error *err);
 /* Skip the next `len` bytes of the body. Valid after a pull with len 0. */

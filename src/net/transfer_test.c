@@ -371,9 +371,35 @@ static void what_is_no_request_is_refused(void **state)
     get.headers = NULL;
     get.url = "ftp://127.0.0.1/";
     assert_int_equal(http->start(transfer, &get, &err), LITHOPS_EUSAGE);
-    get.url = "http://user:secret@127.0.0.1:9/x?token=secret";
-    assert_int_equal(http->start(transfer, &get, &err), 0);
-    assert_string_equal(http->url(transfer), "http://127.0.0.1:9/x");
+    static const char *const bad[] = {"http://127.0.0.1:99999/secret", "http://a host/secret",
+                                      "http://127.0.0.1/a secret"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        size_t len;
+        get.url = bad[i];
+        err = (lithops_error)LITHOPS_ERROR_INIT;
+        assert_int_equal(http->start(transfer, &get, &err), 0);
+        assert_int_equal(http->pull(transfer, NULL, 0, &len, &err), LITHOPS_EUSAGE);
+        assert_null(strstr(err.message, "secret"));
+        assert_false(err.retryable);
+    }
+}
+
+static void secrets_of_a_url_are_not_shown(void **state)
+{
+    (void)state;
+    static const char *const urls[][2] = {
+        {"http://user:secret@127.0.0.1:9/x?token=secret", "http://127.0.0.1:9/x"},
+        {"HTTPS://us@er:secret@host/x#secret", "HTTPS://host/x"},
+        {"http://host?secret@x", "http://host"},
+        {"http://secret@host", "http://host"},
+        {"http:///secret@host/x", "http://host/x"},
+        {"http://host/a@b", "http://host/a@b"},
+    };
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", urls[i][0]);
+        assert_int_equal(http->start(transfer, &get, &err), 0);
+        assert_string_equal(http->url(transfer), urls[i][1]);
+    }
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
@@ -557,6 +583,7 @@ int main(void)
         TEST(whom_a_handle_trusts),
         TEST(a_lost_handshake_may_be_made_again),
         TEST(what_is_no_request_is_refused),
+        TEST(secrets_of_a_url_are_not_shown),
         TEST(a_post_that_is_ended_closes_its_connection),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

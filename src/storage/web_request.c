@@ -26,7 +26,7 @@ bool lithops__web_add_header(struct lithops__web_request *request, const char *n
         return true;
     if (request->count == LITHOPS__WEB_HEADERS)
         return false;
-    lithops__buffer_printf(&text, "%s: %s", name, value);
+    LITHOPS__BUFFER_APPEND(&text, name, ": ", value);
     char *header = lithops__buffer_steal(&text);
     if (header)
         request->headers[request->count++] = header;

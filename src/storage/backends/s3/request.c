@@ -49,7 +49,7 @@ static bool address(const struct lithops__s3 *s3, const struct lithops__s3_reque
     bool in_host = s3->virtual_host && fits_host(request->bucket);
     size_t authority_len = folder ? (size_t)(folder - authority) : strlen(authority);
     if (in_host)
-        lithops__buffer_printf(&host, "%s.", request->bucket);
+        LITHOPS__BUFFER_APPEND(&host, request->bucket, ".");
     lithops__buffer_append(&host, authority, authority_len);
     lithops__buffer_append_string(&path, folder ? folder : "");
     if (!in_host) {
@@ -119,7 +119,7 @@ static bool prepare(const struct lithops__s3 *s3, const struct lithops__s3_reque
            (credentials->bearer ? lithops__web_add_bearer(out, "authorization", credentials->bearer)
                                 : add_signature(s3, request, credentials, region, path, hash, out));
     struct lithops__buffer url = LITHOPS__BUFFER_INIT;
-    lithops__buffer_printf(&url, "%s%s%s%s%s", scheme, host, path, request->query ? "?" : "",
+    LITHOPS__BUFFER_APPEND(&url, scheme, host, path, request->query ? "?" : "",
                            request->query ? request->query : "");
     out->url = lithops__buffer_steal(&url);
     free(scheme);
