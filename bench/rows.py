@@ -52,8 +52,8 @@ class Row:
     same_words: bool = False  # the word counts in {out} must agree
     notes: list = field(default_factory=list)
     rounds: Optional[int] = None  # an upper limit, as the peer is slow
-    # One that runs meanwhile: 'files' (bench/with-files), 's3', 'hosts', 'redis', 'brokers',
-    # or that of a queue: 'azure_queue', 'aws_sqs', 'gcp_pubsub'.
+    # One that runs meanwhile: 'files' (bench/with-files), 'smalls', 's3', 'hosts', 'redis',
+    # 'brokers', or that of a queue: 'azure_queue', 'aws_sqs', 'gcp_pubsub'.
     server: Optional[str] = None
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of storage over S3's protocol. Those that measure clients use a server of files, which
-takes less CPU time than any of them; the others use a real one, which is often what limits them."""
+"""The rows of storage over S3's protocol. Those that measure clients use servers that take less CPU
+time than any of them, of files and of small objects in memory; the others use a real one, which is
+often what limits them."""
 from rows import Goal, Row, Side, reported
 from rows_python import python
 
@@ -46,7 +47,7 @@ def small_row(name, title, command, count, threads, goal, read=None, unit='k/s',
     read = read or per_s(count)
     return Row(f's3_{name}', title, unit,
                Side('lithops', f'ours_objects {command} bench {{{count}}} {threads}', read), goal,
-               server='files', **kinds)
+               server='smalls', **kinds)
 
 
 def beside_boto3(name, title, command, count, aim):
@@ -74,7 +75,9 @@ ROWS = [
               peer=boto3(f'download bench large {FILE}', cpu_per_gb)),
     large_row('upload', 'S3: multipart PUT from a file', 'GB/s', gb_per_s,
               Goal('ratio', 'peer', '>=', 1.5), command='upload bench large {text}',
-              peer=boto3('upload bench large {text}', gb_per_s)),
+              peer=boto3('upload bench large {text}', gb_per_s),
+              limit=Side('bare parts', 'limit_parts {text} 8 8', gb_per_s),
+              notes=['the limit hashes each part and sends it by sendfile(); 8 connections']),
     large_row('upload_cpu', 'S3: the same, CPU time of the client', 's/GB', cpu_per_gb, None,
               command='upload bench large {text}',
               peer=boto3('upload bench large {text}', cpu_per_gb)),
