@@ -132,6 +132,18 @@ class Machines(standalone_case.Case):
         control(late=machine)
         self.assertFalse(self.made())
 
+    def test_one_that_google_ends_soon_is_not_used_again(self):
+        self.configure({"exec_mode": "reuse", "soft_dismantle_timeout": 60,
+                        "hard_dismantle_timeout": 600}, max_workers=1)
+        self.square(1)
+        first, = self.made("RUNNING")
+        control(soon=first, seconds=640)
+        self.square(2)
+        self.assertEqual(self.made("RUNNING"), [first])
+        control(soon=first, seconds=500)
+        self.square(3)
+        self.assertEqual(len(self.made("RUNNING")), 2)
+
     def test_a_spot_machine_that_is_preempted_is_replaced(self):
         self.configure({"exec_mode": "create"}, max_workers=1, request_spot_instances=True)
         client = self.start("map", FUNCTIONS + ":sleep_ms", "--over", *["3000"] * 6)

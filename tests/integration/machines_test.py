@@ -487,6 +487,8 @@ class Gce(Case):
         """The request for a machine, which this client then may not see."""
         self.list = self.list_refused
         said = self.call(**keys)
+        self.assertEqual("its disk stays until 'lithops clean'" in said,
+                         keys.get("delete_on_dismantle", True) and "service_account" not in keys)
         self.assertIn("Google Compute Engine refuses instances.list: forbidden", said)
         self.assertIn("the account needs the permission", said)
         body, = self.asked("POST", "/instances")
@@ -529,6 +531,10 @@ class Gce(Case):
         self.assertIn("-X DELETE", self.script(body))
         self.assertNotIn("PRIVATE KEY", self.script(body))
         self.assertNotIn("token-1", json.dumps(body))
+
+    def test_what_stays_is_told(self):
+        self.config["lithops"]["log_level"] = "info"
+        self.assertNotIn("serviceAccounts", self.made())
 
     def test_what_may_be_stopped(self):
         body = self.made(delete_on_dismantle=False, request_spot_instances=True,

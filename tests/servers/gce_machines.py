@@ -5,8 +5,8 @@ refusals in FOLDER/wrong. What an instance has for its end is done: it is stoppe
 itself off, and it may delete itself with the token of its service account, if that account may.
 
 `POST /control` has it fail: {"stockout": 1} for so many machines, {"throttle": 3} for so many
-requests, {"preempt": NAME} ends a spot instance, and {"late": NAME} one that has run for as long as
-it may.
+requests, {"preempt": NAME} ends a spot instance, {"late": NAME} one that has run for as long as it
+may, and {"soon": NAME, "seconds": 60} says when that will be.
 
 Usage: gce_machines.py PORT FOLDER DESCRIPTION
 """
@@ -73,12 +73,15 @@ class Cloud:
         instance["status"] = "RUNNING"
         limit = instance["scheduling"].get("maxRunDuration")
         if limit:
-            until = datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=-8)))
-            until += datetime.timedelta(seconds=int(limit["seconds"]))
-            instance["resourceStatus"] = {"scheduling": {
-                "terminationTimestamp": until.isoformat(timespec="milliseconds")}}
+            self.end_in(instance, int(limit["seconds"]))
         self.machines[instance["name"]] = machines.Machine(
             FOLDER, instance["name"], face["networkIP"], lambda: items["user-data"].encode())
+
+    def end_in(self, instance, seconds):
+        until = datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=-8)))
+        until += datetime.timedelta(seconds=seconds)
+        instance["resourceStatus"] = {"scheduling": {
+            "terminationTimestamp": until.isoformat(timespec="milliseconds")}}
 
     def stop(self, name):
         if name in self.machines:
@@ -156,6 +159,8 @@ class Cloud:
     def control(self, body):
         for name in {"preempt", "late"} & set(body):
             self.end(body[name])
+        if "soon" in body:
+            self.end_in(self.instances[body["soon"]], body["seconds"])
         self.stockout = body.get("stockout", self.stockout)
         self.throttle = body.get("throttle", self.throttle)
         return {}

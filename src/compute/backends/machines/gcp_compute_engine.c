@@ -6,9 +6,8 @@
  * deleted, by two others:
  * - the machine, with the token of the service account that it has, if it has one that may;
  * - Google, once it has run for the wish's limit. */
-#include "base/clock.h"
 #include "base/error.h"
-#include "base/module.h"
+#include "base/log.h"
 #include "compute/backends/machines/machines.h"
 #include "net/aws_remote.h"
 #include "net/oauth.h"
@@ -30,7 +29,9 @@ struct gce {
     char *project, *endpoint;
     char zone[PLACE];
     pthread_mutex_t lock;
-    bool is_image_known; /* under lock: it is there, and good */
+    /* under lock */
+    bool is_image_known; /* it is there, and good */
+    bool is_told;        /* what is left of machines that cannot delete themselves */
 };
 
 static const char *text_of(const struct gce *gce, const char *key)
@@ -476,6 +477,18 @@ static int await_made(struct gce *gce, lithops_value *operation,
     return rc;
 }
 
+static void tell_what_stays(struct gce *gce, const struct lithops__machine_wish *wish)
+{
+    pthread_mutex_lock(&gce->lock);
+    bool is_first = !gce->is_told;
+    gce->is_told = true;
+    pthread_mutex_unlock(&gce->lock);
+    if (is_first && wish->limit_s && !account_of(gce) && is_on(gce, "delete_on_dismantle"))
+        lithops__log(LITHOPS_LOG_INFO, "gcp_compute_engine",
+                     "without service_account a machine that ends itself is stopped, and its disk "
+                     "stays until 'lithops clean'");
+}
+
 /* What can be known without making one. */
 static int try_out(struct gce *gce, const struct lithops__bounds *bounds, lithops_error *err)
 {
@@ -500,6 +513,7 @@ static int gce_create(void *state, const struct lithops__machine_wish *wish,
     int rc = check_image(gce, bounds, err);
     if (wish->is_trial)
         return rc ? rc : try_out(gce, bounds, err);
+    tell_what_stays(gce, wish);
     if (rc == 0)
         rc = ask(gce, "POST", "instances.insert", in_zone(gce, "instances", NULL, NULL),
                  instance_of(gce, wish), bounds, &operation, err);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clouds whose API is JSON with a bearer's token. */
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/thread.h"
 #include "compute/backends/machines/machines.h"
