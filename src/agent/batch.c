@@ -2,6 +2,8 @@
 #include "agent/batch.h"
 
 #include "base/error.h"
+#include "net/aws_profile.h"
+#include "net/credentials.h"
 
 #include <lithops/value.h>
 
@@ -47,27 +49,41 @@ static int make_key(const lithops_value *job, size_t index, char *ret_key, size_
     }
     size_t len = link ? strcspn(link, ",") : 0;
     if (!prefix || !len || strlen(prefix) + len >= size)
-        return lithops__fail(err, LITHOPS_EUSAGE,
-                             LITHOPS__BATCH_VARIABLE " in the environment names no worker of the "
-                                                     "number %zu",
+        return lithops__fail(err, LITHOPS_EUSAGE, "the job names no worker of the number %zu",
                              index);
     snprintf(ret_key, size, "%s%.*s", prefix, (int)len, link);
     return 0;
 }
 
-int lithops__batch_take(char *ret_key, size_t size, lithops_error *err)
+/* @param ret_text  for lithops__secret_free() */
+static int read_job(char **ret_text, lithops_error *err)
 {
-    const char *text = getenv(LITHOPS__BATCH_VARIABLE);
-    char *config = NULL;
-    size_t index;
-    if (!text)
+    const char *text = getenv(LITHOPS__BATCH_VARIABLE),
+               *path = getenv(LITHOPS__BATCH_FILE_VARIABLE);
+    if (!text && !path)
         return lithops__fail(err, LITHOPS_EUSAGE,
                              "lithops worker --batch is what jobs of a batch service run, which "
-                             "their clients give " LITHOPS__BATCH_VARIABLE " in the environment");
-    int rc = read_index(&index, err);
+                             "their clients give " LITHOPS__BATCH_VARIABLE
+                             " or " LITHOPS__BATCH_FILE_VARIABLE " in the environment");
+    *ret_text = text ? strdup(text) : lithops__read_small_file(path);
+    return *ret_text ? 0
+                     : lithops__fail(err, LITHOPS_EUSAGE,
+                                     "the file '%.200s' of " LITHOPS__BATCH_FILE_VARIABLE
+                                     " cannot be read",
+                                     path ? path : "");
+}
+
+int lithops__batch_take(char *ret_key, size_t size, lithops_error *err)
+{
+    char *text = NULL, *config = NULL;
+    size_t index;
+    int rc = read_job(&text, err);
+    if (rc == 0)
+        rc = read_index(&index, err);
     lithops_value *job = rc == 0 ? lithops_value_from_json(text, strlen(text), err) : NULL;
     if (rc == 0 && !job)
         rc = lithops__fail(err, LITHOPS_EUSAGE, LITHOPS__BATCH_VARIABLE " is not JSON");
+    lithops__secret_free(text);
     if (rc == 0)
         rc = make_key(job, index, ret_key, size, err);
     if (rc == 0)
@@ -75,7 +91,8 @@ int lithops__batch_take(char *ret_key, size_t size, lithops_error *err)
     if (rc == 0 && setenv("LITHOPS_CONFIG", config, 1) != 0)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     unsetenv(LITHOPS__BATCH_VARIABLE);
-    free(config);
+    unsetenv(LITHOPS__BATCH_FILE_VARIABLE);
+    lithops__secret_free(config);
     lithops_value_free(job);
     return rc;
 }

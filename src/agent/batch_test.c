@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -45,6 +46,25 @@ static void parts_have_their_keys(void **state)
     assert_string_equal(key, "lithops.jobs/e-0/c");
 }
 
+/* Or a file is told of, which has it. */
+static void a_file_has_it(void **state)
+{
+    char key[64], path[] = "/tmp/lithops-batch-test-XXXXXX";
+    (void)state;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, job, sizeof job - 1), (ssize_t)sizeof job - 1);
+    setenv(LITHOPS__BATCH_FILE_VARIABLE, path, 1);
+    assert_int_equal(take(NULL, "JOB_INDEX", "1", key, sizeof key), 0);
+    assert_string_equal(key, "lithops.jobs/e-0/b2");
+    assert_null(getenv(LITHOPS__BATCH_FILE_VARIABLE));
+    close(fd);
+    unlink(path);
+    setenv(LITHOPS__BATCH_FILE_VARIABLE, path, 1);
+    assert_int_not_equal(take(NULL, "JOB_INDEX", "1", key, sizeof key), 0);
+    unsetenv(LITHOPS__BATCH_FILE_VARIABLE);
+}
+
 static void others_are_refused(void **state)
 {
     char key[64];
@@ -63,6 +83,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_have_their_keys),
+        cmocka_unit_test(a_file_has_it),
         cmocka_unit_test(others_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,5 +7,7 @@
  * of part 0, for `lithops worker --through`, is prefix and a, that of part 1 is prefix and b. None
  * of it is secret. */
 #define LITHOPS__BATCH_VARIABLE "LITHOPS_BATCH"
+/* Or the name of a file that has it, with the secrets of the configuration. */
+#define LITHOPS__BATCH_FILE_VARIABLE "LITHOPS_BATCH_FILE"
 
 #endif

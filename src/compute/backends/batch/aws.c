@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,18 +19,6 @@ enum { MOST_PARTS = 1000, MOST_BYTES = 3500, MOST_DESCRIBED = 100, PAGES_MAX = 1
 
 static const struct lithops__aws_service aws_service = {"batch", "AWS Batch", "aws_batch",
                                                         "AWS_ENDPOINT_URL_BATCH"};
-
-const lithops_value *lithops__aws_batch_get(const lithops_value *map, const char *key)
-{
-    const lithops_value *value = lithops_value_get(map, key);
-    return value && lithops_value_type(value) != LITHOPS_NULL ? value : NULL;
-}
-
-const char *lithops__aws_batch_text(const lithops_value *map, const char *key)
-{
-    const char *text = lithops_value_get_string(lithops__aws_batch_get(map, key));
-    return text && *text ? text : NULL;
-}
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -68,59 +55,44 @@ static int check_size(double cpus, int64_t memory_mb, lithops_error *err)
                          cpus);
 }
 
-static uint32_t hash_of(const char *text)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 16777619u;
-    return hash;
-}
-
 /* Our names have the version of the engine in them, as upstream's have: what another one has made
  * is not taken for ours. Letters, digits, '-' and '_'. */
 static void make_names(struct lithops__aws_batch *aws, const lithops_value *settings)
 {
     char version[32], part[33];
-    const char *slash = strrchr(aws->image, '/');
-    snprintf(version, sizeof version, "%s", LITHOPS_VERSION);
-    snprintf(part, sizeof part, "%.32s", slash ? slash + 1 : aws->image);
-    for (char *at = version; *at; at++)
-        if (!isalnum((unsigned char)*at))
-            *at = '-';
-    for (char *at = part; *at; at++)
-        if (!isalnum((unsigned char)*at))
-            *at = '-';
-    const char *own = lithops__aws_batch_text(settings, "compute_environment");
+    lithops__batch_plain(LITHOPS_VERSION, version, sizeof version);
+    lithops__batch_image(aws->image, part, sizeof part);
+    const char *own = lithops__batch_text(settings, "compute_environment");
     if (own)
         snprintf(aws->environment, sizeof aws->environment, "%s", own);
     else
         snprintf(aws->environment, sizeof aws->environment, "lithops_%s_%s_env", version,
                  aws->type);
-    own = lithops__aws_batch_text(settings, "job_queue");
+    own = lithops__batch_text(settings, "job_queue");
     if (own)
         snprintf(aws->queue, sizeof aws->queue, "%s", own);
     else
         snprintf(aws->queue, sizeof aws->queue, "lithops_%s_%s_queue", version, aws->type);
-    own = lithops__aws_batch_text(settings, "job_definition");
+    own = lithops__batch_text(settings, "job_definition");
     if (own)
         snprintf(aws->definition, sizeof aws->definition, "%s", own);
     else
         snprintf(aws->definition, sizeof aws->definition, "lithops_%s_%s_%s_%08x_%lldmb_%dm",
-                 version, aws->type, part, hash_of(aws->image), (long long)aws->memory_mb,
-                 (int)lround(aws->cpus * 1000));
+                 version, aws->type, part, lithops__batch_hash(aws->image),
+                 (long long)aws->memory_mb, (int)lround(aws->cpus * 1000));
 }
 
 int lithops__aws_batch_open(struct lithops__aws_batch *aws, const lithops_value *settings,
                             const char *image, int64_t memory_mb, lithops_error *err)
 {
-    const char *type = lithops__aws_batch_text(settings, "env_type");
+    const char *type = lithops__batch_text(settings, "env_type");
     *aws = (struct lithops__aws_batch){.settings = lithops_value_copy(settings)};
     if (!aws->settings)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    aws->type = type ? lithops__aws_batch_text(aws->settings, "env_type") : "FARGATE_SPOT";
+    aws->type = type ? lithops__batch_text(aws->settings, "env_type") : "FARGATE_SPOT";
     aws->is_fargate = strncmp(aws->type, "FARGATE", 7) == 0;
-    image = image ? image : lithops__aws_batch_text(settings, "runtime");
-    if (!image && !lithops__aws_batch_text(settings, "job_definition"))
+    image = image ? image : lithops__batch_text(settings, "runtime");
+    if (!image && !lithops__batch_text(settings, "job_definition"))
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "aws_batch.runtime must name an image that has the command lithops "
                              "and, for Python, the client's version of it: docs/aws-batch.md says "
@@ -130,13 +102,13 @@ int lithops__aws_batch_open(struct lithops__aws_batch *aws, const lithops_value 
                              "the name of the image has %zu bytes: %d at most", strlen(image),
                              (int)sizeof aws->image - 1);
     snprintf(aws->image, sizeof aws->image, "%s", image ? image : "");
-    aws->memory_mb =
-        memory_mb > 0 ? memory_mb
-                      : lithops_value_get_int(lithops__aws_batch_get(settings, "runtime_memory"));
-    aws->cpus = lithops_value_get_double(lithops__aws_batch_get(settings, "runtime_cpu"));
+    aws->memory_mb = memory_mb > 0
+                         ? memory_mb
+                         : lithops_value_get_int(lithops__batch_get(settings, "runtime_memory"));
+    aws->cpus = lithops_value_get_double(lithops__batch_get(settings, "runtime_cpu"));
     if (!aws->is_fargate) /* machines have whole ones */
         aws->cpus = ceil(aws->cpus);
-    int rc = aws->is_fargate && !lithops__aws_batch_text(settings, "job_definition")
+    int rc = aws->is_fargate && !lithops__batch_text(settings, "job_definition")
                  ? check_size(aws->cpus, aws->memory_mb, err)
                  : 0;
     make_names(aws, settings);
@@ -193,7 +165,7 @@ int lithops__aws_batch_ask(struct lithops__aws_batch *aws, const char *action, l
 
 lithops_value *lithops__aws_batch_tags(const struct lithops__aws_batch *aws)
 {
-    const lithops_value *own = lithops__aws_batch_get(aws->settings, "user_tags");
+    const lithops_value *own = lithops__batch_get(aws->settings, "user_tags");
     lithops_value *tags = lithops_value_map();
     int failed = !tags;
     for (size_t i = 0; !failed && i < lithops_value_size(own); i++) {
@@ -267,7 +239,7 @@ static int aws_submit(void *state, const struct lithops__batch_order *order,
                  &answer, ret_is_doubtful, err);
     if (rc != 0 && (err->http_status == 400 || err->http_status == 404))
         name_places(aws, err);
-    const char *id = lithops__aws_batch_text(answer, "jobId");
+    const char *id = lithops__batch_text(answer, "jobId");
     if (rc == 0 && (!id || strlen(id) + 12 >= LITHOPS__BATCH_ID))
         rc = lithops__fail(err, LITHOPS_EBACKEND, "AWS Batch has given a job no id");
     if (rc == 0)
@@ -298,15 +270,15 @@ static bool is_hopeless(const char *why)
 
 static void read_job(const lithops_value *job, struct lithops__batch_seen *ret_seen)
 {
-    const lithops_value *container = lithops__aws_batch_get(job, "container");
-    const lithops_value *code = lithops__aws_batch_get(container, "exitCode");
-    const char *status = lithops__aws_batch_text(job, "status"),
-               *why = lithops__aws_batch_text(job, "statusReason");
-    const char *more = lithops__aws_batch_text(container, "reason");
+    const lithops_value *container = lithops__batch_get(job, "container");
+    const lithops_value *code = lithops__batch_get(container, "exitCode");
+    const char *status = lithops__batch_text(job, "status"),
+               *why = lithops__batch_text(job, "statusReason");
+    const char *more = lithops__batch_text(container, "reason");
     if (!status)
         return;
     ret_seen->is_known = true;
-    ret_seen->has_run = lithops_value_get_int(lithops__aws_batch_get(job, "startedAt")) > 0;
+    ret_seen->has_run = lithops_value_get_int(lithops__batch_get(job, "startedAt")) > 0;
     ret_seen->phase = strcmp(status, "RUNNING") == 0 ? LITHOPS__BATCH_RUNS
                       : strcmp(status, "SUCCEEDED") == 0 || strcmp(status, "FAILED") == 0
                           ? LITHOPS__BATCH_ENDED
@@ -337,10 +309,10 @@ static int aws_describe(void *state, const char *const *ids, size_t count,
     }
     int rc = lithops__aws_batch_ask(state, "describejobs", lithops_pack("{s:o}", "jobs", list),
                                     "cannot ask for jobs", bounds, &answer, err);
-    const lithops_value *jobs = lithops__aws_batch_get(answer, "jobs");
+    const lithops_value *jobs = lithops__batch_get(answer, "jobs");
     for (size_t i = 0; rc == 0 && i < lithops_value_size(jobs); i++) {
         const lithops_value *job = lithops_value_at(jobs, i);
-        const char *id = lithops__aws_batch_text(job, "jobId");
+        const char *id = lithops__batch_text(job, "jobId");
         for (size_t k = 0; id && k < count; k++)
             if (strcmp(id, ids[k]) == 0)
                 read_job(job, &ret_seen[k]);
@@ -360,7 +332,7 @@ static int aws_terminate(void *state, const char *id, const char *reason,
 
 static bool has_ended(const lithops_value *job)
 {
-    const char *status = lithops__aws_batch_text(job, "status");
+    const char *status = lithops__batch_text(job, "status");
     return status && (strcmp(status, "SUCCEEDED") == 0 || strcmp(status, "FAILED") == 0);
 }
 
@@ -374,7 +346,7 @@ static int aws_list(void *state, const char *prefix,
     int rc = 0;
     snprintf(pattern, sizeof pattern, "%s*", prefix);
     for (int page = 0; rc == 0 && page < PAGES_MAX; page++) {
-        const char *next = lithops__aws_batch_text(answer, "nextToken");
+        const char *next = lithops__batch_text(answer, "nextToken");
         lithops_value *body = lithops_pack("{s:s,s:[{s:s,s:[s]}]}", "jobQueue", aws->queue,
                                            "filters", "name", "JOB_NAME", "values", pattern);
         if (body && next && lithops_value_set(body, "nextToken", lithops_value_string(next)) != 0) {
@@ -385,15 +357,15 @@ static int aws_list(void *state, const char *prefix,
         answer = NULL;
         rc =
             lithops__aws_batch_ask(aws, "listjobs", body, "cannot list jobs", bounds, &answer, err);
-        const lithops_value *jobs = lithops__aws_batch_get(answer, "jobSummaryList");
+        const lithops_value *jobs = lithops__batch_get(answer, "jobSummaryList");
         for (size_t i = 0; rc == 0 && i < lithops_value_size(jobs); i++) {
             const lithops_value *job = lithops_value_at(jobs, i);
-            const char *id = lithops__aws_batch_text(job, "jobId"),
-                       *name = lithops__aws_batch_text(job, "jobName");
+            const char *id = lithops__batch_text(job, "jobId"),
+                       *name = lithops__batch_text(job, "jobName");
             if (id && name && !has_ended(job) && strncmp(name, prefix, strlen(prefix)) == 0)
                 rc = visit(id, name, user);
         }
-        if (rc == 0 && !lithops__aws_batch_text(answer, "nextToken"))
+        if (rc == 0 && !lithops__batch_text(answer, "nextToken"))
             break;
     }
     lithops_value_free(answer);
@@ -409,9 +381,9 @@ static int aws_probe(void *state, char *ret_text, size_t size, const struct lith
                                     lithops_pack("{s:[s]}", "jobQueues", aws->queue),
                                     "cannot ask for the queue", bounds, &answer, err);
     const lithops_value *queue =
-        rc == 0 ? lithops_value_at(lithops__aws_batch_get(answer, "jobQueues"), 0) : NULL;
-    const char *status = lithops__aws_batch_text(queue, "status"),
-               *enabled = lithops__aws_batch_text(queue, "state");
+        rc == 0 ? lithops_value_at(lithops__batch_get(answer, "jobQueues"), 0) : NULL;
+    const char *status = lithops__batch_text(queue, "status"),
+               *enabled = lithops__batch_text(queue, "state");
     if (rc == 0 && !queue)
         rc = lithops__fail(err, LITHOPS_EBACKEND,
                            "AWS Batch has no queue %s: 'lithops runtime deploy' makes it",
@@ -421,7 +393,7 @@ static int aws_probe(void *state, char *ret_text, size_t size, const struct lith
             aws, "describejobdefinitions",
             lithops_pack("{s:s,s:s}", "jobDefinitionName", aws->definition, "status", "ACTIVE"),
             "cannot ask for the job definition", bounds, &definitions, err);
-    if (rc == 0 && lithops_value_size(lithops__aws_batch_get(definitions, "jobDefinitions")) == 0)
+    if (rc == 0 && lithops_value_size(lithops__batch_get(definitions, "jobDefinitions")) == 0)
         rc = lithops__fail(err, LITHOPS_EBACKEND,
                            "AWS Batch has no job definition %s: 'lithops runtime deploy' makes it",
                            aws->definition);

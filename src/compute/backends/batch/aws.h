@@ -20,11 +20,6 @@ struct lithops__aws_batch {
         definition[LITHOPS__AWS_BATCH_NAME];
 };
 
-/* A member of settings or of an answer; NULL: it is not there, or null. Of a text also: it is "".
- */
-const lithops_value *lithops__aws_batch_get(const lithops_value *map, const char *key);
-const char *lithops__aws_batch_text(const lithops_value *map, const char *key);
-
 /* Read the settings; nothing is requested. For close, on failure too.
  * @param image, memory_mb  NULL, 0: those of the settings */
 int lithops__aws_batch_open(struct lithops__aws_batch *aws, const lithops_value *settings,

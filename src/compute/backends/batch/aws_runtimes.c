@@ -74,10 +74,10 @@ static int look(struct deploying *deploying, const struct place *place, const ch
     snprintf(what, sizeof what, "cannot ask for %s", place->what);
     int rc = ask(deploying, place->action, lithops_pack("{s:[s]}", place->wanted, name), what,
                  &answer, err);
-    const lithops_value *one = lithops_value_at(lithops__aws_batch_get(answer, place->list), 0);
-    const char *status = lithops__aws_batch_text(one, "status"),
-               *state = lithops__aws_batch_text(one, "state"),
-               *why = lithops__aws_batch_text(one, "statusReason");
+    const lithops_value *one = lithops_value_at(lithops__batch_get(answer, place->list), 0);
+    const char *status = lithops__batch_text(one, "status"),
+               *state = lithops__batch_text(one, "state"),
+               *why = lithops__batch_text(one, "statusReason");
     *ret_is_there = rc == 0 && status && strcmp(status, "DELETED") != 0;
     *ret_is_ready = *ret_is_there && strcmp(status, "VALID") == 0;
     if (*ret_is_there && (strcmp(status, "INVALID") == 0 || strcmp(status, "DELETING") == 0 ||
@@ -112,10 +112,10 @@ static int await_ready(struct deploying *deploying, const struct place *place, c
 static int need(const lithops_value *settings, const char *key, const char *what,
                 lithops_error *err)
 {
-    const lithops_value *value = lithops__aws_batch_get(settings, key);
+    const lithops_value *value = lithops__batch_get(settings, key);
     bool is_there = lithops_value_type(value) == LITHOPS_LIST
                         ? lithops_value_size(value) > 0
-                        : lithops__aws_batch_text(settings, key) != NULL;
+                        : lithops__batch_text(settings, key) != NULL;
     return is_there ? 0
                     : lithops__fail(err, LITHOPS_ECONFIG,
                                     "the backend aws_batch needs the key '%s' in the section "
@@ -126,18 +126,18 @@ static int need(const lithops_value *settings, const char *key, const char *what
 static lithops_value *make_resources(const struct deploying *deploying)
 {
     const lithops_value *settings = deploying->settings,
-                        *types = lithops__aws_batch_get(settings, "instance_types");
+                        *types = lithops__batch_get(settings, "instance_types");
     const char *type = deploying->aws.type;
     lithops_value *map =
         lithops_pack("{s:s,s:I,s:O,s:O}", "type", type, "maxvCpus",
-                     lithops_value_get_int(lithops__aws_batch_get(settings, "env_max_cpus")),
-                     "subnets", lithops__aws_batch_get(settings, "subnets"), "securityGroupIds",
-                     lithops__aws_batch_get(settings, "security_groups"));
+                     lithops_value_get_int(lithops__batch_get(settings, "env_max_cpus")), "subnets",
+                     lithops__batch_get(settings, "subnets"), "securityGroupIds",
+                     lithops__batch_get(settings, "security_groups"));
     bool good = map != NULL;
     if (good && !deploying->aws.is_fargate)
         good = set(map, "minvCpus", lithops_value_int(0)) &&
                set(map, "instanceRole",
-                   lithops_value_string(lithops__aws_batch_text(settings, "instance_role"))) &&
+                   lithops_value_string(lithops__batch_text(settings, "instance_role"))) &&
                set(map, "instanceTypes",
                    lithops_value_size(types) ? lithops_value_copy(types)
                                              : lithops_pack("[s]", "optimal")) &&
@@ -153,13 +153,13 @@ static lithops_value *make_resources(const struct deploying *deploying)
 static int make_environment(struct deploying *deploying, lithops_error *err)
 {
     const lithops_value *settings = deploying->settings;
-    const char *role = lithops__aws_batch_text(settings, "service_role");
+    const char *role = lithops__batch_text(settings, "service_role");
     bool is_there, is_ready;
     int rc =
         look(deploying, &environment_place, deploying->aws.environment, &is_there, &is_ready, err);
     if (rc != 0 || is_there)
         return rc;
-    if (lithops__aws_batch_text(settings, "compute_environment"))
+    if (lithops__batch_text(settings, "compute_environment"))
         return lithops__fail(err, LITHOPS_ENOTFOUND,
                              "AWS Batch has no compute environment %s, which "
                              "aws_batch.compute_environment names",
@@ -196,7 +196,7 @@ static int make_queue(struct deploying *deploying, lithops_error *err)
     int rc = look(deploying, &queue_place, deploying->aws.queue, &is_there, &is_ready, err);
     if (rc != 0 || is_there)
         return rc;
-    if (lithops__aws_batch_text(deploying->settings, "job_queue"))
+    if (lithops__batch_text(deploying->settings, "job_queue"))
         return lithops__fail(err, LITHOPS_ENOTFOUND,
                              "AWS Batch has no queue %s, which aws_batch.job_queue names",
                              deploying->aws.queue);
@@ -219,8 +219,8 @@ static int make_queue(struct deploying *deploying, lithops_error *err)
 static lithops_value *make_container(const struct deploying *deploying)
 {
     const struct lithops__aws_batch *aws = &deploying->aws;
-    const char *job_role = lithops__aws_batch_text(deploying->settings, "job_role"),
-               *execution_role = lithops__aws_batch_text(deploying->settings, "execution_role");
+    const char *job_role = lithops__batch_text(deploying->settings, "job_role"),
+               *execution_role = lithops__batch_text(deploying->settings, "execution_role");
     char cpus[32], memory[32];
     snprintf(cpus, sizeof cpus, "%g", aws->cpus);
     snprintf(memory, sizeof memory, "%lld", (long long)aws->memory_mb);
@@ -235,7 +235,7 @@ static lithops_value *make_container(const struct deploying *deploying)
         good = set(map, "networkConfiguration",
                    lithops_pack("{s:s}", "assignPublicIp",
                                 lithops_value_get_bool(
-                                    lithops__aws_batch_get(deploying->settings, "assign_public_ip"))
+                                    lithops__batch_get(deploying->settings, "assign_public_ip"))
                                     ? "ENABLED"
                                     : "DISABLED"));
     if (good)
@@ -270,7 +270,7 @@ static int each_definition(struct deploying *deploying, const char *name,
     lithops_value *answer = NULL;
     int rc = 0;
     for (int page = 0; rc == 0 && page < PAGES_MAX; page++) {
-        const char *next = lithops__aws_batch_text(answer, "nextToken");
+        const char *next = lithops__batch_text(answer, "nextToken");
         lithops_value *body = lithops_pack("{s:s}", "status", "ACTIVE");
         bool good = body != NULL;
         if (good && name)
@@ -285,10 +285,10 @@ static int each_definition(struct deploying *deploying, const char *name,
         answer = NULL;
         rc = ask(deploying, "describejobdefinitions", body, "cannot ask for job definitions",
                  &answer, err);
-        const lithops_value *list = lithops__aws_batch_get(answer, "jobDefinitions");
+        const lithops_value *list = lithops__batch_get(answer, "jobDefinitions");
         for (size_t i = 0; rc == 0 && i < lithops_value_size(list); i++)
             rc = visit(lithops_value_at(list, i), user);
-        if (rc == 0 && !lithops__aws_batch_text(answer, "nextToken"))
+        if (rc == 0 && !lithops__batch_text(answer, "nextToken"))
             break;
     }
     lithops_value_free(answer);
@@ -308,7 +308,7 @@ struct found {
 static int count_one(const lithops_value *definition, void *user)
 {
     struct found *found = user;
-    const char *arn = lithops__aws_batch_text(definition, "jobDefinitionArn");
+    const char *arn = lithops__batch_text(definition, "jobDefinitionArn");
     found->count++;
     return found->removes && arn ? ask(found->deploying, "deregisterjobdefinition",
                                        lithops_pack("{s:s}", "jobDefinition", arn),
@@ -334,7 +334,7 @@ static int deploy(const struct lithops__config *config, const struct lithops__ru
     struct deploying deploying;
     struct found found = {.deploying = &deploying, .err = err};
     int rc = begin(&deploying, config, wish, err);
-    if (rc == 0 && lithops__aws_batch_text(deploying.settings, "job_definition"))
+    if (rc == 0 && lithops__batch_text(deploying.settings, "job_definition"))
         rc = lithops__fail(err, LITHOPS_ECONFIG,
                            "aws_batch.job_definition names one that is there: there is nothing to "
                            "deploy");
@@ -377,17 +377,17 @@ static int deploy(const struct lithops__config *config, const struct lithops__ru
 static int list_one(const lithops_value *definition, void *user)
 {
     struct found *found = user;
-    const lithops_value *tags = lithops__aws_batch_get(definition, "tags"),
-                        *container = lithops__aws_batch_get(definition, "containerProperties"),
-                        *needs = lithops__aws_batch_get(container, "resourceRequirements");
-    const char *name = lithops__aws_batch_text(definition, "jobDefinitionName"),
-               *version = lithops__aws_batch_text(tags, "lithops_version"),
-               *image = lithops__aws_batch_text(container, "image");
+    const lithops_value *tags = lithops__batch_get(definition, "tags"),
+                        *container = lithops__batch_get(definition, "containerProperties"),
+                        *needs = lithops__batch_get(container, "resourceRequirements");
+    const char *name = lithops__batch_text(definition, "jobDefinitionName"),
+               *version = lithops__batch_text(tags, "lithops_version"),
+               *image = lithops__batch_text(container, "image");
     int64_t memory_mb = 0;
     for (size_t i = 0; i < lithops_value_size(needs); i++) {
         const lithops_value *one = lithops_value_at(needs, i);
-        const char *type = lithops__aws_batch_text(one, "type"),
-                   *value = lithops__aws_batch_text(one, "value");
+        const char *type = lithops__batch_text(one, "type"),
+                   *value = lithops__batch_text(one, "value");
         if (type && value && strcmp(type, "MEMORY") == 0)
             memory_mb = strtoll(value, NULL, 10);
     }

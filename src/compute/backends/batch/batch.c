@@ -22,6 +22,7 @@
 #include "base/thread.h"
 #include "compute/client.h"
 #include "net/batch_job.h"
+#include "net/credentials.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -48,7 +49,9 @@ static const uint64_t second_ns = 1000000000, ms_ns = 1000000;
 struct job {
     struct job *next;
     char id[LITHOPS__BATCH_ID];
-    uint32_t left; /* parts that are not known to have ended */
+    uint32_t left;    /* parts that are not known to have ended */
+    uint32_t leaving; /* those of them that have to leave, when it was counted */
+    bool is_gone;     /* nothing of it is kept by the service */
 };
 
 struct part {
@@ -186,7 +189,7 @@ static int batch_open(const lithops_link_driver *driver, void *state, const lith
         .idle_timeout_ms = (uint32_t)(1000 * lithops_value_get_double(
                                                  lithops_value_get(settings, "idle_timeout"))),
         .through_storage = true,
-        .keeps_secrets = true,
+        .keeps_secrets = !batch->service->takes_secrets,
         .ends_when_told = true,
     };
     return 0;
@@ -210,6 +213,11 @@ static void set_over(struct part *part)
         part->job->left--;
 }
 
+static bool is_kept(const struct batch *batch, const struct job *job)
+{
+    return batch->service->keeps_ended && !job->is_gone;
+}
+
 /* [lock] */
 static void free_over(struct batch *batch)
 {
@@ -222,7 +230,7 @@ static void free_over(struct batch *batch)
         free(part);
     }
     for (struct job **at = &batch->jobs, *job; (job = *at);) {
-        if (job->left > 0) {
+        if (job->left > 0 || is_kept(batch, job)) {
             at = &job->next;
             continue;
         }
@@ -264,13 +272,19 @@ static bool has_to_leave(const struct part *part, uint64_t now)
     return !part->is_over && now >= part->leaves_ns;
 }
 
-/* [lock] Whether all that is left of a job has to leave. */
-static bool leaves_as_a_whole(const struct batch *batch, const struct job *job, uint64_t now)
+/* [lock] One that can be ended, with what is to leave of its job counted; NULL: there is none.
+ * Where jobs end as a whole, all that is left of its job has to leave. */
+static struct part *find_leaver(struct batch *batch, uint64_t now)
 {
-    uint32_t count = 0;
-    for (const struct part *part = batch->parts; part; part = part->next)
-        count += part->job == job && has_to_leave(part, now);
-    return count > 1 && count == job->left;
+    for (struct job *job = batch->jobs; job; job = job->next)
+        job->leaving = 0;
+    for (struct part *part = batch->parts; part; part = part->next)
+        part->job->leaving += has_to_leave(part, now);
+    for (struct part *part = batch->parts; part; part = part->next)
+        if (has_to_leave(part, now) &&
+            (!batch->service->ends_whole || part->job->leaving == part->job->left))
+            return part;
+    return NULL;
 }
 
 /* [lock], which is let go meanwhile. A part, or its job where all of it leaves; only this thread
@@ -279,7 +293,7 @@ static void end_leaver(struct batch *batch, struct part *leaver, uint64_t now)
 {
     const struct lithops__bounds bounds = {from_now_ns(ASK_S * 1000), is_stopped, batch};
     struct job *job = leaver->job;
-    bool is_whole = leaves_as_a_whole(batch, job, now);
+    bool is_whole = batch->service->ends_whole || (job->leaving > 1 && job->leaving == job->left);
     int rc = terminate(batch, is_whole ? job->id : leaver->id, "Lithops needs it no more", &bounds,
                        leaver->is_told);
     for (struct part *part = batch->parts; part; part = part->next) {
@@ -290,6 +304,7 @@ static void end_leaver(struct batch *batch, struct part *leaver, uint64_t now)
         part->is_told = rc != 0 && rc != LITHOPS_ECANCELED;
         part->leaves_ns = from_now_ns(LEAVE_S * 1000);
     }
+    job->is_gone = job->is_gone || (is_whole && rc == 0);
 }
 
 /* [lock], which is let go meanwhile. Some of them: then there is another look. */
@@ -297,12 +312,25 @@ static void end_leavers(struct batch *batch)
 {
     for (int i = 0; i < ENDS_AT_A_TIME && !batch->stop; i++) {
         uint64_t now = lithops__now_ns();
-        struct part *part = batch->parts;
-        while (part && !has_to_leave(part, now))
-            part = part->next;
+        struct part *part = find_leaver(batch, now);
         if (!part)
             break;
         end_leaver(batch, part, now);
+    }
+}
+
+/* [lock], which is let go meanwhile. What has ended is removed where it is kept: some of it. What
+ * cannot be is left to the end. */
+static void remove_ended(struct batch *batch)
+{
+    const struct lithops__bounds bounds = {from_now_ns(ASK_S * 1000), is_stopped, batch};
+    for (int i = 0; i < ENDS_AT_A_TIME && !batch->stop; i++) {
+        struct job *job = batch->jobs;
+        while (job && !(job->left == 0 && is_kept(batch, job)))
+            job = job->next;
+        if (!job || terminate(batch, job->id, "it has ended", &bounds, true) != 0)
+            break;
+        job->is_gone = true;
     }
 }
 
@@ -333,7 +361,7 @@ static void note(struct batch *batch, const char *id, const struct lithops__batc
     struct part *part = batch->parts;
     while (part && strcmp(part->id, id) != 0)
         part = part->next;
-    if (!part || part->is_over || !seen->is_known)
+    if (!part || part->is_over || !seen->is_known || (seen->is_gone && !part->seen.is_known))
         return;
     if (part->seen.phase != seen->phase)
         lithops__log(LITHOPS_LOG_DEBUG, batch->name, "%s %s%s%s", id,
@@ -419,7 +447,7 @@ static void end_all(struct batch *batch)
     struct last last = {batch, &bounds};
     lithops_error err = LITHOPS_ERROR_INIT;
     for (struct job *job = batch->jobs; job; job = job->next)
-        if (job->left > 0)
+        if (job->left > 0 || is_kept(batch, job))
             (void)terminate(batch, job->id, "its Lithops client has ended", &bounds, false);
     if (!batch->doubtful[0])
         return;
@@ -440,6 +468,7 @@ static void *watch(void *user)
         uint64_t next_ns = from_now_ns(batch->service->look_ms);
         end_leavers(batch);
         look(batch);
+        remove_ended(batch);
         free_over(batch);
         pthread_cond_broadcast(&batch->news);
         const uint64_t soonest_ns = from_now_ns(batch->service->look_ms / 2);
@@ -477,16 +506,27 @@ static void make_job_name(const struct batch *batch, const char *key,
             name[i] = '_';
 }
 
-/* What the parts of a job for these wishes are told: for free(). */
-static char *make_value(const struct wish *wishes, uint32_t count, lithops_error *err)
+/* The configuration that travels. NULL: *err says why. */
+static lithops_value *config_of(const struct batch *batch, const struct wish *wish,
+                                lithops_error *err)
+{
+    lithops_value *config = NULL;
+    if (batch->service->takes_secrets)
+        return lithops_value_from_json(wish->config, strlen(wish->config), err);
+    return lithops__linked_public_config(wish->config, &config, err) == 0 ? config : NULL;
+}
+
+/* What the parts of a job for these wishes are told: for lithops__secret_free(). */
+static char *make_value(const struct batch *batch, const struct wish *wishes, uint32_t count,
+                        lithops_error *err)
 {
     size_t prefix = prefix_length(wishes->key), size = 1;
     const struct wish *wish = wishes;
-    lithops_value *config = NULL;
     char *links = NULL, *text = NULL;
     for (uint32_t i = 0; i < count; i++, wish = wish->next)
         size += strlen(wish->key + prefix) + 1;
-    if (lithops__linked_public_config(wishes->config, &config, err) != 0)
+    lithops_value *config = config_of(batch, wishes, err);
+    if (!config)
         return NULL;
     links = calloc(1, size);
     wish = wishes;
@@ -547,7 +587,7 @@ static int submit(struct batch *batch, struct wish *first, uint32_t count, int *
 {
     char name[LITHOPS__BATCH_NAME];
     struct job *job = calloc(1, sizeof *job);
-    char *value = job ? make_value(first, count, err)
+    char *value = job ? make_value(batch, first, count, err)
                       : (lithops__fail(err, LITHOPS_ENOMEM, "out of memory"), NULL);
     const uint64_t submitted_ns = lithops__now_ns();
     bool is_doubtful = false;
@@ -569,7 +609,7 @@ static int submit(struct batch *batch, struct wish *first, uint32_t count, int *
                                  "configuration of the storage, and %s takes fewer",
                                  strlen(value), batch->name)
                  : batch->service->submit(batch->own, &order, job->id, &is_doubtful, err);
-    free(value);
+    lithops__secret_free(value);
     if (is_doubtful) {
         pthread_mutex_lock(&batch->lock);
         snprintf(batch->doubtful, sizeof batch->doubtful, "%s", name);
@@ -885,31 +925,34 @@ static int clean(const struct lithops__compute_driver *driver, const struct lith
     return rc;
 }
 
-static const struct lithops__batch_links aws_links = {
-    .driver = {.abi = LITHOPS_COMPUTE_ABI,
-               .name = "aws_batch",
-               .is_elsewhere = true,
-               .state_size = sizeof(struct batch),
-               .ops = &lithops__batch_link_ops},
-    .service = &lithops__batch_aws,
-};
-
 static const struct lithops__compute_ops batch_ops = {
     LITHOPS__LINKED_SLOTS,
     .probe = probe,
     .clean = clean,
 };
 
-const struct lithops__compute_driver lithops__compute_aws_batch = {
-    .name = "aws_batch",
-    .mode = "serverless",
-    .summary = "Jobs of AWS Batch, reached through the storage.",
-    .is_elsewhere = true,
-    .untested = true,
-    .state_size = sizeof(struct lithops__linked),
-    .ops = &batch_ops,
-    .runtimes = &lithops__batch_aws_runtimes,
-    .links = &aws_links.driver,
-    .workers_key = "max_workers",
-    .check = lithops__linked_check_role,
-};
+#define SERVICE(name_, title_, service_, runtimes_, check_)                                        \
+    static const struct lithops__batch_links links_##name_ = {                                     \
+        .driver = {.abi = LITHOPS_COMPUTE_ABI,                                                     \
+                   .name = #name_,                                                                 \
+                   .is_elsewhere = true,                                                           \
+                   .state_size = sizeof(struct batch),                                             \
+                   .ops = &lithops__batch_link_ops},                                               \
+        .service = &(service_),                                                                    \
+    };                                                                                             \
+    const struct lithops__compute_driver lithops__compute_##name_ = {                              \
+        .name = #name_,                                                                            \
+        .mode = "serverless",                                                                      \
+        .summary = "Jobs of " title_ ", reached through the storage.",                             \
+        .is_elsewhere = true,                                                                      \
+        .untested = true,                                                                          \
+        .state_size = sizeof(struct lithops__linked),                                              \
+        .ops = &batch_ops,                                                                         \
+        .runtimes = &(runtimes_),                                                                  \
+        .links = &links_##name_.driver,                                                            \
+        .workers_key = "max_workers",                                                              \
+        .check = (check_),                                                                         \
+    };
+
+SERVICE(aws_batch, "AWS Batch", lithops__batch_aws, lithops__batch_aws_runtimes,
+        lithops__linked_check_role)

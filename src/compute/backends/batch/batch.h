@@ -33,6 +33,7 @@ struct lithops__batch_seen {
     enum lithops__batch_phase phase;
     bool has_run;                 /* its container was started */
     bool is_hopeless;             /* another one would fare alike */
+    bool is_gone;                 /* it has ended, if it was known before: it is there no more */
     char why[LITHOPS__BATCH_WHY]; /* why it waits, or how it ended; or "" */
 };
 
@@ -44,6 +45,9 @@ struct lithops__batch_service {
     uint32_t most_described; /* in one request */
     uint32_t look_ms;        /* between two looks */
     uint32_t state_size;
+    bool takes_secrets; /* what the parts are told is kept as a secret, so it may have some in it */
+    bool ends_whole;    /* a job is terminated with all its parts, or not */
+    bool keeps_ended;   /* what has ended stays, until it is terminated */
     int (*open)(void *state, const lithops_value *settings, lithops_error *err);
     void (*close)(void *state); /* also after a failed open */
     /* @param ret_is_doubtful  set where the service may have one more job of that name than it
@@ -56,10 +60,11 @@ struct lithops__batch_service {
     int (*describe)(void *state, const char *const *ids, size_t count,
                     struct lithops__batch_seen *ret_seen, const struct lithops__bounds *bounds,
                     lithops_error *err);
-    /* End a part, or a job with all its parts. One that has ended, or is gone, is fine. */
+    /* End a part (unless ends_whole), or a job with all its parts. One that has ended, or is gone,
+     * is fine. */
     int (*terminate)(void *state, const char *id, const char *reason,
                      const struct lithops__bounds *bounds, lithops_error *err);
-    /* Jobs that have not ended and whose name begins like that. */
+    /* Jobs that have not ended, or were kept, and whose name begins like that. */
     int (*list)(void *state, const char *prefix,
                 int (*visit)(const char *id, const char *name, void *user), void *user,
                 const struct lithops__bounds *bounds, lithops_error *err);
@@ -77,6 +82,20 @@ struct lithops__batch_links {
 /* The slots of such a driver, and the size of its state. */
 extern const lithops_link_ops lithops__batch_link_ops;
 extern const size_t lithops__batch_state_size;
+
+/* ---- what services share: names.c --------------------------------------------------------------
+ */
+
+/* A member of settings or of an answer; NULL: it is not there, or null. Of a text also: it is "".
+ */
+const lithops_value *lithops__batch_get(const lithops_value *map, const char *key);
+const char *lithops__batch_text(const lithops_value *map, const char *key);
+
+/* Of an image, in names of what is deployed for it: of a text, which is cut, letters, digits, and
+ * '-' for all else; of an image that without its registry; and a number that tells images apart. */
+void lithops__batch_plain(const char *text, char *buf, size_t size);
+void lithops__batch_image(const char *image, char *buf, size_t size);
+uint32_t lithops__batch_hash(const char *text);
 
 /* ---- aws_batch --------------------------------------------------------------------------------
  */

@@ -27,7 +27,7 @@ static struct {
     char values[MOST_JOBS][4096];
     uint32_t sizes[MOST_JOBS];
     enum lithops__batch_phase phase; /* of all that are asked for */
-    bool has_run, is_hopeless;
+    bool has_run, is_hopeless, is_gone;
     const char *why;
     int refusal;  /* of submissions; 0: none */
     bool is_lost; /* the job is there, but its submission fails */
@@ -94,7 +94,8 @@ static int fake_describe(void *state, const char *const *ids, size_t count,
         ret_seen[i] = (struct lithops__batch_seen){.is_known = true,
                                                    .phase = fake.phase,
                                                    .has_run = fake.has_run,
-                                                   .is_hopeless = fake.is_hopeless};
+                                                   .is_hopeless = fake.is_hopeless,
+                                                   .is_gone = fake.is_gone};
         snprintf(ret_seen[i].why, sizeof ret_seen[i].why, "%s", fake.why ? fake.why : "");
     }
     pthread_mutex_unlock(&fake.lock);
@@ -153,6 +154,13 @@ static struct lithops__batch_links links = {
     .service = &service,
 };
 
+/* The same, with jobs that end as a whole, and stay until they are deleted. */
+static struct lithops__batch_service keeping;
+static struct lithops__batch_links keeping_links = {
+    .driver = {.abi = LITHOPS_COMPUTE_ABI, .name = "fake", .ops = &lithops__batch_link_ops},
+    .service = &keeping,
+};
+
 /* ---- a client -------------------------------------------------------------------------------- */
 
 static const lithops_link_ops *const ops = &lithops__batch_link_ops;
@@ -190,7 +198,7 @@ static void await_ended(unsigned count)
         usleep(1000);
 }
 
-static void *open_batch(int start_timeout_s)
+static void *open_links(const struct lithops__batch_links *opened, int start_timeout_s)
 {
     lithops_workers workers = {.workers = 0};
     lithops_value *settings =
@@ -199,14 +207,20 @@ static void *open_batch(int start_timeout_s)
     void *state = calloc(1, lithops__batch_state_size);
     fake.jobs = fake.parts = fake.ended = fake.looks = 0;
     fake.refusal = 0;
-    fake.is_hopeless = fake.is_lost = fake.is_held = false;
+    fake.is_hopeless = fake.is_gone = fake.is_lost = fake.is_held = false;
     fake.failures = 0;
     assert_non_null(state);
-    assert_int_equal(ops->open(&links.driver, state, settings, NULL, &workers, &err), 0);
+    assert_int_equal(ops->open(&opened->driver, state, settings, NULL, &workers, &err), 0);
     assert_int_equal(workers.workers, 16);
-    assert_true(workers.keeps_secrets && workers.through_storage && workers.ends_when_told);
+    assert_true(workers.through_storage && workers.ends_when_told);
+    assert_int_equal(workers.keeps_secrets, !opened->service->takes_secrets);
     lithops_value_free(settings);
     return state;
+}
+
+static void *open_batch(int start_timeout_s)
+{
+    return open_links(&links, start_timeout_s);
 }
 
 static void close_batch(void *state)
@@ -409,6 +423,111 @@ static void what_does_not_start_is_told(void **unused)
     assert_int_equal(ended(), tries);
 }
 
+static void await_looks(unsigned more)
+{
+    pthread_mutex_lock(&fake.lock);
+    unsigned until = fake.looks + more;
+    pthread_mutex_unlock(&fake.lock);
+    for (unsigned looks = 0; looks < until; usleep(1000)) {
+        pthread_mutex_lock(&fake.lock);
+        looks = fake.looks;
+        pthread_mutex_unlock(&fake.lock);
+    }
+}
+
+/* Both are one job, unless the machine is slow: then they are started again. */
+static void start_a_pair(void *state, struct start *starts)
+{
+    unsigned before, pause_us = 50000;
+    do {
+        before = fake.jobs;
+        pause_us *= 2;
+        set_held(true);
+        for (uint32_t i = 0; i < 3; i++) {
+            starts[i] = (struct start){.state = state, .worker = i, .cancel_fd = -1};
+            assert_int_equal(pthread_create(&starts[i].thread, NULL, start_one, &starts[i]), 0);
+            usleep(i == 0 ? pause_us : 1000); /* the first one is a job of its own */
+        }
+        usleep(pause_us);
+        set_held(false);
+        for (uint32_t i = 0; i < 3; i++)
+            pthread_join(starts[i].thread, NULL);
+    } while (fake.jobs != before + 2 || fake.sizes[before + 1] != 2);
+}
+
+static void leave(void *state, const struct start *start)
+{
+    char how[512];
+    ops->abandon(state, &start->link);
+    ops->disconnect(state, &start->link, how, sizeof how);
+}
+
+/* One that is not needed waits for the others of its job. */
+static void jobs_end_as_a_whole(void **unused)
+{
+    struct start starts[3];
+    char pair[LITHOPS__BATCH_ID];
+    void *state = open_links(&keeping_links, LIMIT_S);
+    (void)unused;
+    set_phase(LITHOPS__BATCH_RUNS, true, NULL);
+    start_a_pair(state, starts);
+    snprintf(pair, sizeof pair, "job%u", fake.jobs - 1);
+    assert_non_null(strstr(fake.values[fake.jobs - 1], "hidden"));
+    leave(state, &starts[1]);
+    await_looks(5);
+    assert_int_equal(ended(), 0);
+    leave(state, &starts[2]);
+    await_ended(1);
+    assert_string_equal(fake.terminated[0], pair);
+    leave(state, &starts[0]);
+    await_ended(2);
+    close_batch(state); /* and what a slow machine has started before */
+    assert_int_equal(ended(), fake.jobs);
+}
+
+static void what_has_ended_is_deleted(void **unused)
+{
+    struct start start;
+    char how[512];
+    void *state = open_links(&keeping_links, LIMIT_S);
+    (void)unused;
+    set_phase(LITHOPS__BATCH_RUNS, true, NULL);
+    assert_int_equal(invoke(state, &start), 0);
+    fake.failures = 1; /* it is tried again at the end */
+    set_phase(LITHOPS__BATCH_ENDED, true, "it is over");
+    while (!ops->has_ended(state, &start.link))
+        usleep(1000);
+    ops->disconnect(state, &start.link, how, sizeof how);
+    assert_non_null(strstr(how, "it is over"));
+    close_batch(state);
+    assert_int_equal(ended(), 1);
+    assert_string_equal(fake.terminated[0], "job0");
+}
+
+/* That nobody knows of it yet is no news. */
+static void what_is_gone_has_ended(void **unused)
+{
+    struct start start;
+    void *state = open_links(&keeping_links, 1);
+    (void)unused;
+    set_phase(LITHOPS__BATCH_ENDED, false, "it is gone");
+    fake.is_gone = true;
+    assert_int_equal(invoke(state, &start), LITHOPS_EBACKEND);
+    assert_non_null(strstr(start.err.message, "does not run after 1 s"));
+    close_batch(state);
+    state = open_links(&keeping_links, LIMIT_S);
+    set_phase(LITHOPS__BATCH_RUNS, true, NULL);
+    assert_int_equal(invoke(state, &start), 0);
+    pthread_mutex_lock(&fake.lock);
+    fake.is_gone = true;
+    fake.phase = LITHOPS__BATCH_ENDED;
+    pthread_mutex_unlock(&fake.lock);
+    while (!ops->has_ended(state, &start.link))
+        usleep(1000);
+    leave(state, &start);
+    close_batch(state);
+}
+
 static void a_start_is_canceled(void **unused)
 {
     int ends[2];
@@ -442,8 +561,13 @@ int main(void)
         cmocka_unit_test(a_lost_submission_is_looked_for),
         cmocka_unit_test(what_cannot_be_terminated_is_not_forgotten),
         cmocka_unit_test(what_does_not_start_is_told),
+        cmocka_unit_test(jobs_end_as_a_whole),
+        cmocka_unit_test(what_has_ended_is_deleted),
+        cmocka_unit_test(what_is_gone_has_ended),
         cmocka_unit_test(a_start_is_canceled),
     };
+    keeping = service;
+    keeping.takes_secrets = keeping.ends_whole = keeping.keeps_ended = true;
     alarm(LIMIT_S);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
