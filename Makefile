@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-invoked soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes test-machines test-lambda test-batch test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-invoked soak-kills check install test-airflow test-airflow-celery test-infinispan test-kubernetes test-machines test-lambda test-batch test-code-engine test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -33,6 +33,7 @@ help:
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
 	@echo 'make test-queues   test the brokers aws_sqs, gcp_pubsub and azure_queue on servers that it installs'
 	@echo 'make test-batch    the same on jobs of AWS Batch, which moto keeps and processes here are'
+	@echo 'make test-code-engine  the same on jobs of IBM Code Engine, whose SDK checks what is sent'
 	@echo 'make test-machines   aws_ec2 and gcp_compute_engine on machines that are emulated, as root'
 	@echo 'make test-lambda   the conformance suite on functions of AWS Lambda, in its emulator'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
@@ -161,6 +162,13 @@ test-batch:
 	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
 	ninja -C build lithops_command compute_batch_test
 	tests/servers/with-batch build/tests/compute_batch_test
+
+test-code-engine:
+	$(SETUP) test
+	tests/servers/setup-code-engine
+	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
+	ninja -C build lithops_command compute_batch_test
+	LITHOPS_TEST_BATCH_SERVICE=code_engine tests/servers/with-batch build/tests/compute_batch_test
 
 airflow-demo:
 	$(SETUP) python

@@ -23,7 +23,7 @@ STORAGE_BACKEND_DEFAULT = 'aws_s3'
 SERVERLESS_BACKENDS = (
     'ibm_cf', 'code_engine', 'knative', 'openwhisk', 'aws_lambda', 'aws_batch', 'gcp_cloudrun',
     'gcp_functions', 'azure_functions', 'azure_containers', 'aliyun_fc', 'oracle_f', 'k8s',
-    'singularity')
+    'singularity', 'code_engine_apps')
 STANDALONE_BACKENDS = ('ibm_vpc', 'aws_ec2', 'azure_vms', 'gcp_compute_engine', 'vm')
 
 CPU_COUNT = os.cpu_count()

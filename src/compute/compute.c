@@ -21,5 +21,6 @@ const struct lithops__compute_driver *const lithops__compute_drivers[] = {
     &lithops__compute_gcp_functions,
     &lithops__compute_azure_functions,
     &lithops__compute_gcp_compute_engine,
+    &lithops__compute_code_engine_apps,
     NULL,
 };

@@ -43,11 +43,12 @@ static void fails(const char *backend, const char *section, const char *message)
 static void defaults_are_within_the_limits(void **state)
 {
     (void)state;
-    static const char *const backends[] = {"localhost",   "process",          "vm",
-                                           "slurm",       "knative",          "gcp_cloudrun",
-                                           "code_engine", "azure_containers", "openwhisk",
-                                           "ibm_cf",      "aws_lambda",       "aws_batch",
-                                           "aliyun_fc",   "gcp_functions",    "azure_functions"};
+    static const char *const backends[] = {"localhost",       "process",          "vm",
+                                           "slurm",           "knative",          "gcp_cloudrun",
+                                           "code_engine",     "azure_containers", "openwhisk",
+                                           "ibm_cf",          "aws_lambda",       "aws_batch",
+                                           "aliyun_fc",       "gcp_functions",    "azure_functions",
+                                           "code_engine_apps"};
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         passes(backends[i], "");
 }
@@ -58,9 +59,9 @@ static void the_key_and_the_limit_are_named(void **state)
     fails("gcp_cloudrun", "\"request_timeout\": 3601",
           "gcp_cloudrun.request_timeout is 3601 s, but the service lets a request take at most "
           "3600 s");
-    fails(
-        "code_engine", "\"runtime_timeout\": 700",
-        "code_engine.runtime_timeout is 700 s, but the service lets a request take at most 600 s");
+    fails("code_engine_apps", "\"runtime_timeout\": 700",
+          "code_engine_apps.runtime_timeout is 700 s, but the service lets a request take at most "
+          "600 s");
     fails("azure_containers", "\"runtime_cpu\": 4.5",
           "azure_containers.runtime_cpu is 4.5 CPUs, but the service gives a container at most 4 "
           "CPUs");
@@ -69,6 +70,11 @@ static void the_key_and_the_limit_are_named(void **state)
           "azure_containers.runtime_memory is 12288 MB (of all worker_processes), but the service "
           "gives a container at most 8192 MB (of all worker_processes)");
     passes("aws_lambda", "\"runtime_memory\": 10240, \"worker_processes\": 6");
+    passes("code_engine",
+           "\"runtime_cpu\": 12, \"runtime_memory\": 49152, \"worker_processes\": 12");
+    fails("code_engine", "\"runtime_memory\": 65536",
+          "code_engine.runtime_memory is 65536 MB, but the service gives a container at most 49152 "
+          "MB");
     passes("knative", "\"request_timeout\": 100000, \"runtime_memory\": 1000000");
 }
 
@@ -76,11 +82,11 @@ static void calls_have_the_limits_of_their_worker(void **state)
 {
     (void)state;
     uint64_t ms, mb;
-    struct lithops__config *config = load("code_engine", "\"request_timeout\": 90");
-    lithops__limits_of_calls(config, "code_engine", &ms, &mb);
+    struct lithops__config *config = load("code_engine_apps", "\"request_timeout\": 90");
+    lithops__limits_of_calls(config, "code_engine_apps", &ms, &mb);
     assert_int_equal(ms, 90000);
     assert_int_equal(mb, 49152);
-    assert_string_equal(lithops__limits_time_key("code_engine"), "request_timeout");
+    assert_string_equal(lithops__limits_time_key("code_engine_apps"), "request_timeout");
     lithops__limits_of_calls(config, "localhost", &ms, &mb);
     assert_int_equal(ms, 0);
     assert_int_equal(mb, 0);

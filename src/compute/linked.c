@@ -38,6 +38,8 @@ static bool add(lithops_value *settings, const lithops_value *shared)
 static const char *provider_of(const char *section, char buf[32])
 {
     size_t len = strcspn(section, "_");
+    if (strcmp(section, "code_engine") == 0)
+        return "ibm";
     if (!section[len] || len >= 32)
         return NULL;
     memcpy(buf, section, len);
@@ -133,6 +135,18 @@ int lithops__linked_check_role(const struct lithops__compute_driver *driver,
                          "workers of %s reach the storage by their role, and get no secrets: the "
                          "storage must be aws_s3, not %s",
                          driver->name, storage ? storage : "?");
+}
+
+int lithops__linked_check_storage(const struct lithops__compute_driver *driver,
+                                  const struct lithops__config *config, lithops_error *err)
+{
+    const char *storage = lithops__config_string(config, "lithops", "storage");
+    return storage && strcmp(storage, "localhost") == 0
+               ? lithops__fail(err, LITHOPS_ECONFIG,
+                               "the workers of %s cannot reach the storage 'localhost', which is a "
+                               "folder of this machine: name another one with lithops.storage",
+                               driver->name)
+               : 0;
 }
 
 int lithops__linked_public_config(const char *config, lithops_value **ret_config,

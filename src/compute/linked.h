@@ -40,6 +40,9 @@ lithops_value *lithops__linked_settings(const struct lithops__config *config, co
 /* As `check` of a driver whose workers have a role of AWS, and get no secrets. */
 int lithops__linked_check_role(const struct lithops__compute_driver *driver,
                                const struct lithops__config *config, lithops_error *err);
+/* The same of one whose workers have nothing of this machine. */
+int lithops__linked_check_storage(const struct lithops__compute_driver *driver,
+                                  const struct lithops__config *config, lithops_error *err);
 /* What `invoke` is given as `config`, without secrets. Workers hear of no broker either, which
  * would need some. */
 int lithops__linked_public_config(const char *config, lithops_value **ret_config,

@@ -406,7 +406,7 @@ static int set_other_defaults(struct lithops__config *config, lithops_error *err
                  {"slurm", false},
                  {"knative", false},
                  {"gcp_cloudrun", false},
-                 {"code_engine", false},
+                 {"code_engine_apps", false},
                  {"azure_containers", false},
                  {"k8s", false},
                  {"openwhisk", false},

@@ -16,8 +16,11 @@ void lithops__document_free(char *document)
     free(document);
 }
 
+/* @param most  bytes that `document` has room for, besides a NUL
+ * @param used  the most that any attempt has written there */
 static int fetch_once(const struct lithops__fetch *fetch, struct lithops__transfer *transfer,
-                      long *ret_status, char *document, lithops_error *err)
+                      long *ret_status, char *document, size_t most, size_t *used,
+                      lithops_error *err)
 {
     struct lithops__http_request request = LITHOPS__HTTP_REQUEST(fetch->method, fetch->url);
     const char *headers[HEADERS_MAX + 1] = {"Expect:"}; /* or libcurl waits before it sends */
@@ -30,13 +33,16 @@ static int fetch_once(const struct lithops__fetch *fetch, struct lithops__transf
     size_t len = 0;
     int rc = fetch->http->start(transfer, &request, err);
     if (rc == 0)
-        rc = fetch->http->pull(transfer, document, LITHOPS__DOCUMENT_MAX, &len, err);
-    if (rc)
+        rc = fetch->http->pull(transfer, document, most, &len, err);
+    if (rc) {
+        *used = most;
         return rc;
+    }
     const struct lithops__answer *answer = fetch->http->answer(transfer);
     document[len] = '\0';
     if (answer->status >= 400)
-        snprintf(document, LITHOPS__DOCUMENT_MAX, "%s", answer->error_text);
+        len = (size_t)snprintf(document, most, "%s", answer->error_text);
+    *used = *used > len ? *used : len;
     *ret_status = answer->status;
     if (fetch->on_answer)
         fetch->on_answer(fetch->http, transfer, fetch->user);
@@ -59,7 +65,9 @@ int lithops__fetch(const struct lithops__fetch *fetch, long *ret_status, char **
                                    .bounds = fetch->bounds};
     struct lithops__transfer *transfer;
     lithops_error error;
-    char *document = malloc(LITHOPS__DOCUMENT_MAX + 1);
+    const size_t most = fetch->most_bytes ? fetch->most_bytes : LITHOPS__DOCUMENT_MAX;
+    size_t used = 0;
+    char *document = malloc(most + 1);
     if (!document)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an answer");
     int rc = fetch->http->open(&limits, &transfer, err);
@@ -69,11 +77,11 @@ int lithops__fetch(const struct lithops__fetch *fetch, long *ret_status, char **
     }
     do {
         error = (lithops_error)LITHOPS_ERROR_INIT;
-        rc = fetch_once(fetch, transfer, ret_status, document, &error);
+        rc = fetch_once(fetch, transfer, ret_status, document, most, &used, &error);
     } while (rc && lithops__retry_again(&retry, &error, 0));
     fetch->http->close(transfer);
     char *shorter = rc ? NULL : strdup(document);
-    explicit_bzero(document, LITHOPS__DOCUMENT_MAX);
+    explicit_bzero(document, used);
     free(document);
     if (rc == 0 && !shorter)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an answer");

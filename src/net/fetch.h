@@ -15,6 +15,7 @@ struct lithops__fetch {
     const char *body;           /* NULL: none */
     long connect_timeout_ms;    /* 0: the default */
     unsigned attempts;          /* 0: 3 */
+    size_t most_bytes;          /* of an answer, what is beyond is cut; 0: LITHOPS__DOCUMENT_MAX */
     /* Called with each answer, for its headers; NULL: they do not matter. */
     void (*on_answer)(const struct lithops__transfer_api *http, struct lithops__transfer *transfer,
                       void *user);

@@ -45,15 +45,15 @@ void aws_check_says(const char *arguments, int status, const char *part, int lin
     }
 }
 
-bool aws_deploy(const char *backend, lithops_value *section)
+bool aws_deploy(const char *backend, lithops_value *section, const char *storage)
 {
     char text[4096], own[PATH_MAX] = "", *json = NULL;
     assert_true(readlink("/proc/self/exe", own, sizeof own - 1) > 0);
     *strrchr(own, '/') = '\0';
     snprintf(aws_command, sizeof aws_command, "%s/../bin/lithops", own);
     lithops_value *config =
-        lithops_pack("{s:{s:s,s:s},s:o,s:o}", "lithops", "backend", backend, "storage", "aws_s3",
-                     backend, section, "aws_s3", aws_storage_settings());
+        lithops_pack("{s:{s:s,s:s},s:o,s:o}", "lithops", "backend", backend, "storage", storage,
+                     backend, section, storage, aws_storage_settings());
     assert_int_equal(lithops_value_to_json(config, &json, &err), 0);
     setenv("LITHOPS_CONFIG", json, 1);
     free(json);

@@ -15,9 +15,10 @@ lithops_value *aws_storage_settings(void);
 /* The backend's section, which is taken, with the size of its pool. */
 lithops_value *aws_pool(lithops_value *section, int workers, int processes);
 
-/* This process and what it starts use the backend, by LITHOPS_CONFIG; `section` is taken. Then a
- * runtime is deployed. False: it was not, and the reason is printed. */
-bool aws_deploy(const char *backend, lithops_value *section);
+/* This process and what it starts use the backend, by LITHOPS_CONFIG, with a storage that speaks
+ * S3's protocol; `section` is taken. Then a runtime is deployed. False: it was not, and the reason
+ * is printed. */
+bool aws_deploy(const char *backend, lithops_value *section, const char *storage);
 
 /* Run `lithops ARGUMENTS`. @return its exit status; `buf` has what it wrote */
 int aws_run(const char *arguments, char *buf, size_t size);

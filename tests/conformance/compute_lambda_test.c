@@ -327,7 +327,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_secrets_are_sent),
         cmocka_unit_test(test_nothing_is_left),
     };
-    if (!aws_deploy("aws_lambda", section()))
+    if (!aws_deploy("aws_lambda", section(), "aws_s3"))
         return api_finish(1);
     int failed = compute_suite_run(&lambda);
     failed += cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,21 +9,14 @@ parts of an array go with it.
 
 Before moto sees a request, its signature is computed again by botocore, and it must be what the
 service's description, which botocore has, allows.
-
-The file LITHOPS_TEST_BATCH_FAULTS may have a line: "refuse STATUS" for the next submission, "hold"
-while no job gets a machine, "pull" while no image can be had.
 """
 
 import datetime
 import io
 import json
 import os
-import random
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 
 import boto3
@@ -37,18 +30,12 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-FOLDER = sys.argv[1]
+from batch_parts import FOLDER, end, environment, faults, free_port, note, start, take_fault
+
 KEY, SECRET = os.environ['LITHOPS_TEST_BATCH_KEY'], os.environ['LITHOPS_TEST_BATCH_SECRET']
-FAULTS, LOG = os.environ['LITHOPS_TEST_BATCH_FAULTS'], os.environ['LITHOPS_TEST_BATCH_LOG']
-TERM_S = 10
 description = botocore.session.get_session().get_service_model('batch')
 operations = {description.operation_model(name).http['requestUri']: description.operation_model(name)
               for name in description.operation_names}
-
-
-def faults():
-    with open(FAULTS) as file:
-        return file.read().splitlines()
 
 
 # ---- jobs
@@ -66,21 +53,10 @@ def variables_of(job):
 
 
 def environment_of(job):
-    env = dict(PATH=os.environ['LITHOPS_TEST_BIN'] + ':' + os.environ['PATH'], HOME=FOLDER,
-               AWS_ACCESS_KEY_ID=os.environ['LITHOPS_TEST_S3_ACCESS_KEY'],
+    env = dict(AWS_ACCESS_KEY_ID=os.environ['LITHOPS_TEST_S3_ACCESS_KEY'],
                AWS_SECRET_ACCESS_KEY=os.environ['LITHOPS_TEST_S3_SECRET_KEY'],
-               AWS_REGION='us-east-1', AWS_EC2_METADATA_DISABLED='true',
-               XDG_CACHE_HOME=FOLDER + '/cache')
-    return {**env, **variables_of(job)}
-
-
-def end(job, process):
-    """As the service does: SIGTERM, and later SIGKILL."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(TERM_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
+               AWS_REGION='us-east-1', AWS_EC2_METADATA_DISABLED='true')
+    return {**environment(), **env, **variables_of(job)}
 
 
 def run(job):
@@ -95,18 +71,14 @@ def run(job):
         job.job_stopped_reason = 'CannotPullContainerError: there is no such image'
         job._mark_stopped(success=False)
         return
-    command = job.job_definition.container_properties['command']
-    with open(FOLDER + '/jobs', 'ab') as log:
-        process = subprocess.Popen(command, env=environment_of(job), cwd=FOLDER, stdout=log, stderr=log,
-                                   stdin=subprocess.DEVNULL, start_new_session=True)
-    processes.append(process)
+    process = start(job.job_definition.container_properties['command'], environment_of(job))
     job.job_started_at = datetime.datetime.now()
     job._start_attempt()
     job.status = 'RUNNING'
     while process.poll() is None and not job.stop:
         time.sleep(0.02)
     if process.poll() is None:
-        end(job, process)
+        end(process)
     code = process.wait()
     job.exit_code = code if code >= 0 else 128 - code
     if not job.job_stopped_reason:
@@ -128,7 +100,6 @@ def details(job):
     return found
 
 
-processes = []
 usual_details = models.Job._container_details
 models.Job.run, models.Job.terminate, models.Job._container_details = run, terminate, details
 # How it wants to show the environment, which is not that of a part.
@@ -188,46 +159,23 @@ def refusal(status, text):
 def answer(request):
     body = request.get_data(cache=True)
     if request.path.startswith('/v1/'):
-        with open(LOG, 'ab') as log:
-            log.write(request.path.encode() + b' ' + body + b'\n')
+        note(request.path, body)
         if not is_signed(request, body):
             return refusal(403, 'The signature does not match.')
         text = wrong(request, body)
         if text:
             print(request.path, text, flush=True)
             return refusal(400, text)
-        lines = faults()
-        if request.path == '/v1/submitjob' and lines and lines[0].startswith('refuse '):
-            with open(FAULTS, 'w') as file:
-                file.write('\n'.join(lines[1:]))
-            return refusal(int(lines[0].split()[1]), 'it was told to refuse')
+        status = take_fault('refuse') if request.path == '/v1/submitjob' else None
+        if status:
+            return refusal(int(status), 'it was told to refuse')
     request.environ['wsgi.input'] = io.BytesIO(body)  # it has been read
     return Response.from_app(moto, request.environ, buffered=True)
-
-
-def stop(*_):
-    for process in processes:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except OSError:
-            pass
-    os._exit(0)
-
-
-def free_port():
-    """Below the kernel's range for clients, or one might take it meanwhile."""
-    while True:
-        try:
-            with socket.create_server(('127.0.0.1', random.randrange(10240, 32768))) as server:
-                return server.getsockname()[1]
-        except OSError:
-            pass
 
 
 moto = DomainDispatcherApplication(create_backend_app)
 port = free_port()
 server = make_server('127.0.0.1', port, answer, threaded=True)
-signal.signal(signal.SIGTERM, stop)
 
 
 def prepare():

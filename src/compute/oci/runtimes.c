@@ -35,13 +35,13 @@ static const char *text_at(const lithops_value *map, const char *key)
     return text ? text : "";
 }
 
-/* What a container of it runs. Pods are told. */
+/* What a container of it runs. Pods and jobs are told. */
 static const char *const *command_of(const char *backend)
 {
     static const char *const plain[] = {"lithops", NULL},
                              *const http[] = {"lithops", "worker", "--http", NULL},
                              *const whisk[] = {"lithops", "worker", "--openwhisk", NULL};
-    return strcmp(backend, "k8s") == 0                                           ? plain
+    return strcmp(backend, "k8s") == 0 || strcmp(backend, "code_engine") == 0    ? plain
            : strcmp(backend, "openwhisk") == 0 || strcmp(backend, "ibm_cf") == 0 ? whisk
                                                                                  : http;
 }

@@ -956,3 +956,5 @@ static const struct lithops__compute_ops batch_ops = {
 
 SERVICE(aws_batch, "AWS Batch", lithops__batch_aws, lithops__batch_aws_runtimes,
         lithops__linked_check_role)
+SERVICE(code_engine, "IBM Code Engine", lithops__batch_code_engine,
+        lithops__batch_code_engine_runtimes, lithops__code_engine_check)

@@ -103,4 +103,13 @@ uint32_t lithops__batch_hash(const char *text);
 extern const struct lithops__batch_service lithops__batch_aws;
 extern const struct lithops__runtime_ops lithops__batch_aws_runtimes;
 
+/* ---- code_engine ------------------------------------------------------------------------------
+ */
+
+extern const struct lithops__batch_service lithops__batch_code_engine;
+extern const struct lithops__runtime_ops lithops__batch_code_engine_runtimes;
+/* As `check` of its driver. */
+int lithops__code_engine_check(const struct lithops__compute_driver *driver,
+                               const struct lithops__config *config, lithops_error *err);
+
 #endif

@@ -761,19 +761,6 @@ static int http_probe(const struct lithops__compute_driver *driver,
 
 /* ---- the services ---------------------------------------------------------------------------- */
 
-/* Its workers have nothing of this machine. */
-static int check_storage(const struct lithops__compute_driver *driver,
-                         const struct lithops__config *config, lithops_error *err)
-{
-    const char *storage = lithops__config_string(config, "lithops", "storage");
-    return storage && strcmp(storage, "localhost") == 0
-               ? lithops__fail(err, LITHOPS_ECONFIG,
-                               "the workers of %s cannot reach the storage 'localhost', which is a "
-                               "folder of this machine: name another one with lithops.storage",
-                               driver->name)
-               : 0;
-}
-
 static const lithops_link_ops link_ops = {
     .open = http_open,
     .close = http_close,
@@ -806,7 +793,7 @@ static const struct lithops__compute_ops http_ops = {
         .ops = &http_ops,                                                                          \
         .links = &link_driver_##name_,                                                             \
         .workers_key = "max_workers",                                                              \
-        .check = check_storage,                                                                    \
+        .check = lithops__linked_check_storage,                                                    \
         .runtimes = (runtimes_),                                                                   \
     };
 #define SERVICE(name_, title_) SERVICE_OF(name_, title_, &lithops__image_runtimes)
@@ -814,7 +801,7 @@ static const struct lithops__compute_ops http_ops = {
 
 SERVICE(knative, "a Knative service")
 SERVICE(gcp_cloudrun, "Google Cloud Run")
-SERVICE(code_engine, "an application of IBM Code Engine")
+SERVICE(code_engine_apps, "an application of IBM Code Engine")
 SERVICE(azure_containers, "Azure Container Apps")
 SERVICE(aliyun_fc, "a function of Alibaba Cloud")
 SERVICE(openwhisk, "an action of OpenWhisk")
