@@ -7,11 +7,15 @@
 #include "compute_parts.h"
 #include "compute_suite.h"
 
+#include <lithops/plugin/runtime.h>
+
+#include <dirent.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static lithops_value *settings(int workers, int processes)
 {
@@ -130,6 +134,99 @@ static void test_the_monitor_has_an_effect(void **state)
     assert_int_equal(atomic_load(&complaints), 0);
 }
 
+/* ---- the storage's secret -------------------------------------------------------------------- */
+
+/* Where it was found. */
+static struct leaks {
+    const char *secret; /* NULL: there is none here */
+    size_t arguments, objects, seen;
+    atomic_uint logs;
+} leaks;
+
+static bool has_secret(const void *data, size_t len)
+{
+    return memmem(data, len, leaks.secret, strlen(leaks.secret)) != NULL;
+}
+
+static void note_log(lithops_log_level level, const char *where, const char *text, void *user)
+{
+    (void)level, (void)where, (void)user;
+    if (has_secret(text, strlen(text)))
+        atomic_fetch_add(&leaks.logs, 1);
+}
+
+/* The arguments of this process, and of all that it has started, or those have.
+ * @return how many processes */
+static size_t look_at_arguments(pid_t of)
+{
+    char path[300], text[16384];
+    size_t count = 1;
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)of);
+    FILE *file = fopen(path, "re");
+    size_t len = file ? fread(text, 1, sizeof text, file) : 0;
+    leaks.arguments += has_secret(text, len);
+    if (file)
+        fclose(file);
+    snprintf(path, sizeof path, "/proc/%d/task", (int)of);
+    DIR *threads = opendir(path);
+    for (struct dirent *entry; threads && (entry = readdir(threads));) {
+        snprintf(path, sizeof path, "/proc/%d/task/%s/children", (int)of, entry->d_name);
+        file = fopen(path, "re");
+        for (int child; file && fscanf(file, "%d", &child) == 1;)
+            count += look_at_arguments(child);
+        if (file)
+            fclose(file);
+    }
+    if (threads)
+        closedir(threads);
+    return count;
+}
+
+/* A worker is greeted with its configuration; what comes after that has none. */
+static int look_at_object(const lithops_object_info *info, void *user)
+{
+    lithops_storage *storage = user;
+    const char *bucket = lithops_storage_bucket(storage);
+    void *data;
+    size_t len;
+    if (strstr(info->key, "/hello/") ||
+        lithops_storage_get(storage, bucket, info->key, 0, SIZE_MAX, &data, &len, NULL) != 0)
+        return 0;
+    leaks.objects += has_secret(data, len);
+    leaks.seen++;
+    free(data);
+    return 0;
+}
+
+/* Workers get it by their environment and what they are greeted with, and in no other way. */
+static void test_the_secret_is_in_no_message_argument_or_log(void **state)
+{
+    (void)state;
+    leaks.secret = getenv("LITHOPS_TEST_STORAGE_SECRET");
+    if (!leaks.secret || !getenv("LITHOPS_TEST_REDIS_PORT"))
+        skip();
+    lithops_log_to(LITHOPS_LOG_DEBUG, note_log, NULL);
+    lithops_value *config = lithops_pack("{s:o}", "redis", storage_settings());
+    lithops_storage *storage = not_null(lithops_storage_open_config("redis", config, &err));
+    lithops_executor *own = suite_open(1, 1, 0);
+    lithops_futures *futures = not_null(lithops_map(own, suite_pause, api_json("[1]"), NULL, &err));
+    suite_await_running(futures, 1);
+    succeeds(lithops_storage_list(storage, lithops_storage_bucket(storage), "lithops.jobs/",
+                                  look_at_object, storage, &err));
+    assert_true(look_at_arguments(getpid()) >= 3); /* with the worker and its process */
+    assert_int_equal(lithops_futures_cancel(futures), 1);
+    suite_settle(futures);
+    lithops_futures_unref(futures);
+    lithops_executor_close(own);
+    lithops_storage_close(storage);
+    lithops_value_free(config);
+    lithops_log_to(LITHOPS_LOG_NONE, NULL, NULL);
+    assert_int_equal(leaks.arguments, 0);
+    assert_int_equal(leaks.objects, 0);
+    assert_true(leaks.seen > 0); /* what was read last stays */
+    assert_int_equal(atomic_load(&leaks.logs), 0);
+}
+
 int main(int argc, char **argv)
 {
     api_init(&argc, &argv);
@@ -146,8 +243,10 @@ int main(int argc, char **argv)
         .monitoring_settings = monitor ? monitor->settings : NULL,
         .sees_files = true,
     };
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_thousand_calls_are_few_requests),
-                                       cmocka_unit_test(test_the_monitor_has_an_effect)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_thousand_calls_are_few_requests),
+        cmocka_unit_test(test_the_monitor_has_an_effect),
+        cmocka_unit_test(test_the_secret_is_in_no_message_argument_or_log)};
     int failed = compute_suite_run(&process);
     failed += cmocka_run_group_tests(tests, NULL, NULL);
     return api_finish(failed + compute_suite_left());

@@ -346,6 +346,57 @@ static void a_token_takes_the_place_of_signatures(void **state)
     assert_non_null(strstr(script.requests[5], "authorization: Bearer two\r\n"));
 }
 
+/* A key of a service account; NULL: there is no program that makes keys. */
+static char *make_account(const char *token_uri)
+{
+    static char path[32];
+    char pem[4096] = "", *text;
+    FILE *made =
+        popen("openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null", "r");
+    size_t len = made ? fread(pem, 1, sizeof pem - 1, made) : 0;
+    if (!made || pclose(made) != 0 || len == 0)
+        return NULL;
+    snprintf(path, sizeof path, "/tmp/lithops-test-XXXXXX");
+    FILE *file = fdopen(mkstemp(path), "w");
+    lithops_value *account =
+        lithops_pack("{s:s,s:s,s:s,s:s,s:s}", "client_email", "me@project", "private_key", pem,
+                     "private_key_id", "1", "token_uri", token_uri, "project_id", "project");
+    assert_int_equal(lithops_value_to_json(account, &text, NULL), 0);
+    fputs(text, file);
+    fclose(file);
+    free(text);
+    lithops_value_free(account);
+    return path;
+}
+
+static void a_service_account_of_google_is_taken(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {TOKEN("one"), NO_BUCKET, OK, OK, OK};
+    char endpoint[64];
+    script_start(&script, answers, 5);
+    snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", script.port);
+    const char *path = make_account(endpoint);
+    if (!path) {
+        script_stop(&script);
+        skip();
+    }
+    open_with(&lithops__storage_gcp_storage,
+              lithops_pack("{s:s,s:s,s:s}", "endpoint", endpoint, "credentials_path", path,
+                           "storage_bucket", "data"));
+    assert_int_equal(put(), 0); /* makes the bucket */
+    assert_int_equal(lithops_storage_put_new(storage, "data", "new", (lithops_bytes){"x", 1}, &err),
+                     0);
+    end(5);
+    remove(path);
+    assert_non_null(strstr(script.requests[0], "jwt-bearer&assertion="));
+    assert_non_null(strstr(script.requests[1], "authorization: Bearer one\r\n"));
+    assert_non_null(strstr(script.requests[2], "x-goog-project-id: project\r\n"));
+    assert_non_null(strstr(script.requests[4], "x-goog-if-generation-match: 0\r\n"));
+    for (size_t i = 1; i < 5; i++)
+        assert_null(strstr(script.requests[i], "x-amz-"));
+}
+
 static void credentials_come_from_a_profile(void **state)
 {
     (void)state;
@@ -396,6 +447,7 @@ int main(void)
         cmocka_unit_test(what_is_missing_in_a_section_is_named),
         cmocka_unit_test(expired_credentials_are_renewed),
         cmocka_unit_test(a_token_takes_the_place_of_signatures),
+        cmocka_unit_test(a_service_account_of_google_is_taken),
         cmocka_unit_test(credentials_come_from_a_profile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
