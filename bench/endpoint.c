@@ -4,7 +4,8 @@
  *
  * The command gets its URL as LITHOPS_BENCH_ENDPOINT. A request needs a Content-Length; the answer
  * is 202 and {"activationId": "ECHO", "sent": NS}, where ECHO is the first 16 bytes of the
- * request's body, or what stands there behind "echo":", and NS the time by CLOCK_MONOTONIC.
+ * request's body, or what stands there behind "echo":", and NS the time by CLOCK_MONOTONIC. GET is
+ * denied (403): who asks what there is goes on unseen.
  * Connections are kept. Without a latency it spins, or clients would pay for waking it, as for none
  * that is elsewhere. It ends with the command, with its status. */
 #include "serve.h"
@@ -14,6 +15,7 @@ enum { ECHO = 16 };
 struct answer {
     uint64_t at_ns, number;
     int fd;
+    bool is_denied;
     char echo[ECHO + 1];
 };
 
@@ -34,9 +36,9 @@ static void send_answer(const struct answer *answer)
     int len = snprintf(body, sizeof body, "{\"activationId\": \"%s\", \"sent\": %llu}",
                        answer->echo, (unsigned long long)now_ns());
     len = snprintf(text, sizeof text,
-                   "HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n"
+                   "HTTP/1.1 %s\r\nContent-Type: application/json\r\n"
                    "Content-Length: %d\r\n\r\n%s",
-                   len, body);
+                   answer->is_denied ? "403 Forbidden" : "202 Accepted", len, body);
     const struct serve_connection *c = serve_connections[answer->fd];
     if (c && c->number == answer->number)
         serve_send(answer->fd, text, (size_t)len);
@@ -44,8 +46,11 @@ static void send_answer(const struct answer *answer)
 
 static void take(int fd, const struct serve_request *request)
 {
-    struct answer answer = {
-        .at_ns = now_ns() + latency_ns, .number = serve_connections[fd]->number, .fd = fd};
+    const struct serve_connection *c = serve_connections[fd];
+    struct answer answer = {.at_ns = now_ns() + latency_ns,
+                            .number = c->number,
+                            .fd = fd,
+                            .is_denied = strncmp(c->in, "GET ", 4) == 0};
     const char *echo = strstr(request->body, "\"echo\":");
     echo = echo ? echo + 7 + strspn(echo + 7, " \"") : request->body;
     snprintf(answer.echo, sizeof answer.echo, "%.*s", ECHO, echo);
