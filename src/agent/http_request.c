@@ -96,8 +96,10 @@ static int read_header(struct text line, const char *wanted, bool *has_length,
         return 400;
     if (is(name, "content-length"))
         return read_length(value, has_length, &head->body_len);
-    if (is(name, "transfer-encoding"))
-        return 501;
+    if (is(name, "transfer-encoding")) {
+        head->is_chunked = is(value, "chunked");
+        return head->is_chunked ? 0 : 501;
+    }
     if (is(name, "expect"))
         head->wants_continue = is(value, "100-continue");
     if (!is(name, wanted))
@@ -130,7 +132,76 @@ int lithops__http_head_read(const char *bytes, size_t len, const char *name, uin
             return status;
         is_first = false;
     } while (rest.len);
-    if (!has_length && strcmp(ret_head->method, "POST") == 0)
+    if (ret_head->is_chunked && (has_length || ret_head->is_old))
+        return 400;
+    if (!has_length && !ret_head->is_chunked && strcmp(ret_head->method, "POST") == 0)
         return 411;
     return ret_head->body_len > most_body ? 413 : 1;
+}
+
+static int digit_of(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* 0: more is to come; 1: a chunk, the last of which is empty; or 400, 413 */
+static int take_chunk(struct text *rest, uint64_t most, struct text *ret_data)
+{
+    enum { LINE_MAX = 256 };
+    const char *end = memchr(rest->at, '\n', rest->len);
+    uint64_t size = 0;
+    size_t used = 0;
+    if (!end)
+        return rest->len > LINE_MAX ? 400 : 0;
+    for (; digit_of(rest->at[used]) >= 0 && size <= most; used++)
+        size = 16 * size + (unsigned)digit_of(rest->at[used]);
+    if (size > most)
+        return 413;
+    if (used == 0 || !strchr("\r; \t", rest->at[used]))
+        return 400;
+    (void)take(rest, '\n');
+    if (size > 0 && rest->len < size + 2)
+        return 0;
+    if (size > 0 && memcmp(rest->at + size, "\r\n", 2) != 0)
+        return 400;
+    *ret_data = (struct text){rest->at, (size_t)size};
+    if (size > 0) {
+        rest->at += size + 2;
+        rest->len -= (size_t)size + 2;
+    }
+    return 1;
+}
+
+/* The empty line that ends it, after headers that say nothing. */
+static bool has_ended(struct text rest)
+{
+    while (memchr(rest.at, '\n', rest.len)) {
+        struct text line = take(&rest, '\n');
+        if (line.len == 0 || (line.len == 1 && line.at[0] == '\r'))
+            return true;
+    }
+    return false;
+}
+
+int lithops__http_chunks_read(char *bytes, size_t len, uint64_t most, size_t *ret_len)
+{
+    struct text rest = {bytes, len}, data;
+    uint64_t total = 0;
+    int status;
+    do {
+        status = take_chunk(&rest, most - total, &data);
+        total += status == 1 ? data.len : 0;
+    } while (status == 1 && data.len);
+    if (status != 1 || !has_ended(rest))
+        return status > 1 ? status : len > 8 * most + LITHOPS__HTTP_HEAD_MAX ? 413 : 0;
+    rest = (struct text){bytes, len};
+    *ret_len = 0;
+    while (take_chunk(&rest, most, &data) == 1 && data.len) {
+        memmove(bytes + *ret_len, data.at, data.len);
+        *ret_len += data.len;
+    }
+    return 1;
 }

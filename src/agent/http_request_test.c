@@ -62,7 +62,9 @@ static void what_is_refused(void **state)
         {"GET / HTTP/1.1\r\na: x\ry\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\nX-Mark: 1\r\nX-Mark: 2\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\n\r\n", 411},
-        {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501},
+        {"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501},
+        {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400},
+        {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400},
         {"POST / HTTP/1.1\r\nContent-Length: \r\n\r\n", 400},
@@ -72,6 +74,33 @@ static void what_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(look(cases[i].text), cases[i].status);
+}
+
+static void a_body_in_chunks(void **state)
+{
+    (void)state;
+    static const char text[] = "5\r\nhello\r\nA;name=1\r\n, chunks: \r\n0\r\nTrailer: x\r\n\r\n";
+    char copy[sizeof text];
+    size_t got = 0;
+    assert_int_equal(look("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), 1);
+    assert_true(head.is_chunked);
+    for (size_t len = 0; len < sizeof text - 1; len++) {
+        memcpy(copy, text, sizeof text);
+        assert_int_equal(lithops__http_chunks_read(copy, len, 15, &got), 0);
+        assert_memory_equal(copy, text, sizeof text);
+    }
+    assert_int_equal(lithops__http_chunks_read(copy, sizeof text - 1, 15, &got), 1);
+    assert_int_equal(got, 15);
+    assert_memory_equal(copy, "hello, chunks: ", 15);
+    memcpy(copy, text, sizeof text);
+    assert_int_equal(lithops__http_chunks_read(copy, sizeof text - 1, 14, &got), 413);
+    static const char *const wrong[] = {"\r\n", "x\r\n", "-1\r\n", "1x\r\n", "1\r\nab\r\n"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        snprintf(copy, sizeof copy, "%s", wrong[i]);
+        assert_int_equal(lithops__http_chunks_read(copy, strlen(copy), 15, &got), 400);
+    }
+    snprintf(copy, sizeof copy, "ffffffffffffffffff\r\n");
+    assert_int_equal(lithops__http_chunks_read(copy, strlen(copy), 15, &got), 413);
 }
 
 static void a_long_head_is_refused(void **state)
@@ -92,6 +121,7 @@ int main(void)
         cmocka_unit_test(a_post),
         cmocka_unit_test(a_get_needs_no_headers),
         cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(a_body_in_chunks),
         cmocka_unit_test(a_long_head_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

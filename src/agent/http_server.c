@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The loop of `lithops worker --http`, and `--openwhisk`: connections, and the workers that they
- * have started.
+/* The loop of `lithops worker --http`, `--openwhisk` and `--fn`: connections, and the workers that
+ * they have started.
  *
  *     READING --activation--> RUNNING --worker ends--> WRITING --all sent--> LINGERING --> closed
  *        '------ anything else: an answer ------------->'
@@ -12,9 +12,11 @@
  *
  * As the action of OpenWhisk it takes `/init` once and then activations at `/run`, whose answers
  * come when their workers have ended; these are told to end before the platform kills everything.
+ * The same as the container of a function of Fn, with one request to `/call` at a time.
  */
 #include "agent/http_server.h"
 
+#include "agent/fn.h"
 #include "agent/http_request.h"
 #include "agent/through.h"
 #include "agent/whisk.h"
@@ -92,6 +94,12 @@ struct lithops__http_server {
     bool is_initialized;                      /* as an action of OpenWhisk */
     char whisk_secret[LITHOPS__WHISK_SECRET]; /* that it was told */
 };
+
+/* The answer comes when the worker has ended, as a whole. */
+static bool gathers(const struct lithops__http_server *server)
+{
+    return server->options.is_whisk || server->options.fn_path;
+}
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
@@ -206,7 +214,7 @@ static void start_worker(struct lithops__http_server *server, struct connection 
     server->running++;
     connection->state = RUNNING;
     connection->kill_ns = UINT64_MAX;
-    if (server->options.is_whisk)
+    if (gathers(server))
         return;
     lithops__buffer_printf(
         &connection->out,
@@ -231,7 +239,6 @@ static void answer_run(struct connection *connection, const char *how)
         refuse(connection, 500, "out of memory");
     free(json);
     lithops_value_free(value);
-    lithops__whisk_end_log();
 }
 
 static void finish_worker(struct lithops__http_server *server, struct connection *connection)
@@ -241,8 +248,10 @@ static void finish_worker(struct lithops__http_server *server, struct connection
     lithops__through_end(&connection->child, how, sizeof how);
     server->running--;
     lithops__log(LITHOPS_LOG_INFO, "http", "worker %d: %s", pid, how);
-    if (server->options.is_whisk) {
+    if (gathers(server)) {
         answer_run(connection, how);
+        if (server->options.is_whisk)
+            lithops__whisk_end_log();
         return;
     }
     lithops_value *value = lithops_pack("{s:s}", "ended", how);
@@ -328,6 +337,15 @@ static void take_init(struct lithops__http_server *server, struct connection *co
     lithops__whisk_end_log();
 }
 
+static void limit_run(struct connection *connection, int64_t left_ms)
+{
+    connection->until_ns =
+        left_ms == INT64_MAX
+            ? UINT64_MAX
+            : lithops__now_ns() +
+                  (left_ms > margin_ms ? (uint64_t)(left_ms - margin_ms) * ms_ns : 0);
+}
+
 static void take_run(struct lithops__http_server *server, struct connection *connection)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
@@ -340,14 +358,31 @@ static void take_run(struct lithops__http_server *server, struct connection *con
     } else {
         take_activation(server, connection, run.activation, run.sealed);
     }
-    if (connection->state == RUNNING && run.left_ms == INT64_MAX)
-        connection->until_ns = UINT64_MAX;
-    else if (connection->state == RUNNING)
-        connection->until_ns =
-            lithops__now_ns() +
-            (run.left_ms > margin_ms ? (uint64_t)(run.left_ms - margin_ms) * ms_ns : 0);
+    if (connection->state == RUNNING)
+        limit_run(connection, run.left_ms);
     else
         lithops__whisk_end_log();
+    lithops_value_free(run.value);
+}
+
+static void take_call(struct lithops__http_server *server, struct connection *connection)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    const struct lithops__http_head *head = &connection->head;
+    struct lithops__whisk_run run = {.value = NULL};
+    if (strcmp(head->path, "/call") != 0) {
+        refuse(connection, 404, "POST to /call, or GET /health");
+    } else if (server->is_draining) {
+        refuse(connection, 503, "this worker ends");
+    } else if (lithops__fn_call_read(body_of(connection), head->has_header ? head->header : NULL,
+                                     &run, &err) != 0) {
+        server->counts.malformed++;
+        refuse(connection, 400, "this is not how a worker is called");
+    } else {
+        take_activation(server, connection, run.activation, run.sealed);
+    }
+    if (connection->state == RUNNING)
+        limit_run(connection, run.left_ms);
     lithops_value_free(run.value);
 }
 
@@ -387,6 +422,8 @@ static void take_request(struct lithops__http_server *server, struct connection 
         refuse(connection, 405, "POST an activation, or GET /health");
     else if (is_post && server->options.is_whisk)
         take_whisk(server, connection);
+    else if (is_post && server->options.fn_path)
+        take_call(server, connection);
     else if (!is_post || !is_right)
         refuse(connection, 404, "POST an activation to /, or GET /health");
     else if (server->is_draining)
@@ -398,14 +435,27 @@ static void take_request(struct lithops__http_server *server, struct connection 
     lithops__buffer_deinit(&connection->in);
 }
 
+/* As lithops__http_chunks_read(). */
+static int put_together(struct connection *connection)
+{
+    struct lithops__http_head *head = &connection->head;
+    size_t len = 0;
+    int status = lithops__http_chunks_read((char *)connection->in.data + head->len,
+                                           connection->in.len - head->len,
+                                           LITHOPS__ACTIVATION_BODY_MAX, &len);
+    head->body_len = len;
+    return status;
+}
+
 /* Some of it has come. */
 static void look_at_request(struct lithops__http_server *server, struct connection *connection)
 {
     struct lithops__http_head *head = &connection->head;
     if (!connection->has_head) {
-        int status = lithops__http_head_read((const char *)connection->in.data, connection->in.len,
-                                             LITHOPS__ACTIVATION_HEADER_NAME,
-                                             LITHOPS__ACTIVATION_BODY_MAX, head);
+        int status = lithops__http_head_read(
+            (const char *)connection->in.data, connection->in.len,
+            server->options.fn_path ? "Fn-Deadline" : LITHOPS__ACTIVATION_HEADER_NAME,
+            LITHOPS__ACTIVATION_BODY_MAX, head);
         if (status > 1) {
             server->counts.malformed++;
             refuse(connection, status, "this is not a request for a worker");
@@ -413,11 +463,17 @@ static void look_at_request(struct lithops__http_server *server, struct connecti
         }
         connection->has_head = status == 1;
         if (connection->has_head && head->wants_continue &&
-            connection->in.len < head->len + head->body_len)
+            (head->is_chunked || connection->in.len < head->len + head->body_len))
             lithops__buffer_append_string(&connection->out, "HTTP/1.1 100 Continue\r\n\r\n");
     }
-    if (connection->has_head && connection->in.len >= head->len + head->body_len)
+    int status = connection->has_head && head->is_chunked ? put_together(connection) : 1;
+    if (status > 1) {
+        server->counts.malformed++;
+        refuse(connection, status, "this is not a request for a worker");
+    } else if (connection->has_head && status == 1 &&
+               connection->in.len >= head->len + head->body_len) {
         take_request(server, connection);
+    }
 }
 
 /* ---- connections ----------------------------------------------------------------------------- */
@@ -502,7 +558,7 @@ static void tend_worker(struct lithops__http_server *server, struct connection *
         lithops__watch_signal(&connection->child.watch, SIGKILL);
         connection->kill_ns = now + kill_ms * ms_ns;
     }
-    if (server->options.is_whisk && now >= connection->until_ns) {
+    if (gathers(server) && now >= connection->until_ns) {
         connection->until_ns = UINT64_MAX;
         end_worker(connection);
     } else if (connection->fd >= 0 && now >= connection->until_ns) {
@@ -750,13 +806,18 @@ int lithops__http_server_open(const struct lithops__http_server_options *options
     server->fd = -1;
     server->drained_ns = UINT64_MAX;
     server->fds = calloc(2 + 2 * (size_t)most_connections(server), sizeof *server->fds);
-    int failed = server->fds ? listen_anywhere(options->port, &server->fd, &server->port) : ENOMEM;
+    int failed = !server->fds       ? ENOMEM
+                 : options->fn_path ? lithops__fn_listen(options->fn_path, &server->fd)
+                                    : listen_anywhere(options->port, &server->fd, &server->port);
     if (!failed) {
         *ret = server;
         return 0;
     }
     lithops__http_server_close(server);
-    lithops__fail_errno(err, failed, "cannot listen on port %u", options->port);
+    if (options->fn_path)
+        lithops__fail_errno(err, failed, "cannot listen on %s", options->fn_path);
+    else
+        lithops__fail_errno(err, failed, "cannot listen on port %u", options->port);
     return err->code = failed == ENOMEM ? LITHOPS_ENOMEM : LITHOPS_EBACKEND;
 }
 
@@ -769,6 +830,8 @@ void lithops__http_server_close(struct lithops__http_server *server)
 {
     if (server->fd >= 0)
         close(server->fd);
+    if (server->fd >= 0 && server->options.fn_path)
+        (void)unlink(server->options.fn_path);
     for (struct connection *c = server->connections, *next; c; c = next) {
         char how[HOW_BYTES];
         next = c->next;

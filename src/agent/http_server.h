@@ -17,13 +17,15 @@ struct lithops__http_server;
 struct lithops__http_server_options {
     const char *command; /* the path of the lithops command */
     const char *secret;  /* at least LITHOPS__ACTIVATION_SECRET_MIN characters */
-    bool is_whisk;     /* as the container of an action of OpenWhisk (agent/whisk.h): then `secret`
-                        * may be "", and what starts it says one */
-    bool any_path;     /* what is in front keeps the path of the service's URL: any is fine, and
-                        * `health` may be below it */
-    uint32_t port;     /* 0: the system chooses */
-    uint32_t limit;    /* workers at a time; at least 1 */
-    uint64_t drain_ms; /* when it is to end: for which workers may go on */
+    bool is_whisk; /* as the container of an action of OpenWhisk (agent/whisk.h): then `secret`
+                    * may be "", and what starts it says one */
+    bool any_path; /* what is in front keeps the path of the service's URL: any is fine, and
+                    * `health` may be below it */
+    const char *fn_path; /* as the container of a function of Fn (agent/fn.h), whose socket it is;
+                          * NULL: no */
+    uint32_t port;       /* 0: the system chooses */
+    uint32_t limit;      /* workers at a time; at least 1 */
+    uint64_t drain_ms;   /* when it is to end: for which workers may go on */
 };
 
 /* Listen on all addresses of this machine. `options` is borrowed until close. ECONFIG: the secret

@@ -2,6 +2,7 @@
 /* lithops worker: the remote side of a compute backend that uses links. */
 #include "agent/agent.h"
 #include "agent/batch.h"
+#include "agent/fn.h"
 #include "agent/http_server.h"
 #include "agent/lambda.h"
 #include "base/error.h"
@@ -213,7 +214,9 @@ static int serve_http(const struct cli *cli, lithops_error *err)
         .limit = own->concurrency == LITHOPS_DEFAULT ? 1 : (uint32_t)own->concurrency,
         .drain_ms = own->drain_ms == LITHOPS_DEFAULT ? USUAL_DRAIN_MS : (uint64_t)own->drain_ms};
     int rc = read_secret(cli, secret, err);
-    if (rc == 0)
+    if (rc == 0 && own->fn)
+        rc = lithops__fn_path(&options.fn_path, err);
+    else if (rc == 0)
         rc = find_port(cli, &options.port, err);
     if (rc == 0)
         rc = find_command(command, sizeof command, err);
@@ -222,7 +225,10 @@ static int serve_http(const struct cli *cli, lithops_error *err)
     if (rc == 0)
         rc = lithops__http_server_open(&options, &server, err);
     if (rc == 0) {
-        printf("listening on port %u\n", lithops__http_server_port(server));
+        if (options.fn_path)
+            printf("listening on %s\n", options.fn_path);
+        else
+            printf("listening on port %u\n", lithops__http_server_port(server));
         fflush(stdout);
         rc = lithops__http_server_run(server, stop_fd, err);
         lithops__http_server_close(server);
@@ -256,8 +262,8 @@ int cmd_worker(const struct cli *cli)
     lithops_error err = LITHOPS_ERROR_INIT;
     const char *key = cli->options.through, *where = cli->options.connect;
     int read_fd, write_fd;
-    const bool is_server =
-        cli->options.http || cli->options.openwhisk || cli->options.lambda || cli->options.batch;
+    const bool is_server = cli->options.http || cli->options.openwhisk || cli->options.fn ||
+                           cli->options.lambda || cli->options.batch;
     if (!key && !where && !is_server && isatty(STDIN_FILENO)) {
         lithops__fail(&err, LITHOPS_EUSAGE,
                       "lithops worker is not for interactive use: a compute backend starts it, and "

@@ -137,7 +137,7 @@ struct cli_options {
     bool debug;
 
     const char *key, *file, *prefix, *through, *connect, *secret_file;
-    bool http, openwhisk;
+    bool http, openwhisk, fn;
     int64_t port, concurrency, drain_ms;
     const char *test; /* which check; "help" lists them */
     bool exit_first, online;

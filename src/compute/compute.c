@@ -22,5 +22,6 @@ const struct lithops__compute_driver *const lithops__compute_drivers[] = {
     &lithops__compute_azure_functions,
     &lithops__compute_gcp_compute_engine,
     &lithops__compute_code_engine_apps,
+    &lithops__compute_oracle_f,
     NULL,
 };

@@ -155,6 +155,7 @@ extern const struct lithops__compute_driver lithops__compute_knative;
 extern const struct lithops__compute_driver lithops__compute_k8s;
 extern const struct lithops__compute_driver lithops__compute_localhost;
 extern const struct lithops__compute_driver lithops__compute_openwhisk;
+extern const struct lithops__compute_driver lithops__compute_oracle_f;
 extern const struct lithops__compute_driver lithops__compute_process;
 extern const struct lithops__compute_driver lithops__compute_slurm;
 extern const struct lithops__compute_driver lithops__compute_vm;

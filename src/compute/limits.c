@@ -21,6 +21,7 @@ static const struct row {
     {"gcp_cloudrun", {3600, 32768, 32 * MIB, 8, false, NULL}},
     {"gcp_functions", {3600, 32768, 32 * MIB, 8, false, NULL}},
     {"ibm_cf", {600, 2048, 5 * MIB, 0, false, NULL}},
+    {"oracle_f", {3600, 3072, 6 * MIB, 0, false, NULL}},
     {"openwhisk", {0, 0, 1 * MIB, 0, false, NULL}},
 };
 

@@ -43,12 +43,23 @@ static void fails(const char *backend, const char *section, const char *message)
 static void defaults_are_within_the_limits(void **state)
 {
     (void)state;
-    static const char *const backends[] = {"localhost",       "process",          "vm",
-                                           "slurm",           "knative",          "gcp_cloudrun",
-                                           "code_engine",     "azure_containers", "openwhisk",
-                                           "ibm_cf",          "aws_lambda",       "aws_batch",
-                                           "aliyun_fc",       "gcp_functions",    "azure_functions",
-                                           "code_engine_apps"};
+    static const char *const backends[] = {"localhost",
+                                           "process",
+                                           "vm",
+                                           "slurm",
+                                           "knative",
+                                           "gcp_cloudrun",
+                                           "code_engine",
+                                           "azure_containers",
+                                           "openwhisk",
+                                           "ibm_cf",
+                                           "aws_lambda",
+                                           "aws_batch",
+                                           "aliyun_fc",
+                                           "gcp_functions",
+                                           "azure_functions",
+                                           "code_engine_apps",
+                                           "oracle_f"};
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         passes(backends[i], "");
 }

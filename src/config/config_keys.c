@@ -713,17 +713,13 @@ static const lithops_config_key azure_functions_keys[] = {
     {.name = NULL},
 };
 
-#define ACTION_KEYS                                                                                \
-    {.name = "action",                                                                             \
+#define INVOKED_KEYS                                                                               \
+    {.name = "secret",                                                                             \
      .type = LITHOPS_KEY_STRING,                                                                   \
-     .fallback = "lithops",                                                                        \
-     .help = "The action, [package/]name, whose image runs 'lithops worker --openwhisk'."},        \
-        {.name = "secret",                                                                         \
-         .type = LITHOPS_KEY_STRING,                                                               \
-         .secret = true,                                                                           \
-         .help = "What only clients and the action know, at least 32 characters: parameters are "  \
-                 "signed and sealed with it. The action has it in LITHOPS_WORKER_SECRET, in its "  \
-                 "environment or that of its image."},                                             \
+     .secret = true,                                                                               \
+     .help = "What only clients and workers know, at least 32 characters: parameters are "         \
+             "signed and sealed with it. Workers have it in LITHOPS_WORKER_SECRET, in their "      \
+             "environment or that of their image."},                                               \
         {.name = "send_credentials",                                                               \
          .type = LITHOPS_KEY_BOOL,                                                                 \
          .fallback = "true",                                                                       \
@@ -748,12 +744,55 @@ static const lithops_config_key azure_functions_keys[] = {
          .help = "Threads of upstream that make requests. One is enough here."},                   \
         {.name = "runtime",                                                                        \
          .type = LITHOPS_KEY_STRING,                                                               \
-         .help = "Image of the action, which 'lithops runtime' makes. The action is made with "    \
+         .help = "Image of the workers, which 'lithops runtime' makes. What runs it is made with " \
                  "the tools of the platform."},                                                    \
         DEPLOYMENT("remote_invoker", "Start the calls from a function in the cloud."),             \
         DEPLOYMENT("runtime_include_function", "Build the function into the image."),              \
         REGISTRY_KEYS
 
+#define ACTION_KEYS                                                                                \
+    {.name = "action",                                                                             \
+     .type = LITHOPS_KEY_STRING,                                                                   \
+     .fallback = "lithops",                                                                        \
+     .help = "The action, [package/]name, whose image runs 'lithops worker --openwhisk'."},        \
+        INVOKED_KEYS
+
+static const lithops_config_key oracle_f_keys[] = {
+    MAX_WORKERS("300"),
+    REQUEST_TIMEOUT("300", ", that is the function: --detached-mode-timeout-in-seconds"),
+    {.name = "function_id",
+     .type = LITHOPS_KEY_STRING,
+     .help = "OCID of the function, whose image runs 'lithops worker --fn'."},
+    {.name = "endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Invoke endpoint of the function. Default: what the API says."},
+    {.name = "api_endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of the API. Default: https://functions.REGION.oci.oraclecloud.com."},
+    {.name = "user",
+     .type = LITHOPS_KEY_STRING,
+     .help = "OCID of the user who signs requests, also from the section oracle, as those that "
+             "follow."},
+    {.name = "tenancy", .type = LITHOPS_KEY_STRING, .help = "OCID of the tenancy."},
+    {.name = "fingerprint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Fingerprint of the public key, as the user's API keys show it."},
+    {.name = "key_file",
+     .type = LITHOPS_KEY_STRING,
+     .help = "File with the private key, in PEM, without a password."},
+    {.name = "region", .type = LITHOPS_KEY_STRING, .help = "Region of the function."},
+    {.name = "worker_lost_timeout",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "15",
+     .min = 2,
+     .max = 1e6,
+     .help = "A quarter of the seconds without a sign of a worker that has calls after which it is "
+             "lost."},
+    INVOKED_KEYS,
+    DEPLOYMENT("compartment_id", "Compartment of the function. Its OCID says where it is."),
+    DEPLOYMENT("subnet_id", "Subnet of its application."),
+    {.name = NULL},
+};
 static const lithops_config_key openwhisk_keys[] = {
     MAX_WORKERS("100"),
     REQUEST_TIMEOUT("300", ", that is an activation: the timeout limit of the action"),
@@ -1858,6 +1897,9 @@ const struct lithops__config_section lithops__config_sections[] = {
     {"azure_functions", "What workers behind links have in common.", link_keys},
     {"azure_functions", "What services that take HTTP requests have in common.", http_keys},
     {"azure_functions", "The pool of each worker.", pool_keys},
+    {"oracle_f", "Functions of Oracle Cloud. Untested against the service.", oracle_f_keys},
+    {"oracle_f", "What workers behind links have in common.", link_keys},
+    {"oracle_f", "The pool of each worker.", pool_keys},
     {"openwhisk", "Activations of an action of OpenWhisk. Untested against the service.",
      openwhisk_keys},
     {"openwhisk", "What workers behind links have in common.", link_keys},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fuzzer of requests to `lithops worker --http`: no bytes may crash the reader, nor be read beyond
- * their end; a head that is taken lies within them, and more bytes do not change it. */
+ * their end; a head that is taken lies within them, and more bytes do not change it. Nor may those
+ * of a body in chunks, which does not get longer. */
 #include "agent/http_request.h"
 
 #include <stdint.h>
@@ -27,6 +28,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else if (status != 0 && (status < 400 || status > 505)) {
         abort();
     }
+    size_t len = 0;
+    status = lithops__http_chunks_read(copy, size, 1 << 12, &len);
+    if (status == 1 ? len > size || len > 1 << 12 : status != 0 && status != 400 && status != 413)
+        abort();
     free(copy);
     return 0;
 }

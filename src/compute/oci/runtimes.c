@@ -40,8 +40,10 @@ static const char *const *command_of(const char *backend)
 {
     static const char *const plain[] = {"lithops", NULL},
                              *const http[] = {"lithops", "worker", "--http", NULL},
+                             *const fn[] = {"lithops", "worker", "--fn", NULL},
                              *const whisk[] = {"lithops", "worker", "--openwhisk", NULL};
     return strcmp(backend, "k8s") == 0 || strcmp(backend, "code_engine") == 0    ? plain
+           : strcmp(backend, "oracle_f") == 0                                    ? fn
            : strcmp(backend, "openwhisk") == 0 || strcmp(backend, "ibm_cf") == 0 ? whisk
                                                                                  : http;
 }

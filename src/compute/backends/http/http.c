@@ -5,29 +5,25 @@
  * the container runs.
  *
  * Those that run actions of OpenWhisk take the same requests by another API (whisk.h): the answer
- * to one is the name of an activation, which is asked for now and then how it has ended.
+ * to one is the name of an activation, which is asked for now and then how it has ended. Oracle's
+ * functions (oracle.h) are invoked alike, and nobody says how they end.
  *
  * A worker is one POST. Its body is the key of its link and its configuration, sealed
  * (net/activation.h). It is answered as soon as the worker runs there, and stays open as long as it
  * works: so its end is the worker's end, and ending it ends the worker. Requests that were not
  * answered, or with what may pass, are made again, each sealed anew, until `start_timeout`. Of two
  * workers that were started for one link by that, only one gets calls (carrier/worker.c). */
-#include "net/http.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/module.h"
 #include "compute/backends/http/functions.h"
-#include "compute/backends/http/whisk.h"
+#include "compute/backends/http/service.h"
 #include "compute/limits.h"
 #include "compute/linked.h"
 #include "compute/oci/oci.h"
 #include "net/activation.h"
-#include "net/aws_profile.h"
-#include "net/credentials.h"
 #include "net/fetch.h"
-#include "net/oauth.h"
-#include "net/sign.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -35,238 +31,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_DELAY_MS = 100, WHISK_MIN_S = 30 };
-static const uint64_t s_ns = 1000000000;
+enum { FIRST_DELAY_MS = 100 };
 static const uint64_t look_ns = 2000000000; /* between two looks at an activation of OpenWhisk */
 static const uint64_t no_look_ns = 30000000000; /* after one for which there was no token */
-
-/* An activation of OpenWhisk, of the worker of the same number. */
-struct activation {
-    char id[LITHOPS__WHISK_ID];
-    uint64_t look_ns; /* when it is to be looked at again */
-    bool has_ended;
-    char *how; /* NULL: not known */
-};
-
-struct http {
-    const char *backend; /* "knative" */
-    const struct lithops__posts_api *api;
-    const struct lithops__crypto_api *crypto;
-    struct lithops__posts *posts;
-    char *endpoint, *host, *secret, *token, *token_file;
-    char *function_key;                      /* of a function of Azure; NULL: none */
-    char *account, *audience;                /* of ID tokens of Google's */
-    bool is_machine;                         /* they are the machine's */
-    struct lithops__credential_store *store; /* they come from there; NULL: none do */
-    bool sends_credentials;
-    uint64_t start_ns, request_ns;  /* how long starting, and a request, may take */
-    struct lithops__post **workers; /* by number; NULL: it has none */
-    uint32_t count;
-    bool is_whisk;
-    struct lithops__whisk whisk;
-    char *basic; /* the API key, as HTTP has it; NULL: there is none */
-    char *iam_key, *iam_endpoint;
-    struct activation *activations; /* by number; the requests for them are in `workers` */
-    uint64_t looks_ns; /* the relay's thread: until then there are none, as a token is missing */
-};
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static void http_close(void *state)
 {
-    struct http *http = state;
-    if (http->api)
-        http->api->close(http->posts);
-    free(http->endpoint);
-    free(http->host);
-    lithops__secret_free(http->secret);
-    lithops__secret_free(http->token);
-    free(http->token_file);
-    lithops__secret_free(http->function_key);
-    free(http->account);
-    free(http->audience);
-    lithops__credential_store_free(http->store);
-    lithops__whisk_close(&http->whisk);
-    lithops__secret_free(http->basic);
-    lithops__secret_free(http->iam_key);
-    free(http->iam_endpoint);
-    for (uint32_t i = 0; http->activations && i < http->count; i++)
-        free(http->activations[i].how);
-    free(http->activations);
-    free(http->workers);
-}
-
-static bool take_text(const lithops_value *settings, const char *key, char **ret_text)
-{
-    const char *text = lithops_value_get_string(lithops_value_get(settings, key));
-    if (!text || !*text)
-        return true;
-    *ret_text = strdup(text);
-    return *ret_text != NULL;
-}
-
-static bool is_tls(const char *url)
-{
-    return strncasecmp(url, "https:", 6) == 0;
-}
-
-/* What is sent there leaves this machine not. */
-static bool is_here(const char *url)
-{
-    static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
-    const char *host = strstr(url, "://");
-    for (size_t i = 0; host && i < sizeof hosts / sizeof *hosts; i++) {
-        size_t len = strlen(hosts[i]);
-        if (strncasecmp(host + 3, hosts[i], len) == 0 && strchr(":/", host[3 + len]))
-            return true;
-    }
-    return false;
-}
-
-static int check(const struct http *http, lithops_error *err)
-{
-    const char *url = http->is_whisk ? http->whisk.invoke_url : http->endpoint;
-    const char *deploy = lithops__functions_deploy(http->backend);
-    if (!url && deploy)
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "%s.endpoint is missing: the URL of the function. 'lithops runtime "
-                             "build' makes its package; %s",
-                             http->backend, deploy);
-    if (!url)
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "%s.endpoint is missing: the URL of the service whose container runs "
-                             "'lithops worker --http'",
-                             http->backend);
-    if (!http->secret)
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "%s.secret is missing: what its workers have in "
-                             "LITHOPS_WORKER_SECRET, as 'openssl rand -hex 32' makes it",
-                             http->backend);
-    if (strlen(http->secret) < LITHOPS__ACTIVATION_SECRET_MIN)
-        return lithops__fail(err, LITHOPS_ECONFIG, "%s.secret has less than %d characters",
-                             http->backend, LITHOPS__ACTIVATION_SECRET_MIN);
-    if (http->is_whisk && !http->basic && !http->iam_key)
-        return lithops__fail(err, LITHOPS_ECONFIG, "%s is missing",
-                             strcmp(http->backend, "ibm_cf") == 0 ? "ibm_cf.iam_api_key"
-                                                                  : "openwhisk.api_key");
-    if ((http->token || http->token_file || http->account || http->is_machine || http->is_whisk ||
-         http->function_key) &&
-        !is_tls(url) && !is_here(url))
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "%s.endpoint is not https: others could read the %s", http->backend,
-                             http->function_key ? "key" : "token");
-    return 0;
-}
-
-static bool make_basic(const lithops_value *settings, char **ret_basic)
-{
-    const char *key = lithops_value_get_string(lithops_value_get(settings, "api_key"));
-    if (!key || !*key)
-        return true;
-    size_t len = strlen(key);
-    char *coded = malloc(4 * (len / 3) + 5);
-    if (coded)
-        lithops__base64((const unsigned char *)key, len, coded);
-    if (!coded || asprintf(ret_basic, "Authorization: Basic %s", coded) < 0)
-        *ret_basic = NULL;
-    lithops__secret_free(coded);
-    return *ret_basic != NULL;
-}
-
-static int take_whisk(struct http *http, const lithops_value *settings, lithops_error *err)
-{
-    http->is_whisk = true;
-    if (http->request_ns < WHISK_MIN_S * s_ns)
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "%s.request_timeout is less than %d s, and workers leave 16 s before "
-                             "that: give the action more time",
-                             http->backend, WHISK_MIN_S);
-    http->activations = calloc(http->count, sizeof *http->activations);
-    if (!http->activations || !make_basic(settings, &http->basic) ||
-        !take_text(settings, "iam_api_key", &http->iam_key) ||
-        !take_text(settings, "iam_endpoint", &http->iam_endpoint))
-        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    return lithops__whisk_open(&http->whisk, http->backend, settings, err);
-}
-
-/* Google's functions have an address that is made of their names. */
-static bool make_endpoint(const lithops_value *settings, char **ret_endpoint)
-{
-    const char *region = lithops_value_get_string(lithops_value_get(settings, "region"));
-    const char *project = lithops_value_get_string(lithops_value_get(settings, "project_name"));
-    const char *name = lithops_value_get_string(lithops_value_get(settings, "function"));
-    if (!region || !*region || !project || !*project || !name || !*name)
-        return true;
-    if (asprintf(ret_endpoint, "https://%s-%s.cloudfunctions.net/%s", region, project, name) < 0)
-        *ret_endpoint = NULL;
-    return *ret_endpoint != NULL;
-}
-
-static int take_settings(struct http *http, const lithops_value *settings, lithops_error *err)
-{
-    http->count = (uint32_t)lithops_value_get_int(lithops_value_get(settings, "max_workers"));
-    http->sends_credentials =
-        lithops_value_get_bool(lithops_value_get(settings, "send_credentials"));
-    http->start_ns =
-        s_ns * (uint64_t)lithops_value_get_int(lithops_value_get(settings, "start_timeout"));
-    http->request_ns =
-        s_ns * (uint64_t)lithops_value_get_int(lithops_value_get(settings, "request_timeout"));
-    http->workers = calloc(http->count, sizeof(struct lithops__post *));
-    if (!http->workers || !take_text(settings, "endpoint", &http->endpoint) ||
-        !take_text(settings, "host", &http->host) ||
-        !take_text(settings, "secret", &http->secret) ||
-        !take_text(settings, "token", &http->token) ||
-        !take_text(settings, "token_file", &http->token_file) ||
-        !take_text(settings, "function_key", &http->function_key) ||
-        !take_text(settings, "credentials_path", &http->account) ||
-        !take_text(settings, "audience", &http->audience) ||
-        (!http->endpoint && !take_text(settings, "ingress_endpoint", &http->endpoint)) ||
-        (!http->endpoint && !make_endpoint(settings, &http->endpoint)))
-        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    http->is_machine =
-        !http->account && lithops_value_get_bool(lithops_value_get(settings, "metadata_identity"));
-    if (strcmp(http->backend, "openwhisk") == 0 || strcmp(http->backend, "ibm_cf") == 0) {
-        int rc = take_whisk(http, settings, err);
-        if (rc != 0)
-            return rc;
-    }
-    return check(http, err);
-}
-
-static int open_identity(struct http *http, const struct lithops__transfer_api *transfer,
-                         lithops_error *err)
-{
-    if (http->iam_key && !http->basic)
-        return lithops__ibm_open(transfer, http->iam_key, http->iam_endpoint, &http->store, err);
-    return !http->token && !http->token_file && (http->account || http->is_machine)
-               ? lithops__google_identity_open(transfer, http->crypto, http->account, NULL,
-                                               http->audience ? http->audience : http->endpoint,
-                                               &http->store, err)
-               : 0;
-}
-
-static int open_modules(struct http *http, lithops_error *err)
-{
-    const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", err);
-    http->crypto = module ? lithops__module_symbol("crypto", "lithops__crypto", err) : NULL;
-    if (!http->crypto)
-        return LITHOPS_EUNSUPPORTED;
-    int rc = open_identity(http, &module->transfer, err);
-    if (rc != 0)
-        return rc;
-    http->api = &module->posts;
-    return http->api->open(&http->posts, err);
+    lithops__service_close(state);
 }
 
 static int http_open(const lithops_link_driver *driver, void *state, const lithops_value *settings,
                      const char *program, lithops_workers *ret_workers, lithops_error *err)
 {
-    struct http *http = state;
+    struct lithops__service *http = state;
     (void)program;
     http->backend = driver->name;
-    int rc = take_settings(http, settings, err);
+    int rc = lithops__service_settings(http, settings, err);
     if (rc == 0)
-        rc = open_modules(http, err);
+        rc = lithops__service_open(http, err);
     if (rc != 0) {
         http_close(http);
         return rc;
@@ -277,6 +61,10 @@ static int http_open(const lithops_link_driver *driver, void *state, const litho
     ret_workers->workers = http->count;
     ret_workers->through_storage = true;
     ret_workers->ends_when_told = true; /* hanging up tells it, too, but waits for nothing */
+    if (http->is_oracle)
+        ret_workers->lost_timeout_ms =
+            1000 *
+            (uint32_t)lithops_value_get_int(lithops_value_get(settings, "worker_lost_timeout"));
     ret_workers->keeps_secrets = !http->sends_credentials;
     ret_workers->idle_timeout_ms =
         (uint32_t)(1000 * lithops_value_get_double(lithops_value_get(settings, "idle_timeout")));
@@ -285,49 +73,8 @@ static int http_open(const lithops_link_driver *driver, void *state, const litho
 
 /* ---- one request ----------------------------------------------------------------------------- */
 
-/* "Authorization: Bearer ...", or what else says who asks, or NULL: nothing does. A file is read
- * each time: who keeps it there renews it.
- * @param ret_used  what the store gave, if there is one; the caller's, on failure too */
-static int make_authorization(const struct http *http, const struct lithops__bounds *bounds,
-                              char **ret_header, struct lithops__credentials *ret_used,
-                              lithops_error *err)
-{
-    *ret_header = NULL;
-    if (http->function_key) {
-        if (asprintf(ret_header, "x-functions-key: %s", http->function_key) < 0)
-            *ret_header = NULL;
-        return *ret_header ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    }
-    if (http->basic) {
-        *ret_header = strdup(http->basic);
-        return *ret_header ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    }
-    if (http->store) {
-        int rc = lithops__credential_store_get(http->store, bounds, ret_used, err);
-        if (rc == 0 && asprintf(ret_header, "Authorization: Bearer %s", ret_used->bearer) < 0) {
-            *ret_header = NULL;
-            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-        }
-        return rc;
-    }
-    if (!http->token && !http->token_file)
-        return 0;
-    char *read = http->token_file ? lithops__read_small_file(http->token_file) : NULL;
-    if (http->token_file && !read)
-        return lithops__fail(err, LITHOPS_ECONFIG, "'%s', the token_file of %s, cannot be read",
-                             http->token_file, http->backend);
-    const char *token = read ? read : http->token;
-    int len =
-        asprintf(ret_header, "Authorization: Bearer %.*s", (int)strcspn(token, " \t\r\n"), token);
-    lithops__secret_free(read);
-    if (len >= 0)
-        return 0;
-    *ret_header = NULL;
-    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-}
-
 /* The configuration may be long. */
-static int check_size(const struct http *http, size_t len, lithops_error *err)
+static int check_size(const struct lithops__service *http, size_t len, lithops_error *err)
 {
     uint64_t most = lithops__limits_of(http->backend)->body_bytes;
     return most == 0 || len <= most
@@ -348,43 +95,61 @@ static int wrap(const char *activation, struct lithops__buffer *body, lithops_er
     return rc;
 }
 
-static int begin(const struct http *http, const char *text, const struct lithops__bounds *bounds,
-                 char proof[LITHOPS__HEX_HASH], struct lithops__credentials *ret_used,
-                 struct lithops__post **ret_post, lithops_error *err)
+static int begin(struct lithops__service *http, const char *text,
+                 const struct lithops__bounds *bounds, char proof[LITHOPS__HEX_HASH],
+                 struct lithops__credentials *ret_used, struct lithops__post **ret_post,
+                 lithops_error *err)
 {
     char value[LITHOPS__ACTIVATION_HEADER], activation[LITHOPS__ACTIVATION_HEADER + 32], host[512];
-    char *authorization = NULL;
+    char *authorization = NULL, *oracle_url = NULL;
+    struct lithops__oracle_signed made = {.authorization = NULL};
     struct lithops__buffer body = LITHOPS__BUFFER_INIT;
-    int rc = make_authorization(http, bounds, &authorization, ret_used, err);
+    int rc = http->is_oracle ? lithops__oracle_invoke_url(&http->oracle, http->transfer,
+                                                          http->crypto, bounds, &oracle_url, err)
+                             : 0;
+    if (rc == 0)
+        rc = lithops__service_authorization(http, bounds, &authorization, ret_used, err);
     if (rc == 0)
         rc = lithops__activation_seal(http->crypto, http->secret, text, time(NULL), value, proof,
                                       &body, err);
-    if (rc == 0 && http->is_whisk)
+    if (rc == 0 && lithops__service_is_async(http))
         rc = wrap(value, &body, err);
     if (rc == 0)
         rc = check_size(http, body.len, err);
+    if (rc == 0 && http->is_oracle)
+        rc = lithops__oracle_sign_post(&http->oracle, http->crypto, oracle_url,
+                                       (lithops_bytes){body.data, body.len}, &made, err);
     if (rc == 0) {
-        const char *headers[4] = {activation};
+        const char *headers[8] = {activation};
         size_t count = 1;
         snprintf(activation, sizeof activation, "%s%s",
-                 http->is_whisk ? "Content-Type: application/json"
-                                : LITHOPS__ACTIVATION_HEADER_NAME ": ",
-                 http->is_whisk ? "" : value);
+                 lithops__service_is_async(http) ? "Content-Type: application/json"
+                                                 : LITHOPS__ACTIVATION_HEADER_NAME ": ",
+                 lithops__service_is_async(http) ? "" : value);
         snprintf(host, sizeof host, "Host: %s", http->host ? http->host : "");
         if (http->host)
             headers[count++] = host;
         if (authorization)
             headers[count++] = authorization;
+        if (http->is_oracle) {
+            headers[count++] = "fn-invoke-type: detached";
+            headers[count++] = made.date;
+            headers[count++] = made.hash;
+            headers[count++] = made.authorization;
+        }
         const struct lithops__post_request request = {.url = http->is_whisk ? http->whisk.invoke_url
-                                                                            : http->endpoint,
+                                                             : http->is_oracle ? oracle_url
+                                                                               : http->endpoint,
                                                       .headers = headers,
                                                       .body = {body.data, body.len},
                                                       .wanted = LITHOPS__ACTIVATION_PROOF_NAME,
-                                                      .is_short = http->is_whisk};
+                                                      .is_short = lithops__service_is_async(http)};
         rc = http->api->begin(http->posts, &request, ret_post, err);
     }
     lithops__buffer_deinit(&body);
     lithops__secret_free(authorization);
+    free(made.authorization);
+    free(oracle_url);
     return rc;
 }
 
@@ -397,13 +162,15 @@ static bool may_pass(long status)
 }
 
 /* 0: a worker runs there, or will. */
-static int judge(const struct http *http, const struct lithops__post_state *state,
+static int judge(const struct lithops__service *http, const struct lithops__post_state *state,
                  const char *proof, char id[LITHOPS__WHISK_ID], lithops_error *err)
 {
     if (http->is_whisk && state->is_answered && state->status == 202 && !state->failure.code &&
         lithops__whisk_read_id(state->text, id))
         return 0;
-    if (!http->is_whisk && state->is_answered && state->status == 200 &&
+    if (http->is_oracle && state->is_answered && state->status == 202 && !state->failure.code)
+        return 0;
+    if (!lithops__service_is_async(http) && state->is_answered && state->status == 200 &&
         strcmp(state->header, proof) == 0)
         return 0;
     if (!state->is_answered) {
@@ -421,6 +188,9 @@ static int judge(const struct http *http, const struct lithops__post_state *stat
                       "there is no such action: make one of an image that runs 'lithops worker "
                       "--openwhisk', and name it as %s.action",
                       http->backend);
+    else if (http->is_oracle && (state->status == 200 || state->status == 202))
+        lithops__fail(err, LITHOPS_EBACKEND,
+                      "something answers there that is not the API of Oracle's functions");
     else if (state->status == 200 || state->status == 202)
         lithops__fail(
             err, LITHOPS_EBACKEND,
@@ -452,7 +222,7 @@ struct attempts {
 };
 
 /* A token that is refused is renewed, once. */
-static bool may_renew(const struct http *http, struct attempts *attempts,
+static bool may_renew(const struct lithops__service *http, struct attempts *attempts,
                       const struct lithops__credentials *used, const lithops_error *err)
 {
     if (err->http_status != 401 || !http->store || attempts->has_renewed)
@@ -461,7 +231,7 @@ static bool may_renew(const struct http *http, struct attempts *attempts,
     return lithops__credential_store_expire(http->store, used);
 }
 
-static int try_once(const struct http *http, struct attempts *attempts,
+static int try_once(struct lithops__service *http, struct attempts *attempts,
                     struct lithops__post **ret_post, char id[LITHOPS__WHISK_ID], lithops_error *err)
 {
     char proof[LITHOPS__HEX_HASH];
@@ -487,7 +257,7 @@ static int try_once(const struct http *http, struct attempts *attempts,
             err->retryable = true;
     }
     lithops__credentials_deinit(&used);
-    if (rc == 0 && !http->is_whisk)
+    if (rc == 0 && !lithops__service_is_async(http))
         *ret_post = post;
     else
         http->api->end(post);
@@ -498,7 +268,7 @@ static int try_once(const struct http *http, struct attempts *attempts,
 
 /* The key, a line end, and the configuration; without secrets where workers have their own.
  * Wiped and freed by the caller. */
-static char *make_text(const struct http *http, const char *key, const char *config)
+static char *make_text(const struct lithops__service *http, const char *key, const char *config)
 {
     char *text = NULL, *own = NULL;
     if (!http->sends_credentials) {
@@ -517,7 +287,7 @@ static char *make_text(const struct http *http, const char *key, const char *con
 
 /* ---- slots ----------------------------------------------------------------------------------- */
 
-static void name_of(const struct http *http, uint32_t worker, char *buf, size_t size)
+static void name_of(const struct lithops__service *http, uint32_t worker, char *buf, size_t size)
 {
     snprintf(buf, size, "%s-%u", http->backend, worker);
 }
@@ -527,8 +297,8 @@ static void http_name(void *state, uint32_t worker, char *buf, size_t size)
     name_of(state, worker, buf, size);
 }
 
-static void note_activation(const struct http *http, uint32_t worker,
-                            const char id[LITHOPS__WHISK_ID], lithops_link *ret_link)
+static void note_activation(const struct lithops__service *http, uint32_t worker,
+                            const char id[LITHOPS__WHISK_ID])
 {
     struct activation *activation = &http->activations[worker];
     memcpy(activation->id, id, LITHOPS__WHISK_ID);
@@ -536,14 +306,13 @@ static void note_activation(const struct http *http, uint32_t worker,
     activation->has_ended = false;
     free(activation->how);
     activation->how = NULL;
-    ret_link->time_left_ms -= LITHOPS__WHISK_MARGIN_MS;
     lithops__log(LITHOPS_LOG_DEBUG, http->backend, "worker %u: activation %s", worker, id);
 }
 
 static int http_invoke(void *state, uint32_t worker, const char *key, const char *config,
                        int cancel_fd, lithops_link *ret_link, lithops_error *err)
 {
-    struct http *http = state;
+    struct lithops__service *http = state;
     char *text = make_text(http, key, config);
     if (!text)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
@@ -574,8 +343,10 @@ static int http_invoke(void *state, uint32_t worker, const char *key, const char
             .time_left_ms = (int64_t)(http->request_ns / 1000000) -
                             (int64_t)((lithops__now_ns() - begun_ns) / 1000000),
         };
+        if (lithops__service_is_async(http))
+            ret_link->time_left_ms -= LITHOPS__WHISK_MARGIN_MS;
         if (http->is_whisk)
-            note_activation(http, worker, id, ret_link);
+            note_activation(http, worker, id);
         return 0;
     }
     char name[64];
@@ -589,7 +360,7 @@ static int http_invoke(void *state, uint32_t worker, const char *key, const char
 /* A request for the result of an activation is on its way from now on, if all is well. A token of
  * IAM that has to be renewed for it may take until the next look; if it does not come, nobody looks
  * for a while, as the relay waits for it. */
-static void begin_look(struct http *http, uint32_t worker)
+static void begin_look(struct lithops__service *http, uint32_t worker)
 {
     char url[1024], *authorization = NULL;
     lithops_error err = LITHOPS_ERROR_INIT;
@@ -597,7 +368,7 @@ static void begin_look(struct http *http, uint32_t worker)
     const struct lithops__bounds bounds = {lithops__now_ns() + look_ns, NULL, NULL};
     snprintf(url, sizeof url, "%s%s/result", http->whisk.activations_url,
              http->activations[worker].id);
-    if (make_authorization(http, &bounds, &authorization, &used, &err) == 0) {
+    if (lithops__service_authorization(http, &bounds, &authorization, &used, &err) == 0) {
         const char *headers[] = {authorization, NULL};
         const struct lithops__post_request request = {
             .url = url, .headers = headers, .is_get = true, .is_short = true};
@@ -611,7 +382,7 @@ static void begin_look(struct http *http, uint32_t worker)
 
 /* It is not there before the activation has ended (404). Whatever else is amiss: another look will
  * tell, or the silence of the worker. */
-static void take_look(const struct http *http, uint32_t worker)
+static void take_look(const struct lithops__service *http, uint32_t worker)
 {
     struct activation *activation = &http->activations[worker];
     struct lithops__post_state state;
@@ -627,7 +398,7 @@ static void take_look(const struct http *http, uint32_t worker)
     activation->has_ended = true;
 }
 
-static bool activation_has_ended(struct http *http, uint32_t worker)
+static bool activation_has_ended(struct lithops__service *http, uint32_t worker)
 {
     struct activation *activation = &http->activations[worker];
     uint64_t now = lithops__now_ns();
@@ -642,9 +413,11 @@ static bool activation_has_ended(struct http *http, uint32_t worker)
 
 static bool http_has_ended(void *state, const lithops_link *link)
 {
-    struct http *http = state;
+    struct lithops__service *http = state;
     if (http->is_whisk)
         return activation_has_ended(http, (uint32_t)link->id);
+    if (http->is_oracle)
+        return false;
     return http->api->is_over(http->workers[link->id]);
 }
 
@@ -665,9 +438,12 @@ static void read_end(const struct lithops__post_state *state, char *ret_how, siz
 
 static void http_disconnect(void *state, const lithops_link *link, char *ret_how, size_t size)
 {
-    struct http *http = state;
+    struct lithops__service *http = state;
     struct lithops__post_state now;
     struct lithops__post *post = http->workers[link->id];
+    ret_how[0] = '\0';
+    if (http->is_oracle)
+        return;
     if (http->is_whisk) {
         const char *how = http->activations[link->id].how;
         snprintf(ret_how, size, "%s", how ? how : "");
@@ -679,8 +455,6 @@ static void http_disconnect(void *state, const lithops_link *link, char *ret_how
     http->api->look(post, &now);
     if (now.is_over)
         read_end(&now, ret_how, size);
-    else
-        ret_how[0] = '\0';
     http->api->end(post);
     http->workers[link->id] = NULL;
 }
@@ -696,7 +470,7 @@ static char *health_url(const char *endpoint)
     return asprintf(&url, "%.*s/health", (int)len, endpoint) < 0 ? NULL : url;
 }
 
-static int ask_health(const struct http *http, long *ret_status, char **ret_document,
+static int ask_health(const struct lithops__service *http, long *ret_status, char **ret_document,
                       lithops_error *err)
 {
     const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", err);
@@ -706,7 +480,7 @@ static int ask_health(const struct http *http, long *ret_status, char **ret_docu
     char *url = http->is_whisk ? strdup(http->whisk.action_url) : health_url(http->endpoint);
     int rc = !module ? err->code
              : !url  ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
-                     : make_authorization(http, &bounds, &authorization, &used, err);
+                     : lithops__service_authorization(http, &bounds, &authorization, &used, err);
     if (rc == 0) {
         const char *headers[3] = {NULL};
         size_t count = 0;
@@ -728,32 +502,52 @@ static int ask_health(const struct http *http, long *ret_status, char **ret_docu
     return rc;
 }
 
+static int ask_function(struct lithops__service *http, lithops__probe_say say, void *user,
+                        lithops_error *err)
+{
+    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
+    char *text = NULL;
+    int rc = lithops__oracle_look(&http->oracle, http->transfer, http->crypto, &bounds, &text, err);
+    if (rc == 0)
+        say(user, http->oracle.url, true, text);
+    free(text);
+    return rc;
+}
+
+static int ask_service(const struct lithops__service *http, lithops__probe_say say, void *user,
+                       lithops_error *err)
+{
+    char *document = NULL, text[512];
+    long status = 0;
+    int rc = ask_health(http, &status, &document, err);
+    if (rc != 0)
+        return rc;
+    snprintf(text, sizeof text, "status %ld: %.*s", status,
+             http->is_whisk && status == 200 ? 0 : (int)strcspn(document, "\r\n"), document);
+    say(user, http->is_whisk ? http->whisk.action_url : http->endpoint, status == 200, text);
+    if (status != 200)
+        rc = lithops__fail(err, LITHOPS_EBACKEND, "%s: %s: status %ld", http->backend,
+                           http->is_whisk ? "the action" : "/health of the endpoint", status);
+    lithops__document_free(document);
+    return rc;
+}
+
 /* A worker costs money, so none is started. */
 static int http_probe(const struct lithops__compute_driver *driver,
                       const struct lithops__config *config, bool start, lithops__probe_say say,
                       void *user, lithops_error *err)
 {
     const char *backend = driver->name;
-    struct http http = {.backend = backend};
+    struct lithops__service http = {.backend = backend};
     (void)start;
-    char *document = NULL, text[512];
-    long status = 0;
     lithops_value *settings = lithops__linked_settings(config, backend);
-    int rc = settings ? take_settings(&http, settings, err)
+    int rc = settings ? lithops__service_settings(&http, settings, err)
                       : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     if (rc == 0)
-        rc = open_modules(&http, err);
+        rc = lithops__service_open(&http, err);
     if (rc == 0)
-        rc = ask_health(&http, &status, &document, err);
-    if (rc == 0) {
-        snprintf(text, sizeof text, "status %ld: %.*s", status,
-                 http.is_whisk && status == 200 ? 0 : (int)strcspn(document, "\r\n"), document);
-        say(user, http.is_whisk ? http.whisk.action_url : http.endpoint, status == 200, text);
-        if (status != 200)
-            rc = lithops__fail(err, LITHOPS_EBACKEND, "%s: %s: status %ld", backend,
-                               http.is_whisk ? "the action" : "/health of the endpoint", status);
-    }
-    lithops__document_free(document);
+        rc = http.is_oracle ? ask_function(&http, say, user, err)
+                            : ask_service(&http, say, user, err);
     lithops_value_free(settings);
     http_close(&http);
     return rc;
@@ -780,7 +574,7 @@ static const struct lithops__compute_ops http_ops = {
         .abi = LITHOPS_COMPUTE_ABI,                                                                \
         .name = #name_,                                                                            \
         .is_elsewhere = true,                                                                      \
-        .state_size = sizeof(struct http),                                                         \
+        .state_size = sizeof(struct lithops__service),                                             \
         .ops = &link_ops,                                                                          \
     };                                                                                             \
     const struct lithops__compute_driver lithops__compute_##name_ = {                              \
@@ -806,5 +600,6 @@ SERVICE(azure_containers, "Azure Container Apps")
 SERVICE(aliyun_fc, "a function of Alibaba Cloud")
 SERVICE(openwhisk, "an action of OpenWhisk")
 SERVICE(ibm_cf, "an action of IBM Cloud Functions")
+SERVICE(oracle_f, "a function of Oracle Cloud")
 FUNCTION(gcp_functions, "a function of Google Cloud")
 FUNCTION(azure_functions, "a function of Azure")
