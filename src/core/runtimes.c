@@ -175,7 +175,8 @@ int lithops__runtime_check(const struct lithops__config *config,
         rc = compare(driver->name, name, meta, has ? python : NULL, err);
         const lithops_value *modules =
             has ? lithops_value_get(lithops_value_get(meta, "modules"), python) : NULL;
-        if (rc == 0 && modules && !(*ret_installed = lithops_value_copy(modules)))
+        if (rc == 0 && lithops_value_type(modules) == LITHOPS_LIST &&
+            !(*ret_installed = lithops_value_copy(modules)))
             rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     }
     lithops_value_free(meta);

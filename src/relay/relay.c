@@ -124,12 +124,20 @@ static int leave_out(lithops_value *kit, const lithops_value *installed, lithops
                         *own = lithops_value_get(kit, "own");
     lithops_value *sent = lithops_value_list();
     bool good = sent != NULL;
+    char left[256] = "";
+    size_t used = 0;
     for (size_t i = 0; good && i < lithops_value_size(files); i++) {
         const lithops_value *file = lithops_value_at(files, i);
         const char *name = lithops_value_get_string(lithops_value_at(file, 1));
         if (!name || is_of(own, name) || !is_of(installed, name))
             good = lithops_value_append(sent, lithops_value_copy(file)) == 0;
+        else if (used + strlen(name) + 3 < sizeof left)
+            used +=
+                (size_t)snprintf(left + used, sizeof left - used, "%s%s", used ? ", " : "", name);
     }
+    if (used > 0)
+        lithops__log(LITHOPS_LOG_WARNING, "executor",
+                     "not sent, as the workers' runtime has modules of these names: %s", left);
     if (good && lithops_value_set(kit, "files", sent) == 0)
         return 0;
     if (!good)

@@ -278,8 +278,9 @@ class Image(unittest.TestCase):
 
     def test_pythons_and_modules_of_a_base_are_recorded(self):
         packages = "usr/local/lib/python3.12/site-packages"
-        self.put_base("third/science", files=("usr/local/bin/python3.12", f"{packages}/six.py",
-                                              f"{packages}/numpy/__init__.py"))
+        files = ("usr/local/bin/python3.12", f"{packages}/six.py", f"{packages}/numpy/__init__.py")
+        folders = ("usr/local/sbin/x", "usr/sbin/x", "usr/bin/x")
+        self.put_base("third/science", files=files + folders)
         name = f"{OPEN}/third/sciences:1"
         said = self.lithops("runtime", "deploy", name, "--base", f"{OPEN}/third/science:3.1")
         self.assertIn("Python 3.12", said)
@@ -287,6 +288,14 @@ class Image(unittest.TestCase):
         meta = json.loads(record.read_text())
         self.assertEqual(meta, self.about("third/sciences", 1))
         self.assertEqual((meta["pythons"], meta["modules"]), ("3.12", {"3.12": ["numpy", "six"]}))
+        # Folders that are not there may be links, and without tar nothing is known: it is built.
+        self.put_base("third/links", files=files)
+        self.lithops("runtime", "build", name, "--base", f"{OPEN}/third/links:3.1")
+        self.assertNotIn("modules", self.about("third/sciences", 1))
+        self.env["PATH"] = str(self.folder)
+        said = self.lithops("runtime", "build", name, "--base", f"{OPEN}/third/science:3.1")
+        self.assertIn("is not known: it cannot be started", said)
+        self.assertEqual(self.about("third/sciences", 1)["pythons"], "")
 
     def test_who_is_not_let_in_is_told(self):
         name = f"{LOCKED}/fourth/lithops:1"

@@ -464,7 +464,7 @@ int lithops__oci_look(const char *base, lithops_value **ret_pythons, lithops_err
         uint64_t size;
         rc = fetch_layer(&image, lithops_value_at(image.layers, i), &fd, &size, err);
         if (rc == 0)
-            rc = lithops__oci_note_layer(seen, fd, err);
+            rc = lithops__oci_note_layer(seen, fd, search_path(config), err);
         if (fd >= 0)
             close(fd);
     }

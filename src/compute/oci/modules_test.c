@@ -9,13 +9,17 @@
 
 #include <cmocka.h>
 
-/* What is found when files have these names, one after another. */
-static void expect(const char *const *paths, const char *path, const char *wanted)
+/* What is found when layers have files of these names, a line each. */
+static void expect(const char *const *layers, const char *path, const char *wanted)
 {
     lithops_value *seen = lithops_value_map();
     char *text = NULL;
-    for (; *paths; paths++)
-        assert_int_equal(lithops__oci_note(seen, *paths), 0);
+    for (; *layers; layers++) {
+        char *names = strdup(*layers);
+        assert_int_equal(lithops__oci_note(seen, names, path), 0);
+        assert_string_equal(names, *layers);
+        free(names);
+    }
     lithops_value *pythons = lithops__oci_pythons(seen, path);
     assert_int_equal(lithops_value_to_json(pythons, &text, NULL), 0);
     assert_string_equal(text, wanted);
@@ -27,55 +31,68 @@ static void expect(const char *const *paths, const char *path, const char *wante
 static void modules_are_of_the_python_that_finds_them(void **state)
 {
     (void)state;
-    static const char *const paths[] = {
-        "./usr/local/bin/python3.12",
-        "usr/local/bin/python3.12-config",
-        "usr/bin/python3.11",
-        "opt/x/bin/python3.10",
-        "usr/local/lib/python3.12/site-packages/six.py",
-        "usr/local/lib/python3.12/site-packages/numpy/",
-        "usr/local/lib/python3.12/site-packages/numpy/__init__.py",
-        "usr/local/lib/python3.12/site-packages/numpy/core/__init__.py",
-        "usr/local/lib/python3.12/site-packages/numpy.libs/libopenblas.so",
-        "usr/local/lib/python3.12/site-packages/numpy-1.26.dist-info/METADATA",
-        "usr/local/lib/python3.12/site-packages/_cffi.cpython-312-x86_64-linux-gnu.so",
-        "usr/local/lib/python3.12/site-packages/data/x.txt",
-        "usr/local/lib/python3.12/site-packages/a.pth",
-        "usr/lib/python3/dist-packages/yaml/__init__.py",
-        "usr/local/lib/python3.11/dist-packages/mine.py",
+    static const char *const layers[] = {
+        "./usr/local/bin/python3.12\n"
+        "usr/local/bin/python3.12-config\n"
+        "usr/bin/python3.11\n"
+        "opt/x/bin/python3.10\n"
+        "root/.pyenv/shims/python3.13\n"
+        "usr/local/lib/python3.12/site-packages/six.py\n"
+        "usr/local/lib/python3.12/site-packages/numpy/\n"
+        "usr/local/lib/python3.12/site-packages/numpy/__init__.py\n"
+        "usr/local/lib/python3.12/site-packages/numpy/core/__init__.py\n"
+        "usr/local/lib/python3.12/site-packages/numpy.libs/libopenblas.so\n",
+        "usr/local/lib/python3.12/site-packages/numpy-1.26.dist-info/METADATA\n"
+        "usr/local/lib/python3.12/site-packages/_cffi.cpython-312-x86_64-linux-gnu.so\n"
+        "usr/local/lib/python3.12/site-packages/data/x.txt\n"
+        "usr/local/lib/python3.12/site-packages/a.pth\n"
+        "usr/lib/python3/dist-packages/yaml/__init__.py\n\n"
+        "usr/local/lib/python3.11/dist-packages/mine.py\n"
         "\xff/site-packages/six.py",
         NULL};
-    expect(paths, "/usr/local/bin:/usr/bin:bin:/:",
+    expect(layers, "/usr/local/bin/:/usr/bin:/bin:/:",
            "{\"3.11\": [\"mine\", \"yaml\"], \"3.12\": [\"_cffi\", \"numpy\", \"six\"]}");
-    expect(paths, "/opt/x/bin", "{\"3.10\": []}");
-    expect(paths, "", "{}");
+    expect(layers, "/opt/x/bin", "{\"3.10\": []}");
+    expect(layers, "/root/.pyenv/shims", "{\"3.13\": null}");
+    expect(layers, "", "{}");
+    /* This folder may be behind a link. */
+    expect(layers, "/usr/local/python/current/bin:/usr/bin", "null");
 }
 
 static void what_a_layer_above_deletes_is_gone(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"usr/bin/python3.11",
-                                        "usr/bin/python3.9",
-                                        "usr/lib/python3/dist-packages/a/__init__.py",
-                                        "usr/lib/python3/dist-packages/b.py",
-                                        "usr/lib/python3/dist-packages/c.py",
-                                        "usr/bin/.wh.python3.9",
-                                        "usr/lib/python3/dist-packages/.wh.a",
-                                        "usr/lib/python3/dist-packages/.wh.b.py",
-                                        "usr/lib/python3/dist-packages/.wh.c.py",
-                                        "usr/lib/python3/dist-packages/c.py",
+    static const char *const layers[] = {"usr/bin/python3.11\nusr/bin/python3.9\n"
+                                         "usr/lib/python3/dist-packages/a/__init__.py\n"
+                                         "usr/lib/python3/dist-packages/ab.py\n"
+                                         "usr/lib/python3/dist-packages/b.py\n"
+                                         "usr/lib/python3/dist-packages/c.py\n",
+                                         "usr/lib/python3/dist-packages/c.py\n"
+                                         "usr/bin/.wh.python3.9\n"
+                                         "usr/lib/python3/dist-packages/.wh.a\n"
+                                         "usr/lib/python3/dist-packages/.wh.b.py\n"
+                                         "usr/lib/python3/dist-packages/.wh.c.py\n",
+                                         NULL};
+    expect(layers, "/usr/bin", "{\"3.11\": [\"ab\", \"c\"]}");
+    static const char *const whole[] = {"usr/bin/python3.11\n"
+                                        "usr/lib/python3/dist-packages/a.py\n"
+                                        "usr/local/lib/python3.11/dist-packages/b.py\n",
+                                        "usr/lib/python3/dist-packages/c.py\n"
+                                        "usr/lib/python3/dist-packages/.wh..wh..opq\n"
+                                        "usr/local/.wh.lib\n",
                                         NULL};
-    expect(paths, "/usr/bin", "{\"3.11\": [\"c\"]}");
+    expect(whole, "/usr/bin", "{\"3.11\": [\"c\"]}");
 }
 
 static void lines_of_any_length(void **state)
 {
     (void)state;
     lithops_value *seen = lithops_value_map();
+    static const char end[] = "\n\nbin/python3.12\nbin/python3.999999999999\nusr/bin/python3.12";
     char lines[2048];
     memset(lines, 'x', sizeof lines);
-    strcpy(lines + 1024, "\n\nbin/python3.12\nbin/python3.999999999999\nusr/bin/python3.12");
-    assert_int_equal(lithops__oci_note_lines(seen, lines), 0);
+    memcpy(lines + 1024, end, sizeof end);
+    assert_int_equal(lithops__oci_note(seen, lines, lines), 0);
     assert_true(lithops_value_get_bool(lithops_value_get(seen, "usr/bin/python3.12")));
     lithops_value_free(seen);
 }

@@ -111,15 +111,14 @@ int lithops__oci_look(const char *base, lithops_value **ret_pythons, lithops_err
 
 /* ---- modules.c ------------------------------------------------------------------------------- */
 
-/* Note what the name of a file tells of Pythons and their modules, in the map `seen`.
- * LITHOPS_ENOMEM. */
-int lithops__oci_note(lithops_value *seen, const char *path);
-/* Of a name in each line; they are cut up. */
-int lithops__oci_note_lines(lithops_value *seen, char *lines);
-/* Of all files of a layer, by the program tar; layers come from below. EDENIED: it has failed. */
-int lithops__oci_note_layer(lithops_value *seen, int fd, lithops_error *err);
-/* A map of the versions of the Pythons in a search path to sorted lists of modules, as
- * {"3.12": ["numpy", "six"]}; lithops_value_free(). NULL: out of memory. */
+/* Note in the map `seen` what the names of a layer's files, a line each, tell of Pythons and of
+ * their modules. Layers come from below; `path` is the search path of programs. LITHOPS_ENOMEM. */
+int lithops__oci_note(lithops_value *seen, char *names, const char *path);
+/* The same of a layer, by the program tar. EDENIED: it has failed. */
+int lithops__oci_note_layer(lithops_value *seen, int fd, const char *path, lithops_error *err);
+/* A map of the versions of the Pythons in the search path to sorted lists of their modules, as
+ * {"3.12": ["numpy", "six"]}, or to null, where they are not known; lithops_value_free(). Null:
+ * which Pythons there are is not known. NULL: out of memory. */
 lithops_value *lithops__oci_pythons(const lithops_value *seen, const char *path);
 
 /* ---- runtimes.c ------------------------------------------------------------------------------ */

@@ -12,6 +12,7 @@
  * What is in an image stands in a label of it, as JSON: `version` and `protocol` of the engine,
  * `pythons`, `modules` of each, `machine`, `base`. */
 #include "base/error.h"
+#include "base/log.h"
 #include "base/program_output.h"
 #include "base/spawn.h"
 #include "compute/oci/oci.h"
@@ -64,7 +65,8 @@ static int name_of(const struct lithops__config *config, const struct lithops__r
 
 /* ---- over a base ----------------------------------------------------------------------------- */
 
-/* What an image is and has; `modules` of each Python are consumed. NULL: out of memory. */
+/* What an image is and has; `modules` of each Python (null: not known) are consumed. NULL: out of
+ * memory. */
 static lithops_value *make_about(const char *base, lithops_value *modules)
 {
     struct utsname system = {.machine = ""};
@@ -78,21 +80,34 @@ static lithops_value *make_about(const char *base, lithops_value *modules)
                                      used ? ", " : "", version);
     }
     uname(&system);
-    return modules
-               ? lithops_pack("{s:s,s:i,s:s,s:s,s:s,s:o}", "version", LITHOPS_VERSION, "protocol",
-                              lithops__relay_protocol(), "machine", system.machine, "pythons",
-                              pythons, "base", base ? base : "scratch", "modules", modules)
-               : NULL;
+    lithops_value *about = lithops_pack(
+        "{s:s,s:i,s:s,s:s,s:s}", "version", LITHOPS_VERSION, "protocol", lithops__relay_protocol(),
+        "machine", system.machine, "pythons", pythons, "base", base ? base : "scratch");
+    bool is_known = lithops_value_type(modules) == LITHOPS_MAP;
+    bool good =
+        about && modules && (!is_known || lithops_value_set(about, "modules", modules) == 0);
+    if (!is_known)
+        lithops_value_free(modules);
+    if (good)
+        return about;
+    lithops_value_free(about);
+    return NULL;
 }
 
-/* JSON for the label; for free(). */
+/* JSON for the label; for free(). That a base cannot be looked at fails nothing. */
 static int describe(const char *base, char **ret_text, lithops_error *err)
 {
-    lithops_value *modules = base ? NULL : lithops_value_map();
-    int rc = base ? lithops__oci_look(base, &modules, err) : 0;
-    lithops_value *about = rc == 0 ? make_about(base, modules) : NULL;
-    if (rc == 0)
-        rc = about ? lithops_value_to_json(about, ret_text, err)
+    lithops_error unknown = LITHOPS_ERROR_INIT;
+    lithops_value *modules = NULL;
+    if (!base) {
+        modules = lithops_value_map();
+    } else if (lithops__oci_look(base, &modules, &unknown) != 0) {
+        lithops__log(LITHOPS_LOG_WARNING, "runtime",
+                     "which Pythons and modules %s has is not known: %s", base, unknown.message);
+        modules = lithops_value_null();
+    }
+    lithops_value *about = make_about(base, modules);
+    int rc = about ? lithops_value_to_json(about, ret_text, err)
                    : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value_free(about);
     return rc;
@@ -166,7 +181,8 @@ static int look(const char *program, const char *name, lithops_value **ret_about
                 lithops_error *err)
 {
     static const char script[] =
-        "lithops --version; echo \"$PATH\"; IFS=:; for d in $PATH; do for p in $d/python3.*; do "
+        "lithops --version; echo \"$PATH\"; IFS=:; for d in $PATH; do echo $d/; for p in "
+        "$d/python3.*; do "
         "[ -x $p ] && printf '%s\\n' $p ${d%/bin}/lib/python3*/*-packages/* "
         "${d%/bin}/lib/python3*/*-packages/*/__init__.py; done; done; "
         "printf '%s\\n' /usr/local/lib/python3*/dist-packages/* "
@@ -194,7 +210,7 @@ static int look(const char *program, const char *name, lithops_value **ret_about
                            ": its Dockerfile must install that",
                            name, version);
     lithops_value *seen = rc == 0 ? lithops_value_map() : NULL;
-    if (seen && lithops__oci_note_lines(seen, files) == 0)
+    if (seen && lithops__oci_note(seen, files, path + 1) == 0)
         *ret_about = make_about("Dockerfile", lithops__oci_pythons(seen, path + 1));
     lithops_value_free(seen);
     free(text);
