@@ -298,8 +298,11 @@ static int take_chunk(struct lithops__runtime_api *api, size_t *ret_len, lithops
         return fail_strange(api, "with what are no chunks", err);
     if (*ret_len > BODY_MAX - api->body_len)
         return fail_strange(api, "with more than 64 MiB", err);
+    const size_t trailer = api->used;
     while (rc == 0 && *ret_len == 0) {
-        rc = take_line(api, &line, err);
+        rc = api->used - trailer > HEAD_MAX
+                 ? fail_strange(api, "with too long a head behind its chunks", err)
+                 : take_line(api, &line, err);
         if (rc == 0 && api->in.data[line] == '\0')
             return 0;
     }
@@ -344,7 +347,9 @@ static int receive_answer(struct lithops__runtime_api *api, lithops_error *err)
     do {
         begin = api->used;
         rc = receive_head(api, &is_old, err);
-    } while (rc == 0 && api->status < 200);
+    } while (rc == 0 && api->status < 200 && api->used <= HEAD_MAX);
+    if (rc == 0 && api->status < 200)
+        rc = fail_strange(api, "with too many heads", err);
     if (rc != 0)
         return rc;
     /* What came before the head that counts is gone. */

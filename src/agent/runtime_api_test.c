@@ -247,6 +247,29 @@ static void what_is_not_http(void **state)
     }
 }
 
+/* Each is short, and there is no last one. */
+static void heads_and_trailers_without_an_end(void **state)
+{
+    static const char *const pieces[][3] = {
+        {"", "HTTP/1.1 100 Continue\r\nA: b\r\n\r\n", "too many heads"},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "A: b\r\n",
+         "too long a head behind"}};
+    static char text[100 << 10];
+    (void)state;
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        const size_t first = strlen(pieces[i][0]), len = strlen(pieces[i][1]);
+        memcpy(text, pieces[i][0], first);
+        for (size_t at = first; at < sizeof text - 1; at++)
+            text[at] = pieces[i][1][(at - first) % len];
+        const char *const answers[] = {text};
+        struct lithops__runtime_api *api = begin(answers, 1, -1);
+        lithops_error err = LITHOPS_ERROR_INIT;
+        assert_int_equal(get(api, &err), LITHOPS_EBACKEND);
+        assert_non_null(strstr(err.message, pieces[i][2]));
+        end(api);
+    }
+}
+
 static void a_head_without_an_end(void **state)
 {
     (void)state;
@@ -328,6 +351,7 @@ int main(void)
         cmocka_unit_test(connections_end),
         cmocka_unit_test(what_is_not_http),
         cmocka_unit_test(a_head_without_an_end),
+        cmocka_unit_test(heads_and_trailers_without_an_end),
         cmocka_unit_test(told_to_end),
         cmocka_unit_test(nobody_there),
         cmocka_unit_test(places),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The API key is exchanged for tokens (net/oauth.c), which are renewed before they expire, and once
  * when one is refused. Thread-safe; each request has a connection of its own. Bodies have secrets:
- * they are wiped, and never in messages. */
+ * their texts are wiped, though not the values that they are made of, and never in messages. */
 #include "compute/ibm.h"
 
 #include "base/error.h"

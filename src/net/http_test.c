@@ -224,12 +224,13 @@ static void answers_become_errors(void **state)
 static void redirects_have_limits(void **state)
 {
     (void)state;
-    const char *const paths[] = {"/loop", "/to-file"};
-    for (int i = 0; i < 2; i++) {
+    const char *const paths[] = {"/loop", "/to-file", "/nowhere"};
+    for (int i = 0; i < 3; i++) {
         struct lithops__http *opened = open_nginx(paths[i]);
         struct lithops__http_info info;
         assert_int_equal(http->info(opened, &info, &err), LITHOPS_EBACKEND);
         assert_false(err.retryable);
+        assert_non_null(strstr(err.message, paths[i]));
         http->close(opened);
     }
 }

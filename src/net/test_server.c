@@ -54,6 +54,7 @@ static const char configuration[] =
     "    location /nosize/ { alias files/; ssi on; ssi_types *; }\n"
     "    location /to/ { rewrite ^/to/(.*)$ /$1 redirect; }\n"
     "    location /loop { return 302 /loop; }\n"
+    "    location /nowhere { add_header Location http://h:99999/ always; return 302; }\n"
     "    location /to-file { return 302 file:///etc/passwd; }\n"
     "    location ~ ^/status/(\\d+) { set $s $1;\n"
     "      if ($s = 401) { return 401; } if ($s = 403) { return 403; }\n"

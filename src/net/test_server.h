@@ -13,6 +13,7 @@
  *     /status/N  answers with status N         /to/X       redirects to /X
  *     /dav/      files that PUT makes and DELETE removes
  *     /loop      redirects to itself           /to-file    redirects to file:///etc/passwd
+ *     /nowhere   redirects to what is no URL
  */
 struct nginx {
     int pid, port;

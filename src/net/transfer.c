@@ -543,8 +543,14 @@ static int fail_transfer(struct lithops__transfer *transfer, lithops_error *err)
         result = CURLE_SEND_ERROR; /* on_request() */
         snprintf(transfer->message, sizeof transfer->message, "the connection was lost");
     }
-    if (result == CURLE_URL_MALFORMAT)
+    long status = 0;
+    (void)curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (result == CURLE_URL_MALFORMAT && status == 0)
         return fail_url(err);
+    if (result == CURLE_URL_MALFORMAT) /* another one, of the server's */
+        return lithops__fail(err, LITHOPS_EBACKEND,
+                             "%s %s: the server redirects to what is not an http or https URL",
+                             doing(transfer), transfer->shown_url);
     const char *reason = transfer->message[0] ? transfer->message : curl_easy_strerror(result);
     const char *hint =
         result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE

@@ -135,6 +135,7 @@ class OfGoogle(Case):
                              'check', '--online')
         self.assertIn('r-p.cloudfunctions.net', shown.stdout + shown.stderr)
         self.fails(self.config({}), 'gcloud functions deploy')
+        self.fails(self.config({'request_timeout': 77}), ' --timeout 77')
 
 
 class OfAzure(Case):

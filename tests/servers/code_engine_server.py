@@ -325,7 +325,8 @@ def get_job(query, project, name):
 
 
 def update_job(query, project, name, **job):
-    known(project['jobs'], name, 'job').update(job)
+    merged = {**known(project['jobs'], name, 'job'), **job}  # null takes a key away
+    project['jobs'][name] = {key: value for key, value in merged.items() if value is not None}
     return show_job(project['jobs'][name])
 
 

@@ -52,6 +52,7 @@ struct job {
     uint32_t left;    /* parts that are not known to have ended */
     uint32_t leaving; /* those of them that have to leave, when it was counted */
     bool is_gone;     /* nothing of it is kept by the service */
+    uint64_t keep_ns; /* it is not removed before, as that has failed */
 };
 
 struct part {
@@ -218,6 +219,11 @@ static bool is_kept(const struct batch *batch, const struct job *job)
     return batch->service->keeps_ended && !job->is_gone;
 }
 
+static bool is_removable(const struct batch *batch, const struct job *job)
+{
+    return job->left == 0 && is_kept(batch, job);
+}
+
 /* [lock] */
 static void free_over(struct batch *batch)
 {
@@ -319,19 +325,32 @@ static void end_leavers(struct batch *batch)
     }
 }
 
-/* [lock], which is let go meanwhile. What has ended is removed where it is kept: some of it. What
- * cannot be is left to the end. */
+/* [lock], which is let go meanwhile; only this thread frees jobs. What has ended is removed where
+ * it is kept: some of it. What cannot be is tried again later. */
 static void remove_ended(struct batch *batch)
 {
     const struct lithops__bounds bounds = {from_now_ns(ASK_S * 1000), is_stopped, batch};
-    for (int i = 0; i < ENDS_AT_A_TIME && !batch->stop; i++) {
-        struct job *job = batch->jobs;
-        while (job && !(job->left == 0 && is_kept(batch, job)))
-            job = job->next;
-        if (!job || terminate(batch, job->id, "it has ended", &bounds, true) != 0)
+    int left = ENDS_AT_A_TIME;
+    for (struct job *job = batch->jobs; job && left > 0 && !batch->stop; job = job->next) {
+        const uint64_t now = lithops__now_ns();
+        if (now >= bounds.deadline_ns)
             break;
-        job->is_gone = true;
+        if (!is_removable(batch, job) || now < job->keep_ns)
+            continue;
+        left--;
+        job->is_gone = terminate(batch, job->id, "it has ended", &bounds, true) == 0;
+        job->keep_ns = from_now_ns(LEAVE_S * 1000);
     }
+}
+
+/* [lock] When there is something to do, if nothing is new: not before `next_ns`. */
+static uint64_t next_round_ns(const struct batch *batch, uint64_t next_ns)
+{
+    uint64_t soonest_ns = batch->parts ? 0 : from_now_ns(3600 * 1000);
+    for (const struct job *job = batch->jobs; job; job = job->next)
+        if (is_removable(batch, job) && job->keep_ns < soonest_ns)
+            soonest_ns = job->keep_ns;
+    return soonest_ns > next_ns ? soonest_ns : next_ns;
 }
 
 /* [lock] What is to be asked for, first that which waits. They are copied: parts may go meanwhile.
@@ -473,8 +492,9 @@ static void *watch(void *user)
         pthread_cond_broadcast(&batch->news);
         const uint64_t soonest_ns = from_now_ns(batch->service->look_ms / 2);
         next_ns = next_ns > soonest_ns ? next_ns : soonest_ns;
-        while (!batch->stop && (!batch->parts || lithops__now_ns() < next_ns))
-            await_news(batch, batch->parts ? next_ns : from_now_ns(3600 * 1000));
+        uint64_t until_ns;
+        while (!batch->stop && lithops__now_ns() < (until_ns = next_round_ns(batch, next_ns)))
+            await_news(batch, until_ns);
     }
     end_all(batch);
     pthread_mutex_unlock(&batch->lock);

@@ -504,6 +504,32 @@ static void what_has_ended_is_deleted(void **unused)
     assert_string_equal(fake.terminated[0], "job0");
 }
 
+/* Though nothing runs, and one of them cannot be. */
+static void all_that_has_ended_is_deleted(void **unused)
+{
+    enum { JOBS = 15 };
+    struct start starts[JOBS];
+    void *state = open_links(&keeping_links, LIMIT_S);
+    (void)unused;
+    set_phase(LITHOPS__BATCH_RUNS, true, NULL);
+    for (uint32_t i = 0; i < JOBS; i++) {
+        starts[i] = (struct start){.state = state, .worker = i, .cancel_fd = -1};
+        start_one(&starts[i]);
+        assert_int_equal(starts[i].rc, 0);
+    }
+    pthread_mutex_lock(&fake.lock);
+    fake.failures = 1;
+    fake.phase = LITHOPS__BATCH_ENDED;
+    pthread_mutex_unlock(&fake.lock);
+    for (uint32_t i = 0; i < JOBS; i++) {
+        char how[512];
+        ops->disconnect(state, &starts[i].link, how, sizeof how);
+    }
+    await_ended(JOBS - 1);
+    close_batch(state);
+    assert_int_equal(ended(), JOBS);
+}
+
 /* That nobody knows of it yet is no news. */
 static void what_is_gone_has_ended(void **unused)
 {
@@ -563,6 +589,7 @@ int main(void)
         cmocka_unit_test(what_does_not_start_is_told),
         cmocka_unit_test(jobs_end_as_a_whole),
         cmocka_unit_test(what_has_ended_is_deleted),
+        cmocka_unit_test(all_that_has_ended_is_deleted),
         cmocka_unit_test(what_is_gone_has_ended),
         cmocka_unit_test(a_start_is_canceled),
     };

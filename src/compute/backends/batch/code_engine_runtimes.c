@@ -59,6 +59,11 @@ static int put(struct deploying *deploying, const char *kind, const char *name, 
 {
     char path[LITHOPS__CODE_ENGINE_NAME + 16];
     lithops_value *again = lithops_value_copy(body);
+    if (again && strcmp(method, "PATCH") == 0 && !lithops_value_get(again, "image_secret") &&
+        lithops_value_set(again, "image_secret", lithops_value_null()) != 0) {
+        lithops_value_free(again); /* one that it had would stay */
+        again = NULL;
+    }
     if (body && lithops_value_set(body, "name", lithops_value_string(name)) != 0) {
         lithops_value_free(body);
         body = NULL;
@@ -145,8 +150,8 @@ static int make_registry(struct deploying *deploying, char ret_name[LITHOPS__COD
         server = name.registry;
     if (strcmp(server, "docker.io") == 0) /* where it is noted by this name */
         server = "https://index.docker.io/v1/";
-    snprintf(ret_name, LITHOPS__CODE_ENGINE_NAME, "lithops-registry-%08x",
-             lithops__batch_hash(server));
+    snprintf(ret_name, LITHOPS__CODE_ENGINE_NAME, "lithops-registry-%08x-%08x",
+             lithops__batch_hash(server), lithops__batch_hash(user));
     return put(deploying, "secrets", ret_name, "PUT",
                lithops_pack("{s:s,s:{s:s,s:s,s:s}}", "format", "registry", "data", "server", server,
                             "username", user, "password", password),

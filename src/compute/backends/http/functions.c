@@ -59,17 +59,20 @@ static const struct service {
     const char *backend;
     struct lithops__package_file files[4];
     const char *deploy; /* its package */
+    bool takes_timeout; /* there */
 } services[] = {
     {"gcp_functions",
      {{"main.py", main_py}, {"requirements.txt", "functions-framework\n"}},
      "unpack it into a folder, and there: gcloud functions deploy lithops --gen2 --region REGION "
      "--runtime python3XX --source . --entry-point lithops --trigger-http "
-     "--no-allow-unauthenticated --set-secrets LITHOPS_WORKER_SECRET=NAME:latest"},
+     "--no-allow-unauthenticated --set-secrets LITHOPS_WORKER_SECRET=NAME:latest",
+     true},
     {"azure_functions",
      {{"host.json", host_json}, {"lithops/function.json", function_json}, {"worker.sh", worker_sh}},
      "az functionapp deployment source config-zip --resource-group GROUP --name APP --src FILE, to "
      "an app on Linux whose settings are FUNCTIONS_WORKER_RUNTIME=custom and "
-     "LITHOPS_WORKER_SECRET"},
+     "LITHOPS_WORKER_SECRET",
+     false},
 };
 
 static const struct service *find(const char *backend)
@@ -80,10 +83,23 @@ static const struct service *find(const char *backend)
     return NULL;
 }
 
-const char *lithops__functions_deploy(const char *backend)
+const char *lithops__functions_deploy(const char *backend, long long timeout_s,
+                                      char buf[LITHOPS__FUNCTIONS_DEPLOY])
 {
     const struct service *service = find(backend);
-    return service ? service->deploy : NULL;
+    if (!service)
+        return NULL;
+    int len = snprintf(buf, LITHOPS__FUNCTIONS_DEPLOY, "%s", service->deploy);
+    if (service->takes_timeout) /* that of the service is a minute */
+        snprintf(buf + len, LITHOPS__FUNCTIONS_DEPLOY - (size_t)len, " --timeout %lld", timeout_s);
+    return buf;
+}
+
+static const char *deploy_of(const struct lithops__config *config, const struct service *service,
+                             char buf[LITHOPS__FUNCTIONS_DEPLOY])
+{
+    return lithops__functions_deploy(
+        service->backend, lithops__config_int(config, service->backend, "request_timeout"), buf);
 }
 
 static int build(const struct lithops__config *config, const struct lithops__runtime_wish *wish,
@@ -91,7 +107,7 @@ static int build(const struct lithops__config *config, const struct lithops__run
 {
     const struct service *service = find(lithops__config_string(config, "lithops", "backend"));
     struct lithops__buffer zip = LITHOPS__BUFFER_INIT;
-    char own[64];
+    char own[64], how[LITHOPS__FUNCTIONS_DEPLOY];
     if (wish->dockerfile || wish->base)
         return lithops__fail(err, LITHOPS_EUNSUPPORTED,
                              "%s has packages, not images: leave out --file and --base",
@@ -101,7 +117,8 @@ static int build(const struct lithops__config *config, const struct lithops__run
     int rc = lithops__package(service->files, &zip, err);
     if (rc == 0)
         rc = lithops__package_write(path, &zip, err);
-    if (rc == 0 && asprintf(ret_text, "%s: %zu KiB; %s", path, zip.len >> 10, service->deploy) < 0)
+    if (rc == 0 && asprintf(ret_text, "%s: %zu KiB; %s", path, zip.len >> 10,
+                            deploy_of(config, service, how)) < 0)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops__buffer_deinit(&zip);
     return rc;
@@ -111,6 +128,7 @@ static int deploy(const struct lithops__config *config, const struct lithops__ru
                   bool must_exist, char **ret_name, lithops_value **ret_meta, lithops_error *err)
 {
     const struct service *service = find(lithops__config_string(config, "lithops", "backend"));
+    char how[LITHOPS__FUNCTIONS_DEPLOY];
     (void)wish;
     (void)must_exist;
     (void)ret_name;
@@ -118,7 +136,7 @@ static int deploy(const struct lithops__config *config, const struct lithops__ru
     return lithops__fail(err, LITHOPS_EUNSUPPORTED,
                          "functions of %s are deployed with the tools of the service: 'lithops "
                          "runtime build' makes a package; %s",
-                         service->backend, service->deploy);
+                         service->backend, deploy_of(config, service, how));
 }
 
 const struct lithops__runtime_ops lithops__function_runtimes = {.build = build, .deploy = deploy};

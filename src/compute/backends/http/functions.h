@@ -8,7 +8,11 @@
 /* `build` makes a package; how it is deployed is said. */
 extern const struct lithops__runtime_ops lithops__function_runtimes;
 
-/* How a package of that backend is deployed. NULL: it has none. */
-const char *lithops__functions_deploy(const char *backend);
+enum { LITHOPS__FUNCTIONS_DEPLOY = 512 };
+
+/* How a package of that backend is deployed, so that a request may take `timeout_s`: `buf`. NULL:
+ * it has none. */
+const char *lithops__functions_deploy(const char *backend, long long timeout_s,
+                                      char buf[LITHOPS__FUNCTIONS_DEPLOY]);
 
 #endif

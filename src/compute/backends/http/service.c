@@ -73,7 +73,9 @@ static bool is_here(const char *url)
 static int check(const struct lithops__service *http, lithops_error *err)
 {
     const char *url = http->is_whisk ? http->whisk.invoke_url : http->endpoint;
-    const char *deploy = lithops__functions_deploy(http->backend);
+    char how[LITHOPS__FUNCTIONS_DEPLOY];
+    const char *deploy =
+        lithops__functions_deploy(http->backend, (long long)(http->request_ns / s_ns), how);
     if (!url && deploy)
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "%s.endpoint is missing: the URL of the function. 'lithops runtime "
@@ -240,7 +242,8 @@ int lithops__service_authorization(const struct lithops__service *http,
 {
     *ret_header = NULL;
     if (http->function_key) {
-        if (asprintf(ret_header, "x-functions-key: %s", http->function_key) < 0)
+        if (asprintf(ret_header, "x-functions-key: %.*s",
+                     (int)strcspn(http->function_key, " \t\r\n"), http->function_key) < 0)
             *ret_header = NULL;
         return *ret_header ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     }

@@ -346,18 +346,34 @@ static void a_token_takes_the_place_of_signatures(void **state)
     assert_non_null(strstr(script.requests[5], "authorization: Bearer two\r\n"));
 }
 
-/* A key of a service account; NULL: there is no program that makes keys. */
+static char account_path[32]; /* "": there is none */
+
+static int remove_account(void **state)
+{
+    (void)state;
+    if (account_path[0])
+        (void)remove(account_path);
+    account_path[0] = '\0';
+    return 0;
+}
+
+/* A key of a service account, for remove_account(); NULL: there is no program that makes keys. */
 static char *make_account(const char *token_uri)
 {
-    static char path[32];
     char pem[4096] = "", *text;
     FILE *made =
         popen("openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null", "r");
     size_t len = made ? fread(pem, 1, sizeof pem - 1, made) : 0;
     if (!made || pclose(made) != 0 || len == 0)
         return NULL;
-    snprintf(path, sizeof path, "/tmp/lithops-test-XXXXXX");
-    FILE *file = fdopen(mkstemp(path), "w");
+    snprintf(account_path, sizeof account_path, "/tmp/lithops-test-XXXXXX");
+    int fd = mkstemp(account_path);
+    if (fd < 0) {
+        account_path[0] = '\0';
+        fail_msg("no file for a key");
+    }
+    FILE *file = fdopen(fd, "w");
+    assert_non_null(file);
     lithops_value *account =
         lithops_pack("{s:s,s:s,s:s,s:s,s:s}", "client_email", "me@project", "private_key", pem,
                      "private_key_id", "1", "token_uri", token_uri, "project_id", "project");
@@ -366,7 +382,7 @@ static char *make_account(const char *token_uri)
     fclose(file);
     free(text);
     lithops_value_free(account);
-    return path;
+    return account_path;
 }
 
 static void a_service_account_of_google_is_taken(void **state)
@@ -388,7 +404,6 @@ static void a_service_account_of_google_is_taken(void **state)
     assert_int_equal(lithops_storage_put_new(storage, "data", "new", (lithops_bytes){"x", 1}, &err),
                      0);
     end(5);
-    remove(path);
     assert_non_null(strstr(script.requests[0], "jwt-bearer&assertion="));
     assert_non_null(strstr(script.requests[1], "authorization: Bearer one\r\n"));
     assert_non_null(strstr(script.requests[2], "x-goog-project-id: project\r\n"));
@@ -447,7 +462,7 @@ int main(void)
         cmocka_unit_test(what_is_missing_in_a_section_is_named),
         cmocka_unit_test(expired_credentials_are_renewed),
         cmocka_unit_test(a_token_takes_the_place_of_signatures),
-        cmocka_unit_test(a_service_account_of_google_is_taken),
+        cmocka_unit_test_teardown(a_service_account_of_google_is_taken, remove_account),
         cmocka_unit_test(credentials_come_from_a_profile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
