@@ -31,12 +31,6 @@ static bool is_region(const char *text)
            strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text);
 }
 
-/* What is sent there leaves this machine not. */
-static bool is_here(const char *url)
-{
-    return strncmp(url, "http://127.0.0.1", 16) == 0 && strchr(":/", url[16]);
-}
-
 static int find_place(struct lithops__ibm_api *api, const lithops_value *settings,
                       lithops_error *err)
 {
@@ -53,8 +47,7 @@ static int find_place(struct lithops__ibm_api *api, const lithops_value *setting
     size_t len = endpoint ? strlen(endpoint) : 0;
     while (len > 0 && endpoint[len - 1] == '/')
         len--;
-    if (endpoint && (len >= sizeof api->endpoint ||
-                     (strncmp(endpoint, "https://", 8) != 0 && !is_here(endpoint))))
+    if (endpoint && (len >= sizeof api->endpoint || !lithops__is_safe_url(endpoint)))
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "the endpoint '%.100s' of %s is not a URL, as in https://host",
                              endpoint, section);

@@ -1121,7 +1121,8 @@ static const lithops_config_key aws_ec2_keys[] = {
      .help = "Token that belongs to temporary keys."},
     {.name = "endpoint",
      .type = LITHOPS_KEY_STRING,
-     .help = "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_EC2."},
+     .help = "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_EC2, or "
+             "AWS_ENDPOINT_URL."},
     {.name = "worker_instance_type",
      .type = LITHOPS_KEY_STRING,
      .help =
@@ -1214,7 +1215,8 @@ static const lithops_config_key gcp_compute_engine_keys[] = {
              "Default: GOOGLE_APPLICATION_CREDENTIALS, or else the identity of this machine."},
     {.name = "endpoint",
      .type = LITHOPS_KEY_STRING,
-     .help = "URL of the service. Default: https://compute.googleapis.com."},
+     .help = "URL of the service, with https unless it is on this machine. Default: "
+             "https://compute.googleapis.com."},
     {.name = "worker_instance_type",
      .type = LITHOPS_KEY_STRING,
      .help = "Type of the machines. Default: e2-standard-2, on ARM t2a-standard-2. Without "
@@ -1309,7 +1311,8 @@ static const lithops_config_key serverless_keys[] = {
          .help = "Token that belongs to temporary keys."},                                         \
     {                                                                                              \
         .name = "endpoint", .type = LITHOPS_KEY_STRING,                                            \
-        .help = "URL of another server than Amazon's. Default: " variable_ "."                     \
+        .help =                                                                                    \
+            "URL of another server than Amazon's. Default: " variable_ ", or AWS_ENDPOINT_URL."    \
     }
 
 static const lithops_config_key aws_lambda_keys[] = {
@@ -1764,7 +1767,8 @@ static const lithops_config_key aws_sqs_keys[] = {
      .help = "Token that belongs to temporary access keys."},
     {.name = "endpoint",
      .type = LITHOPS_KEY_STRING,
-     .help = "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_SQS."},
+     .help = "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_SQS, or "
+             "AWS_ENDPOINT_URL."},
     {.name = NULL},
 };
 

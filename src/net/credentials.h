@@ -23,6 +23,8 @@ bool lithops__credentials_copy(const struct lithops__credentials *from,
                                struct lithops__credentials *ret_copy);
 /* Wipe and free a text. NULL is fine. */
 void lithops__secret_free(char *secret);
+/* Whether a secret may be sent there: over TLS, or to this machine. */
+bool lithops__is_safe_url(const char *url);
 
 struct lithops__credential_source {
     /* EDENIED, ECONFIG, EBACKEND, ETIMEDOUT, ECANCELED, ENOMEM. One thread at a time. */

@@ -170,6 +170,24 @@ static void keys_without_a_token_expire_as_well(void **state)
     lithops__credential_store_free(store);
 }
 
+static void secrets_go_to_nobody_in_the_clear(void **state)
+{
+    (void)state;
+    static const char *const safe[] = {"https://a.org", "HTTPS://a.org:1/x", "http://localhost",
+                                       "http://127.0.0.1:80/x", "http://[::1]/"};
+    static const char *const unsafe[] = {"http://a.org",
+                                         "http://127.0.0.1.a.org",
+                                         "http://localhost:80@a.org/",
+                                         "http://localhost@a.org",
+                                         "http://",
+                                         "https:/a.org",
+                                         ""};
+    for (size_t i = 0; i < sizeof safe / sizeof *safe; i++)
+        assert_true(lithops__is_safe_url(safe[i]));
+    for (size_t i = 0; i < sizeof unsafe / sizeof *unsafe; i++)
+        assert_false(lithops__is_safe_url(unsafe[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +197,7 @@ int main(void)
         cmocka_unit_test(short_ones_are_used),
         cmocka_unit_test(a_server_may_say_that_they_have_expired),
         cmocka_unit_test(keys_without_a_token_expire_as_well),
+        cmocka_unit_test(secrets_go_to_nobody_in_the_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ class Machines(standalone_case.Case):
     backend = "gcp_compute_engine"
     section = {"zone": "us-east1-b", "service_account": "worker@my-project.iam"}
     others = {"gcp": {"credentials_path": FOLDER + "/account.json"}}
-    HERE, RUNNING = {"PROVISIONING", "RUNNING", "TERMINATED"}, {"RUNNING"}
+    HERE, RUNNING = {"PROVISIONING", "RUNNING", "TERMINATED", "SUSPENDED"}, {"RUNNING"}
 
     @classmethod
     def setUpClass(cls):
@@ -56,6 +56,13 @@ class Machines(standalone_case.Case):
 
     def states(self):
         return {name: instance["status"] for name, instance in instances().items()}
+
+    def is_of(self, machine, pid):
+        """Whether a process is one of that machine: its disk is this test's."""
+        try:
+            return os.path.samefile(f"/proc/{pid}/root/var/lib", f"{FOLDER}/{machine}/lib")
+        except FileNotFoundError:
+            return False
 
     def end_machines(self, names):
         for name in names:
@@ -124,8 +131,10 @@ class Machines(standalone_case.Case):
         machine, = self.made("RUNNING")
         found = subprocess.run(["pgrep", "-f", "^sh /var/lib/lithops/guard 5 30 "],
                                capture_output=True, text=True, check=True).stdout.split()
-        for pid in found:  # of this network alone: no other test has these timeouts
-            os.kill(int(pid), 9)
+        ours = [pid for pid in map(int, found) if self.is_of(machine, pid)]
+        self.assertTrue(ours)
+        for pid in ours:
+            os.kill(pid, 9)
         self.kill(client)
         self.assertEqual(instances()[machine]["scheduling"]["maxRunDuration"]["seconds"],
                          str(100 + 5 + 2 * 30 + 600))
@@ -178,6 +187,9 @@ class Machines(standalone_case.Case):
         ask("POST", ZONE + "/instances/mine/stop", {})
         self.square(3, 4)
         self.await_true(lambda: self.states()["mine"] == "TERMINATED", "it stops itself")
+        control(suspend="mine")
+        _, err = self.run_lithops("call", FUNCTIONS + ":square", "2", status=1)
+        self.assertIn("mine is suspended", err)
 
     def test_no_machine_knows_the_clients_key(self):
         self.configure({"exec_mode": "create"}, max_workers=1)

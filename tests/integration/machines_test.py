@@ -106,6 +106,8 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Case(unittest.TestCase):
+    hard_s = 3600
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="lithops-machines-")
         self.addCleanup(folder.cleanup)
@@ -146,7 +148,7 @@ class Case(unittest.TestCase):
         subprocess.run(["sh", "-n"], input=script, text=True, check=True)
         self.assertTrue(script.startswith("#!/bin/sh\n"))
         self.assertIn(f"\nu='ubuntu'\nk='{PUBLIC_KEY}'\n", script)
-        self.assertIn("setsid sh /var/lib/lithops/guard 300 3600 300 ", script)
+        self.assertIn(f"setsid sh /var/lib/lithops/guard 300 {self.hard_s} 300 ", script)
 
 
 class Ec2(Case):
@@ -274,11 +276,11 @@ class Ec2(Case):
 
     def test_what_dead_clients_left(self):
         dead = {"lithops-executor": "dead-0"}
+        other = {"lithops-client": "another", "lithops-group": "another", **dead}
         self.instances = [("running", dead), ("terminated", dead), ("running", {}),
-                          ("stopped", {"lithops-client": "another", **dead}),
-                          ("running", {"lithops-client": "another", "lithops-expires": "1", **dead}),
-                          ("running", {"lithops-client": "another", "lithops-expires": "9999999999",
-                                       **dead})]
+                          ("stopped", {**other, "lithops-expires": "1"}),
+                          ("running", {**other, "lithops-expires": "1"}),
+                          ("running", {**other, "lithops-expires": "9999999999-delete"})]
         said = self.run_lithops("clean", "--dry-run")
         self.assertIn("2 workers of dead clients", said)
         self.assertEqual(self.asked("TerminateInstances"), [])
@@ -533,8 +535,11 @@ class Gce(Case):
         self.assertNotIn("token-1", json.dumps(body))
 
     def test_what_stays_is_told(self):
-        self.config["lithops"]["log_level"] = "info"
-        self.assertNotIn("serviceAccounts", self.made())
+        self.hard_s = self.config["standalone"]["hard_dismantle_timeout"] = 100 * 86400
+        body = self.made()
+        self.assertNotIn("serviceAccounts", body)
+        self.assertEqual(body["scheduling"]["maxRunDuration"]["seconds"], str(120 * 86400))
+        self.assertTrue(body["labels"]["lithops-expires"].endswith("-delete"))
 
     def test_what_may_be_stopped(self):
         body = self.made(delete_on_dismantle=False, request_spot_instances=True,
@@ -544,6 +549,7 @@ class Gce(Case):
         self.assertEqual(body["networkInterfaces"], [
             {"subnetwork": "projects/my-project/regions/us-east1/subnetworks/s"}])
         self.assertNotIn("-X DELETE", self.script(body))
+        self.assertTrue(body["labels"]["lithops-expires"].isdigit())
 
     def test_an_operation_that_fails(self):
         self.operation_error = {"code": "ZONE_RESOURCE_POOL_EXHAUSTED", "message": "There is none."}
@@ -563,17 +569,23 @@ class Gce(Case):
 
     def test_what_dead_clients_left(self):
         dead = {"lithops-executor": "dead-0"}
-        other = {"lithops-client": "another", **dead}
+        other = {"lithops-client": "another", "lithops-group": "another", **dead}
+        late, early = {"lithops-expires": "1-delete"}, {"lithops-expires": "9999999999-delete"}
         self.instances = {f"lithops-{i}": {"status": status, "labels": labels}
                           for i, (status, labels) in enumerate([
                               ("RUNNING", dead), ("STOPPING", dead), ("RUNNING", {}),
-                              ("TERMINATED", other),
-                              ("RUNNING", {**other, "lithops-expires": "1"}),
-                              ("RUNNING", {**other, "lithops-expires": "9999999999"})])}
-        self.assertIn("3 workers of dead clients", self.run_lithops("clean", "--dry-run"))
+                              ("TERMINATED", other), ("RUNNING", {**other, **late}),
+                              ("RUNNING", {**other, **early}), ("TERMINATED", {**other, **late}),
+                              ("TERMINATED", {**other, **early}), ("SUSPENDED", {**other, **late}),
+                              ("TERMINATED", {**other, "lithops-expires": "1"}),
+                              # of a container's client, which has the same configuration
+                              ("TERMINATED", {"lithops-client": "another", "lithops-owner": "other",
+                                              **dead, **late})])}
+        self.assertIn("6 workers of dead clients", self.run_lithops("clean", "--dry-run"))
         self.assertEqual(self.asked("DELETE", "/instances/"), [])
         self.run_lithops("clean")
-        self.assertEqual(self.asked("DELETE", "/instances/"), ["lithops-0", "lithops-1", "lithops-4"])
+        self.assertEqual(self.asked("DELETE", "/instances/"),
+                         [f"lithops-{i}" for i in (0, 1, 4, 6, 8, 10)])
 
     def test_refusals(self):
         self.refusals = [(401, "authError", "Invalid Credentials"),
@@ -591,6 +603,10 @@ class Gce(Case):
     def test_what_cannot_be_is_said_at_once(self):
         for keys, words in (({"zone": "x/y"}, "is no zone"), ({"zone": ""}, "the key 'zone'"),
                             ({"endpoint": "here"}, "is not a URL"),
+                            ({"endpoint": "https://$(id)"}, "is not a URL"),
+                            ({"endpoint": "http://10.1.2.3"}, "others could read the token"),
+                            ({"endpoint": "http://127.0.0.1.a.org"}, "others could read"),
+                            ({"endpoint": "http://169.254.169.254.a"}, "others could read"),
                             ({"project_name": "a/b"}, "is no project"),
                             ({"credentials_path": "/none"}, "cannot be read")):
             self.assertIn(words, self.run_lithops("config", "check", "--online", status=2, **keys))

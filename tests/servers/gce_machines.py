@@ -6,7 +6,7 @@ itself off, and it may delete itself with the token of its service account, if t
 
 `POST /control` has it fail: {"stockout": 1} for so many machines, {"throttle": 3} for so many
 requests, {"preempt": NAME} ends a spot instance, {"late": NAME} one that has run for as long as it
-may, and {"soon": NAME, "seconds": 60} says when that will be.
+may, {"soon": NAME, "seconds": 60} says when that will be, and {"suspend": NAME} suspends one.
 
 Usage: gce_machines.py PORT FOLDER DESCRIPTION
 """
@@ -159,6 +159,8 @@ class Cloud:
     def control(self, body):
         for name in {"preempt", "late"} & set(body):
             self.end(body[name])
+        if "suspend" in body:
+            self.instances[body["suspend"]]["status"] = "SUSPENDED"
         if "soon" in body:
             self.end_in(self.instances[body["soon"]], body["seconds"])
         self.stockout = body.get("stockout", self.stockout)

@@ -52,24 +52,6 @@ static bool take_text(const lithops_value *settings, const char *key, char **ret
     return *ret_text != NULL;
 }
 
-static bool is_tls(const char *url)
-{
-    return strncasecmp(url, "https:", 6) == 0;
-}
-
-/* What is sent there leaves this machine not. */
-static bool is_here(const char *url)
-{
-    static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
-    const char *host = strstr(url, "://");
-    for (size_t i = 0; host && i < sizeof hosts / sizeof *hosts; i++) {
-        size_t len = strlen(hosts[i]);
-        if (strncasecmp(host + 3, hosts[i], len) == 0 && strchr(":/", host[3 + len]))
-            return true;
-    }
-    return false;
-}
-
 static int check(const struct lithops__service *http, lithops_error *err)
 {
     const char *url = http->is_whisk ? http->whisk.invoke_url : http->endpoint;
@@ -100,7 +82,7 @@ static int check(const struct lithops__service *http, lithops_error *err)
                                                                   : "openwhisk.api_key");
     if ((http->token || http->token_file || http->account || http->is_machine || http->is_whisk ||
          http->function_key || http->is_oracle) &&
-        url && !is_tls(url) && !is_here(url))
+        url && !lithops__is_safe_url(url))
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "%s.endpoint is not https: others could read the %s", http->backend,
                              http->function_key ? "key"

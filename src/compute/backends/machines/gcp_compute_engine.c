@@ -82,6 +82,12 @@ static const char *const expired[] = {"authError", "UNAUTHENTICATED", NULL};
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* Its host gives out the tokens of machines, over http, and no router knows the way to it. */
+static bool is_metadata(const char *url)
+{
+    return strncmp(url, METADATA, strlen(METADATA)) == 0 && strchr(":/", url[strlen(METADATA)]);
+}
+
 static int find_place(struct gce *gce, const char *own_project, lithops_error *err)
 {
     const char *project = text_of(gce, "project_name"), *zone = text_of(gce, "zone"),
@@ -103,9 +109,18 @@ static int find_place(struct gce *gce, const char *own_project, lithops_error *e
                              "gcp_compute_engine.project_name is '%.100s', which is no project",
                              project);
     endpoint = endpoint ? endpoint : "https://compute.googleapis.com";
-    if (strncmp(endpoint, "http://", 7) != 0 && strncmp(endpoint, "https://", 8) != 0)
+    /* it becomes a word in a script of root's, too */
+    bool is_good =
+        (strncmp(endpoint, "http://", 7) == 0 || strncmp(endpoint, "https://", 8) == 0) &&
+        !endpoint[strspn(endpoint, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                   "0123456789-._~:/[]")];
+    if (!is_good)
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "the endpoint '%.100s' of gcp_compute_engine is not a URL", endpoint);
+    if (!lithops__is_safe_url(endpoint) && !is_metadata(endpoint))
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "gcp_compute_engine.endpoint is not https: others could read the "
+                             "token");
     size_t len = strlen(endpoint);
     while (endpoint[len - 1] == '/')
         len--;
@@ -394,8 +409,11 @@ static lithops_value *schedule_of(const struct gce *gce, uint32_t limit_s)
         lithops_pack("{s:s}", "provisioningModel", is_spot ? "SPOT" : "STANDARD");
     char seconds[24];
     int rc = schedule ? 0 : LITHOPS_ENOMEM;
-    snprintf(seconds, sizeof seconds, "%u", limit_s > SHORTEST_RUN_S ? limit_s : SHORTEST_RUN_S);
-    bool is_limited = limit_s > 0 && limit_s <= LONGEST_RUN_S;
+    snprintf(seconds, sizeof seconds, "%u",
+             limit_s < SHORTEST_RUN_S  ? SHORTEST_RUN_S
+             : limit_s > LONGEST_RUN_S ? LONGEST_RUN_S
+                                       : limit_s);
+    bool is_limited = limit_s > 0;
     if (rc == 0 && is_limited)
         rc = lithops_value_set(schedule, "maxRunDuration",
                                lithops_pack("{s:s}", "seconds", seconds));
@@ -484,7 +502,7 @@ static void tell_what_stays(struct gce *gce, const struct lithops__machine_wish 
     gce->is_told = true;
     pthread_mutex_unlock(&gce->lock);
     if (is_first && wish->limit_s && !account_of(gce) && is_on(gce, "delete_on_dismantle"))
-        lithops__log(LITHOPS_LOG_INFO, "gcp_compute_engine",
+        lithops__log(LITHOPS_LOG_WARNING, "gcp_compute_engine",
                      "without service_account a machine that ends itself is stopped, and its disk "
                      "stays until 'lithops clean'");
 }
@@ -534,12 +552,12 @@ static enum lithops__machine_state state_of(const char *name)
         const char *name;
         enum lithops__machine_state state;
     } rows[] = {
-        {"PENDING", LITHOPS__MACHINE_COMING},     {"PROVISIONING", LITHOPS__MACHINE_COMING},
-        {"STAGING", LITHOPS__MACHINE_COMING},     {"REPAIRING", LITHOPS__MACHINE_COMING},
-        {"RUNNING", LITHOPS__MACHINE_RUNNING},    {"PENDING_STOP", LITHOPS__MACHINE_STOPPING},
-        {"STOPPING", LITHOPS__MACHINE_STOPPING},  {"SUSPENDING", LITHOPS__MACHINE_STOPPING},
-        {"TERMINATED", LITHOPS__MACHINE_STOPPED}, {"STOPPED", LITHOPS__MACHINE_STOPPED},
-        {"SUSPENDED", LITHOPS__MACHINE_STOPPED},
+        {"PENDING", LITHOPS__MACHINE_COMING},      {"PROVISIONING", LITHOPS__MACHINE_COMING},
+        {"STAGING", LITHOPS__MACHINE_COMING},      {"REPAIRING", LITHOPS__MACHINE_COMING},
+        {"RUNNING", LITHOPS__MACHINE_RUNNING},     {"PENDING_STOP", LITHOPS__MACHINE_STOPPING},
+        {"STOPPING", LITHOPS__MACHINE_STOPPING},   {"SUSPENDING", LITHOPS__MACHINE_STOPPING},
+        {"TERMINATED", LITHOPS__MACHINE_STOPPED},  {"STOPPED", LITHOPS__MACHINE_STOPPED},
+        {"SUSPENDED", LITHOPS__MACHINE_SUSPENDED},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(name, rows[i].name) == 0)

@@ -233,9 +233,9 @@ static int read_options(const struct lithops__cloud *cloud, const struct lithops
 static const char *state_name(enum lithops__machine_state state)
 {
     static const char *const names[] = {
-        [LITHOPS__MACHINE_COMING] = "starting",   [LITHOPS__MACHINE_RUNNING] = "running",
-        [LITHOPS__MACHINE_STOPPING] = "stopping", [LITHOPS__MACHINE_STOPPED] = "stopped",
-        [LITHOPS__MACHINE_GONE] = "terminated",
+        [LITHOPS__MACHINE_COMING] = "starting",     [LITHOPS__MACHINE_RUNNING] = "running",
+        [LITHOPS__MACHINE_STOPPING] = "stopping",   [LITHOPS__MACHINE_STOPPED] = "stopped",
+        [LITHOPS__MACHINE_SUSPENDED] = "suspended", [LITHOPS__MACHINE_GONE] = "terminated",
     };
     return names[state];
 }

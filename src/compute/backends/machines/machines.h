@@ -48,8 +48,9 @@ enum lithops__machine_tag {
     LITHOPS__TAG_PROCESS,  /* its process there */
     LITHOPS__TAG_EXECUTOR, /* that uses it, or was the last to do so */
     LITHOPS__TAG_GROUP,    /* machines of a group are alike: one may be used for another */
-    LITHOPS__TAG_EXPIRES,  /* seconds since 1970, when its guard has ended it at the latest; 0: none
-                            */
+    /* Seconds since 1970, when its guard has ended it at the latest; 0: none. Then "-delete", where
+     * it is not to be there any more, in whatever state. */
+    LITHOPS__TAG_EXPIRES,
     LITHOPS__TAGS,
 };
 /* "lithops-owner", ... */
@@ -61,7 +62,8 @@ enum lithops__machine_state {
     LITHOPS__MACHINE_RUNNING,
     LITHOPS__MACHINE_STOPPING,
     LITHOPS__MACHINE_STOPPED,
-    LITHOPS__MACHINE_GONE, /* or about to be */
+    LITHOPS__MACHINE_SUSPENDED, /* by somebody, who may resume it */
+    LITHOPS__MACHINE_GONE,      /* or about to be */
 };
 struct lithops__machine {
     char id[LITHOPS__MACHINE_ID]; /* letters, digits and "-_." alone */
@@ -178,7 +180,8 @@ int lithops__cloud_ask(struct lithops__cloud_rest *rest,
 /* ENOTFOUND is no failure here. */
 typedef int lithops__cloud_one(void *state, const char *id, const struct lithops__bounds *bounds,
                                lithops_error *err);
-/* Do it for each of them, several at a time. @return the error of one that failed */
+/* Do it for each of them, several at a time.
+ * @return ECANCELED, if that is so of one of them; else the error of one that failed */
 int lithops__cloud_each(void *state, const char *const *ids, size_t count,
                         const struct lithops__bounds *bounds, lithops__cloud_one *one,
                         lithops_error *err);

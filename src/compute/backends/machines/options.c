@@ -88,8 +88,9 @@ void lithops__machine_make_tags(const struct lithops__machines_options *options,
     snprintf(ret_tags[LITHOPS__TAG_PROCESS], size, "%d", (int)getpid());
     snprintf(ret_tags[LITHOPS__TAG_EXECUTOR], size, "%s", executor);
     snprintf(ret_tags[LITHOPS__TAG_GROUP], size, "%s", options->group);
-    snprintf(ret_tags[LITHOPS__TAG_EXPIRES], size, "%llu",
-             options->is_guarded ? (unsigned long long)until_s : 0ULL);
+    bool goes = lithops_value_get_bool(lithops_value_get(options->settings, "delete_on_dismantle"));
+    snprintf(ret_tags[LITHOPS__TAG_EXPIRES], size, "%llu%s",
+             options->is_guarded ? (unsigned long long)until_s : 0ULL, goes ? "-delete" : "");
 }
 
 /* A lease begins no later than what is left after it, so the second one is whole, too. */

@@ -127,7 +127,10 @@ struct many {
     lithops__cloud_one *one;
     atomic_size_t next;
     pthread_mutex_t lock;
-    lithops_error error; /* under lock: of the first that failed */
+    /* under lock */
+    lithops_error error; /* of the first that failed, or was cancelled */
+    const char *which;   /* has that error */
+    size_t failed;
 };
 
 static void *work(void *user)
@@ -138,8 +141,12 @@ static void *work(void *user)
         lithops_error error = LITHOPS_ERROR_INIT;
         int rc = many->one(many->state, many->ids[i], many->bounds, &error);
         pthread_mutex_lock(&many->lock);
-        if (rc != 0 && rc != LITHOPS_ENOTFOUND && !many->error.code)
+        bool has_failed = rc != 0 && rc != LITHOPS_ENOTFOUND;
+        many->failed += has_failed;
+        if (has_failed && (!many->error.code || rc == LITHOPS_ECANCELED)) {
             many->error = error;
+            many->which = many->ids[i];
+        }
         pthread_mutex_unlock(&many->lock);
     }
     return NULL;
@@ -165,7 +172,14 @@ int lithops__cloud_each(void *state, const char *const *ids, size_t count,
     while (started)
         pthread_join(threads[--started], NULL);
     pthread_mutex_destroy(&many.lock);
-    if (many.error.code)
-        *err = many.error;
-    return many.error.code;
+    if (!many.error.code)
+        return 0;
+    *err = many.error;
+    if (many.failed > 1)
+        snprintf(err->message, sizeof err->message, "%.150s and %zu others: %.450s", many.which,
+                 many.failed - 1, many.error.message);
+    else if (count > 1)
+        snprintf(err->message, sizeof err->message, "%.150s: %.450s", many.which,
+                 many.error.message);
+    return err->code;
 }

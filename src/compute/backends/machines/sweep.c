@@ -87,10 +87,14 @@ static void *run(void *user)
             put_names_back(sweeper, taken, count);
             continue;
         }
-        if (rc != 0)
+        const char *then = options->is_guarded ? "; what is left turns itself off" : "";
+        if (rc != 0 && count == 1)
+            lithops__log(LITHOPS_LOG_WARNING, options->cloud->name, "%s is not terminated: %s%s",
+                         ids[0], err.message, then);
+        else if (rc != 0)
             lithops__log(LITHOPS_LOG_WARNING, options->cloud->name,
-                         "%s and %zu others cannot be terminated%s: %s", ids[0], count - 1,
-                         options->is_guarded ? ", and turn themselves off" : "", err.message);
+                         "of %zu machines, %s among them, not all are terminated: %s%s", count,
+                         ids[0], err.message, then);
         for (size_t i = 0; i < count; i++)
             free(taken[i]);
     }
@@ -149,18 +153,23 @@ void lithops__machine_sweeper_add(struct lithops__machine_sweeper *sweeper, cons
 
 /* ---- lithops clean --------------------------------------------------------------------------- */
 
-/* A machine whose guard should have ended it long ago is nobody's, whoever made it. */
+/* A machine whose guard should have ended it long ago is nobody's, whoever made it. One that is
+ * off is, too, where it was to be deleted: the guard could not. */
 static bool is_left(const struct lithops__machine *machine, const char *client,
                     bool (*is_alive)(const char *executor_id))
 {
     bool is_ours = strcmp(machine->tags[LITHOPS__TAG_CLIENT], client) == 0;
-    long long until_s = strtoll(machine->tags[LITHOPS__TAG_EXPIRES], NULL, 10);
+    char *rest;
+    long long until_s = strtoll(machine->tags[LITHOPS__TAG_EXPIRES], &rest, 10);
+    bool is_off =
+        machine->state == LITHOPS__MACHINE_STOPPED || machine->state == LITHOPS__MACHINE_SUSPENDED;
     if (machine->state == LITHOPS__MACHINE_GONE || !machine->tags[LITHOPS__TAG_EXECUTOR][0])
         return false;
     if (is_ours)
         return !is_alive(machine->tags[LITHOPS__TAG_EXECUTOR]);
-    return machine->state == LITHOPS__MACHINE_RUNNING && until_s > 0 &&
-           (uint64_t)until_s < lithops__wall_ns() / second_ns;
+    return (machine->state == LITHOPS__MACHINE_RUNNING ||
+            (is_off && strcmp(rest, "-delete") == 0)) &&
+           until_s > 0 && (uint64_t)until_s < lithops__wall_ns() / second_ns;
 }
 
 static int clean_list(const struct lithops__machines_options *options,
@@ -187,15 +196,18 @@ int lithops__machines_clean(const struct lithops__machines_options *options,
     const struct lithops__bounds bounds = {.deadline_ns = lithops__now_ns() + ALL_S * second_ns};
     const struct lithops__machine_query queries[] = {
         {.tag = LITHOPS__TAG_CLIENT, .value = options->client},
-        {.tag = LITHOPS__TAG_OWNER, .value = options->owner}};
+        {.tag = LITHOPS__TAG_OWNER, .value = options->owner},
+        /* the host of a container is another one each time */
+        {.tag = LITHOPS__TAG_GROUP, .value = options->group}};
     int rc = 0;
     for (size_t q = 0; rc == 0 && q < sizeof queries / sizeof *queries; q++) {
         struct lithops__machine_list list = {.count = 0};
         rc = lithops__machines_list(options, &queries[q], &bounds, &list, err);
-        /* each once: those of this client are in the first list */
-        for (size_t i = 0; q > 0 && i < list.count; i++)
-            if (strcmp(list.each[i].tags[LITHOPS__TAG_CLIENT], options->client) == 0)
-                list.each[i].state = LITHOPS__MACHINE_GONE;
+        /* each once: it may be in a list before */
+        for (size_t i = 0; i < list.count; i++)
+            for (size_t before = 0; before < q; before++)
+                if (strcmp(list.each[i].tags[queries[before].tag], queries[before].value) == 0)
+                    list.each[i].state = LITHOPS__MACHINE_GONE;
         if (rc == 0)
             rc = clean_list(options, &list, is_alive, dry_run, &bounds, ret_removed, err);
         free(list.each);

@@ -386,6 +386,9 @@ static int take_own(struct lithops__yard *yard, const struct lithops__bounds *bo
         if (rc == 0)
             rc = look(yard, options->id, bounds, &machine, err);
     }
+    if (rc == 0 && machine.state == LITHOPS__MACHINE_SUSPENDED)
+        rc = lithops__fail(err, LITHOPS_ECONFIG, "%s is suspended: resume it, or stop it",
+                           options->id);
     if (rc == 0 && machine.state == LITHOPS__MACHINE_STOPPED) {
         is_started = true;
         rc = cloud->start(options->api, options->id, bounds, err);

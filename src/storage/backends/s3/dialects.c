@@ -284,7 +284,8 @@ static const lithops_config_key aws_s3_keys[] = {
     TEXT("region", "Region of the buckets. Default: AWS_REGION, AWS_DEFAULT_REGION, or the "
                    "profile's."),
     TEXT("region_name", "The same, as earlier versions of upstream called it."),
-    TEXT("endpoint", "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_S3."),
+    TEXT("endpoint",
+         "URL of another server than Amazon's. Default: AWS_ENDPOINT_URL_S3, or AWS_ENDPOINT_URL."),
     {.name = NULL},
 };
 static const lithops_config_key minio_keys[] = {
