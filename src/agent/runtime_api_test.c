@@ -160,8 +160,8 @@ static void chunks_and_pieces(void **state)
 {
     (void)state;
     static const char *const answers[] = {
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "5\r\nhello\r\n1;a=b\r\n,\r\n0000A\r\n0123456789\r\n0\r\nX: y\r\n\r\n",
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "5\r\nhello\r\n1;a=b\r\n,\r\n0000A\r\n0123456789\r\n0\r\nX: y\r\n\r\n"),
         "HT|TP/1.1 200 OK\r|\nTransfer-Encoding: chunked\r\n\r|\n3|\r\nab|c\r|\n0|\r\n\r|\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r|\nab|cd|ef",
         "HTTP/1.0 200 OK\r\n\r\nuntil |the end!",

@@ -446,7 +446,7 @@ static const char *search_path(const lithops_value *config)
         if (text && strncmp(text, "PATH=", 5) == 0)
             return text + 5;
     }
-    return PATH_DEFAULT + 5;
+    return &PATH_DEFAULT[5];
 }
 
 int lithops__oci_look(const char *base, lithops_value **ret_pythons, lithops_error *err)
