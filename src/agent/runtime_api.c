@@ -149,6 +149,8 @@ static int send_all(struct lithops__runtime_api *api, struct iovec parts[2], lit
         }
         for (size_t i = 0, left = n > 0 ? (size_t)n : 0; i < 2; i++) {
             size_t sent = left < parts[i].iov_len ? left : parts[i].iov_len;
+            if (sent == 0)
+                continue; /* what has no bytes may have no place */
             parts[i].iov_base = (char *)parts[i].iov_base + sent;
             parts[i].iov_len -= sent;
             left -= sent;
@@ -216,7 +218,8 @@ static bool read_status(const char *line, long *ret_status, bool *ret_is_old)
 static int receive_head(struct lithops__runtime_api *api, bool *ret_is_old, lithops_error *err)
 {
     const unsigned char *end;
-    while (!(end = memmem(api->in.data + api->used, api->in.len - api->used, "\r\n\r\n", 4))) {
+    while (api->in.len == api->used ||
+           !(end = memmem(api->in.data + api->used, api->in.len - api->used, "\r\n\r\n", 4))) {
         if (api->in.len - api->used > HEAD_MAX)
             return fail_strange(api, "with too long a head", err);
         int rc = receive_more(api, err);
