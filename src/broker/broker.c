@@ -116,6 +116,11 @@ void lithops__broker_send(struct lithops__broker *broker, const char *inbox, lit
     post(broker, write_letter(inbox, notice));
 }
 
+bool lithops__broker_drops(const struct lithops__broker *broker)
+{
+    return broker->driver->drop != NULL;
+}
+
 void lithops__broker_drop(struct lithops__broker *broker, const char *inbox)
 {
     struct letter *letter =

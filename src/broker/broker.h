@@ -42,6 +42,8 @@ int lithops__broker_open(const struct lithops__config *config, const char *inbox
 size_t lithops__broker_longest(const struct lithops__broker *broker);
 /* Send a notice to somebody's inbox. Never waits for the server. */
 void lithops__broker_send(struct lithops__broker *broker, const char *inbox, lithops_bytes notice);
+/* Whether there are inboxes that their owners leave behind. */
+bool lithops__broker_drops(const struct lithops__broker *broker);
 /* The owner of this inbox is gone, and may have left it behind: delete it, as far as the server can
  * be reached. Never waits for it. */
 void lithops__broker_drop(struct lithops__broker *broker, const char *inbox);

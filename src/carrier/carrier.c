@@ -40,6 +40,7 @@ struct link {
     bool is_dead;                           /* its worker, whatever looks have shown */
     bool is_told;                           /* BYE, and nothing else ends its worker */
     bool is_lost;                           /* its worker, and with it what it had at the broker */
+    bool has_inbox; /* its last worker had one, and may have left it at the end */
 };
 
 struct lithops__carrier {
@@ -55,6 +56,7 @@ struct lithops__carrier {
     uint32_t count;
     pthread_t monitor;
     bool has_monitor;
+    uint64_t awaited_ns;  /* when it began to wait for who was told BYE; 0: not yet */
     pthread_mutex_t lock; /* the members below, and the links but for their ends */
     pthread_cond_t wanted;
     uint32_t up;      /* links */
@@ -359,7 +361,7 @@ int lithops__carrier_connect(struct lithops__carrier *carrier, uint32_t worker,
     pthread_mutex_lock(&carrier->lock);
     link->deleted = link->seen = 0;
     link->has_ended = link->is_looked_at = link->is_dead = false;
-    link->is_told = link->is_lost = false;
+    link->is_told = link->is_lost = link->has_inbox = false;
     memcpy(link->name, name, sizeof name);
     carrier->up++;
     pthread_cond_signal(&carrier->wanted);
@@ -409,6 +411,7 @@ void lithops__carrier_disconnect(struct lithops__carrier *carrier, uint32_t work
         carrier->late_count++;
     pthread_mutex_unlock(&carrier->lock);
     lithops__end_deinit(&link->end);
+    link->has_inbox = link->token[0] && !link->is_lost;
     if (link->is_lost && link->token[0] && carrier->broker)
         lithops__broker_drop(carrier->broker, link->end.out);
     if (is_told) {
@@ -565,16 +568,63 @@ static void await_goodbyes(struct lithops__carrier *carrier)
     }
 }
 
+void lithops__carrier_await(struct lithops__carrier *carrier)
+{
+    if (!carrier || !carrier->has_monitor || carrier->awaited_ns)
+        return;
+    pthread_mutex_lock(&carrier->lock);
+    atomic_store(&carrier->ending_ns, lithops__now_ns());
+    pthread_cond_signal(&carrier->wanted);
+    pthread_mutex_unlock(&carrier->lock);
+    pthread_join(carrier->monitor, NULL);
+    carrier->awaited_ns = lithops__now_ns();
+    atomic_store(&carrier->ending_ns, carrier->awaited_ns + goodbye_ns);
+    lithops__carrier_heed(&carrier->ending_ns);
+    await_goodbyes(carrier);
+    lithops__carrier_heed(NULL);
+}
+
+/* What is told to a worker lies below to/<link>/<token>/. One that ends as it is told deletes its
+ * inbox, and then the last of that. */
+static int drop_inbox(const lithops_object_info *info, void *user)
+{
+    const struct look *look = user;
+    struct lithops__carrier *carrier = look->carrier;
+    const char *at = strlen(info->key) > look->skip ? info->key + look->skip : "";
+    unsigned long worker = strtoul(at, NULL, 10);
+    struct link *link = *at && worker < carrier->count ? &carrier->links[worker] : NULL;
+    if (link && link->has_inbox && strncmp(info->key, link->end.out, strlen(link->end.out)) == 0) {
+        link->has_inbox = false;
+        lithops__broker_drop(carrier->broker, link->end.out);
+    }
+    return 0;
+}
+
+/* Of workers that were ended, or may hang. */
+static void drop_inboxes(struct lithops__carrier *carrier)
+{
+    char prefix[LITHOPS__CARRIER_KEY + 8];
+    struct look look = {.carrier = carrier};
+    bool any = false;
+    for (uint32_t i = 0; i < carrier->count; i++)
+        any |= carrier->links[i].has_inbox;
+    if (!any || !lithops__broker_drops(carrier->broker))
+        return;
+    look.skip = (size_t)snprintf(prefix, sizeof prefix, "%s/to/", carrier->folder);
+    lithops__carrier_heed(&carrier->ending_ns);
+    (void)lithops_storage_list(carrier->storage, lithops_storage_bucket(carrier->storage), prefix,
+                               drop_inbox, &look, NULL);
+    lithops__carrier_heed(NULL);
+    carrier->requests++;
+}
+
 static void sweep(struct lithops__carrier *carrier)
 {
     char prefix[LITHOPS__CARRIER_KEY + 8];
     lithops_error err = LITHOPS_ERROR_INIT;
     snprintf(prefix, sizeof prefix, "%s/", carrier->folder);
-    const uint64_t begin_ns = lithops__now_ns();
-    atomic_store(&carrier->ending_ns, begin_ns + close_ns);
     lithops__carrier_heed(&carrier->ending_ns);
-    await_goodbyes(carrier);
-    await_late(carrier, begin_ns + late_ns);
+    await_late(carrier, carrier->awaited_ns + late_ns);
     if (lithops__carrier_sweep(carrier->storage, prefix, &err) != 0)
         lithops__log(LITHOPS_LOG_WARNING, "carrier", "objects are left below '%s': %s", prefix,
                      err.message);
@@ -593,13 +643,12 @@ void lithops__carrier_close(struct lithops__carrier *carrier)
 {
     if (!carrier)
         return;
+    lithops__carrier_await(carrier);
+    atomic_store(&carrier->ending_ns, lithops__now_ns() + close_ns);
+    if (carrier->has_monitor && carrier->broker)
+        drop_inboxes(carrier);
     lithops__broker_close(carrier->broker);
     if (carrier->has_monitor) {
-        pthread_mutex_lock(&carrier->lock);
-        atomic_store(&carrier->ending_ns, lithops__now_ns());
-        pthread_cond_signal(&carrier->wanted);
-        pthread_mutex_unlock(&carrier->lock);
-        pthread_join(carrier->monitor, NULL);
         lithops__stock_end(carrier->stock);
         sweep(carrier);
         lithops__log(

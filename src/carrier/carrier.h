@@ -26,7 +26,9 @@ struct lithops__carrier;
 int lithops__carrier_open(const struct lithops__config *config, const char *executor_id,
                           uint32_t workers, struct lithops__carrier **ret, lithops_error *err);
 /* All links are disconnected. Waits, but not for longer than some seconds, until workers that were
- * told BYE have gone, and deletes what is left of all links. NULL is fine. */
+ * told BYE have gone: before what ends those that have not. NULL is fine. */
+void lithops__carrier_await(struct lithops__carrier *carrier);
+/* Does that, unless it was done, and deletes what is left of all links. NULL is fine. */
 void lithops__carrier_close(struct lithops__carrier *carrier);
 /* Make a link to worker number `worker`, which has none. *ret_fd is the caller's end of it; what is
  * written goes to the worker that was given `key` for lithops__carrier_join(). */
@@ -36,7 +38,7 @@ int lithops__carrier_connect(struct lithops__carrier *carrier, uint32_t worker,
 void lithops__carrier_ended(struct lithops__carrier *carrier, uint32_t worker);
 /* It is lost, or has ended without being told: it may have left its inbox at the broker. */
 void lithops__carrier_lost(struct lithops__carrier *carrier, uint32_t worker);
-/* BYE was written to the link, whose worker may be waited for by lithops__carrier_close(). */
+/* BYE was written to the link, whose worker may be waited for by lithops__carrier_await(). */
 void lithops__carrier_told(struct lithops__carrier *carrier, uint32_t worker);
 /* The caller has closed its end. Returns within a second or two; `ret_how` is appended to: why
  * the storage failed, if it did. */

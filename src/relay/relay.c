@@ -325,6 +325,7 @@ void lithops__relay_close(struct lithops__relay *relay)
     table->freed = NULL;
     pthread_mutex_unlock(&table->lock);
     table->area.control->wake_fd = 0;
+    lithops__carrier_await(relay->carrier);
     relay->driver->ops->close(relay->state);
     free_relay(relay);
 }
