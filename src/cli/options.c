@@ -346,7 +346,7 @@ const struct cli_option cli_option_table[] = {
     {NULL, 0, "openwhisk", NULL, CLI_SWITCH, AT(openwhisk), CLI_WORKER, 0, 0, NULL,
      "the same, by /init and /run, as in the container of an action of OpenWhisk"},
     {NULL, 0, "fn", NULL, CLI_SWITCH, AT(fn), CLI_WORKER, 0, 0, NULL,
-     "the same, by /call on the socket FN_LISTENER, as in the container of a function of Oracle's"},
+     "the same, by /call on the socket FN_LISTENER, as in a container of Oracle Cloud Functions"},
     {NULL, 0, "port", "PORT", CLI_NUMBER, AT(port), CLI_WORKER, 0, 65535, NULL,
      "with --http: listen there; 0: a free one; by default what FUNCTIONS_CUSTOMHANDLER_PORT or "
      "PORT in the environment says, else 8080"},
