@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Drivers of storages: opening and registering them; and walking folder trees. */
+#include "storage/drivers.h"
 #include "storage/storage.h"
 #include "storage/tree.h"
 
@@ -176,6 +177,40 @@ static int tear_down(void **state)
     return status;
 }
 
+static void schemes_stand_for_backends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *backend, *schemes; /* all that stand for it, between spaces */
+    } rows[] = {{"aws_s3", " aws_s3 s3 "},
+                {"minio", " minio s3 "},
+                {"ceph", " ceph s3 "},
+                {"ibm_cos", " ibm_cos s3 cos "},
+                {"gcp_storage", " gcp_storage s3 gs gcs "},
+                {"aliyun_oss", " aliyun_oss s3 oss "},
+                {"oracle_oss", " oracle_oss s3 "},
+                {"azure_storage", " azure_storage az wasb wasbs "},
+                {"redis", " redis rediss "},
+                {"swift", " swift "},
+                {"infinispan", " infinispan "},
+                {"localhost", " localhost "}};
+    static const char *const schemes[] = {
+        "aws_s3",      "minio",      "ceph",       "ibm_cos",
+        "gcp_storage", "aliyun_oss", "oracle_oss", "azure_storage",
+        "redis",       "swift",      "infinispan", "localhost",
+        "s3",          "cos",        "gs",         "gcs",
+        "oss",         "az",         "wasb",       "wasbs",
+        "rediss",      "http",       "",           "S3"};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++) {
+            char word[32];
+            snprintf(word, sizeof word, " %s ", schemes[k]);
+            assert_int_equal(
+                lithops__storage_has_scheme(rows[i].backend, schemes[k], strlen(schemes[k])),
+                strstr(rows[i].schemes, word) != NULL);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +218,7 @@ int main(void)
         cmocka_unit_test(a_program_registers_drivers),
         cmocka_unit_test(trees_are_walked_in_key_order),
         cmocka_unit_test(a_tree_that_is_too_deep_is_an_error),
+        cmocka_unit_test(schemes_stand_for_backends),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
