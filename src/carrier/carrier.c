@@ -25,7 +25,8 @@
 enum { STRAYS = 256, LATE = 64 };
 static const uint64_t close_ns = 10000000000, /* for deleting what is left */
     late_ns = 5000000000,                     /* for what a server may still put there, */
-    goodbye_ns = 5000000000,                  /* and at the same time for workers to hear BYE */
+    settle_ns = 500000000,                    /* and for it to be done with that, */
+    goodbye_ns = 5000000000,                  /* and before that for workers to hear BYE */
     spare_ns = 1000000000;                    /* longer than it takes a worker to look again */
 
 struct link {
@@ -531,7 +532,8 @@ int lithops__carrier_open(const struct lithops__config *config, const char *exec
 }
 
 /* A server may carry out a request that its sender has given up: wait for what it puts there, so
- * that it goes with the rest. */
+ * that it goes with the rest. What has just come may be seen before the server is done with it, and
+ * then comes back when it is deleted. */
 static void await_late(struct lithops__carrier *carrier, uint64_t until)
 {
     const char *bucket = lithops_storage_bucket(carrier->storage);
@@ -543,6 +545,8 @@ static void await_late(struct lithops__carrier *carrier, uint64_t until)
             (void)nanosleep(&(struct timespec){0, 50000000}, NULL);
         free(carrier->late[i]);
     }
+    if (carrier->late_count > 0)
+        (void)nanosleep(&(struct timespec){0, settle_ns}, NULL);
     carrier->late_count = 0;
 }
 

@@ -160,25 +160,33 @@ static size_t run_jobs(lithops_executor *fexec, bool kills, unsigned *random)
 /* ---- plans ------------------------------------------------------------------------------------
  */
 
+struct left {
+    lithops_storage *storage;
+    size_t count;
+};
+
 static int complain(const lithops_object_info *info, void *user)
 {
-    fprintf(stderr, "plan %u: the bucket still has %s\n", seed, info->key);
-    ++*(size_t *)user;
+    struct left *left = user;
+    lithops_object_info seen;
+    int rc = lithops_storage_head(left->storage, "plans", info->key, &seen, NULL);
+    fprintf(stderr, "plan %u: the bucket still has %s%s\n", seed, info->key,
+            rc == LITHOPS_ENOTFOUND ? ", which is listed and not there" : "");
+    left->count++;
     return 0;
 }
 
 static size_t count_left(const char *server)
 {
-    size_t left = 0;
     lithops_value *config = lithops_pack("{s:o}", "aws_s3", storage_section(server));
-    lithops_storage *storage = lithops_storage_open_config("aws_s3", config, &err);
+    struct left left = {.storage = lithops_storage_open_config("aws_s3", config, &err)};
     lithops_value_free(config);
-    if (!storage)
+    if (!left.storage)
         fault_fail(__FILE__, __LINE__, err.message);
-    int rc = lithops_storage_list(storage, "plans", NULL, complain, &left, &err);
+    int rc = lithops_storage_list(left.storage, "plans", NULL, complain, &left, &err);
     CHECK(rc == 0 || rc == LITHOPS_ENOTFOUND);
-    lithops_storage_close(storage);
-    return left;
+    lithops_storage_close(left.storage);
+    return left.count;
 }
 
 static void run_plan(void)
