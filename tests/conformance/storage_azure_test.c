@@ -2,6 +2,7 @@
 /* The conformance suite over Azurite, the emulator of Azure's storage, started by
  * tests/servers/with-azurite; and tests of Azure alone: keys, signatures, tokens, pages of lists,
  * blocks, a server that hangs. */
+#include "../stop.h"
 #include "storage_mapped.h"
 #include "storage_suite.h"
 
@@ -364,7 +365,7 @@ static void a_server_that_hangs_ends_with_the_deadline(void **state)
     pid_t server = (pid_t)atoi(getenv("LITHOPS_TEST_AZURE_PID"));
     lithops_storage *storage = open_with(key_settings());
     assert_int_equal(put_text(storage, "lithops-data", "k", "x"), 0);
-    assert_int_equal(kill(server, SIGSTOP), 0);
+    assert_true(stop_process(server));
     lithops_storage_set_bounds(storage, 300, NULL, NULL, NULL);
     void *data;
     size_t len;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The conformance suite over an Infinispan server, started by tests/servers/with-infinispan; and
  * tests of Infinispan alone: logins, caches that are made, keys, a server that hangs. */
+#include "../stop.h"
 #include "storage_mapped.h"
 #include "storage_suite.h"
 
@@ -157,7 +158,7 @@ static void a_server_that_hangs_ends_with_the_deadline(void **state)
     pid_t server = (pid_t)atoi(getenv("LITHOPS_TEST_INFINISPAN_PID"));
     lithops_storage *storage = open_with(good_settings());
     assert_int_equal(put_text(storage, "storage", "k", "x"), 0);
-    assert_int_equal(kill(server, SIGSTOP), 0);
+    assert_true(stop_process(server));
     lithops_storage_set_bounds(storage, 300, NULL, NULL, NULL);
     void *data;
     size_t len;

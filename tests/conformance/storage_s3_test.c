@@ -2,6 +2,7 @@
 /* The conformance suite over a real S3 server, started by tests/servers/with-s3, directly and
  * behind a proxy that disturbs requests, and tests of S3 alone: credentials, lists of several
  * pages, creating buckets. */
+#include "../stop.h"
 #include "http_proxy.h"
 #include "storage_mapped.h"
 #include "storage_suite.h"
@@ -131,7 +132,7 @@ static void a_server_that_hangs_ends_with_the_deadline(void **state)
     pid_t server = (pid_t)atoi(getenv("LITHOPS_TEST_S3_PID"));
     lithops_storage *storage = open_real(NULL, "hangs");
     assert_int_equal(lithops_storage_put(storage, "hangs", "k", (lithops_bytes){"x", 1}, &err), 0);
-    assert_int_equal(kill(server, SIGSTOP), 0);
+    assert_true(stop_process(server));
     lithops_storage_set_bounds(storage, 300, NULL, NULL, NULL);
     void *data;
     size_t len;

@@ -2,6 +2,7 @@
 /* The conformance suite over OpenStack Swift, started by tests/servers/with-swift; and tests of
  * Swift alone: logins, pages of lists, segments, a server that hangs. Keystone is a stand-in, whose
  * tokens Swift checks. */
+#include "../stop.h"
 #include "storage_mapped.h"
 #include "storage_suite.h"
 
@@ -363,7 +364,7 @@ static void a_server_that_hangs_ends_with_the_deadline(void **state)
     pid_t server = (pid_t)atoi(getenv("LITHOPS_TEST_SWIFT_PID"));
     lithops_storage *storage = open_with(good_settings());
     assert_int_equal(put_bytes(storage, "k", "x", 1), 0);
-    assert_int_equal(kill(server, SIGSTOP), 0);
+    assert_true(stop_process(server));
     lithops_storage_set_bounds(storage, 300, NULL, NULL, NULL);
     void *data;
     size_t len;

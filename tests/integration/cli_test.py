@@ -617,7 +617,9 @@ class Run(Case):
         log, done = self.path("log"), self.path("done")
         process = self.start("run", "-w", 1, "--joblog", log, "--shell",
                              f"echo {{}} >>{done}; test {{}} -lt 4 || sleep 600", "--over", *range(10))
-        self.wait_until(lambda: os.path.exists(log) and len(self.columns(log)) == 4)
+        # The log is made before its first line is written.
+        self.wait_until(lambda: os.path.exists(log) and os.path.getsize(log) > 0
+                        and len(self.columns(log)) == 4)
         process.kill()
         process.communicate(timeout=30)
         self.assertEqual(self.left_behind(), [])

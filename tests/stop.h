@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Stopping a server for a while. A signal returns before all threads have heard of it, and one that
+ * runs meanwhile may still answer. */
+#ifndef LITHOPS_TESTS_STOP_H
+#define LITHOPS_TESTS_STOP_H
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static inline bool stop_has_begun(pid_t pid)
+{
+    char path[300];
+    bool all = true;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    for (struct dirent *entry; threads && all && (entry = readdir(threads));) {
+        char text[256] = "";
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, entry->d_name);
+        FILE *file = fopen(path, "re");
+        size_t len = file ? fread(text, 1, sizeof text - 1, file) : 0;
+        if (file)
+            fclose(file);
+        text[len] = '\0';
+        const char *state = strrchr(text, ')'); /* a thread that is gone has none */
+        all = !state || strncmp(state, ") T", 3) == 0;
+    }
+    if (threads)
+        closedir(threads);
+    return threads && all;
+}
+
+/* @return whether all its threads stand still, within ten seconds; SIGCONT lets it go on */
+static inline bool stop_process(pid_t pid)
+{
+    if (kill(pid, SIGSTOP) != 0)
+        return false;
+    for (int tries = 0; tries < 1000; tries++) {
+        if (stop_has_begun(pid))
+            return true;
+        usleep(10000); /* nothing tells of another's child */
+    }
+    return false;
+}
+
+#endif
