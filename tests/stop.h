@@ -4,32 +4,26 @@
 #ifndef LITHOPS_TESTS_STOP_H
 #define LITHOPS_TESTS_STOP_H
 
+#include "base/process_stat.h"
+
 #include <dirent.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static inline bool stop_has_begun(pid_t pid)
 {
-    char path[300];
+    char path[64], state[2];
     bool all = true;
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     DIR *threads = opendir(path);
-    for (struct dirent *entry; threads && all && (entry = readdir(threads));) {
-        char text[256] = "";
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, entry->d_name);
-        FILE *file = fopen(path, "re");
-        size_t len = file ? fread(text, 1, sizeof text - 1, file) : 0;
-        if (file)
-            fclose(file);
-        text[len] = '\0';
-        const char *state = strrchr(text, ')'); /* a thread that is gone has none */
-        all = !state || strncmp(state, ") T", 3) == 0;
-    }
+    for (struct dirent *entry; threads && all && (entry = readdir(threads));)
+        if (entry->d_name[0] != '.') /* a thread that is gone has no state */
+            all = !lithops__process_stat((pid_t)atoi(entry->d_name), LITHOPS__STAT_STATE, state,
+                                         sizeof state) ||
+                  state[0] == 'T';
     if (threads)
         closedir(threads);
     return threads && all;
