@@ -1414,6 +1414,42 @@ static const lithops_config_key aws_lambda_keys[] = {
     {.name = NULL},
 };
 
+/* What batch services have alike: a worker, how long it waits, and what of upstream has no effect.
+ */
+#define JOB_WORKER_KEYS                                                                            \
+    {.name = "runtime_timeout",                                                                    \
+     .type = LITHOPS_KEY_INT,                                                                      \
+     .min = 1,                                                                                     \
+     .max = 1e9,                                                                                   \
+     .help = "Seconds; an upper limit for the timeout of every job. Default: no limit."},          \
+    {                                                                                              \
+        .name = "worker_processes", .type = LITHOPS_KEY_INT, .fallback = "1", .min = 1,            \
+        .max = 4096, .help = "Calls that a worker runs at the same time."                          \
+    }
+#define JOB_WAIT_KEYS                                                                              \
+    {.name = "idle_timeout",                                                                       \
+     .type = LITHOPS_KEY_DOUBLE,                                                                   \
+     .fallback = "10",                                                                             \
+     .min = 0.1,                                                                                   \
+     .max = 240,                                                                                   \
+     .help = "Seconds without a call after which a worker ends, which is paid for until "          \
+             "then."},                                                                             \
+    {                                                                                              \
+        .name = "start_timeout", .type = LITHOPS_KEY_INT, .fallback = "600", .min = 1,             \
+        .max = 86400,                                                                              \
+        .help = "Seconds a job may wait until it runs. Calls that wait fail then, unless other "   \
+                "workers are there, and are told why it waited."                                   \
+    }
+#define REMOTE_KEYS                                                                                \
+    {.name = "remote_invoker",                                                                     \
+     .type = LITHOPS_KEY_BOOL,                                                                     \
+     .inert = true,                                                                                \
+     .help = "Start the calls from a job in the cloud."},                                          \
+    {                                                                                              \
+        .name = "runtime_include_function", .type = LITHOPS_KEY_BOOL, .inert = true,               \
+        .help = "Build the function into the runtime."                                             \
+    }
+
 static const lithops_config_key aws_batch_keys[] = {
     {.name = "execution_role",
      .type = LITHOPS_KEY_STRING,
@@ -1441,17 +1477,7 @@ static const lithops_config_key aws_batch_keys[] = {
      .min = 0.25,
      .max = 256,
      .help = "CPUs of a job."},
-    {.name = "runtime_timeout",
-     .type = LITHOPS_KEY_INT,
-     .min = 1,
-     .max = 1e9,
-     .help = "Seconds; an upper limit for the timeout of every job. Default: no limit."},
-    {.name = "worker_processes",
-     .type = LITHOPS_KEY_INT,
-     .fallback = "1",
-     .min = 1,
-     .max = 4096,
-     .help = "Calls that a worker runs at the same time."},
+    JOB_WORKER_KEYS,
     {.name = "env_type",
      .type = LITHOPS_KEY_STRING,
      .fallback = "FARGATE_SPOT",
@@ -1506,20 +1532,7 @@ static const lithops_config_key aws_batch_keys[] = {
      .max = 4096,
      .help = "Most jobs at a time; as many as have room in env_max_cpus run. They are "
              "submitted as calls wait for them."},
-    {.name = "idle_timeout",
-     .type = LITHOPS_KEY_DOUBLE,
-     .fallback = "10",
-     .min = 0.1,
-     .max = 240,
-     .help = "Seconds without a call after which a worker ends, which is paid for until "
-             "then."},
-    {.name = "start_timeout",
-     .type = LITHOPS_KEY_INT,
-     .fallback = "600",
-     .min = 1,
-     .max = 86400,
-     .help = "Seconds a job may wait until it runs. Calls that wait fail then, unless other "
-             "workers are there, and are told why it waited."},
+    JOB_WAIT_KEYS,
     {.name = "lifetime",
      .type = LITHOPS_KEY_INT,
      .fallback = "3600",
@@ -1539,14 +1552,7 @@ static const lithops_config_key aws_batch_keys[] = {
      .type = LITHOPS_KEY_ANY,
      .inert = true,
      .help = "What earlier versions of upstream called runtime_cpu."},
-    {.name = "remote_invoker",
-     .type = LITHOPS_KEY_BOOL,
-     .inert = true,
-     .help = "Start the calls from a job in the cloud."},
-    {.name = "runtime_include_function",
-     .type = LITHOPS_KEY_BOOL,
-     .inert = true,
-     .help = "Build the function into the runtime."},
+    REMOTE_KEYS,
     {.name = NULL},
 };
 
@@ -1607,17 +1613,7 @@ static const lithops_config_key code_engine_keys[] = {
      .min = 0.125,
      .max = 12,
      .help = "CPUs of a job: 0.125, 0.25, 0.5, 1, 2, 4, 6, 8, 10 or 12."},
-    {.name = "runtime_timeout",
-     .type = LITHOPS_KEY_INT,
-     .min = 1,
-     .max = 1e9,
-     .help = "Seconds; an upper limit for the timeout of every job. Default: no limit."},
-    {.name = "worker_processes",
-     .type = LITHOPS_KEY_INT,
-     .fallback = "1",
-     .min = 1,
-     .max = 4096,
-     .help = "Calls that a worker runs at the same time."},
+    JOB_WORKER_KEYS,
     {.name = "max_workers",
      .type = LITHOPS_KEY_INT,
      .fallback = "1000",
@@ -1625,20 +1621,7 @@ static const lithops_config_key code_engine_keys[] = {
      .max = 4096,
      .help = "Most jobs at a time; as many as the quotas of the project allow run. They are "
              "submitted as calls wait for them."},
-    {.name = "idle_timeout",
-     .type = LITHOPS_KEY_DOUBLE,
-     .fallback = "10",
-     .min = 0.1,
-     .max = 240,
-     .help = "Seconds without a call after which a worker ends, which is paid for until "
-             "then."},
-    {.name = "start_timeout",
-     .type = LITHOPS_KEY_INT,
-     .fallback = "600",
-     .min = 1,
-     .max = 86400,
-     .help = "Seconds a job may wait until it runs. Calls that wait fail then, unless other "
-             "workers are there, and are told why it waited."},
+    JOB_WAIT_KEYS,
     {.name = "lifetime",
      .type = LITHOPS_KEY_INT,
      .fallback = "7200",
@@ -1662,14 +1645,7 @@ static const lithops_config_key code_engine_keys[] = {
      .type = LITHOPS_KEY_ANY,
      .inert = true,
      .help = "How often upstream connects again. Here requests are made again for a minute."},
-    {.name = "remote_invoker",
-     .type = LITHOPS_KEY_BOOL,
-     .inert = true,
-     .help = "Start the calls from a job in the cloud."},
-    {.name = "runtime_include_function",
-     .type = LITHOPS_KEY_BOOL,
-     .inert = true,
-     .help = "Build the function into the runtime."},
+    REMOTE_KEYS,
     {.name = NULL},
 };
 

@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "compute/backends/batch/aws.h"
-#include "relay/relay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -356,20 +355,9 @@ static int deploy(const struct lithops__config *config, const struct lithops__ru
         rc = await_ready(&deploying, &queue_place, deploying.aws.queue, err);
     if (rc == 0)
         rc = register_definition(&deploying, err);
-    char *name = rc == 0 ? strdup(deploying.aws.definition) : NULL;
-    lithops_value *meta = rc == 0 ? lithops_pack("{s:s,s:i}", "version", LITHOPS_VERSION,
-                                                 "protocol", lithops__relay_protocol())
-                                  : NULL;
-    if (rc == 0 && (!name || !meta))
-        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = lithops__batch_deployed(deploying.aws.definition, ret_name, ret_meta, err);
     end(&deploying);
-    if (rc == 0) {
-        *ret_name = name;
-        *ret_meta = meta;
-        return 0;
-    }
-    free(name);
-    lithops_value_free(meta);
     return rc;
 }
 
@@ -424,12 +412,9 @@ static int remove_runtime(const struct lithops__config *config,
     if (rc == 0 && found.count == 0)
         rc = lithops__fail(err, LITHOPS_ENOTFOUND, "there is no job definition %s",
                            deploying.aws.definition);
-    char *name = rc == 0 ? strdup(deploying.aws.definition) : NULL;
-    if (rc == 0 && !name)
-        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    end(&deploying);
     if (rc == 0)
-        *ret_name = name;
+        rc = lithops__batch_deployed(deploying.aws.definition, ret_name, NULL, err);
+    end(&deploying);
     return rc;
 }
 

@@ -96,6 +96,10 @@ const char *lithops__batch_text(const lithops_value *map, const char *key);
 void lithops__batch_plain(const char *text, char *buf, size_t size);
 void lithops__batch_image(const char *image, char *buf, size_t size);
 uint32_t lithops__batch_hash(const char *text);
+/* What the slots of runtimes return: the name, and (unless NULL) that it is of this engine. ENOMEM:
+ * neither. */
+int lithops__batch_deployed(const char *name, char **ret_name, lithops_value **ret_meta,
+                            lithops_error *err);
 
 /* ---- aws_batch --------------------------------------------------------------------------------
  */

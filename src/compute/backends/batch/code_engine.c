@@ -12,9 +12,11 @@
  * the engine knows which calls may run again. */
 #include "compute/backends/batch/code_engine.h"
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "net/batch_job.h"
+#include "net/sign.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -131,28 +133,17 @@ int lithops__code_engine_check(const struct lithops__compute_driver *driver,
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-/* What goes into a query as it is, of a token that the service has made. */
-static void escape(const char *text, char *buf, size_t size)
-{
-    size_t used = 0;
-    for (; *text && used + 4 < size; text++)
-        used += (size_t)snprintf(buf + used, size - used,
-                                 isalnum((unsigned char)*text) || strchr("-_.~", *text) ? "%c"
-                                                                                        : "%%%02X",
-                                 (unsigned char)*text);
-    buf[used] = '\0';
-}
-
 static int each_page(struct lithops__code_engine *engine, const char *path, const char *list,
                      const char *what, int (*visit)(const lithops_value *one, void *user),
                      void *user, const struct lithops__bounds *bounds, lithops_error *err)
 {
-    char start[600] = "", url[1000];
+    struct lithops__buffer start = LITHOPS__BUFFER_INIT; /* "": of the first page */
+    char url[1000];
     int rc = 0;
     for (int page = 0; rc == 0 && page < PAGES_MAX; page++) {
         lithops_value *answer = NULL;
-        snprintf(url, sizeof url, "%.300s%climit=100%s%s", path, strchr(path, '?') ? '&' : '?',
-                 start[0] ? "&start=" : "", start);
+        snprintf(url, sizeof url, "%.300s%climit=100%.*s", path, strchr(path, '?') ? '&' : '?',
+                 (int)start.len, start.len ? (const char *)start.data : "");
         const struct lithops__ibm_request request = {
             .method = "GET", .path = url, .what = what, .bounds = *bounds};
         rc = lithops__ibm_do(&engine->api, &request, &answer, err);
@@ -160,12 +151,18 @@ static int each_page(struct lithops__code_engine *engine, const char *path, cons
         for (size_t i = 0; rc == 0 && i < lithops_value_size(all); i++)
             rc = visit(lithops_value_at(all, i), user);
         const char *next = lithops__batch_text(lithops__batch_get(answer, "next"), "start");
-        if (next)
-            escape(next, start, sizeof start);
+        start.len = 0;
+        if (next) {
+            lithops__buffer_append_string(&start, "&start=");
+            lithops__url_encode(&start, next, strlen(next), false);
+        }
+        if (rc == 0 && start.failed)
+            rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
         lithops_value_free(answer);
         if (!next)
             break;
     }
+    lithops__buffer_deinit(&start);
     return rc;
 }
 

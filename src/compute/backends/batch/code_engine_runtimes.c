@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "compute/backends/batch/code_engine.h"
 #include "compute/oci/oci.h"
-#include "relay/relay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,20 +213,9 @@ static int deploy(const struct lithops__config *config, const struct lithops__ru
         rc = make_registry(&deploying, registry, err);
     if (rc == 0)
         rc = make_job(&deploying, registry, err);
-    char *name = rc == 0 ? strdup(deploying.engine.job) : NULL;
-    lithops_value *meta = rc == 0 ? lithops_pack("{s:s,s:i}", "version", LITHOPS_VERSION,
-                                                 "protocol", lithops__relay_protocol())
-                                  : NULL;
-    if (rc == 0 && (!name || !meta))
-        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (rc == 0)
+        rc = lithops__batch_deployed(deploying.engine.job, ret_name, ret_meta, err);
     end(&deploying);
-    if (rc == 0) {
-        *ret_name = name;
-        *ret_meta = meta;
-        return 0;
-    }
-    free(name);
-    lithops_value_free(meta);
     return rc;
 }
 
@@ -290,12 +278,9 @@ static int remove_runtime(const struct lithops__config *config,
     int rc = begin(&deploying, config, wish, err);
     if (rc == 0)
         rc = find_job(&deploying, "DELETE", err);
-    char *name = rc == 0 ? strdup(deploying.engine.job) : NULL;
-    if (rc == 0 && !name)
-        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    end(&deploying);
     if (rc == 0)
-        *ret_name = name;
+        rc = lithops__batch_deployed(deploying.engine.job, ret_name, NULL, err);
+    end(&deploying);
     return rc;
 }
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "compute/backends/batch/batch.h"
 
+#include "base/error.h"
+#include "relay/relay.h"
+
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const lithops_value *lithops__batch_get(const lithops_value *map, const char *key)
@@ -37,4 +41,22 @@ uint32_t lithops__batch_hash(const char *text)
     for (; *text; text++)
         hash = (hash ^ (unsigned char)*text) * 16777619u;
     return hash;
+}
+
+int lithops__batch_deployed(const char *name, char **ret_name, lithops_value **ret_meta,
+                            lithops_error *err)
+{
+    char *copy = strdup(name);
+    lithops_value *meta = ret_meta ? lithops_pack("{s:s,s:i}", "version", LITHOPS_VERSION,
+                                                  "protocol", lithops__relay_protocol())
+                                   : NULL;
+    if (!copy || (ret_meta && !meta)) {
+        free(copy);
+        lithops_value_free(meta);
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    }
+    *ret_name = copy;
+    if (ret_meta)
+        *ret_meta = meta;
+    return 0;
 }
