@@ -30,6 +30,7 @@ LIMIT_S = 300
 OPEN = os.environ["LITHOPS_TEST_REGISTRY"]
 LOCKED = os.environ["LITHOPS_TEST_REGISTRY_LOCKED"]
 USER = os.environ["LITHOPS_TEST_REGISTRY_USER"]
+IDENTITY = "identity of/all+tokens="
 PASSWORD = os.environ["LITHOPS_TEST_REGISTRY_PASSWORD"]
 OCI = "application/vnd.oci.image.manifest.v1+json"
 LABEL = "org.lithops.runtime"
@@ -59,8 +60,8 @@ def pull(repository, tag):
 
 
 class Double(http.server.ThreadingHTTPServer):
-    """A registry in front of the open one: it wants a token, which it gives itself for a password,
-    and may answer something else."""
+    """A registry in front of the open one: it wants a token, which it gives itself for a password
+    or the identity token IDENTITY, and may answer something else."""
     daemon_threads = True
 
     def __init__(self, spoils=None, uploads_at=None, redirects=False, failures=0):
@@ -91,17 +92,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def give_token(self, query):
         server, given = self.server, self.headers.get("Authorization", "")
-        if given != "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode():
+        name = "token"
+        if self.command == "POST": # RFC 6749, section 6, and what registries add to it
+            name, scopes = "access_token", query["scope"][0].split(" ")
+            if (given or query["grant_type"] != ["refresh_token"] or query["service"] != ["double"]
+                    or not query["client_id"] or query["refresh_token"] != [IDENTITY]):
+                return self.answer(400, {}, b'{"error": "invalid_grant"}')
+        elif given != "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode():
             return self.answer(401, {}, b"who?")
-        server.scopes.append(query["scope"])
+        else:
+            scopes = query["scope"]
+        server.scopes.append(scopes)
         server.tokens.append(f"token-{len(server.tokens)}")
-        return self.answer(200, {}, json.dumps({"token": server.tokens[-1]}).encode())
+        return self.answer(200, {}, json.dumps({name: server.tokens[-1]}).encode())
 
     def do(self):
         server, parts = self.server, urllib.parse.urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if parts.path == "/token":
-            return self.give_token(urllib.parse.parse_qs(parts.query))
+            return self.give_token(urllib.parse.parse_qs(body.decode() or parts.query))
         writes = self.command in ("POST", "PUT")
         repository = parts.path[4:].split("/blobs/")[0].split("/manifests/")[0]
         scope = f"repository:{repository}:pull{',push' if writes else ''}"
@@ -303,16 +312,6 @@ class Image(unittest.TestCase):
         self.login(LOCKED)
         self.assertIn("is pushed", self.lithops("runtime", "build", name))
 
-        (self.folder / "docker" / "config.json").write_text(json.dumps(
-            {"auths": {LOCKED: {"auth": "MDo=", "identitytoken": "t"}}}))
-        self.assertIn("is an identity token", self.lithops("runtime", "build", name, fails=True))
-        helper = self.folder / "docker" / "docker-credential-double"
-        helper.write_text('#!/bin/sh\necho \'{"Username": "<token>", "Secret": "t"}\'\n')
-        helper.chmod(0o755)
-        (self.folder / "docker" / "config.json").write_text('{"credsStore": "double"}')
-        self.assertIn("is an identity token", self.lithops("runtime", "build", name, fails=True,
-                                                           path=self.folder / "docker"))
-
     def start(self, server):
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
@@ -329,6 +328,26 @@ class Image(unittest.TestCase):
         self.assertIn(["repository:fifth/over:pull,push", "repository:fifth/lithops:pull"],
                       server.scopes)
         self.assertEqual(len(pull("fifth/over", 1)[2]), 2)
+
+    def test_identity_tokens(self):
+        server = self.start(Double())
+        name, config = f"{server.address}/identity/lithops:1", self.folder / "docker" / "config.json"
+        self.login(LOCKED)
+        config.write_text(json.dumps(
+            {"auths": {server.address: {"auth": "MDo=", "identitytoken": "old+ one"}}}))
+        self.assertIn("may have expired", self.lithops("runtime", "build", name, fails=True))
+        config.write_text(json.dumps(
+            {"auths": {server.address: {"auth": "MDo=", "identitytoken": IDENTITY}}}))
+        self.lithops("runtime", "build", name)
+        helper = self.folder / "docker" / "docker-credential-double"
+        helper.write_text("#!/bin/sh\necho '" + json.dumps({"Username": "<token>", "Secret": IDENTITY})
+                          + "'\n")
+        helper.chmod(0o755)
+        config.write_text('{"credsStore": "double"}')
+        self.lithops("runtime", "build", f"{server.address}/identity/over:1", "--base", name,
+                     path=self.folder / "docker")
+        self.assertIn(["repository:identity/over:pull,push", "repository:identity/lithops:pull"],
+                      server.scopes)
 
     def test_what_comes_is_checked(self):
         self.lithops("runtime", "build", f"{OPEN}/sixth/base:1")

@@ -101,14 +101,8 @@ static int choose(struct lithops__oci_registry *registry, const char *name,
 static int open_registry(const char *text, struct lithops__oci_name *name,
                          struct lithops__oci_registry **ret_registry, lithops_error *err)
 {
-    char *basic = NULL;
     int rc = lithops__oci_name(text, name, err);
-    if (rc == 0)
-        rc = lithops__oci_login(name->registry, &basic, err);
-    if (rc == 0)
-        rc = lithops__oci_open(name, basic, ret_registry, err);
-    lithops__secret_free(basic);
-    return rc;
+    return rc == 0 ? lithops__oci_open(name, ret_registry, err) : rc;
 }
 
 /* Manifest and configuration. */
@@ -519,11 +513,7 @@ int lithops__oci_push(struct lithops__oci_image *image, uint64_t *ret_sent, lith
 {
     struct lithops__oci_registry *target = NULL;
     uint64_t sent = 0;
-    char *basic = NULL;
-    int rc = lithops__oci_login(image->name.registry, &basic, err);
-    if (rc == 0)
-        rc = lithops__oci_open(&image->name, basic, &target, err);
-    lithops__secret_free(basic);
+    int rc = lithops__oci_open(&image->name, &target, err);
     if (rc == 0)
         rc = push_below(image, target, &sent, err);
     if (rc == 0)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who one is at a registry, as docker and podman note it:
  *
- *     {"auths": {"REGISTRY": {"auth": base64 of USER:PASSWORD}},
+ *     {"auths": {"REGISTRY": {"auth": base64 of USER:PASSWORD, "identitytoken": TOKEN}},
  *      "credHelpers": {"REGISTRY": HELPER}, "credsStore": HELPER}
  *
- * A helper is a program docker-credential-HELPER, which is asked. */
+ * A helper is a program docker-credential-HELPER, which is asked; that the user is "<token>" says
+ * that the secret is such a TOKEN, as `az acr login` leaves it. */
 #include "base/error.h"
 #include "base/program_output.h"
 #include "compute/oci/oci.h"
@@ -54,8 +55,14 @@ static int encode(const char *user, const char *password, char **ret_basic, lith
     return *ret_basic ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
 
+static int keep(const char *text, char **ret_copy, lithops_error *err)
+{
+    *ret_copy = strdup(text);
+    return *ret_copy ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+}
+
 /* Helpers read the registry from standard input. */
-static int ask(const char *helper, const char *registry, char **ret_basic, bool *has_token,
+static int ask(const char *helper, const char *registry, struct lithops__oci_login *login,
                lithops_error *err)
 {
     const char *const words[] = {
@@ -74,10 +81,9 @@ static int ask(const char *helper, const char *registry, char **ret_basic, bool 
                   : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value *answer = rc == 0 ? lithops_value_from_json(text, len, NULL) : NULL;
     const char *user = text_at(answer, "Username"), *password = text_at(answer, "Secret");
-    bool is_token = user && strcmp(user, "<token>") == 0;
-    *has_token = *has_token || is_token;
-    if (rc == 0 && user && password && !is_token)
-        rc = encode(user, password, ret_basic, err);
+    if (rc == 0 && user && password)
+        rc = strcmp(user, "<token>") == 0 ? keep(password, &login->identity, err)
+                                          : encode(user, password, &login->basic, err);
     lithops_value_free(answer);
     if (text)
         explicit_bzero(text, MOST_BYTES);
@@ -85,7 +91,7 @@ static int ask(const char *helper, const char *registry, char **ret_basic, bool 
     return rc;
 }
 
-static int read_login(const char *path, const char *registry, char **ret_basic, bool *has_token,
+static int read_login(const char *path, const char *registry, struct lithops__oci_login *login,
                       lithops_error *err)
 {
     char *text = lithops__read_small_file(path);
@@ -99,27 +105,28 @@ static int read_login(const char *path, const char *registry, char **ret_basic, 
     }
     int rc = 0;
     const lithops_value *noted = find(lithops_value_get(file, "auths"), registry);
-    const char *auth = text_at(noted, "auth");
+    const char *auth = text_at(noted, "auth"), *identity = text_at(noted, "identitytoken");
     const char *helper =
         lithops_value_get_string(find(lithops_value_get(file, "credHelpers"), registry));
-    if (!helper && !auth && !text_at(noted, "identitytoken"))
+    if (!helper && !auth && !identity)
         helper = text_at(file, "credsStore");
     if (helper)
-        rc = ask(helper, registry, ret_basic, has_token, err);
-    else if (text_at(noted, "identitytoken"))
-        *has_token = true; /* what is in "auth" has no password */
-    else if (auth && !(*ret_basic = strdup(auth)))
-        rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        rc = ask(helper, registry, login, err);
+    else if (identity) /* what is in "auth" has no password */
+        rc = keep(identity, &login->identity, err);
+    else if (auth)
+        rc = keep(auth, &login->basic, err);
     lithops_value_free(file);
     return rc;
 }
 
-int lithops__oci_login(const char *registry, char **ret_basic, lithops_error *err)
+int lithops__oci_login(const char *registry, struct lithops__oci_login *ret_login,
+                       lithops_error *err)
 {
     const char *docker = getenv("DOCKER_CONFIG"), *home = getenv("HOME"),
                *own = getenv("REGISTRY_AUTH_FILE"), *run = getenv("XDG_RUNTIME_DIR");
     char paths[3][PATH_BYTES] = {"", "", ""};
-    *ret_basic = NULL;
+    *ret_login = (struct lithops__oci_login){NULL, NULL};
     if (own)
         snprintf(paths[0], sizeof paths[0], "%s", own);
     if (docker || home)
@@ -127,15 +134,15 @@ int lithops__oci_login(const char *registry, char **ret_basic, lithops_error *er
                  docker ? "" : "/.docker");
     if (run)
         snprintf(paths[2], sizeof paths[2], "%s/containers/auth.json", run);
-    bool has_token = false;
     int rc = 0;
-    for (size_t i = 0; rc == 0 && !*ret_basic && i < 3; i++)
+    for (size_t i = 0; rc == 0 && !ret_login->basic && !ret_login->identity && i < 3; i++)
         if (paths[i][0])
-            rc = read_login(paths[i], registry, ret_basic, &has_token, err);
-    if (rc == 0 && !*ret_basic && has_token)
-        rc = lithops__fail(err, LITHOPS_EUNSUPPORTED,
-                           "what is noted for %s is an identity token, and a user and a password "
-                           "are needed: 'podman login %s' notes them",
-                           registry, registry);
+            rc = read_login(paths[i], registry, ret_login, err);
     return rc;
+}
+
+void lithops__oci_forget_login(struct lithops__oci_login *login)
+{
+    lithops__secret_free(login->basic);
+    lithops__secret_free(login->identity);
 }

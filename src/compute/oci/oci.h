@@ -35,10 +35,16 @@ void lithops__tar_end(struct lithops__buffer *out);
 
 /* ---- login.c --------------------------------------------------------------------------------- */
 
-/* "USER:PASSWORD" in base64, as `docker login` or `podman login` has noted it for a registry;
- * lithops__secret_free(). NULL: it is not known there. ECONFIG: a file that is not of that kind.
- * EUNSUPPORTED: what is noted is an identity token. */
-int lithops__oci_login(const char *registry, char **ret_basic, lithops_error *err);
+/* One of them at most: both are NULL where nobody has logged in. */
+struct lithops__oci_login {
+    char *basic;    /* "USER:PASSWORD" in base64 */
+    char *identity; /* what others than the registry take in place of a password: a refresh token */
+};
+/* What `docker login`, `podman login` or a cloud's tool has noted for a registry;
+ * lithops__oci_forget_login(). ECONFIG: a file that is not of that kind. */
+int lithops__oci_login(const char *registry, struct lithops__oci_login *ret_login,
+                       lithops_error *err);
+void lithops__oci_forget_login(struct lithops__oci_login *login);
 
 /* ---- registry.c ------------------------------------------------------------------------------ */
 
@@ -54,8 +60,8 @@ bool lithops__oci_is_digest(const char *text);
 int lithops__oci_name(const char *text, struct lithops__oci_name *ret_name, lithops_error *err);
 
 struct lithops__oci_registry; /* one repository; one thread at a time */
-/* Nothing is sent. `basic` may be NULL, and is copied. */
-int lithops__oci_open(const struct lithops__oci_name *name, const char *basic,
+/* Nothing is sent. */
+int lithops__oci_open(const struct lithops__oci_name *name,
                       struct lithops__oci_registry **ret_registry, lithops_error *err);
 void lithops__oci_close(struct lithops__oci_registry *registry); /* NULL is fine */
 

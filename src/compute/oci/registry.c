@@ -39,9 +39,9 @@ struct lithops__oci_registry {
     const struct lithops__crypto_api *crypto;
     struct lithops__transfer *transfer;
     char base[LITHOPS__OCI_NAME + 16]; /* "https://registry" */
-    char *basic;                       /* NULL: nobody has logged in */
-    char *authorization;               /* the header; NULL: none is wanted so far */
-    char *from;                        /* a repository that blobs are taken from, or NULL */
+    struct lithops__oci_login login;
+    char *authorization; /* the header; NULL: none is wanted so far */
+    char *from;          /* a repository that blobs are taken from, or NULL */
     bool is_here;
 };
 
@@ -134,7 +134,7 @@ static bool is_this_machine(const char *host)
     return false;
 }
 
-int lithops__oci_open(const struct lithops__oci_name *name, const char *basic,
+int lithops__oci_open(const struct lithops__oci_name *name,
                       struct lithops__oci_registry **ret_registry, lithops_error *err)
 {
     const struct lithops__http_api *module = lithops__module_symbol("http", "lithops__http", err);
@@ -143,17 +143,17 @@ int lithops__oci_open(const struct lithops__oci_name *name, const char *basic,
     if (!crypto)
         return err->code;
     struct lithops__oci_registry *registry = calloc(1, sizeof *registry);
-    if (!registry || (basic && !(registry->basic = strdup(basic)))) {
-        free(registry);
+    if (!registry)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    }
     registry->name = *name;
     registry->http = &module->transfer;
     registry->crypto = crypto;
     registry->is_here = is_this_machine(name->registry);
     snprintf(registry->base, sizeof registry->base, "http%s://%s", registry->is_here ? "" : "s",
              strcmp(name->registry, "docker.io") == 0 ? "registry-1.docker.io" : name->registry);
-    int rc = registry->http->open(NULL, &registry->transfer, err);
+    int rc = lithops__oci_login(name->registry, &registry->login, err);
+    if (rc == 0)
+        rc = registry->http->open(NULL, &registry->transfer, err);
     if (rc != 0) {
         lithops__oci_close(registry);
         return rc;
@@ -168,7 +168,7 @@ void lithops__oci_close(struct lithops__oci_registry *registry)
         return;
     if (registry->transfer)
         registry->http->close(registry->transfer);
-    lithops__secret_free(registry->basic);
+    lithops__oci_forget_login(&registry->login);
     lithops__secret_free(registry->authorization);
     free(registry->from);
     free(registry);
@@ -204,16 +204,14 @@ static int set_authorization(struct lithops__oci_registry *registry, const char 
     return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
 
-/* GET a short document; `authorization` may be NULL. */
-static int get_document(struct lithops__oci_registry *registry, const char *url,
-                        const char *authorization, struct lithops__buffer *out, lithops_error *err)
+/* A short document. */
+static int fetch_document(struct lithops__oci_registry *registry,
+                          const struct lithops__http_request *request, struct lithops__buffer *out,
+                          lithops_error *err)
 {
-    struct lithops__http_request request = LITHOPS__HTTP_REQUEST("GET", url);
-    const char *headers[] = {authorization, NULL};
     size_t len = 0;
-    request.headers = headers;
     char *room = lithops__buffer_reserve(out, PIECE);
-    int rc = room ? registry->http->start(registry->transfer, &request, err)
+    int rc = room ? registry->http->start(registry->transfer, request, err)
                   : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     if (rc == 0)
         rc = registry->http->pull(registry->transfer, room, PIECE, &len, err);
@@ -223,9 +221,15 @@ static int get_document(struct lithops__oci_registry *registry, const char *url,
     long status = registry->http->answer(registry->transfer)->status;
     if (status == 200)
         return 0;
-    rc = lithops__fail(err, status == 401 || status == 403 ? LITHOPS_EDENIED : LITHOPS_EBACKEND,
+    bool is_refused = status == 401 || status == 403 || (status == 400 && request->has_body);
+    const char *hint = "";
+    if (!registry->login.basic && !registry->login.identity)
+        hint = ": log in with docker or podman";
+    else if (registry->login.identity && is_refused)
+        hint = ": the identity token that is noted may have expired, log in again";
+    rc = lithops__fail(err, is_refused ? LITHOPS_EDENIED : LITHOPS_EBACKEND,
                        "%s answers with status %ld%s", registry->http->url(registry->transfer),
-                       status, registry->basic ? "" : ": log in with docker or podman");
+                       status, hint);
     err->http_status = (int)status;
     err->retryable = status == 429 || status >= 500;
     return rc;
@@ -243,12 +247,81 @@ static bool is_safe_realm(const struct lithops__oci_registry *registry, const ch
             is_this_machine(realm + 7));
 }
 
+static void add_field(struct lithops__buffer *out, const char *name, const char *value)
+{
+    lithops__buffer_printf(out, "%s%s=", out->len ? "&" : "", name);
+    lithops__url_encode(out, value, strlen(value), false);
+}
+
+/* What a token shall be good for, as a query or a form, which part several scopes differently. */
+static void add_wish(const struct lithops__oci_registry *registry, const char *challenge,
+                     bool is_form, struct lithops__buffer *out)
+{
+    char service[512], scope[1024];
+    if (read_field(challenge, "service", service, sizeof service))
+        add_field(out, "service", service);
+    bool has_scope = read_field(challenge, "scope", scope, sizeof scope);
+    if (has_scope)
+        add_field(out, "scope", scope);
+    if (registry->from) {
+        lithops__buffer_append_string(out, has_scope && is_form ? "%20" : "&scope=");
+        lithops__buffer_append_string(out, "repository%3A");
+        lithops__url_encode(out, registry->from, strlen(registry->from), false);
+        lithops__buffer_append_string(out, "%3Apull");
+    }
+}
+
+/* With a password, or with nothing: GET, after
+ * https://distribution.github.io/distribution/spec/auth/token/ */
+static int ask_for_token(struct lithops__oci_registry *registry, const char *realm,
+                         const char *challenge, struct lithops__buffer *out, lithops_error *err)
+{
+    struct lithops__buffer wish = LITHOPS__BUFFER_INIT;
+    char *url = NULL, *basic = NULL;
+    add_wish(registry, challenge, false, &wish);
+    char *query = lithops__buffer_steal(&wish);
+    bool good =
+        query && asprintf(&url, "%s%c%s", realm, strchr(realm, '?') ? '&' : '?', query) >= 0;
+    good = good && (!registry->login.basic ||
+                    asprintf(&basic, "Authorization: Basic %s", registry->login.basic) >= 0);
+    struct lithops__http_request request = LITHOPS__HTTP_REQUEST("GET", url);
+    request.headers = (const char *const[]){basic, NULL};
+    int rc = good ? fetch_document(registry, &request, out, err)
+                  : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    lithops__secret_free(basic);
+    free(query);
+    free(url);
+    return rc;
+}
+
+/* With an identity token: POST, after
+ * https://distribution.github.io/distribution/spec/auth/oauth/ */
+static int trade_for_token(struct lithops__oci_registry *registry, const char *realm,
+                           const char *challenge, struct lithops__buffer *out, lithops_error *err)
+{
+    struct lithops__buffer form = LITHOPS__BUFFER_INIT;
+    add_field(&form, "grant_type", "refresh_token");
+    add_field(&form, "client_id", "lithops");
+    add_wish(registry, challenge, true, &form);
+    add_field(&form, "refresh_token", registry->login.identity);
+    struct lithops__http_request request = LITHOPS__HTTP_REQUEST("POST", realm);
+    request.headers =
+        (const char *const[]){"Content-Type: application/x-www-form-urlencoded", NULL};
+    request.has_body = true;
+    request.body = (lithops_bytes){form.data, form.len};
+    int rc = form.failed ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
+                         : fetch_document(registry, &request, out, err);
+    if (form.data)
+        explicit_bzero(form.data, form.len);
+    lithops__buffer_deinit(&form);
+    return rc;
+}
+
 /* A token that another server gives, for what the registry names. */
 static int fetch_token(struct lithops__oci_registry *registry, const char *challenge,
                        lithops_error *err)
 {
-    char realm[URL / 2], service[512] = "", scope[1024] = "", *basic = NULL;
-    struct lithops__buffer url = LITHOPS__BUFFER_INIT, document = LITHOPS__BUFFER_INIT;
+    char realm[URL / 2];
     if (!read_field(challenge, "realm", realm, sizeof realm))
         return lithops__fail(err, LITHOPS_EBACKEND, "%s does not say who gives tokens for it",
                              registry->base);
@@ -256,28 +329,9 @@ static int fetch_token(struct lithops__oci_registry *registry, const char *chall
         return lithops__fail(err, LITHOPS_EDENIED,
                              "%s wants a token of %s, which is not https and a plain host",
                              registry->base, realm);
-    lithops__buffer_append_string(&url, realm);
-    const char *separator = strchr(realm, '?') ? "&" : "?";
-    if (read_field(challenge, "service", service, sizeof service)) {
-        lithops__buffer_printf(&url, "%sservice=", separator);
-        lithops__url_encode(&url, service, strlen(service), false);
-        separator = "&";
-    }
-    if (read_field(challenge, "scope", scope, sizeof scope)) {
-        lithops__buffer_printf(&url, "%sscope=", separator);
-        lithops__url_encode(&url, scope, strlen(scope), false);
-        separator = "&";
-    }
-    if (registry->from) {
-        lithops__buffer_printf(&url, "%sscope=repository%%3A", separator);
-        lithops__url_encode(&url, registry->from, strlen(registry->from), false);
-        lithops__buffer_append_string(&url, "%3Apull");
-    }
-    char *text = lithops__buffer_steal(&url);
-    bool good = text && (!registry->basic ||
-                         asprintf(&basic, "Authorization: Basic %s", registry->basic) >= 0);
-    int rc = good ? get_document(registry, text, basic, &document, err)
-                  : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    struct lithops__buffer document = LITHOPS__BUFFER_INIT;
+    int rc = registry->login.identity ? trade_for_token(registry, realm, challenge, &document, err)
+                                      : ask_for_token(registry, realm, challenge, &document, err);
     lithops_value *answer =
         rc == 0 ? lithops_value_from_json((const char *)document.data, document.len, NULL) : NULL;
     const char *token = lithops_value_get_string(lithops_value_get(answer, "token"));
@@ -290,8 +344,6 @@ static int fetch_token(struct lithops__oci_registry *registry, const char *chall
     if (document.data)
         explicit_bzero(document.data, document.len);
     lithops__buffer_deinit(&document);
-    lithops__secret_free(basic);
-    free(text);
     return rc;
 }
 
@@ -301,8 +353,8 @@ static int authorize(struct lithops__oci_registry *registry, const char *challen
 {
     if (strncasecmp(challenge, "Bearer", 6) == 0)
         return fetch_token(registry, challenge, err);
-    if (strncasecmp(challenge, "Basic", 5) == 0 && registry->basic)
-        return set_authorization(registry, "Basic", registry->basic, err);
+    if (strncasecmp(challenge, "Basic", 5) == 0 && registry->login.basic)
+        return set_authorization(registry, "Basic", registry->login.basic, err);
     return lithops__fail(err, LITHOPS_EDENIED,
                          "%s wants to know who you are: 'docker login %s', or 'podman login'",
                          registry->base, registry->name.registry);
