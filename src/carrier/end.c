@@ -23,8 +23,9 @@ enum {
     SWEEP_KEYS = 1000,
     ATTEMPTS = 9, /* of a request: a storage may be away for 13 s */
 };
-static const uint64_t spacing_ns = 20000000, /* between two objects, while they are small */
-    quiet_ns = 1000000,                      /* so long more may come that goes with it */
+static const uint64_t spacing_ns = 20000000, /* between two objects, while they are small, */
+    ahead_ns = 60000000,                     /* in the long run: so much of it may be ahead */
+    quiet_ns = 250000,                       /* so long more may come that goes with it */
     grace_ns = 1000000000,                   /* for the last requests of an end */
     hello_ns = 30000000000,                  /* for as long a client waits for its worker */
     gap_ns = 10000000000,                    /* longer than any list or storage lags */
@@ -87,8 +88,9 @@ static void give_up(struct lithops__end *end, const lithops_error *err)
 struct outbox {
     struct lithops__buffer bytes;
     struct lithops__scan scan;
-    unsigned found;                     /* in the bytes */
-    uint64_t first_ns, last_ns, put_ns; /* of the bytes; of the last object */
+    unsigned found;             /* in the bytes */
+    uint64_t first_ns, last_ns; /* of the bytes */
+    uint64_t spaced_ns;         /* when objects would have gone, had they kept their distance */
     uint32_t count;
 };
 
@@ -101,10 +103,10 @@ static uint64_t due(const struct lithops__end *end, const struct outbox *box)
         return 0;
     if (!(box->found & LITHOPS__SCAN_URGENT) && box->scan.skip == 0)
         return box->first_ns + end->pace.status_ns;
-    /* What follows the first object is what the other side has waited for: its first call, or the
-     * first result. */
+    /* A few may follow each other at once: hello, the answer to the client's question for the time,
+     * and the first outcome, which it waits for. */
     uint64_t quiet = box->last_ns + quiet_ns,
-             spaced = box->count > 1 ? box->put_ns + spacing_ns : 0;
+             spaced = box->spaced_ns > ahead_ns ? box->spaced_ns - ahead_ns : 0;
     return quiet > spaced ? quiet : spaced;
 }
 
@@ -133,7 +135,7 @@ static int put(struct lithops__end *end, struct outbox *box, lithops_error *err)
     pthread_mutex_unlock(&end->lock);
     end->was_put(end, box->count, (lithops_bytes){box->bytes.data, box->bytes.len}, end->user);
     box->count++;
-    box->put_ns = now;
+    box->spaced_ns = (box->spaced_ns > now ? box->spaced_ns : now) + spacing_ns;
     box->found = 0;
     box->bytes.len = 0;
     return 0;
