@@ -56,6 +56,7 @@ struct lithops__agent_files {
     struct lithops__agent_file *files;
     size_t count, missing;
     char *folder; /* their absolute folder, once none is missing */
+    int lock_fd;  /* of it; borrowed */
     enum lithops__files_way way;
     uint32_t stream;                         /* as in NEED */
     size_t next;                             /* the one being received */

@@ -4,11 +4,14 @@
 #include "agent/agent.h"
 #include "base/error.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -102,6 +105,69 @@ static void test_hello(void **state)
     refuses_map(LITHOPS__MESSAGE_HELLO, lithops_value_list(), LITHOPS_EPARSE, "no map");
 }
 
+/* ---- the cache ------------------------------------------------------------------------------- */
+
+/* As image.c writes it. */
+struct note {
+    char sha256[64];
+    uint64_t inode, size;
+    int64_t changed_s, changed_ns;
+};
+
+static void write_note(int lock_fd, const char *sha256, const char *path)
+{
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    struct note note = {.inode = status.st_ino,
+                        .size = (uint64_t)status.st_size,
+                        .changed_s = status.st_ctim.tv_sec,
+                        .changed_ns = status.st_ctim.tv_nsec};
+    memcpy(note.sha256, sha256, sizeof note.sha256);
+    assert_int_equal(pwrite(lock_fd, &note, sizeof note, 0), sizeof note);
+}
+
+/* A file that was read once is not read again, unless its inode has changed. */
+static void a_noted_file_is_there(void **state)
+{
+    static const char wrong[] = "0000000000000000000000000000000000000000000000000000000000000000";
+    char folder[] = "/tmp/lithops-agent-XXXXXX", name[] = "f", image[8192], path[8192 + 8];
+    struct lithops__agent agent = {.cache = {.fd = -1}};
+    struct lithops__agent_file file = {.name = name};
+    struct lithops__agent_files files = {.files = &file, .count = 1};
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    setenv("XDG_CACHE_HOME", folder, 1);
+    memcpy(file.sha256, wrong, sizeof wrong);
+    assert_int_equal(lithops__cache_open(&agent.cache, &err), 0);
+    assert_int_equal(lithops__cache_hold(&agent.cache, "image", &files.lock_fd, &err), 0);
+    snprintf(image, sizeof image, "%s/images/image", agent.cache.path);
+    snprintf(path, sizeof path, "%s/f", image);
+    files.folder = image;
+    assert_int_equal(mkdir(image, 0700), 0);
+    assert_int_equal(close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(lithops__files_look_for(&agent, &files, &file, &err), 0);
+    write_note(files.lock_fd, wrong, path);
+    assert_int_equal(lithops__files_look_for(&agent, &files, &file, &err), 1);
+    assert_int_equal(truncate(path, 1), 0);
+    assert_int_equal(lithops__files_look_for(&agent, &files, &file, &err), 0);
+    write_note(files.lock_fd, wrong, path);
+    memset(file.sha256, '1', 64); /* another content of the same name */
+    assert_int_equal(lithops__files_look_for(&agent, &files, &file, &err), 0);
+    lithops__cache_close(&agent.cache);
+    unsetenv("XDG_CACHE_HOME");
+    static const char *const made[] = {"lithops/images/image/f",
+                                       "lithops/images/image",
+                                       "lithops/images/image.lock",
+                                       "lithops/images",
+                                       "lithops/objects",
+                                       "lithops",
+                                       ""};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, made[i]);
+        assert_int_equal(remove(path), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_noise),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_hello),
+        cmocka_unit_test(a_noted_file_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,12 +150,15 @@ static int add_hold(struct lithops__cache *cache, const char *image, int fd)
     return 0;
 }
 
-int lithops__cache_hold(struct lithops__cache *cache, const char *image, lithops_error *err)
+int lithops__cache_hold(struct lithops__cache *cache, const char *image, int *ret_fd,
+                        lithops_error *err)
 {
     char path[HASH_CHARS + 32];
     for (const struct lithops__cache_hold *hold = cache->holds; hold; hold = hold->next)
-        if (strcmp(hold->image, image) == 0)
+        if (strcmp(hold->image, image) == 0) {
+            *ret_fd = hold->fd;
             return 0;
+        }
     snprintf(path, sizeof path, "images/%s.lock", image);
     for (;;) {
         int fd = openat(cache->fd, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -167,6 +170,7 @@ int lithops__cache_hold(struct lithops__cache *cache, const char *image, lithops
             continue;
         }
         (void)futimens(fd, NULL);
+        *ret_fd = fd;
         if (add_hold(cache, image, fd) == 0)
             return 0;
         close(fd);

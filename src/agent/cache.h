@@ -4,7 +4,8 @@
  *
  *     objects/<sha256>      one file each
  *     images/<sha256>/name  links to objects: one folder per image, named by the hash of its list
- *     images/<sha256>.lock  locked by workers that use the image; shows when it was last used
+ *     images/<sha256>.lock  locked by workers that use the image; shows when it was last used, and
+ *                           has what its files were when they were read (image.c)
  * engine/<hash>/        an engine that a backend sent (compute/backends/vm); its lock file is SUMS
  *
  * Images and engines are removed as a whole, and only if no one holds their locks; an object once
@@ -27,8 +28,9 @@ struct lithops__cache {
 /* Open it; create it if there is none. Closing it releases everything it holds. */
 int lithops__cache_open(struct lithops__cache *cache, lithops_error *err);
 void lithops__cache_close(struct lithops__cache *cache);
-/* Hold an image, which need not exist yet, until the cache is closed. */
-int lithops__cache_hold(struct lithops__cache *cache, const char *image, lithops_error *err);
+/* Hold an image, which need not exist yet, until the cache is closed. *ret_fd is its lock file. */
+int lithops__cache_hold(struct lithops__cache *cache, const char *image, int *ret_fd,
+                        lithops_error *err);
 /* Hold the engine that this process runs, if it is in the cache. */
 void lithops__cache_hold_engine(struct lithops__cache *cache);
 /* A name in objects/ that no one else uses, for a link on its way to another name. */

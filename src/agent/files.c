@@ -108,7 +108,7 @@ static int hold_folder(struct lithops__agent *agent, struct lithops__agent_files
     char name[LITHOPS__HEX_HASH], path[sizeof agent->cache.path + 128];
     int rc = image_name(files, name, err);
     if (rc == 0)
-        rc = lithops__cache_hold(&agent->cache, name, err);
+        rc = lithops__cache_hold(&agent->cache, name, &files->lock_fd, err);
     if (rc != 0)
         return rc;
     snprintf(path, sizeof path, "%s/images/%s", agent->cache.path, name);

@@ -3,8 +3,10 @@
  *
  * A file arrives under a temporary name, and rename() moves it into the image once its hash is
  * right; then other images may link it, as an object. An existing file is read before use, and
- * counts as missing if its hash is wrong. Other workers may do the same at the same time, and the
- * cache may be trimmed: only files in a held image are safe, so each name is checked there. */
+ * counts as missing if its hash is wrong. What its inode was then is noted in the image's lock
+ * file, and as long as that stays the same it is not read again. Other workers may do the same at
+ * the same time, and the cache may be trimmed: only files in a held image are safe, so each name is
+ * checked there. */
 #include "agent/agent.h"
 
 #include "base/crypto_module.h"
@@ -16,9 +18,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { OBJECT_BYTES = 128, PATH_BYTES = 128 + LITHOPS__FILE_NAME };
+enum {
+    OBJECT_BYTES = 128,
+    PATH_BYTES = 128 + LITHOPS__FILE_NAME,
+    SETTLED_S = 2, /* longer than the ticks in which file systems count time */
+};
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -84,14 +91,63 @@ static int replace(const struct lithops__agent *agent, const char *sha256, const
 
 /* ---- what is there --------------------------------------------------------------------------- */
 
-/* 1: a file with this hash exists; 0: none does. */
-static int look_at(const struct lithops__agent *agent, const char *path, const char *sha256,
-                   lithops_error *err)
+/* A file that has this hash. Whatever changes it changes its ctime, too. */
+struct note {
+    char sha256[LITHOPS__HEX_HASH - 1];
+    uint64_t inode, size;
+    int64_t changed_s, changed_ns;
+};
+_Static_assert(sizeof(struct note) == LITHOPS__HEX_HASH - 1 + 32, "no byte is left undefined");
+
+static struct note note_of(const struct stat *status, const struct lithops__agent_file *file)
 {
+    struct note note = {.inode = status->st_ino,
+                        .size = (uint64_t)status->st_size,
+                        .changed_s = status->st_ctim.tv_sec,
+                        .changed_ns = status->st_ctim.tv_nsec};
+    memcpy(note.sha256, file->sha256, sizeof note.sha256);
+    return note;
+}
+
+/* Notes lie in the order of the image's files. */
+static off_t place_of(const struct lithops__agent_files *files,
+                      const struct lithops__agent_file *file)
+{
+    return (off_t)((size_t)(file - files->files) * sizeof(struct note));
+}
+
+static bool is_noted(const struct lithops__agent_files *files,
+                     const struct lithops__agent_file *file, const struct note *note)
+{
+    struct note known;
+    return pread(files->lock_fd, &known, sizeof known, place_of(files, file)) == sizeof known &&
+           memcmp(&known, note, sizeof known) == 0;
+}
+
+/* Not one that may have been changed again within the same tick. */
+static void write_note(const struct lithops__agent_files *files,
+                       const struct lithops__agent_file *file, const struct note *note)
+{
+    if (time(NULL) - note->changed_s > SETTLED_S)
+        (void)!pwrite(files->lock_fd, note, sizeof *note, place_of(files, file));
+}
+
+/* 1: the image has the file, with this hash; 0: it has not. */
+static int look_at(const struct lithops__agent *agent, const struct lithops__agent_files *files,
+                   const struct lithops__agent_file *file, const char *path, lithops_error *err)
+{
+    struct stat status;
     int fd = openat(agent->cache.fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return 0;
-    int is_right = has_hash(fd, sha256, err);
+    int is_right = 1;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        is_right = 0;
+    } else {
+        const struct note note = note_of(&status, file);
+        if (!is_noted(files, file, &note) && (is_right = has_hash(fd, file->sha256, err)) == 1)
+            write_note(files, file, &note);
+    }
     close(fd);
     return is_right;
 }
@@ -105,13 +161,13 @@ int lithops__files_look_for(const struct lithops__agent *agent,
     int failed = make_name(agent, files, file, path);
     if (failed)
         return lithops__cache_fail(&agent->cache, failed, err);
-    int found = look_at(agent, path, file->sha256, err);
+    int found = look_at(agent, files, file, path, err);
     if (found != 0)
         return found;
     snprintf(object, sizeof object, "objects/%s", file->sha256);
     if (replace(agent, file->sha256, object, path) != 0)
         return 0; /* no such object, or it has too many links */
-    return look_at(agent, path, file->sha256, err);
+    return look_at(agent, files, file, path, err);
 }
 
 /* ---- what comes ------------------------------------------------------------------------------ */

@@ -278,6 +278,10 @@ static void a_hash_is_made_on_demand(void **state)
     write_file("data/a.txt", "changed");
     assert_int_equal(lithops__image_hash(a, &error), 0); /* once */
     assert_memory_equal(a->sha256, "ca97", 4);
+    assert_int_equal(open_image(own, WORDS("data"), NULL), 0);
+    a = item("data/a.txt");
+    assert_int_equal(lithops__image_hash(a, &error), 0); /* the next image looks anew */
+    assert_memory_equal(a->sha256, "d67e", 4);
     write_file("data/a.txt", "a");
     assert_int_equal(lithops__image_hash(item("data"), &error), LITHOPS_EUSAGE);
     unlink("data/b.txt");

@@ -213,14 +213,27 @@ static lithops_value *shared_folders(const struct lithops__link *link)
     return copy;
 }
 
-int lithops__link_hello(struct lithops__link *link, lithops_error *err)
+/* The files of worker processes. */
+static lithops_value *list_program(struct lithops__relay *relay, lithops_error *err)
 {
     static const lithops_function program = {
         .magic = LITHOPS_FUNCTION_MAGIC, .name = "program", .symbol = "program"};
+    return relay->kit       ? list_kit(relay, err)
+           : relay->command ? lithops_value_list()
+                            : list_files(relay, &program, NULL, err);
+}
+
+void lithops__relay_hash_program(struct lithops__relay *relay)
+{
+    lithops_error err = LITHOPS_ERROR_INIT; /* told when hello is said */
+    if (relay->hash_count == 0)
+        lithops_value_free(list_program(relay, &err));
+}
+
+int lithops__link_hello(struct lithops__link *link, lithops_error *err)
+{
     struct lithops__relay *relay = link->relay;
-    lithops_value *files = relay->kit       ? list_kit(relay, err)
-                           : relay->command ? lithops_value_list()
-                                            : list_files(relay, &program, NULL, err);
+    lithops_value *files = list_program(relay, err);
     if (!files)
         return err->code ? err->code : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     lithops_value *hello = lithops_pack(

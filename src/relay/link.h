@@ -302,6 +302,8 @@ void lithops__link_hang_up(struct lithops__link *link);
 void lithops__link_lost(struct lithops__link *link, const lithops_error *why);
 
 /* hello.c: hello and jobs */
+/* Read the files that hello names, unless that was done: it may take a while. */
+void lithops__relay_hash_program(struct lithops__relay *relay);
 int lithops__link_hello(struct lithops__link *link, lithops_error *err);
 int lithops__link_hello_came(struct lithops__link *link, const struct lithops__frame *frame,
                              lithops_error *err);
