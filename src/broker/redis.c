@@ -42,7 +42,10 @@ static int subscriber_connect(void *state, const char *inbox, const struct litho
 {
     struct subscriber *subscriber = state;
     const lithops_storage_op op = op_of(bounds, err);
-    return lithops__redis_subscribe(&subscriber->redis, inbox, &op, &subscriber->connection);
+    int rc = lithops__redis_subscribe(&subscriber->redis, inbox, &op, &subscriber->connection);
+    if (rc == 0)
+        lithops__redis_prepare(&subscriber->redis, &op); /* to publish, before somebody waits */
+    return rc;
 }
 
 static void subscriber_disconnect(void *state)

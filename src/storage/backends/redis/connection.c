@@ -55,6 +55,17 @@ static struct lithops__redis_connection *take_idle(struct lithops__redis *redis)
     return connection;
 }
 
+static void keep_idle(struct lithops__redis *redis, struct lithops__redis_connection *connection)
+{
+    pthread_mutex_lock(&redis->lock);
+    if (redis->idle_count < LITHOPS__REDIS_IDLE) {
+        redis->idle[redis->idle_count++] = connection;
+        connection = NULL;
+    }
+    pthread_mutex_unlock(&redis->lock);
+    lithops__redis_disconnect(redis, connection);
+}
+
 void lithops__redis_end(struct lithops__redis *redis, struct lithops__redis_request *request)
 {
     struct lithops__redis_connection *connection = request->connection;
@@ -63,13 +74,19 @@ void lithops__redis_end(struct lithops__redis *redis, struct lithops__redis_requ
     if (connection->received.capacity > 256 << 10) /* of a large reply */
         lithops__buffer_deinit(&connection->received);
     connection->received.len = 0;
-    pthread_mutex_lock(&redis->lock);
-    if (redis->idle_count < LITHOPS__REDIS_IDLE) {
-        redis->idle[redis->idle_count++] = connection;
-        connection = NULL;
-    }
-    pthread_mutex_unlock(&redis->lock);
-    lithops__redis_disconnect(redis, connection);
+    keep_idle(redis, connection);
+}
+
+void lithops__redis_prepare(struct lithops__redis *redis, const lithops_storage_op *op)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    struct lithops__redis_connection *connection;
+    lithops_storage_op own = *op;
+    own.err = &err;
+    if (lithops__redis_connect(redis, &own, &connection) != 0)
+        return;
+    connection->received.len = 0;
+    keep_idle(redis, connection);
 }
 
 /* ---- replies --------------------------------------------------------------------------------- */

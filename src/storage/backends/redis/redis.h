@@ -45,6 +45,8 @@ int lithops__redis_begin(struct lithops__redis *redis, const char *doing,
                          struct lithops__redis_request *ret_request);
 void lithops__redis_end(struct lithops__redis *redis, struct lithops__redis_request *request);
 void lithops__redis_close_idle(struct lithops__redis *redis);
+/* Connect for the next request, as the first one would. What fails is that one's to tell. */
+void lithops__redis_prepare(struct lithops__redis *redis, const lithops_storage_op *op);
 
 /* A connection of its own that listens to a channel. As begin; ECONFIG never. */
 int lithops__redis_subscribe(struct lithops__redis *redis, const char *channel,
