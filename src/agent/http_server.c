@@ -91,6 +91,8 @@ struct lithops__http_server {
     struct lithops__activation_seen seen;
     struct counts counts;
     struct pollfd *fds;
+    struct lithops__standby standby;          /* for the next request */
+    bool is_alone;                            /* no standby can be started now */
     bool is_initialized;                      /* as an action of OpenWhisk */
     char whisk_secret[LITHOPS__WHISK_SECRET]; /* that it was told */
 };
@@ -202,8 +204,8 @@ static void start_worker(struct lithops__http_server *server, struct connection 
         return;
     }
     *config++ = '\0';
-    if (lithops__through_start(&connection->child, server->options.command, text, config, true,
-                               &err) != 0) {
+    if (lithops__through_start(&server->standby, server->options.command, true, text, config,
+                               &connection->child, &err) != 0) {
         lithops__log(LITHOPS_LOG_ERROR, "http", "%s", err.message);
         refuse(connection, 500, "the worker cannot be started here; see its log");
         return;
@@ -247,6 +249,7 @@ static void finish_worker(struct lithops__http_server *server, struct connection
     int pid = (int)connection->child.watch.pid;
     lithops__through_end(&connection->child, how, sizeof how);
     server->running--;
+    server->is_alone = false;
     lithops__log(LITHOPS_LOG_INFO, "http", "worker %d: %s", pid, how);
     if (gathers(server)) {
         answer_run(connection, how);
@@ -666,13 +669,18 @@ static uint64_t list_fds(struct lithops__http_server *server, nfds_t *count)
 }
 
 /* As the first process of a container it gets the children of those that have ended. */
-static void reap_orphans(const struct lithops__http_server *server)
+static void reap_orphans(struct lithops__http_server *server)
 {
     siginfo_t status;
     for (;;) {
         status.si_pid = 0;
         if (waitid(P_ALL, 0, &status, WEXITED | WNOHANG | WNOWAIT) != 0 || status.si_pid == 0)
             return;
+        if (server->standby.fd >= 0 && status.si_pid == server->standby.child.watch.pid) {
+            lithops__through_drop(&server->standby);
+            server->is_alone = true;
+            continue;
+        }
         for (const struct connection *c = server->connections; c; c = c->next)
             if (c->state == RUNNING && c->child.watch.pid == status.si_pid)
                 return;
@@ -704,10 +712,24 @@ static void end_workers(struct lithops__http_server *server)
             end_worker(c);
 }
 
+/* A worker for the next request gets ready while nothing else is to be done. */
+static void prepare_worker(struct lithops__http_server *server)
+{
+    lithops_error err = LITHOPS_ERROR_INIT;
+    if (server->is_draining)
+        lithops__through_drop(&server->standby);
+    else if (server->standby.fd < 0 && !server->is_alone &&
+             server->running < server->options.limit &&
+             (server->is_initialized || !server->options.is_whisk))
+        server->is_alone = lithops__through_prepare(&server->standby, server->options.command, true,
+                                                    &err) != 0; /* a request tells why */
+}
+
 static int turn(struct lithops__http_server *server, int stop_fd, lithops_error *err)
 {
     const bool is_init = getpid() == 1;
     nfds_t count = 0;
+    prepare_worker(server);
     const struct pollfd *stop = watch_fd(server, &count, stop_fd, POLLIN);
     const struct pollfd *listening = watch_fd(
         server, &count, server->count < most_connections(server) ? server->fd : -1, POLLIN);
@@ -742,10 +764,32 @@ static bool is_drained(const struct lithops__http_server *server)
     return server->is_draining && !owes;
 }
 
+/* The first message that is sealed and opened takes a millisecond, as OpenSSL then looks for what
+ * it needs. It has time for that before there is a request. */
+static void warm_up(const struct lithops__http_server *server)
+{
+    static const char secret[LITHOPS__ACTIVATION_SECRET_MIN + 1] =
+        "not one of anybody, only as long";
+    char header[LITHOPS__ACTIVATION_HEADER], proof[LITHOPS__HEX_HASH], *text = NULL;
+    struct lithops__activation_seen seen = {.nonces = NULL};
+    struct lithops__buffer body = LITHOPS__BUFFER_INIT;
+    lithops_error err = LITHOPS_ERROR_INIT;
+    const time_t now = time(NULL);
+    if (lithops__activation_seal(server->crypto, secret, "", now, header, proof, &body, &err) == 0)
+        (void)lithops__activation_open(server->crypto, secret, header,
+                                       (lithops_bytes){body.data, body.len}, now, &seen, &text,
+                                       proof);
+    free(text);
+    lithops__activation_seen_deinit(&seen);
+    lithops__buffer_deinit(&body);
+}
+
 /* While it drains it answers, so that a service sees why it takes nothing. */
 int lithops__http_server_run(struct lithops__http_server *server, int stop_fd, lithops_error *err)
 {
     int rc = 0;
+    prepare_worker(server);
+    warm_up(server);
     while (rc == 0 && !is_drained(server))
         rc = turn(server, stop_fd, err);
     return rc;
@@ -802,6 +846,7 @@ int lithops__http_server_open(const struct lithops__http_server_options *options
     if (!server)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     server->options = *options;
+    server->standby = (struct lithops__standby)LITHOPS__STANDBY_NONE;
     server->crypto = crypto;
     server->fd = -1;
     server->drained_ns = UINT64_MAX;
@@ -841,6 +886,7 @@ void lithops__http_server_close(struct lithops__http_server *server)
         }
         free_connection(c);
     }
+    lithops__through_drop(&server->standby);
     lithops__activation_seen_deinit(&server->seen);
     explicit_bzero(server->whisk_secret, sizeof server->whisk_secret);
     free(server->fds);

@@ -39,8 +39,9 @@ struct lambda {
     struct lithops__runtime_api *api;
     const char *program;
     int stop_fd;
-    char id[ID_SIZE];    /* of the event */
-    int64_t deadline_ms; /* since 1970; 0: none */
+    struct lithops__standby standby; /* for the next event */
+    char id[ID_SIZE];                /* of the event */
+    int64_t deadline_ms;             /* since 1970; 0: none */
 };
 
 /* What becomes of an event. */
@@ -58,6 +59,14 @@ static bool is_stopped(void *user)
     return lambda->stop_fd >= 0 && poll(&look, 1, 0) > 0;
 }
 
+/* Until an event comes, or the function is frozen, a worker gets ready for it. Where that fails the
+ * event is told why. */
+static void prepare_worker(void *user)
+{
+    struct lambda *lambda = user;
+    (void)lithops__through_prepare(&lambda->standby, lambda->program, false, NULL);
+}
+
 /* @param header  one more header, or NULL */
 static int ask(struct lambda *lambda, const char *method, const char *way, const char *header,
                lithops_bytes body, lithops_error *err)
@@ -65,11 +74,14 @@ static int ask(struct lambda *lambda, const char *method, const char *way, const
     char path[ID_SIZE + 64];
     struct lithops__retry retry = {
         .attempts = TRIES, .first_delay_ms = 20, .bounds = {UINT64_MAX, is_stopped, lambda}};
-    const struct lithops__runtime_request request = {.method = method,
-                                                     .path = path,
-                                                     .header = header,
-                                                     .has_body = body.ptr != NULL,
-                                                     .body = body};
+    const struct lithops__runtime_request request = {
+        .method = method,
+        .path = path,
+        .header = header,
+        .has_body = body.ptr != NULL,
+        .body = body,
+        .meanwhile = strcmp(way, "next") == 0 ? prepare_worker : NULL,
+        .user = lambda};
     snprintf(path, sizeof path, "/2018-06-01/runtime/invocation/%s", way);
     lithops_error error;
     int rc;
@@ -183,14 +195,15 @@ static void tell(struct lithops__child *child, bool in_time, struct ending *ret_
                        "make calls shorter");
 }
 
-static int run_worker(const struct lambda *lambda, const char *key, const char *config,
+static int run_worker(struct lambda *lambda, const char *key, const char *config,
                       struct ending *ret_ending, lithops_error *err)
 {
     struct lithops__child child;
     int64_t left_ms = lambda->deadline_ms ? time_left_ms(lambda) : -1;
     if (lambda->deadline_ms && left_ms < 0)
         left_ms = 0;
-    int rc = lithops__through_start(&child, lambda->program, key, config, false, err);
+    int rc =
+        lithops__through_start(&lambda->standby, lambda->program, false, key, config, &child, err);
     if (rc != 0)
         return rc;
     bool ended = await(lambda, &child.watch, left_ms < 0 ? -1 : keep_back(left_ms, STOP_MS), true);
@@ -250,8 +263,8 @@ static int refuse(struct ending *ret_ending, const char *type, const char *text)
     return 0;
 }
 
-static int serve_event(const struct lambda *lambda, const lithops_value *event,
-                       struct ending *ret_ending, lithops_error *err)
+static int serve_event(struct lambda *lambda, const lithops_value *event, struct ending *ret_ending,
+                       lithops_error *err)
 {
     const char *version = lithops_value_get_string(lithops_value_get(event, "version"));
     const char *key = lithops_value_get_string(lithops_value_get(event, "key"));
@@ -310,11 +323,13 @@ static void find_home(void)
 
 int lithops__lambda_serve(const char *api, const char *program, int stop_fd, lithops_error *err)
 {
-    struct lambda lambda = {.program = program, .stop_fd = stop_fd};
+    struct lambda lambda = {
+        .program = program, .stop_fd = stop_fd, .standby = LITHOPS__STANDBY_NONE};
     find_home();
     int rc = lithops__runtime_api_open(api, stop_fd, &lambda.api, err);
     while (rc == 0)
         rc = serve_one(&lambda, err);
+    lithops__through_drop(&lambda.standby);
     lithops__runtime_api_close(lambda.api);
     return rc;
 }

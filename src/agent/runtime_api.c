@@ -417,6 +417,8 @@ int lithops__runtime_api_ask(struct lithops__runtime_api *api,
     int rc = api->fd < 0 ? connect_it(api, err) : 0;
     if (rc == 0)
         rc = send_request(api, request, err);
+    if (rc == 0 && request->meanwhile)
+        request->meanwhile(request->user);
     if (rc == 0 && !lithops__buffer_reserve(&api->in, PIECE + 1))
         rc = fail_memory(err);
     if (rc == 0)

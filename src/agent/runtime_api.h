@@ -17,6 +17,8 @@ struct lithops__runtime_request {
     const char *header;        /* one more, "Name: value"; NULL: none */
     bool has_body;
     lithops_bytes body;
+    void (*meanwhile)(void *user); /* called when it is sent; NULL: nothing is to be done */
+    void *user;
 };
 
 /* No connection is made. `place` is HOST:PORT; once `stop_fd` is readable (-1: never) nothing is

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/through.h"
 
+#include "base/buffer.h"
 #include "base/error.h"
+#include "base/module.h"
 #include "base/spawn.h"
 #include "ipc/area.h"
+#include "net/http.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,21 +20,19 @@
 #include <unistd.h>
 
 #define CONFIG "LITHOPS_CONFIG"
+#define TRACE "_X_AMZN_TRACE_ID" /* of each event of Lambda */
 
-/* The environment of this program, with another configuration and without secrets. The first one is
- * for free(), as is the list. */
-static char **make_environment(const char *config)
+/* ---- the child's environment ----------------------------------------------------------------- */
+
+/* The environment of this program, without another configuration and without secrets. */
+static char **make_environment(void)
 {
     static const char *const dropped[] = {CONFIG "=", CONFIG "_FILE=", "LITHOPS_WORKER_SECRET="};
     size_t count = 0, kept = 0;
     while (environ[count])
         count++;
-    char **env = calloc(count + 2, sizeof *env);
-    if (!env || asprintf(&env[kept++], CONFIG "=%s", config) < 0) {
-        free(env);
-        return NULL;
-    }
-    for (size_t i = 0; i < count; i++) {
+    char **env = calloc(count + 1, sizeof *env);
+    for (size_t i = 0; env && i < count; i++) {
         bool is_dropped = false;
         for (size_t k = 0; k < sizeof dropped / sizeof *dropped; k++)
             is_dropped |= strncmp(environ[i], dropped[k], strlen(dropped[k])) == 0;
@@ -40,17 +42,12 @@ static char **make_environment(const char *config)
     return env;
 }
 
-static void free_environment(char **env)
-{
-    explicit_bzero(env[0], strlen(env[0]));
-    free(env[0]);
-    free(env);
-}
+/* ---- starting it ----------------------------------------------------------------------------- */
 
 /* In the child, between fork() and exec(): nothing that takes a lock. All signals are blocked: one
  * that came before the handlers are gone would stop the server, whose handler this process has. */
-static void become(const char *command, char *const *argv, char *const *env, int null_fd,
-                   int log_fd, int watch_fd, pid_t parent)
+static void become(const char *command, char *const *argv, char *const *env, int in_fd, int log_fd,
+                   int watch_fd, pid_t parent)
 {
     struct sigaction usual = {.sa_handler = SIG_DFL};
     sigset_t none;
@@ -61,7 +58,7 @@ static void become(const char *command, char *const *argv, char *const *env, int
         (void)sigaction(number, &usual, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (dup2(null_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
+    if (dup2(in_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
         dup2(log_fd, STDERR_FILENO) < 0 || (watch_fd >= 0 && dup2(watch_fd, 3) < 0))
         return;
     /* Connections of libcurl are not closed by exec(). One that a worker holds would look as if
@@ -71,61 +68,135 @@ static void become(const char *command, char *const *argv, char *const *env, int
     dprintf(STDERR_FILENO, "cannot run %s: error %d", command, errno);
 }
 
-static int run(const char *command, const char *key, char *const *env, int log_fd, int watch_fd,
+static int run(const char *command, char *const *env, int in_fd, int log_fd, int watch_fd,
                pid_t *ret_pid)
 {
-    char name[] = "lithops", argument[] = "worker", option[] = "--through";
-    char *words = strdup(key);
-    char *argv[] = {name, argument, option, words, NULL};
-    int null_fd = lithops__high_fd(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    int failed = !words ? ENOMEM : null_fd < 0 ? errno : 0;
+    char name[] = "lithops", argument[] = "worker", option[] = "--through", standby[] = "-";
+    char *argv[] = {name, argument, option, standby, NULL};
     sigset_t all, before;
     sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t parent = getpid(), pid = failed ? -1 : fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
-        become(command, argv, env, null_fd, log_fd, watch_fd, parent);
+        become(command, argv, env, in_fd, log_fd, watch_fd, parent);
         _exit(127);
     }
-    if (!failed && pid < 0)
-        failed = errno;
+    int failed = pid < 0 ? errno : 0;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (null_fd >= 0)
-        close(null_fd);
-    free(words);
     *ret_pid = pid;
     return failed;
 }
 
-int lithops__through_start(struct lithops__child *child, const char *command, const char *key,
-                           const char *config, bool keeps_log, lithops_error *err)
+/* Its standard input: the child's end, and ours. */
+static int make_input(int fds[2])
 {
-    int watch_fd = -1;
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return errno;
+    for (size_t i = 0; i < 2; i++)
+        fds[i] = lithops__high_fd(fds[i]);
+    return fds[0] < 0 || fds[1] < 0 ? EMFILE : 0;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+int lithops__through_prepare(struct lithops__standby *standby, const char *command, bool keeps_log,
+                             lithops_error *err)
+{
+    struct lithops__child *child = &standby->child;
+    int watch_fd = -1, in[2] = {-1, -1};
     pid_t pid = 0;
-    *child = (struct lithops__child){.watch = {.fd = -1}, .log_fd = -1};
-    char **env = make_environment(config);
+    if (standby->fd >= 0)
+        return 0;
+    *standby = (struct lithops__standby)LITHOPS__STANDBY_NONE;
+    char **env = make_environment();
     if (!env)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     int rc = lithops__watch_prepare(&child->watch, &watch_fd, err);
     if (rc != 0) {
-        free_environment(env);
+        free(env);
         return rc;
     }
     if (keeps_log)
         child->log_fd = lithops__high_fd(memfd_create("lithops-worker-stderr", MFD_CLOEXEC));
-    int failed = keeps_log && child->log_fd < 0 ? errno : 0, log_fd = child->log_fd;
+    int failed = keeps_log && child->log_fd < 0 ? errno : 0;
     if (!failed)
-        failed = run(command, key, env, keeps_log ? log_fd : STDERR_FILENO, watch_fd, &pid);
-    free_environment(env);
-    if (watch_fd >= 0)
-        close(watch_fd);
+        failed = make_input(in);
+    if (!failed)
+        failed =
+            run(command, env, in[0], keeps_log ? child->log_fd : STDERR_FILENO, watch_fd, &pid);
+    free(env);
+    close_fd(watch_fd);
+    close_fd(in[0]);
     rc = failed ? lithops__fail_errno(err, failed, "cannot start a worker (%s worker)", command)
                 : lithops__watch_begin(&child->watch, pid, err);
-    if (rc != 0) {
-        lithops__watch_abandon(&child->watch);
-        lithops__child_close_log(child);
+    if (rc == 0) {
+        standby->fd = in[1];
+        return 0;
     }
+    close_fd(in[1]);
+    lithops__watch_abandon(&child->watch);
+    lithops__child_close_log(child);
     return rc;
+}
+
+void lithops__through_drop(struct lithops__standby *standby)
+{
+    siginfo_t status;
+    if (standby->fd < 0)
+        return;
+    close(standby->fd);
+    lithops__watch_signal(&standby->child.watch, SIGKILL);
+    lithops__watch_reap(&standby->child.watch, &status);
+    lithops__child_close_log(&standby->child);
+    *standby = (struct lithops__standby)LITHOPS__STANDBY_NONE;
+}
+
+/* ---- telling it ------------------------------------------------------------------------------ */
+
+/* All of it, with the NUL. It reads: this may wait for that. */
+static int write_text(int fd, const char *text)
+{
+    for (size_t left = strlen(text) + 1; left > 0;) {
+        ssize_t n = write(fd, text, left);
+        if (n < 0 && errno != EINTR)
+            return errno;
+        text += n > 0 ? n : 0;
+        left -= n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+static int tell(int fd, const char *key, const char *config)
+{
+    const char *trace = getenv(TRACE);
+    int failed = write_text(fd, key);
+    if (!failed)
+        failed = write_text(fd, trace ? trace : "");
+    return failed ? failed : write_text(fd, config);
+}
+
+int lithops__through_start(struct lithops__standby *standby, const char *command, bool keeps_log,
+                           const char *key, const char *config, struct lithops__child *ret_child,
+                           lithops_error *err)
+{
+    if (standby->fd >= 0 && lithops__watch_has_ended(&standby->child.watch))
+        lithops__through_drop(standby);
+    int rc = lithops__through_prepare(standby, command, keeps_log, err);
+    if (rc != 0)
+        return rc;
+    int failed = tell(standby->fd, key, config);
+    if (failed) {
+        lithops__through_drop(standby);
+        return lithops__fail_errno(err, failed, "cannot tell a worker what it is");
+    }
+    close(standby->fd);
+    *ret_child = standby->child;
+    *standby = (struct lithops__standby)LITHOPS__STANDBY_NONE;
+    return 0;
 }
 
 void lithops__through_end(struct lithops__child *child, char *ret_how, size_t size)
@@ -134,4 +205,77 @@ void lithops__through_end(struct lithops__child *child, char *ret_how, size_t si
     lithops__watch_reap(&child->watch, &status);
     child->watch.pid = 0;
     lithops__child_tell_end(child, &status, ret_how, size);
+}
+
+/* ---- in the child ---------------------------------------------------------------------------- */
+
+static bool is_told(void)
+{
+    struct pollfd fd = {STDIN_FILENO, POLLIN, 0};
+    return poll(&fd, 1, 0) != 0;
+}
+
+/* What a worker needs whose storage is reached by a network. What is missing is explained to who
+ * needs it. */
+static void load_ahead(void)
+{
+    lithops_error err;
+    if (!is_told())
+        (void)lithops__module_symbol("yaml", "lithops__yaml_parse", &err);
+    const struct lithops__http_api *http =
+        is_told() ? NULL : lithops__module_symbol("http", "lithops__http", &err);
+    if (http && !is_told())
+        http->prepare();
+}
+
+/* The next of the texts; NULL: there is none. */
+static const char *next_text(const struct lithops__buffer *all, size_t *at)
+{
+    const char *text = (const char *)all->data + *at;
+    const char *end = *at < all->len ? memchr(text, '\0', all->len - *at) : NULL;
+    if (!end)
+        return NULL;
+    *at += (size_t)(end - text) + 1;
+    return text;
+}
+
+static int take_texts(const struct lithops__buffer *all, char ret_key[LITHOPS__CARRIER_KEY],
+                      lithops_error *err)
+{
+    size_t at = 0;
+    const char *key = next_text(all, &at), *trace = key ? next_text(all, &at) : NULL;
+    const char *config = trace ? next_text(all, &at) : NULL;
+    if (!config || strlen(key) >= LITHOPS__CARRIER_KEY)
+        return lithops__fail(err, LITHOPS_EUSAGE,
+                             "lithops worker --through - is told on standard input what it is, by "
+                             "the lithops worker that starts it");
+    memcpy(ret_key, key, strlen(key) + 1);
+    if (setenv(CONFIG, config, 1) != 0 || (*trace && setenv(TRACE, trace, 1) != 0))
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (!*trace)
+        unsetenv(TRACE);
+    return 0;
+}
+
+int lithops__through_await(char ret_key[LITHOPS__CARRIER_KEY], lithops_error *err)
+{
+    struct lithops__buffer all = LITHOPS__BUFFER_INIT;
+    ssize_t n = 1;
+    load_ahead();
+    while (n > 0) {
+        void *room = lithops__buffer_reserve(&all, 16 << 10);
+        if (!room)
+            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+        n = read(STDIN_FILENO, room, 16 << 10);
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n > 0)
+            all.len += (size_t)n;
+    }
+    int rc = all.len == 0 ? lithops__fail(err, LITHOPS_ECANCELED, "it was not wanted")
+                          : take_texts(&all, ret_key, err);
+    if (all.data)
+        explicit_bzero(all.data, all.len);
+    lithops__buffer_deinit(&all);
+    return rc;
 }

@@ -5,6 +5,7 @@
 #include "agent/fn.h"
 #include "agent/http_server.h"
 #include "agent/lambda.h"
+#include "agent/through.h"
 #include "base/error.h"
 #include "carrier/carrier.h"
 #include "cli/commands.h"
@@ -76,8 +77,14 @@ static int serve_through(const char *key, lithops_error *err)
 {
     struct lithops__config *config = NULL;
     struct lithops__carried *carried;
-    int fd;
-    int rc = leave_standard_streams(err);
+    char told[LITHOPS__CARRIER_KEY];
+    int fd, rc = 0;
+    if (strcmp(key, "-") == 0) {
+        rc = lithops__through_await(told, err);
+        key = told;
+    }
+    if (rc == 0)
+        rc = leave_standard_streams(err);
     if (rc == 0)
         rc = lithops__config_load(NULL, &config, err);
     unsetenv("LITHOPS_CONFIG");

@@ -322,6 +322,7 @@ const struct lithops__http_api lithops__http = {
               .is_over = lithops__post_is_over,
               .take_body = lithops__post_take_body,
               .end = lithops__post_end},
+    .prepare = lithops__curl_init,
     .open = http_open,
     .close = http_close,
     .info = http_info,

@@ -42,6 +42,8 @@ struct lithops__http_api {
     struct lithops__transfer_api transfer; /* requests of any kind; the rest reads URLs */
     struct lithops__tcp_api tcp;           /* for protocols other than HTTP */
     struct lithops__posts_api posts;       /* requests that stay open, many at a time */
+    /* Do now what else the first request would do before it connects. */
+    void (*prepare)(void);
     /* `limits` may be NULL. No request is made. EUSAGE (not an http or https URL), ENOMEM. */
     int (*open)(const char *url, const struct lithops__http_limits *limits,
                 struct lithops__http **ret_http, lithops_error *err);

@@ -61,7 +61,21 @@ int worker_server_stop(struct worker_server *server)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* Its children, whose number is returned; *ret_one is one of them. */
+/* Not one that only waits, at its standard input, to become a worker. */
+static bool has_begun(const char *pid)
+{
+    char path[300], target[32] = "", words[128] = "";
+    snprintf(path, sizeof path, "/proc/%s/cmdline", pid);
+    FILE *file = fopen(path, "re");
+    size_t len = file ? fread(words, 1, sizeof words, file) : 0;
+    if (file)
+        fclose(file);
+    snprintf(path, sizeof path, "/proc/%s/fd/0", pid);
+    return memmem(words, len, "--through", 9) && readlink(path, target, sizeof target - 1) > 0 &&
+           strcmp(target, "/dev/null") == 0;
+}
+
+/* Its workers, whose number is returned; *ret_one is one of them. */
 static int find_workers(const struct worker_server *server, pid_t *ret_one)
 {
     int count = 0;
@@ -77,7 +91,7 @@ static int find_workers(const struct worker_server *server, pid_t *ret_one)
         if (file)
             fclose(file);
         if (rest && sscanf(rest, ") %c %d", &state, &parent) == 2 && parent == server->pid &&
-            state != 'Z') {
+            state != 'Z' && has_begun(entry->d_name)) {
             *ret_one = (pid_t)strtol(entry->d_name, NULL, 10);
             count++;
         }

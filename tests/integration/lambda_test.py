@@ -167,8 +167,10 @@ class Runtime(Case):
             with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as children:
                 for pid in children.read().split():
                     with open(f"/proc/{pid}/cmdline", "rb") as file:
-                        if b"--through" in file.read():
-                            return int(pid)
+                        is_worker = b"--through" in file.read()
+                    # Until it is told what it is it waits at its standard input.
+                    if is_worker and os.readlink(f"/proc/{pid}/fd/0") == "/dev/null":
+                        return int(pid)
             time.sleep(0.01)
         self.fail("no worker was started")
 

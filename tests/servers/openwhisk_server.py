@@ -54,6 +54,15 @@ def children_of(pid):
     return found
 
 
+def has_begun(pid):
+    """Not one that only waits, at its standard input, to become a worker."""
+    try:
+        with open(f'/proc/{pid}/cmdline', 'rb') as file:
+            return b'--through' in file.read() and os.readlink(f'/proc/{pid}/fd/0') == '/dev/null'
+    except OSError:  # it has ended
+        return False
+
+
 class Container:
     """`lithops worker --openwhisk`, with nothing of this process's environment but PATH."""
 
@@ -83,7 +92,7 @@ class Container:
         return [self.log(i).count(MARK) for i in range(2)]
 
     def workers(self):
-        return children_of(self.process.pid)
+        return [pid for pid in children_of(self.process.pid) if has_begun(pid)]
 
     def destroy(self):
         self.process.kill()
