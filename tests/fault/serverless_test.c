@@ -183,7 +183,7 @@ static void test_it_ends_with_its_workers(void **state)
     struct worker_server server;
     worker_server_start(&server, 2);
     int first = begin_waiting(&server), second = begin_waiting(&server);
-    assert_int_equal(worker_server_count(&server), 2);
+    await_workers(&server, 2);
     assert_int_equal(worker_server_stop(&server), 0);
     close(first);
     close(second);
