@@ -16,7 +16,6 @@
 
 #include <curl/curl.h>
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +35,7 @@ struct lithops__transfer {
     struct lithops__http_request request; /* what is borrowed of it */
     uint64_t body_at;                     /* what was sent of the request's body */
     unsigned times_made;                  /* the request was, by libcurl */
-    off_t body_start;                     /* of body_fd */
+    bool body_lacks;                      /* the file could not be read, or was too short */
     char *error_text;
     size_t error_len;
     long stall_timeout_ms;
@@ -168,9 +167,10 @@ static size_t on_send(char *buf, size_t one, size_t len, void *user)
     len = left < len ? (size_t)left : len;
     if (request->body_fd >= 0 && len) {
         ssize_t got =
-            pread(request->body_fd, buf, len, transfer->body_start + (off_t)transfer->body_at);
+            pread(request->body_fd, buf, len, (off_t)(request->body_fd_start + transfer->body_at));
+        transfer->body_lacks = got <= 0;
         if (got <= 0)
-            return CURL_READFUNC_ABORT; /* the file cannot be read, or was truncated */
+            return CURL_READFUNC_ABORT;
         len = (size_t)got;
     } else if (len) {
         memcpy(buf, (const char *)request->body.ptr + transfer->body_at, len);
@@ -504,12 +504,10 @@ int lithops__transfer_start(struct lithops__transfer *transfer,
     transfer->request = *request;
     transfer->body_at = 0;
     transfer->times_made = 0;
+    transfer->body_lacks = false;
     rc = take_headers(transfer, request->headers, err);
     if (rc)
         return rc;
-    if (request->has_body && request->body_fd >= 0 &&
-        (transfer->body_start = lseek(request->body_fd, 0, SEEK_CUR)) < 0)
-        return lithops__fail_errno(err, errno, "cannot send a file to %s", shown_url);
     if (!set_request(transfer) ||
         curl_multi_add_handle(transfer->multi, transfer->easy) != CURLM_OK)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
@@ -539,6 +537,11 @@ static const char *doing(const struct lithops__transfer *transfer)
 static int fail_transfer(struct lithops__transfer *transfer, lithops_error *err)
 {
     CURLcode result = transfer->result;
+    if (result == CURLE_ABORTED_BY_CALLBACK && transfer->body_lacks)
+        return lithops__fail(err, LITHOPS_EIO,
+                             "cannot send to %s: the file cannot be read, or became shorter while "
+                             "it was sent",
+                             transfer->shown_url);
     if (result == CURLE_ABORTED_BY_CALLBACK && transfer->times_made > 1) {
         result = CURLE_SEND_ERROR; /* on_request() */
         snprintf(transfer->message, sizeof transfer->message, "the connection was lost");

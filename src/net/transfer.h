@@ -22,9 +22,9 @@ struct lithops__http_request {
     bool follow_redirects;      /* not for signed requests: a signature is for one host */
     bool as_it_comes;           /* a pull is content with what has come, one byte at least */
     bool has_body;
-    lithops_bytes body; /* what is sent, or, if body_fd is not -1: */
-    int body_fd;        /* a regular file, from its present offset on */
-    uint64_t body_fd_len;
+    lithops_bytes body;                  /* what is sent, or, if body_fd is not -1: */
+    int body_fd;                         /* a regular file, */
+    uint64_t body_fd_start, body_fd_len; /* these bytes of it; its own offset is not used */
     struct lithops__bounds bounds;
 };
 #define LITHOPS__HTTP_REQUEST(the_method, the_url)                                                 \

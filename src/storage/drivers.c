@@ -47,7 +47,7 @@ int lithops__storage_driver_check(const lithops_storage_driver *driver, lithops_
                              "LITHOPS_STORAGE_LOCAL_FILES, or neither",
                              driver->name);
     if (!ops->upload_begin != !ops->upload_part || !ops->upload_begin != !ops->upload_complete ||
-        !ops->upload_begin != !ops->upload_abort)
+        !ops->upload_begin != !ops->upload_abort || (ops->upload_part_fd && !ops->upload_begin))
         return lithops__fail(err, LITHOPS_EUSAGE,
                              "storage backend '%s' must have all slots of uploads, or none",
                              driver->name);

@@ -3,8 +3,9 @@
  *
  * A large object goes by parts, several at once, where the driver takes parts. What has been read
  * from a pipe is kept until it is stored, so that a part can be sent again; a thread has one part,
- * which bounds memory. If anything fails all parts are removed, also when the caller is in a hurry:
- * parts without an object are invisible and are paid for. */
+ * which bounds memory. A regular file is not kept where the driver reads it by itself. If anything
+ * fails all parts are removed, also when the caller is in a hurry: parts without an object are
+ * invisible and are paid for. */
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -69,12 +70,15 @@ static int read_all(int fd, struct lithops__buffer *body, const struct lithops__
 
 /* ---- by parts -------------------------------------------------------------------------------- */
 
-/* An object on its way. Bytes are in memory, or in `fd` behind the first part. */
+/* An object on its way. Bytes are in memory, or in `fd` behind the first part, or all of them in
+ * `fd`, from `fd_start` on. */
 struct sending {
     lithops_storage *storage;
     lithops_storage_upload upload;
     lithops_bytes body; /* all of it; of a file the first part */
     int fd;             /* -1: none */
+    bool by_fd;         /* the driver reads it */
+    uint64_t fd_start;
     size_t part_bytes;
     bool size_is_known;
     uint64_t next; /* offset of the next part */
@@ -87,12 +91,34 @@ static size_t part_bytes(const struct sending *sending)
                                   : sending->part_bytes << (sending->number / GROWS_AFTER);
 }
 
+/* What is left in a regular file behind `at`; UINT64_MAX: not known. */
+static uint64_t size_behind(int fd, off_t at)
+{
+    struct stat file;
+    return at >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_size >= at
+               ? (uint64_t)(file.st_size - at)
+               : UINT64_MAX;
+}
+
+/* Up to `len` bytes, as long as the file is at the moment. Only the last part may be shorter. */
+static void take_of_file(const struct sending *sending, struct lithops__part *part, size_t len)
+{
+    part->offset = sending->fd_start + sending->next;
+    uint64_t left = size_behind(sending->fd, (off_t)part->offset);
+    part->data = NULL;
+    if (left == UINT64_MAX || sending->next % len != 0)
+        left = 0;
+    part->len = left < len ? (size_t)left : len;
+}
+
 static int take_part(void *user, struct lithops__part *part, bool *ret_more,
                      const struct lithops__bounds *bounds, lithops_error *err)
 {
     struct sending *sending = user;
     size_t len = part_bytes(sending);
-    if (sending->next < sending->body.len) {
+    if (sending->by_fd) {
+        take_of_file(sending, part, len);
+    } else if (sending->next < sending->body.len) {
         size_t left = sending->body.len - (size_t)sending->next;
         part->data = (const char *)sending->body.ptr + sending->next;
         part->len = sending->fd < 0 && left > len ? len : left;
@@ -122,13 +148,16 @@ static int move_part(void *user, struct lithops__part *part, const struct lithop
 {
     struct sending *sending = user;
     const lithops_storage *storage = sending->storage;
+    const lithops_storage_ops *ops = storage->driver->ops;
     const lithops_bytes body = {part->data, part->len};
     struct lithops__request request;
     int rc = 0;
     lithops__request_begin_within(&request, storage, bounds);
     request.kind = LITHOPS__REQUEST_WRITES;
     while (lithops__request_try(&request, &rc))
-        rc = storage->driver->ops->upload_part(storage->state, &sending->upload, part->number, body,
+        rc = sending->by_fd ? ops->upload_part_fd(storage->state, &sending->upload, part->number,
+                                                  sending->fd, part->offset, part->len, &request.op)
+                            : ops->upload_part(storage->state, &sending->upload, part->number, body,
                                                &request.op);
     return lithops__request_end(&request, rc, err);
 }
@@ -277,23 +306,35 @@ int lithops_storage_put_new(lithops_storage *storage, const char *bucket, const 
 
 /* ---- from a file ----------------------------------------------------------------------------- */
 
-/* What is left in a regular file; UINT64_MAX: not known. */
-static uint64_t size_left(int fd)
+/* A regular file that has more than one part. Its offset is moved as if it had been read. */
+static int put_file_parts(lithops_storage *storage, const char *bucket, const char *key, int fd,
+                          off_t start, uint64_t size, lithops_error *err)
 {
-    struct stat file;
-    off_t at = lseek(fd, 0, SEEK_CUR);
-    return at >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_size >= at
-               ? (uint64_t)(file.st_size - at)
-               : UINT64_MAX;
+    struct sending sending = {.storage = storage,
+                              .upload = {.bucket = bucket, .key = key},
+                              .fd = fd,
+                              .by_fd = true,
+                              .fd_start = (uint64_t)start,
+                              .part_bytes = size_of_parts(size),
+                              .size_is_known = true};
+    int rc = send_parts(&sending, threads_for(size, sending.part_bytes),
+                        lithops__storage_deadline(storage), err);
+    if (rc == 0 && lseek(fd, start + (off_t)sending.next, SEEK_SET) < 0)
+        rc = lithops__fail_errno(err, errno, "cannot read the body");
+    return rc;
 }
 
 /* A first part that is not full is the whole object. */
 static int put_fd_parts(lithops_storage *storage, const char *bucket, const char *key, int fd,
                         lithops_error *err)
 {
+    const off_t start = lseek(fd, 0, SEEK_CUR);
+    const uint64_t size = size_behind(fd, start);
+    if (size != UINT64_MAX && size > PART && storage->driver->ops->upload_part_fd)
+        return put_file_parts(storage, bucket, key, fd, start, size, err);
     struct lithops__request reading;
     lithops__request_begin(&reading, storage);
-    const uint64_t size = size_left(fd), deadline_ns = reading.op.deadline_ns;
+    const uint64_t deadline_ns = reading.op.deadline_ns;
     size_t part = size == UINT64_MAX ? PART : size_of_parts(size), got = 0;
     unsigned char *first = malloc(part);
     if (!first)

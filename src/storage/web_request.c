@@ -57,6 +57,11 @@ int lithops__web_send(struct lithops__web *web, struct lithops__transfer *transf
     http.headers = request->headers;
     http.has_body = request->has_body;
     http.body = request->body;
+    if (request->file) {
+        http.body_fd = request->file->fd;
+        http.body_fd_start = request->file->start;
+        http.body_fd_len = request->file->len;
+    }
     http.bounds = (struct lithops__bounds){op->deadline_ns, op->interrupted, op->user};
     size_t none;
     char byte;

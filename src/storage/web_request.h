@@ -8,6 +8,12 @@
 
 enum { LITHOPS__WEB_HEADERS = 14 };
 
+/* Bytes of a regular file. */
+struct lithops__web_file {
+    int fd;
+    uint64_t start, len;
+};
+
 /* A request as it goes out. Zeroed before; the strings that it owns are wiped, as URLs and headers
  * may hold secrets. */
 struct lithops__web_request {
@@ -15,6 +21,7 @@ struct lithops__web_request {
     bool has_body;
     bool is_expected; /* a large body goes out without asking first whether it is wanted */
     lithops_bytes body;
+    const struct lithops__web_file *file; /* what is sent in place of it, or NULL */
     /* owned */
     char *url;
     const char *headers[LITHOPS__WEB_HEADERS + 2];

@@ -71,6 +71,13 @@ static int mapped_part(void *state, lithops_storage_upload *upload, size_t numbe
     return real()->upload_part(state, &copy, number, body, op);
 }
 
+static int mapped_part_fd(void *state, lithops_storage_upload *upload, size_t number, int fd,
+                          uint64_t offset, size_t len, const lithops_storage_op *op)
+{
+    lithops_storage_upload copy = mapped(upload);
+    return real()->upload_part_fd(state, &copy, number, fd, offset, len, op);
+}
+
 static int mapped_complete(void *state, const lithops_storage_upload *upload,
                            const lithops_storage_op *op)
 {
@@ -139,6 +146,8 @@ lithops_storage *storage_mapped_open(const lithops_storage_driver *real_driver,
     if (ops.upload_begin) {
         ops.upload_begin = mapped_begin;
         ops.upload_part = mapped_part;
+        if (ops.upload_part_fd)
+            ops.upload_part_fd = mapped_part_fd;
         ops.upload_complete = mapped_complete;
         ops.upload_abort = mapped_abort;
     }

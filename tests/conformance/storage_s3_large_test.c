@@ -327,6 +327,44 @@ static void a_put_that_is_given_up_leaves_nothing(void **state)
     assert_false(exists("too-slow"));
 }
 
+static bool change_last_byte(void *user)
+{
+    const unsigned char last = (unsigned char)~byte_at(8 * MIB - 1);
+    (void)pwrite(*(const int *)user, &last, 1, (off_t)(8 * MIB - 1));
+    return false;
+}
+
+/* Its hash is sent before it. */
+static void a_part_that_changes_while_it_is_sent_is_refused(void **state)
+{
+    (void)state;
+    const lithops_storage_ops *ops = storage->driver->ops;
+    char etags[1][128] = {""};
+    lithops_storage_upload upload = {
+        .bucket = "large", .key = "changed", .etags = etags, .count = 1, .size_bytes = 8 * MIB};
+    int fd = memfd_create("part", MFD_CLOEXEC);
+    unsigned char *piece = malloc(MIB);
+    for (size_t at = 0; at < 8 * MIB; at += MIB) {
+        fill(piece, at);
+        assert_int_equal(write(fd, piece, MIB), MIB);
+    }
+    free(piece);
+    unsigned pause = 0;
+    lithops_storage_op op = {.deadline_ns = UINT64_MAX, .err = &err, .retry_after_s = &pause};
+    assert_int_equal(ops->upload_begin(storage->state, &upload, &op), 0);
+    op.interrupted = change_last_byte;
+    op.user = &fd;
+    assert_int_equal(ops->upload_part_fd(storage->state, &upload, 0, fd, 0, (size_t)(8 * MIB), &op),
+                     LITHOPS_EBACKEND);
+    assert_true(err.retryable);
+    assert_non_null(strstr(err.message, "changes while it is sent"));
+    err = (lithops_error)LITHOPS_ERROR_INIT;
+    assert_int_equal(ops->upload_abort(storage->state, &upload, &op), 0);
+    assert_int_equal(count_uploads(), 0);
+    free(upload.id);
+    close(fd);
+}
+
 /* The old object stays until the new one is whole. */
 static void a_failed_put_keeps_the_old_object(void **state)
 {
@@ -405,6 +443,7 @@ int main(void)
         TEST(a_bucket_may_be_in_the_name_of_the_host),
         TEST(memory_is_bounded),
         TEST(a_put_that_is_given_up_leaves_nothing),
+        TEST(a_part_that_changes_while_it_is_sent_is_refused),
         TEST(a_failed_put_keeps_the_old_object),
         TEST(a_server_stays),
         TEST(a_server_is_stopped_and_goes_on),

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define LITHOPS_STORAGE_ABI 6
+#define LITHOPS_STORAGE_ABI 7
 
 /** One request: its bounds, and where its error goes. */
 typedef struct lithops_storage_op {
@@ -84,6 +84,11 @@ typedef struct lithops_storage_ops {
     int (*upload_begin)(void *state, lithops_storage_upload *upload, const lithops_storage_op *op);
     int (*upload_part)(void *state, lithops_storage_upload *upload, size_t number,
                        lithops_bytes body, const lithops_storage_op *op);
+    /* upload_part_fd - upload_part of `len` bytes of a regular file from `offset` on. Optional: the
+     * engine reads them and calls upload_part. The file's own offset is not used, and a file that
+     * has fewer bytes by then is EIO. */
+    int (*upload_part_fd)(void *state, lithops_storage_upload *upload, size_t number, int fd,
+                          uint64_t offset, size_t len, const lithops_storage_op *op);
     int (*upload_complete)(void *state, const lithops_storage_upload *upload,
                            const lithops_storage_op *op);
     int (*upload_abort)(void *state, const lithops_storage_upload *upload,

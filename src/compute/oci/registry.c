@@ -440,8 +440,6 @@ static int ask_once(struct lithops__oci_registry *registry, struct asked *asked,
     request.has_body = asked->has_body;
     request.body = asked->body;
     if (asked->fd >= 0) {
-        if (lseek(asked->fd, 0, SEEK_SET) != 0)
-            return lithops__fail_errno(err, errno, "cannot read what is to be sent");
         request.body_fd = asked->fd;
         request.body_fd_len = asked->fd_size;
     }

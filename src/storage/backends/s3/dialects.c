@@ -361,6 +361,7 @@ static const lithops_config_key oracle_oss_keys[] = {
         .put_new = lithops__s3_put_new,                                                            \
         .upload_begin = lithops__s3_upload_begin,                                                  \
         .upload_part = lithops__s3_upload_part,                                                    \
+        .upload_part_fd = lithops__s3_upload_part_fd,                                              \
         .upload_complete = lithops__s3_upload_complete,                                            \
         .upload_abort = lithops__s3_upload_abort,                                                  \
         .make_bucket = lithops__s3_make_bucket,                                                    \

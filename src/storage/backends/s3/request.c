@@ -7,11 +7,12 @@
 #include "base/error.h"
 #include "net/sign.h"
 #include "storage/backends/s3/s3.h"
-#include "storage/web_request.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 /* ---- what is sent ---------------------------------------------------------------------------- */
 
@@ -101,17 +102,65 @@ static bool add_signature(const struct lithops__s3 *s3, const struct lithops__s3
     return good;
 }
 
-static bool prepare(const struct lithops__s3 *s3, const struct lithops__s3_request *request,
-                    const struct lithops__credentials *credentials, const char *region,
-                    struct lithops__web_request *out)
+static int fail_memory(const struct lithops__s3 *s3, lithops_error *err)
+{
+    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a request to %s",
+                         s3->dialect->section);
+}
+
+/* Piece by piece, each of which is in the CPU's cache when it is hashed. It is read once more when
+ * it is sent: that costs less than to keep a part in memory in between. A server that has got other
+ * bytes than these refuses them. */
+static int hash_file(const struct lithops__s3 *s3, const struct lithops__web_file *file,
+                     char ret_hex[LITHOPS__HEX_HASH], lithops_error *err)
+{
+    enum { PIECE = 128 << 10 };
+    unsigned char hash[LITHOPS__DIGEST_MAX] = {0}, *piece = malloc(PIECE);
+    struct lithops__digest *digest = s3->crypto->digest_begin(LITHOPS__DIGEST_SHA256);
+    ssize_t got = 1;
+    int read_errno = 0;
+    for (uint64_t done = 0; digest && piece && got > 0 && done < file->len; done += (uint64_t)got) {
+        uint64_t left = file->len - done;
+        got = pread(file->fd, piece, left < PIECE ? (size_t)left : PIECE,
+                    (off_t)(file->start + done));
+        if (got > 0)
+            s3->crypto->digest_add(digest, (lithops_bytes){piece, (size_t)got});
+        else
+            read_errno = errno;
+    }
+    bool good = digest && piece && got > 0;
+    if (digest && s3->crypto->digest_end(digest, good ? hash : NULL, NULL) != 0)
+        good = false;
+    free(piece);
+    if (got < 0)
+        return lithops__fail_errno(err, read_errno, "cannot read the body");
+    if (got == 0)
+        return lithops__fail(err, LITHOPS_EIO, "the body became shorter while it was stored");
+    if (!good)
+        return fail_memory(s3, err);
+    lithops__hash_to_hex(hash, ret_hex);
+    return 0;
+}
+
+static int hash_body(const struct lithops__s3 *s3, const struct lithops__s3_request *request,
+                     char ret_hex[LITHOPS__HEX_HASH], lithops_error *err)
+{
+    if (request->file)
+        return hash_file(s3, request->file, ret_hex, err);
+    return lithops__hex_sha256(s3->crypto, request->body, ret_hex) == 0 ? 0 : fail_memory(s3, err);
+}
+
+static int prepare(const struct lithops__s3 *s3, const struct lithops__s3_request *request,
+                   const struct lithops__credentials *credentials, const char *region,
+                   struct lithops__web_request *out, lithops_error *err)
 {
     char *scheme, *host, *path;
     if (!address(s3, request, region, &scheme, &host, &path))
-        return false;
+        return fail_memory(s3, err);
     bool hashed = !credentials->bearer && strcmp(scheme, "https://") != 0;
     char hash[LITHOPS__HEX_HASH] = LITHOPS__UNSIGNED_PAYLOAD;
-    bool good = !hashed || lithops__hex_sha256(s3->crypto, request->body, hash) == 0;
-    good = good && lithops__web_add_header(out, "host", host);
+    int rc = hashed ? hash_body(s3, request, hash, err) : 0;
+    bool good = rc == 0 && lithops__web_add_header(out, "host", host);
     for (size_t i = 0; good && i < sizeof request->headers / sizeof *request->headers; i++)
         if (request->headers[i])
             good = (out->headers[out->count++] = strdup(request->headers[i])) != NULL;
@@ -125,7 +174,7 @@ static bool prepare(const struct lithops__s3 *s3, const struct lithops__s3_reque
     free(scheme);
     free(host);
     free(path);
-    return good && out->url;
+    return rc || (good && out->url) ? rc : fail_memory(s3, err);
 }
 
 /* ---- making it ------------------------------------------------------------------------------- */
@@ -137,11 +186,11 @@ static int make_once(struct lithops__s3 *s3, const struct lithops__s3_request *r
     struct lithops__web_request out = {.method = request->method,
                                        .has_body = request->has_body,
                                        .is_expected = request->is_expected,
-                                       .body = request->body};
-    int rc = prepare(s3, request, credentials, region, &out)
-                 ? lithops__web_send(&s3->web, transfer, &out, op)
-                 : lithops__fail(op->err, LITHOPS_ENOMEM, "out of memory for a request to %s",
-                                 s3->dialect->section);
+                                       .body = request->body,
+                                       .file = request->file};
+    int rc = prepare(s3, request, credentials, region, &out, op->err);
+    if (rc == 0)
+        rc = lithops__web_send(&s3->web, transfer, &out, op);
     lithops__web_request_deinit(&out);
     return rc;
 }

@@ -11,7 +11,7 @@
 #include "base/crypto_module.h"
 #include "net/credentials.h"
 #include "net/skew.h"
-#include "storage/web.h"
+#include "storage/web_request.h"
 
 #include <lithops/plugin/storage.h>
 
@@ -59,6 +59,7 @@ struct lithops__s3_request {
     bool has_body;
     bool is_expected; /* a large body goes out without asking first whether it is wanted */
     lithops_bytes body;
+    const struct lithops__web_file *file; /* what is sent in place of it, or NULL */
 };
 
 /* Make the request and wait for the head of a good answer; lithops__s3_end() when done with it. If
@@ -109,6 +110,8 @@ int lithops__s3_upload_begin(void *state, lithops_storage_upload *upload,
                              const lithops_storage_op *op);
 int lithops__s3_upload_part(void *state, lithops_storage_upload *upload, size_t number,
                             lithops_bytes body, const lithops_storage_op *op);
+int lithops__s3_upload_part_fd(void *state, lithops_storage_upload *upload, size_t number, int fd,
+                               uint64_t offset, size_t len, const lithops_storage_op *op);
 int lithops__s3_upload_complete(void *state, const lithops_storage_upload *upload,
                                 const lithops_storage_op *op);
 int lithops__s3_upload_abort(void *state, const lithops_storage_upload *upload,

@@ -97,10 +97,11 @@ static int fail_memory(const lithops_storage_op *op)
     return lithops__fail(op->err, LITHOPS_ENOMEM, "out of memory for a multipart upload");
 }
 
-int lithops__s3_upload_part(void *state, lithops_storage_upload *upload, size_t number,
-                            lithops_bytes body, const lithops_storage_op *op)
+/* @param file  or NULL: the part is `body` */
+static int upload_part(struct lithops__s3 *s3, lithops_storage_upload *upload, size_t number,
+                       lithops_bytes body, const struct lithops__web_file *file,
+                       const lithops_storage_op *op)
 {
-    struct lithops__s3 *s3 = state;
     struct lithops__transfer *transfer;
     char part[40];
     snprintf(part, sizeof part, "partNumber=%zu&", number + 1);
@@ -113,7 +114,8 @@ int lithops__s3_upload_part(void *state, lithops_storage_upload *upload, size_t 
                                                 .query = query,
                                                 .has_body = true,
                                                 .is_expected = true,
-                                                .body = body};
+                                                .body = body,
+                                                .file = file};
     int rc = lithops__s3_begin(s3, &request, op, &transfer);
     free(query);
     if (rc)
@@ -128,6 +130,19 @@ int lithops__s3_upload_part(void *state, lithops_storage_upload *upload, size_t 
                sizeof upload->etags[number]);
     lithops__s3_end(s3, transfer);
     return rc;
+}
+
+int lithops__s3_upload_part(void *state, lithops_storage_upload *upload, size_t number,
+                            lithops_bytes body, const lithops_storage_op *op)
+{
+    return upload_part(state, upload, number, body, NULL, op);
+}
+
+int lithops__s3_upload_part_fd(void *state, lithops_storage_upload *upload, size_t number, int fd,
+                               uint64_t offset, size_t len, const lithops_storage_op *op)
+{
+    const struct lithops__web_file file = {.fd = fd, .start = offset, .len = len};
+    return upload_part(state, upload, number, (lithops_bytes){NULL, 0}, &file, op);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -114,6 +116,36 @@ static void a_part_without_an_etag_is_sent_again(void **state)
     end(2);
 }
 
+#define MISMATCH                                                                                   \
+    ANSWER("400 Bad Request", "", "<Error><Code>XAmzContentSHA256Mismatch</Code></Error>")
+
+static void a_part_is_read_from_a_file(void **state)
+{
+    (void)state;
+    const char *const answers[] = {MISMATCH, ANSWER("200 OK", "ETag: \"e\"\r\n", "")};
+    char own[1][128] = {""};
+    int rc = 0, fd = memfd_create("upload_test", MFD_CLOEXEC);
+    assert_int_equal(write(fd, "xyabcz", 6), 6);
+    begin(answers, 2);
+    upload.etags = own;
+    SLOT(rc, upload_part_fd(storage->state, &upload, 0, fd, 2, 3, &request.op));
+    assert_int_equal(rc, 0);
+    assert_string_equal(own[0], "\"e\"");
+    assert_int_equal(lseek(fd, 0, SEEK_CUR), 6);
+    SLOT(rc, upload_part_fd(storage->state, &upload, 0, fd, 4, 3, &request.op));
+    assert_int_equal(rc, LITHOPS_EIO); /* and nothing was asked for */
+    assert_non_null(strstr(err.message, "became shorter"));
+    end(2);
+    close(fd);
+    for (size_t i = 0; i < 2; i++) {
+        assert_non_null(strstr(script.requests[i], "Content-Length: 3\r\n"));
+        assert_non_null(strstr(script.requests[i],
+                               "x-amz-content-sha256: ba7816bf8f01cfea414140de5dae2223b00361a396177"
+                               "a9cb410ff61f20015ad\r\n"));
+    }
+    assert_non_null(strstr(script.requests[1], "\r\n\r\nabc"));
+}
+
 static void the_end_names_all_parts(void **state)
 {
     (void)state;
@@ -205,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_upload_has_an_id_and_parts),
         cmocka_unit_test(a_part_without_an_etag_is_sent_again),
+        cmocka_unit_test(a_part_is_read_from_a_file),
         cmocka_unit_test(the_end_names_all_parts),
         cmocka_unit_test(an_error_within_a_good_answer_is_one),
         cmocka_unit_test(an_end_whose_answer_was_lost_is_found),
