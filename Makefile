@@ -32,7 +32,7 @@ help:
 	@echo 'make test-airflow-celery   the same with PostgreSQL and Celery, killed and restarted: before a release'
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
 	@echo 'make test-queues   test the brokers aws_sqs, gcp_pubsub and azure_queue on servers that it installs'
-	@echo 'make test-storages   Python programs through each storage and monitor that has a server here'
+	@echo 'make test-storages   jobs through each storage and monitor that has a server here; ROWS="swift redis/rabbitmq"'
 	@echo 'make test-batch    the same on jobs of AWS Batch, which moto keeps and processes here are'
 	@echo 'make test-code-engine  the same on jobs of IBM Code Engine, whose SDK checks what is sent'
 	@echo 'make test-machines   aws_ec2 and gcp_compute_engine on machines that are emulated, as root'
@@ -88,20 +88,17 @@ test:
 	tools/check-refleaks || [ $$? = 77 ] # no debug build of Python: it says so
 	airflow/tests/run quick || [ $$? = 77 ] # Airflow cannot be had: it says so
 
-# Python programs whose workers meet the client in a server alone: a storage, and a monitor.
+# ROWS may name storages, monitors, or parts of the tests: all if empty.
+ROWS ?=
 test-storages:
 	$(SETUP) test
 	tests/servers/setup-azurite
+	tests/servers/setup-queues
+	tests/servers/setup-infinispan
 	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
+	ninja -C build
 	tools/python-venv
-	set -e; export LITHOPS_TEST_BACKEND=process LITHOPS_TEST_TRANSPORT=storage XDG_CACHE_HOME=$(CURDIR)/build/tests/cache; \
-	for row in 'ceph storage with-s3' 'redis redis with-redis' 'redis storage with-redis' 'azure_storage storage with-azurite' \
-	    'swift storage with-swift' 'redis rabbitmq with-rabbitmq tests/servers/with-redis'; do \
-	    set -- $$row; export LITHOPS_TEST_SECTION=$$1 LITHOPS_TEST_MONITORING=$$2; shift 2; \
-	    echo "storage: $$LITHOPS_TEST_SECTION, monitor: $$LITHOPS_TEST_MONITORING"; \
-	    tests/servers/$$@ tools/run-python-tests \
-	        $(addprefix python/tests/test_package_,functions.py binding.py futures.py map_reduce.py waiting.py) || [ $$? = 77 ]; \
-	done
+	tests/run-storages $(ROWS)
 
 test-infinispan:
 	$(SETUP) test
@@ -115,10 +112,7 @@ test-queues:
 	ninja -C build lithops_command lithops_all_modules carrier_azure_queue_test carrier_sqs_test \
 	    carrier_pubsub_test compute_through_test
 	ctest --test-dir build --output-on-failure -R '^carrier_(azure_queue|sqs|pubsub)_test$$'
-	for queue in azurite-queue sqs pubsub; do \
-	    XDG_CACHE_HOME=$(CURDIR)/build/tests/cache tests/servers/with-$$queue \
-	        build/tests/compute_through_test || [ $$? = 77 ] || exit 1; \
-	done
+	tests/run-storages suite azure_queue aws_sqs gcp_pubsub
 
 test-kubernetes:
 	$(SETUP) kubernetes

@@ -17,18 +17,6 @@ for name in ('LITHOPS_CONFIG', 'LITHOPS_CONFIG_FILE', 'LITHOPS_LOG_LEVEL'):
     os.environ.pop(name, None)
 
 
-def config_of_server(section):
-    """Of the storage that a script of tests/servers has started, and of the monitor, if one is named."""
-    server = json.loads(os.environ['LITHOPS_TEST_STORAGE'])
-    config = {'lithops': {'storage': section}, section: {**server, 'storage_bucket': 'programs'}}
-    if 'LITHOPS_TEST_MONITORING' in os.environ:
-        config['lithops']['monitoring'] = os.environ['LITHOPS_TEST_MONITORING']
-    if 'LITHOPS_TEST_AMQP_URL' in os.environ:
-        config['rabbitmq'] = {'amqp_url': os.environ['LITHOPS_TEST_AMQP_URL']}
-    lithops.Storage(config=config).create_bucket('programs')
-    return config
-
-
 @pytest.fixture(scope='module')
 def fexec():
     """An executor with two worker processes, for all tests of a file."""
@@ -38,8 +26,8 @@ def fexec():
         settings['transport'] = os.environ['LITHOPS_TEST_TRANSPORT']
     if backend == 'k8s':
         settings['config'] = kubernetes_pods.config()
-    if 'LITHOPS_TEST_SECTION' in os.environ:
-        settings['config'] = config_of_server(os.environ['LITHOPS_TEST_SECTION'])
+    if 'LITHOPS_TEST_CONFIG' in os.environ:  # what tests/servers/configured has made
+        settings['config'] = json.loads(os.environ['LITHOPS_TEST_CONFIG'])
     with lithops.FunctionExecutor(worker_processes=2, backend=backend, **settings) as executor:
         yield executor
 

@@ -98,17 +98,38 @@ const char *api_backend(void)
     return getenv("LITHOPS_TEST_BACKEND");
 }
 
-static lithops_value *make_config(void)
+/* Set each key of the section to what `json` has for it. */
+static void set_keys(lithops_value *config, const char *section, const char *json)
 {
-    const char *transport = getenv("LITHOPS_TEST_TRANSPORT");
-    return lithops_pack("{s:{s:s},s:{s:s}}", "localhost", "storage_root", folder, "process",
-                        "transport", transport ? transport : "socket");
+    const lithops_value *old = lithops_value_get(config, section), *item;
+    lithops_value *merged = old ? lithops_value_copy(old) : lithops_value_map();
+    lithops_value *more = api_json(json);
+    const char *key;
+    for (size_t i = 0; (item = lithops_value_pair(more, i, &key)) != NULL; i++)
+        assert_int_equal(lithops_value_set(merged, key, lithops_value_copy(item)), 0);
+    assert_int_equal(lithops_value_set(config, section, merged), 0);
+    lithops_value_free(more);
 }
 
-lithops_executor *api_open(const char *settings)
+lithops_value *api_config(const char *limits)
+{
+    const char *transport = getenv("LITHOPS_TEST_TRANSPORT");
+    const char *text = getenv("LITHOPS_TEST_CONFIG");
+    lithops_value *config = api_json(text ? text : "{}");
+    set_keys(config, "lithops", limits);
+    assert_int_equal(
+        lithops_value_set(config, "localhost", lithops_pack("{s:s}", "storage_root", folder)), 0);
+    assert_int_equal(
+        lithops_value_set(config, "process",
+                          lithops_pack("{s:s}", "transport", transport ? transport : "socket")),
+        0);
+    return config;
+}
+
+lithops_executor *api_open_limited(const char *limits, const char *settings)
 {
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    lithops_value *config = make_config();
+    lithops_value *config = api_config(limits);
     lithops_value *more = api_json(settings);
     options.config = config;
     options.settings = more;
@@ -117,6 +138,11 @@ lithops_executor *api_open(const char *settings)
     lithops_value_free(config);
     lithops_value_free(more);
     return not_null(opened);
+}
+
+lithops_executor *api_open(const char *settings)
+{
+    return api_open_limited("{}", settings);
 }
 
 int api_open_group(void **state)

@@ -32,8 +32,13 @@ int api_close_group(void **state);
 
 /* For lithops_executor_options: the backend under test; NULL: the default. */
 const char *api_backend(void);
-/* An executor with storage in `folder`; `settings` is JSON for the section of the backend. */
+/* The configuration under test: what tests/servers/configured has made, or storage in `folder`, and
+ * the transport. `limits` is JSON for more keys of the section lithops. For lithops_value_free().
+ */
+lithops_value *api_config(const char *limits);
+/* An executor of it; `settings` is JSON for the section of the backend. */
 lithops_executor *api_open(const char *settings);
+lithops_executor *api_open_limited(const char *limits, const char *settings);
 
 /* The same, with the time limit of every test. */
 extern const lithops_wait_options within_limit;

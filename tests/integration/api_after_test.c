@@ -2,6 +2,8 @@
 /* After the run: statistics, the table of jobs, pictures, cleaning. */
 #include "api.h"
 
+#include <lithops/plugin/runtime.h>
+
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -413,11 +415,17 @@ static void test_plot_folders(void **state)
 
 static bool is_stored(const lithops_value *object)
 {
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s/%s", folder,
-             lithops_value_get_string(lithops_value_get(object, "bucket")),
-             lithops_value_get_string(lithops_value_get(object, "key")));
-    return access(path, F_OK) == 0;
+    lithops_value *config = api_config("{}");
+    lithops_storage *storage = not_null(lithops_storage_open_config(NULL, config, &err));
+    lithops_object_info info;
+    int rc = lithops_storage_head(
+        storage, lithops_value_get_string(lithops_value_get(object, "bucket")),
+        lithops_value_get_string(lithops_value_get(object, "key")), &info, &err);
+    lithops_storage_close(storage);
+    lithops_value_free(config);
+    if (rc != LITHOPS_ENOTFOUND)
+        succeeds(rc);
+    return rc == 0;
 }
 
 /* Two stored objects, by futures and by values that the caller owns. */

@@ -254,7 +254,7 @@ static void output_without_end(void **state)
 {
     (void)state;
     if (api_backend()) {
-        print_message("the limit is a key of localhost: not over %s\n", api_backend());
+        print_message("skipped: the limit is a key of localhost, not over %s\n", api_backend());
         skip();
     }
     lithops_executor *shared = fexec;

@@ -17,22 +17,21 @@ LITHOPS_FUNCTION(nap)
     return lithops_return_int(call, ms);
 }
 
-/* `limits` is JSON for the section lithops, `settings` for process. */
-static lithops_executor *open_priced(const char *limits, const char *settings)
+/* `limits` is JSON for the section lithops, `keys` for process, without its braces. */
+static lithops_executor *open_priced(const char *limits, const char *keys)
 {
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    const char *transport = getenv("LITHOPS_TEST_TRANSPORT");
-    char text[1024];
-    snprintf(text, sizeof text,
-             "{\"lithops\": {%s%s\"price_file\": \"%s/prices\"},"
-             " \"localhost\": {\"storage_root\": \"%s\"},"
-             " \"process\": {\"worker_processes\": 1, \"transport\": \"%s\", %s}}",
-             limits, *limits ? ", " : "", folder, folder, transport ? transport : "socket",
-             settings);
-    options.config = api_json(text);
+    char all_limits[512], all_keys[512];
+    snprintf(all_limits, sizeof all_limits, "{%s%s\"price_file\": \"%s/prices\"}", limits,
+             *limits ? ", " : "", folder);
+    snprintf(all_keys, sizeof all_keys, "{\"worker_processes\": 1, %s}", keys);
+    lithops_value *config = api_config(all_limits), *settings = api_json(all_keys);
+    options.config = config;
+    options.settings = settings;
     options.backend = "process";
     lithops_executor *opened = lithops_executor_open(&options, &err);
-    lithops_value_free((lithops_value *)options.config);
+    lithops_value_free(settings);
+    lithops_value_free(config);
     return opened;
 }
 
@@ -49,11 +48,19 @@ static void write_prices(const char *text)
 static int set_up(void **state)
 {
     (void)state;
-    write_prices("{\"by_hour\": {\"hour\": 3600, \"million_requests\": 1000000, \"rounding_ms\": "
-                 "3600000},"
-                 " \"by_start\": {\"million_requests\": 1e6, \"source\": \"a test\", \"date\": "
-                 "\"2026-11-30\"},"
-                 " \"localhost\": {\"thousand_reads\": 1e-6, \"thousand_writes\": 1e-3}}");
+    char text[512];
+    lithops_value *config = api_config("{}");
+    const char *storage = lithops_value_get_string(
+        lithops_value_get(lithops_value_get(config, "lithops"), "storage"));
+    snprintf(
+        text, sizeof text,
+        "{\"by_hour\": {\"hour\": 3600, \"million_requests\": 1000000, \"rounding_ms\": 3600000},"
+        " \"by_start\": {\"million_requests\": 1e6, \"source\": \"a test\","
+        " \"date\": \"2026-11-30\"},"
+        " \"%s\": {\"thousand_reads\": 1e-6, \"thousand_writes\": 1e-3}}",
+        storage ? storage : "localhost");
+    lithops_value_free(config);
+    write_prices(text);
     return 0;
 }
 

@@ -55,17 +55,10 @@ LITHOPS_FUNCTION(print_anew)
 
 static lithops_executor *open_with(int per_call, int kept)
 {
-    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    lithops_value *config =
-        lithops_pack("{s:{s:i,s:i}}", "lithops", "output_per_call", per_call, "output_kept", kept);
-    lithops_value *settings = lithops_pack("{s:i}", "worker_processes", 1);
-    options.config = config;
-    options.settings = settings;
-    options.backend = api_backend();
-    lithops_executor *opened = lithops_executor_open(&options, &err);
-    lithops_value_free(settings);
-    lithops_value_free(config);
-    return not_null(opened);
+    char limits[128];
+    snprintf(limits, sizeof limits, "{\"output_per_call\": %d, \"output_kept\": %d}", per_call,
+             kept);
+    return api_open_limited(limits, "{\"worker_processes\": 1}");
 }
 
 /* The output of a call; drops its future. */

@@ -51,14 +51,9 @@ static lithops_futures *start(lithops_executor *retrying)
 
 static lithops_executor *open_with_retries(int retries)
 {
-    lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    lithops_value *config = lithops_pack("{s:{s:i}}", "lithops", "call_retries", retries);
-    options.config = config;
-    options.backend = api_backend();
-    lithops_executor *retrying = lithops_executor_open(&options, &err);
-    lithops_value_free(config);
-    assert_non_null(retrying);
-    return retrying;
+    char limits[64];
+    snprintf(limits, sizeof limits, "{\"call_retries\": %d}", retries);
+    return api_open_limited(limits, "{}");
 }
 
 static void failed_calls_run_again(void **state)

@@ -40,16 +40,17 @@ LITHOPS_FUNCTION(gated)
 lithops_executor *open_with(const char *policy, double idle_s, double expiry_s)
 {
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
-    const char *transport = getenv("LITHOPS_TEST_TRANSPORT");
-    lithops_value *config =
-        lithops_pack("{s:{s:s,s:f,s:f},s:{s:s,s:i},s:{s:s,s:i}}", "lithops", "on_supervisor_lost",
-                     policy, "detached_idle", idle_s, "detached_expiry", expiry_s, "localhost",
-                     "storage_root", folder, "worker_processes", 2, "process", "transport",
-                     transport ? transport : "socket", "worker_processes", 2);
+    char limits[256];
+    snprintf(limits, sizeof limits,
+             "{\"on_supervisor_lost\": \"%s\", \"detached_idle\": %g, \"detached_expiry\": %g}",
+             policy, idle_s, expiry_s);
+    lithops_value *config = api_config(limits), *settings = api_json("{\"worker_processes\": 2}");
     options.config = config;
+    options.settings = settings;
     options.backend = api_backend();
     options.detached = true;
     lithops_executor *opened = lithops_executor_open(&options, &err);
+    lithops_value_free(settings);
     lithops_value_free(config);
     return not_null(opened);
 }

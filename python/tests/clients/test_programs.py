@@ -20,6 +20,8 @@ def run(python, program, folder, *arguments):
     """Run it in a home of its own. @return its answers"""
     environment = {key: value for key, value in os.environ.items()
                    if not key.startswith('LITHOPS')}
+    if 'LITHOPS_TEST_CONFIG' in os.environ:  # what tests/servers/configured has made
+        environment['LITHOPS_CONFIG'] = os.environ['LITHOPS_TEST_CONFIG']
     environment.update(HOME=str(folder), USER=folder.name, LOGNAME=folder.name,
                        PATH=f"{os.path.dirname(python)}:{os.environ['PATH']}")
     done = subprocess.run([python, PROGRAMS / f'{program}.py', *arguments], cwd=folder,
