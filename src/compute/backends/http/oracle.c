@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* How Oracle's functions are workers: they are invoked "detached", and nobody says how they end. */
 #include "compute/backends/http/oracle.h"
 
 #include "base/error.h"
+#include "compute/backends/http/service.h"
 #include "net/aws_profile.h"
 #include "net/credentials.h"
 #include "net/date.h"
 #include "net/fetch.h"
+#include "net/oracle.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,9 +103,10 @@ static char *join(const char *base, const char *path, const char *more)
     return asprintf(&url, "%s%s%s", base, path, more) < 0 ? NULL : url;
 }
 
-int lithops__oracle_open(struct lithops__oracle_function *function, const lithops_value *settings,
-                         lithops_error *err)
+static int oracle_open(struct lithops__service *http, const lithops_value *settings,
+                       lithops_error *err)
 {
+    struct lithops__oracle_function *function = &http->oracle;
     const char *endpoint = text_of(settings, "endpoint");
     pthread_mutex_init(&function->lock, NULL);
     int rc = check(settings, err);
@@ -124,11 +128,14 @@ int lithops__oracle_open(struct lithops__oracle_function *function, const lithop
     bool is_whole = function->key_id && function->url && (!endpoint || function->invoke_url);
     free(api);
     free(own);
-    return is_whole ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    if (!is_whole)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+    return endpoint ? lithops__service_check_url(http, endpoint, "requests", err) : 0;
 }
 
-void lithops__oracle_close(struct lithops__oracle_function *function)
+static void oracle_close(struct lithops__service *http)
 {
+    struct lithops__oracle_function *function = &http->oracle;
     free(function->key_id);
     lithops__secret_free(function->pem);
     free(function->url);
@@ -204,21 +211,26 @@ static int sign(const struct lithops__oracle_function *function,
     return lithops__oracle_sign(crypto, function->key_id, function->pem, request, ret_signed, err);
 }
 
-int lithops__oracle_look(struct lithops__oracle_function *function,
-                         const struct lithops__transfer_api *http,
-                         const struct lithops__crypto_api *crypto,
-                         const struct lithops__bounds *bounds, char **ret_text, lithops_error *err)
+/* Ask for the function: where it is invoked, unless the configuration says it, and whether it has
+ * enough time. `ret_text`, if it is not NULL, is a line about it, which the caller frees.
+ * EDENIED, ENOTFOUND, ECONFIG; EBACKEND */
+static int look(struct lithops__service *http, const struct lithops__bounds *bounds,
+                char **ret_text, lithops_error *err)
 {
+    struct lithops__oracle_function *function = &http->oracle;
     struct lithops__oracle_request request = {.method = "get", .url = function->url};
     struct lithops__oracle_signed made;
     char *text = NULL;
     long status = 0;
-    int rc = sign(function, crypto, &request, &made, err);
+    int rc = sign(function, http->crypto, &request, &made, err);
     if (rc != 0)
         return rc;
     const char *headers[] = {made.date, made.authorization, NULL};
-    const struct lithops__fetch fetch = {
-        .http = http, .bounds = *bounds, .method = "GET", .url = function->url, .headers = headers};
+    const struct lithops__fetch fetch = {.http = http->transfer,
+                                         .bounds = *bounds,
+                                         .method = "GET",
+                                         .url = function->url,
+                                         .headers = headers};
     rc = lithops__fetch(&fetch, &status, &text, err);
     free(made.authorization);
     if (rc != 0)
@@ -246,29 +258,90 @@ static char *copy_url(struct lithops__oracle_function *function, bool *ret_is_kn
     return url;
 }
 
-int lithops__oracle_invoke_url(struct lithops__oracle_function *function,
-                               const struct lithops__transfer_api *http,
-                               const struct lithops__crypto_api *crypto,
-                               const struct lithops__bounds *bounds, char **ret_url,
-                               lithops_error *err)
+/* The URL of invocations; the function is asked for if nobody knows it. The caller frees it. */
+static int find_url(struct lithops__service *http, const struct lithops__bounds *bounds,
+                    char **ret_url, lithops_error *err)
 {
     bool is_known;
-    *ret_url = copy_url(function, &is_known);
+    *ret_url = copy_url(&http->oracle, &is_known);
     if (!is_known) {
-        int rc = lithops__oracle_look(function, http, crypto, bounds, NULL, err);
+        int rc = look(http, bounds, NULL, err);
         if (rc != 0)
             return rc;
-        *ret_url = copy_url(function, &is_known);
+        *ret_url = copy_url(&http->oracle, &is_known);
     }
     return *ret_url ? 0 : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
 
-int lithops__oracle_sign_post(const struct lithops__oracle_function *function,
-                              const struct lithops__crypto_api *crypto, const char *url,
-                              lithops_bytes body, struct lithops__oracle_signed *ret_signed,
-                              lithops_error *err)
+/* ---- workers --------------------------------------------------------------------------------- */
+
+static int oracle_address(struct lithops__service *http, lithops_bytes body,
+                          const struct lithops__bounds *bounds, struct lithops__service_head *head,
+                          lithops_error *err)
 {
+    int rc = find_url(http, bounds, &head->url, err);
+    if (rc != 0)
+        return rc;
     struct lithops__oracle_request request = {
-        .method = "post", .url = url, .type = "application/json", .body = body};
-    return sign(function, crypto, &request, ret_signed, err);
+        .method = "post", .url = head->url, .type = "application/json", .body = body};
+    struct lithops__oracle_signed made;
+    rc = sign(&http->oracle, http->crypto, &request, &made, err);
+    if (rc != 0)
+        return rc;
+    char **lines = head->lines;
+    lines[0] = made.authorization;
+    if ((lines[1] = strdup("fn-invoke-type: detached")) && (lines[2] = strdup(made.date)) &&
+        (lines[3] = strdup(made.hash)))
+        return 0;
+    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
 }
+
+static bool oracle_is_taken(struct lithops__service *http, uint32_t worker,
+                            const struct lithops__post_state *state, const char *proof)
+{
+    (void)http;
+    (void)worker;
+    (void)proof;
+    return state->status == 202 && !state->failure.code;
+}
+
+static bool oracle_has_ended(struct lithops__service *http, uint32_t worker)
+{
+    (void)http;
+    (void)worker;
+    return false;
+}
+
+static void oracle_tell_end(struct lithops__service *http, uint32_t worker, char *ret_how,
+                            size_t size)
+{
+    (void)http;
+    (void)worker;
+    snprintf(ret_how, size, "%s", "");
+}
+
+static int oracle_probe(struct lithops__service *http, lithops__probe_say say, void *user,
+                        lithops_error *err)
+{
+    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
+    char *text = NULL;
+    int rc = look(http, &bounds, &text, err);
+    if (rc == 0)
+        say(user, http->oracle.url, true, text);
+    free(text);
+    return rc;
+}
+
+const struct lithops__service_kind lithops__oracle_kind = {
+    .is_async = true,
+    .is_silent = true,
+    .noun = "function",
+    .stranger = "the API of Oracle's functions",
+    .open = oracle_open,
+    .close = oracle_close,
+    .address = oracle_address,
+    .is_taken = oracle_is_taken,
+    .has_ended = oracle_has_ended,
+    .tell_end = oracle_tell_end,
+    .probe = oracle_probe,
+};

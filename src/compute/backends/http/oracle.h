@@ -4,14 +4,8 @@
 #ifndef LITHOPS_COMPUTE_ORACLE_H
 #define LITHOPS_COMPUTE_ORACLE_H
 
-#include "base/crypto_module.h"
-#include "net/oracle.h"
-#include "net/transfer.h"
-
-#include <lithops/error.h>
-#include <lithops/value.h>
-
 #include <pthread.h>
+#include <stdint.h>
 
 struct lithops__oracle_function {
     char *key_id, *pem;
@@ -22,31 +16,5 @@ struct lithops__oracle_function {
     /* under lock */
     char *invoke_url; /* NULL: nobody has said it yet */
 };
-
-/* From the sections oracle_f and oracle: who signs, and which function. Frees nothing on failure:
- * close does. ECONFIG names what is missing. */
-int lithops__oracle_open(struct lithops__oracle_function *function, const lithops_value *settings,
-                         lithops_error *err);
-void lithops__oracle_close(struct lithops__oracle_function *function);
-
-/* Ask for the function: where it is invoked, unless the configuration says it, and whether it has
- * enough time. @param ret_text  NULL, or a line about it, which the caller frees
- * @return 0; EDENIED, ENOTFOUND, ECONFIG; EBACKEND */
-int lithops__oracle_look(struct lithops__oracle_function *function,
-                         const struct lithops__transfer_api *http,
-                         const struct lithops__crypto_api *crypto,
-                         const struct lithops__bounds *bounds, char **ret_text, lithops_error *err);
-/* The URL of invocations; the function is asked for if nobody knows it. The caller frees it. */
-int lithops__oracle_invoke_url(struct lithops__oracle_function *function,
-                               const struct lithops__transfer_api *http,
-                               const struct lithops__crypto_api *crypto,
-                               const struct lithops__bounds *bounds, char **ret_url,
-                               lithops_error *err);
-
-/* Sign a POST of JSON there. */
-int lithops__oracle_sign_post(const struct lithops__oracle_function *function,
-                              const struct lithops__crypto_api *crypto, const char *url,
-                              lithops_bytes body, struct lithops__oracle_signed *ret_signed,
-                              lithops_error *err);
 
 #endif

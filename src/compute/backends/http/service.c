@@ -3,17 +3,16 @@
 
 #include "base/error.h"
 #include "base/module.h"
-#include "compute/backends/http/functions.h"
 #include "net/activation.h"
 #include "net/aws_profile.h"
+#include "net/fetch.h"
 #include "net/oauth.h"
-#include "net/sign.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHISK_MIN_S = 30 };
+enum { ASYNC_MIN_S = 30 };
 static const uint64_t s_ns = 1000000000;
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -31,15 +30,10 @@ void lithops__service_close(struct lithops__service *http)
     free(http->account);
     free(http->audience);
     lithops__credential_store_free(http->store);
-    if (http->is_oracle)
-        lithops__oracle_close(&http->oracle);
-    lithops__whisk_close(&http->whisk);
+    http->kind->close(http);
     lithops__secret_free(http->basic);
     lithops__secret_free(http->iam_key);
     free(http->iam_endpoint);
-    for (uint32_t i = 0; http->activations && i < http->count; i++)
-        free(http->activations[i].how);
-    free(http->activations);
     free(http->workers);
 }
 
@@ -52,22 +46,18 @@ static bool take_text(const lithops_value *settings, const char *key, char **ret
     return *ret_text != NULL;
 }
 
+int lithops__service_check_url(const struct lithops__service *http, const char *url,
+                               const char *what, lithops_error *err)
+{
+    return lithops__is_safe_url(url)
+               ? 0
+               : lithops__fail(err, LITHOPS_ECONFIG,
+                               "%s.endpoint is not https: others could read the %s", http->backend,
+                               what);
+}
+
 static int check(const struct lithops__service *http, lithops_error *err)
 {
-    const char *url = http->is_whisk ? http->whisk.invoke_url : http->endpoint;
-    char how[LITHOPS__FUNCTIONS_DEPLOY];
-    const char *deploy =
-        lithops__functions_deploy(http->backend, (long long)(http->request_ns / s_ns), how);
-    if (!url && deploy)
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "%s.endpoint is missing: the URL of the function. 'lithops runtime "
-                             "build' makes its package; %s",
-                             http->backend, deploy);
-    if (!url && !http->is_oracle)
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "%s.endpoint is missing: the URL of the service whose container runs "
-                             "'lithops worker --http'",
-                             http->backend);
     if (!http->secret)
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "%s.secret is missing: what its workers have in "
@@ -76,80 +66,12 @@ static int check(const struct lithops__service *http, lithops_error *err)
     if (strlen(http->secret) < LITHOPS__ACTIVATION_SECRET_MIN)
         return lithops__fail(err, LITHOPS_ECONFIG, "%s.secret has less than %d characters",
                              http->backend, LITHOPS__ACTIVATION_SECRET_MIN);
-    if (http->is_whisk && !http->basic && !http->iam_key)
-        return lithops__fail(err, LITHOPS_ECONFIG, "%s is missing",
-                             strcmp(http->backend, "ibm_cf") == 0 ? "ibm_cf.iam_api_key"
-                                                                  : "openwhisk.api_key");
-    if ((http->token || http->token_file || http->account || http->is_machine || http->is_whisk ||
-         http->function_key || http->is_oracle) &&
-        url && !lithops__is_safe_url(url))
+    if (http->kind->is_async && http->request_ns < ASYNC_MIN_S * s_ns)
         return lithops__fail(err, LITHOPS_ECONFIG,
-                             "%s.endpoint is not https: others could read the %s", http->backend,
-                             http->function_key ? "key"
-                             : http->is_oracle  ? "requests"
-                                                : "token");
+                             "%s.request_timeout is less than %d s, and workers leave 16 s "
+                             "before that: give the %s more time",
+                             http->backend, ASYNC_MIN_S, http->kind->noun);
     return 0;
-}
-
-static bool make_basic(const lithops_value *settings, char **ret_basic)
-{
-    const char *key = lithops_value_get_string(lithops_value_get(settings, "api_key"));
-    if (!key || !*key)
-        return true;
-    size_t len = strlen(key);
-    char *coded = malloc(4 * (len / 3) + 5);
-    if (coded)
-        lithops__base64((const unsigned char *)key, len, coded);
-    if (!coded || asprintf(ret_basic, "Authorization: Basic %s", coded) < 0)
-        *ret_basic = NULL;
-    lithops__secret_free(coded);
-    return *ret_basic != NULL;
-}
-
-static int check_time(const struct lithops__service *http, lithops_error *err)
-{
-    return http->request_ns >= WHISK_MIN_S * s_ns
-               ? 0
-               : lithops__fail(err, LITHOPS_ECONFIG,
-                               "%s.request_timeout is less than %d s, and workers leave 16 s "
-                               "before that: give the %s more time",
-                               http->backend, WHISK_MIN_S, http->is_oracle ? "function" : "action");
-}
-
-static int take_oracle(struct lithops__service *http, const lithops_value *settings,
-                       lithops_error *err)
-{
-    http->is_oracle = true;
-    int rc = lithops__oracle_open(&http->oracle, settings, err);
-    return rc ? rc : check_time(http, err);
-}
-
-static int take_whisk(struct lithops__service *http, const lithops_value *settings,
-                      lithops_error *err)
-{
-    http->is_whisk = true;
-    int rc = check_time(http, err);
-    if (rc != 0)
-        return rc;
-    http->activations = calloc(http->count, sizeof *http->activations);
-    if (!http->activations || !make_basic(settings, &http->basic) ||
-        !take_text(settings, "iam_api_key", &http->iam_key) ||
-        !take_text(settings, "iam_endpoint", &http->iam_endpoint))
-        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-    return lithops__whisk_open(&http->whisk, http->backend, settings, err);
-}
-
-/* Google's functions have an address that is made of their names. */
-static bool make_endpoint(const lithops_value *settings, char **ret_endpoint)
-{
-    const char *region = lithops_value_get_string(lithops_value_get(settings, "region"));
-    const char *project = lithops_value_get_string(lithops_value_get(settings, "project_name"));
-    const char *name = lithops_value_get_string(lithops_value_get(settings, "function"));
-    if (!region || !*region || !project || !*project || !name || !*name)
-        return true;
-    if (asprintf(ret_endpoint, "https://%s-%s.cloudfunctions.net/%s", region, project, name) < 0)
-        *ret_endpoint = NULL;
-    return *ret_endpoint != NULL;
 }
 
 int lithops__service_settings(struct lithops__service *http, const lithops_value *settings,
@@ -171,22 +93,12 @@ int lithops__service_settings(struct lithops__service *http, const lithops_value
         !take_text(settings, "function_key", &http->function_key) ||
         !take_text(settings, "credentials_path", &http->account) ||
         !take_text(settings, "audience", &http->audience) ||
-        (!http->endpoint && !take_text(settings, "ingress_endpoint", &http->endpoint)) ||
-        (!http->endpoint && !make_endpoint(settings, &http->endpoint)))
+        (!http->endpoint && !take_text(settings, "ingress_endpoint", &http->endpoint)))
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     http->is_machine =
         !http->account && lithops_value_get_bool(lithops_value_get(settings, "metadata_identity"));
-    if (strcmp(http->backend, "openwhisk") == 0 || strcmp(http->backend, "ibm_cf") == 0) {
-        int rc = take_whisk(http, settings, err);
-        if (rc != 0)
-            return rc;
-    }
-    if (strcmp(http->backend, "oracle_f") == 0) {
-        int rc = take_oracle(http, settings, err);
-        if (rc != 0)
-            return rc;
-    }
-    return check(http, err);
+    int rc = http->kind->open(http, settings, err);
+    return rc == 0 ? check(http, err) : rc;
 }
 
 static int open_identity(struct lithops__service *http,
@@ -255,4 +167,52 @@ int lithops__service_authorization(const struct lithops__service *http,
         return 0;
     *ret_header = NULL;
     return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+static int ask(const struct lithops__service *http, const char *url, long *ret_status,
+               char **ret_document, lithops_error *err)
+{
+    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
+    struct lithops__credentials used = {.expires = 0};
+    char *authorization = NULL, host[512];
+    int rc = lithops__service_authorization(http, &bounds, &authorization, &used, err);
+    if (rc == 0) {
+        const char *headers[3] = {NULL};
+        size_t count = 0;
+        snprintf(host, sizeof host, "Host: %s", http->host ? http->host : "");
+        if (http->host)
+            headers[count++] = host;
+        if (authorization)
+            headers[count++] = authorization;
+        const struct lithops__fetch fetch = {.http = http->transfer,
+                                             .bounds = bounds,
+                                             .method = "GET",
+                                             .url = url,
+                                             .headers = headers};
+        rc = lithops__fetch(&fetch, ret_status, ret_document, err);
+    }
+    lithops__credentials_deinit(&used);
+    lithops__secret_free(authorization);
+    return rc;
+}
+
+int lithops__service_ask(const struct lithops__service *http, const char *url, const char *name,
+                         const char *what, bool has_words, lithops__probe_say say, void *user,
+                         lithops_error *err)
+{
+    char *document = NULL, text[512];
+    long status = 0;
+    int rc = ask(http, url, &status, &document, err);
+    if (rc != 0)
+        return rc;
+    snprintf(text, sizeof text, "status %ld: %.*s", status,
+             has_words || status != 200 ? (int)strcspn(document, "\r\n") : 0, document);
+    say(user, name, status == 200, text);
+    if (status != 200)
+        rc =
+            lithops__fail(err, LITHOPS_EBACKEND, "%s: %s: status %ld", http->backend, what, status);
+    lithops__document_free(document);
+    return rc;
 }
