@@ -13,7 +13,7 @@ FILES ?=
 PYTHONS ?=
 SUITES ?=
 
-.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-invoked soak-kills check install test-airflow test-airflow-celery test-storages test-infinispan test-kubernetes test-machines test-lambda test-batch test-code-engine test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
+.PHONY: all help demo demo-hosts python wheels check-wheels test bench soak soak-plans soak-invoked soak-kills check install test-airflow test-airflow-celery test-storages test-infinispan test-kubernetes test-machines test-lambda test-singularity test-batch test-code-engine test-queues bench-kubernetes airflow-demo docs deb check-deb asan tsan fuzz tidy clean
 
 all:
 	$(SETUP) build
@@ -33,6 +33,7 @@ help:
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
 	@echo 'make test-queues   test the brokers aws_sqs, gcp_pubsub and azure_queue on servers that it installs'
 	@echo 'make test-storages   jobs through each storage and monitor that has a server here; ROWS="swift redis/rabbitmq"'
+	@echo 'make test-singularity   the conformance suite in containers of Apptainer, in another Debian, as root'
 	@echo 'make test-batch    the same on jobs of AWS Batch, which moto keeps and processes here are'
 	@echo 'make test-code-engine  the same on jobs of IBM Code Engine, whose SDK checks what is sent'
 	@echo 'make test-machines   aws_ec2 and gcp_compute_engine on machines that are emulated, as root'
@@ -165,6 +166,14 @@ test-lambda:
 	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
 	ninja -C build lithops_command compute_lambda_test
 	tests/servers/with-lambda build/tests/compute_lambda_test
+
+test-singularity:
+	$(SETUP) wheels
+	$(SETUP) test
+	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
+	ninja -C build lithops_command lithops_all_modules compute_singularity_test
+	LITHOPS_MODULE_PATH=/mnt/build/lib/lithops tests/servers/with-singularity \
+	    $(CURDIR)/build/tests/compute_singularity_test
 
 test-batch:
 	$(SETUP) test

@@ -157,6 +157,7 @@ extern const struct lithops__compute_driver lithops__compute_localhost;
 extern const struct lithops__compute_driver lithops__compute_openwhisk;
 extern const struct lithops__compute_driver lithops__compute_oracle_f;
 extern const struct lithops__compute_driver lithops__compute_process;
+extern const struct lithops__compute_driver lithops__compute_singularity;
 extern const struct lithops__compute_driver lithops__compute_slurm;
 extern const struct lithops__compute_driver lithops__compute_vm;
 

@@ -416,7 +416,8 @@ static int set_other_defaults(struct lithops__config *config, lithops_error *err
                  {"gcp_functions", false},
                  {"azure_functions", false},
                  {"gcp_compute_engine", false},
-                 {"oracle_f", false}};
+                 {"oracle_f", false},
+                 {"singularity", false}};
     for (size_t i = 0; rc == 0 && i < sizeof pools / sizeof *pools; i++) {
         lithops_value **processes = find_slot(config, pools[i].section, "worker_processes", NULL);
         if (lithops_value_get_int(*processes) != 0)

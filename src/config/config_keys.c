@@ -390,6 +390,44 @@ static const lithops_config_key process_keys[] = {
     {.name = NULL},
 };
 
+static const lithops_config_key singularity_keys[] = {
+    {.name = "runtime",
+     .type = LITHOPS_KEY_STRING,
+     .help =
+         "The image: a file (.sif), a folder with a system, or a URI such as docker://debian:12. "
+         "Its name without .sif will do, and without sif_path. Default: sif_path itself."},
+    {.name = "sif_path", .type = LITHOPS_KEY_STRING, .help = "Folder with images, or one image."},
+    {.name = "max_workers",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "1",
+     .min = 1,
+     .max = 1024,
+     .help = "Most containers at a time; each has worker processes of its own. They are started as "
+             "calls wait for them."},
+    {.name = "idle_timeout",
+     .type = LITHOPS_KEY_DOUBLE,
+     .fallback = "60",
+     .min = 0.01,
+     .max = 1e6,
+     .help = "Seconds without calls after which a container is ended."},
+    {.name = "singularity_options",
+     .type = LITHOPS_KEY_LIST,
+     .help = "More words for 'singularity exec', as [\"--cpus\", \"2\", \"--memory\", \"4G\"]."},
+    {.name = "use_gpu",
+     .type = LITHOPS_KEY_BOOL,
+     .fallback = "false",
+     .help = "Give containers the GPUs of NVIDIA (--nv)."},
+    {.name = "remote_invoker",
+     .type = LITHOPS_KEY_BOOL,
+     .inert = true,
+     .help = "Start the calls from a function in the cloud."},
+    {.name = "runtime_include_function",
+     .type = LITHOPS_KEY_BOOL,
+     .inert = true,
+     .help = "Build the function into the image."},
+    {.name = NULL},
+};
+
 static const lithops_config_key vm_keys[] = {
     {.name = "hosts",
      .type = LITHOPS_KEY_ANY,
@@ -1890,6 +1928,9 @@ const struct lithops__config_section lithops__config_sections[] = {
      ibm_cf_keys},
     {"ibm_cf", "What workers behind links have in common.", link_keys},
     {"ibm_cf", "The pool of each worker.", pool_keys},
+    {"singularity", "Containers of Singularity or Apptainer on this machine.", singularity_keys},
+    {"singularity", "What workers behind links have in common.", link_keys},
+    {"singularity", "The pool of each container.", pool_keys},
     {"k8s", "Pods of Kubernetes.", k8s_keys},
     {"k8s", "What workers behind links have in common.", link_keys},
     {"k8s",
@@ -1955,7 +1996,7 @@ const struct lithops__config_backend lithops__config_backends[] = {
     {"k8s", "serverless", false, false},
     {"knative", "serverless", false, false},
     {"openwhisk", "serverless", false, false},
-    {"singularity", "serverless", false, false},
+    {"singularity", "serverless", false, true},
     {"aws_ec2", "standalone", true, false},
     {"azure_vms", "standalone", false, false},
     {"gcp_compute_engine", "standalone", false, false},

@@ -609,7 +609,7 @@ static void settings_go_to_the_section_of_the_backend(void **state)
     has_string(config, "localhost", "runtime", "py");
     lithops__config_free(config);
 
-    options.backend = "singularity"; /* its keys are not known here */
+    options.backend = "ibm_vpc"; /* its keys are not known here */
     config = load(&options);
     assert_int_equal(lithops__config_int(config, "localhost", "worker_processes"), 8);
     lithops__config_free(config);
