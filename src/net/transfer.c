@@ -40,6 +40,7 @@ struct lithops__transfer {
     size_t error_len;
     long stall_timeout_ms;
     bool attached; /* a request is under way in multi */
+    bool headed;   /* the head of the answer has come to its end */
     bool answered; /* the head of the answer is in `answer` */
     bool done;     /* no more bytes will come */
     bool paused;
@@ -111,6 +112,19 @@ static void read_head(struct lithops__transfer *transfer)
     if (etag && strlen(etag) < sizeof answer->etag)
         memcpy(answer->etag, etag, strlen(etag) + 1);
     transfer->answered = true;
+}
+
+/* Line by line, and the last one is empty. libcurl takes a head for whole that the end of the
+ * connection cuts off. */
+static size_t on_head(char *data, size_t one, size_t len, void *user)
+{
+    struct lithops__transfer *transfer = user;
+    (void)one;                                     /* always 1 */
+    if (len >= 5 && memcmp(data, "HTTP/", 5) == 0) /* perhaps after "100 Continue" */
+        transfer->headed = false;
+    else if (len > 0 && (data[0] == '\r' || data[0] == '\n'))
+        transfer->headed = true;
+    return len;
 }
 
 /* ---- the body -------------------------------------------------------------------------------- */
@@ -305,6 +319,8 @@ static bool set_options(struct lithops__transfer *transfer,
            curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, CURL_BLOCK) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, CURL_BLOCK) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->message) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_send) == CURLE_OK &&
@@ -404,12 +420,14 @@ void lithops__transfer_stop(struct lithops__transfer *transfer)
     if (transfer->attached)
         curl_multi_remove_handle(transfer->multi, transfer->easy);
     transfer->attached = transfer->answered = transfer->done = transfer->paused = false;
+    transfer->headed = false;
     transfer->skip = 0;
     transfer->spill_start = transfer->spill_end = 0;
     transfer->result = CURLE_OK;
     transfer->message[0] = '\0';
     transfer->error_len = 0;
-    transfer->error_text[0] = '\0';
+    if (transfer->error_text) /* there is none where there was no memory for it */
+        transfer->error_text[0] = '\0';
     transfer->answer = (struct lithops__answer){
         .length = UINT64_MAX, .total = UINT64_MAX, .error_text = transfer->error_text};
 }
@@ -579,6 +597,11 @@ static void take_result(struct lithops__transfer *transfer)
         if (message->msg == CURLMSG_DONE) {
             transfer->result = message->data.result;
             transfer->done = true;
+            if (transfer->result == CURLE_OK && !transfer->headed) {
+                transfer->result = CURLE_PARTIAL_FILE;
+                snprintf(transfer->message, sizeof transfer->message,
+                         "the head of the answer was cut off");
+            }
         }
 }
 

@@ -341,6 +341,23 @@ static void a_long_body_is_not_sent_again_unasked(void **state)
     close(dying.listener);
 }
 
+/* libcurl takes it for an answer without a body. */
+static void a_head_that_is_cut_off_is_no_answer(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"HTTP/1.1 200 OK\r\nContent-Len"};
+    struct script script;
+    char buf[1];
+    size_t len;
+    script_start(&script, answers, 1);
+    struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", at(script.port, "/"));
+    assert_int_equal(http->start(transfer, &get, &err), 0);
+    assert_int_equal(http->pull(transfer, buf, 1, &len, &err), LITHOPS_EBACKEND);
+    assert_true(err.retryable);
+    assert_non_null(strstr(err.message, "cut off"));
+    script_stop(&script);
+}
+
 /* Of an answer that does not end, as a watch's. */
 static void what_has_come_is_given(void **state)
 {
@@ -581,6 +598,7 @@ int main(void)
         TEST(what_an_error_says_is_kept),
         TEST(a_silent_server_is_left),
         TEST(a_long_body_is_not_sent_again_unasked),
+        TEST(a_head_that_is_cut_off_is_no_answer),
         TEST(what_has_come_is_given),
         TEST(whom_a_handle_trusts),
         TEST(a_lost_handshake_may_be_made_again),
