@@ -399,6 +399,11 @@ int lithops__aws_judge(struct lithops__aws_api *api, const struct lithops__post_
         err->retryable = state->failure.retryable;
         return err->code;
     }
+    if (state->is_over && !state->is_headed) {
+        lithops__fail(err, LITHOPS_EBACKEND, "cannot invoke the function: its answer was cut off");
+        err->retryable = true;
+        return err->code;
+    }
     if (state->status < 300)
         return 0;
     snprintf(answer.error, sizeof answer.error, "%.*s", (int)strcspn(state->header, ":,"),

@@ -1424,6 +1424,13 @@ static const lithops_config_key aws_lambda_keys[] = {
      .help = "How functions are started. event: the service queues it, and a worker that is "
              "killed is known by its silence. request: a connection stays open for each worker, "
              "and how it ended is known at once."},
+    {.name = "start_timeout",
+     .type = LITHOPS_KEY_INT,
+     .fallback = "120",
+     .min = 1,
+     .max = 86400,
+     .help = "Seconds that invoking a function may take: what the service throttles, refuses for "
+             "now or loses is asked for again until then."},
     {.name = "worker_lost_timeout",
      .type = LITHOPS_KEY_INT,
      .fallback = "15",

@@ -30,7 +30,7 @@
 
 enum {
     READY_MS = 300000, /* for a function that is being made; in a VPC it takes minutes */
-    INVOKE_MS = 120000,
+    PROBE_MS = 120000,
     FIRST_DELAY_MS = 100,
     REFUSED_MS = 1000, /* so long is waited for an answer that refuses an invocation */
     MARGIN_MS = 2000,  /* the worker stops so long before its function's end */
@@ -41,6 +41,7 @@ struct lambda {
     struct lithops__lambda_wanted wanted;
     struct lithops__posts *posts;
     bool by_request;
+    int64_t start_ms;               /* that an invocation may take */
     struct lithops__post **workers; /* by number; NULL: nothing is waited for */
     uint32_t count;
     pthread_mutex_t lock;
@@ -81,6 +82,7 @@ static int lambda_open(const lithops_link_driver *driver, void *state,
     const char *way = lithops_value_get_string(lithops_value_get(settings, "invocation"));
     pthread_mutex_init(&lambda->lock, NULL);
     lambda->by_request = way && strcmp(way, "request") == 0;
+    lambda->start_ms = 1000 * lithops_value_get_int(lithops_value_get(settings, "start_timeout"));
     lambda->count = (uint32_t)lithops_value_get_int(lithops_value_get(settings, "max_workers"));
     int rc = lithops__lambda_want(settings, NULL, program, 0, 0, &lambda->wanted, err);
     if (rc == 0)
@@ -186,6 +188,10 @@ static int try_once(struct lambda *lambda, const struct lithops__aws_request *re
                             ? 1000 * (unsigned)state.retry_after_s
                             : 0;
         rc = lithops__aws_judge(&lambda->api, &state, &used, err);
+        if (rc == 0 && !lambda->by_request && state.status != 202)
+            rc = lithops__fail(err, LITHOPS_EBACKEND,
+                               "cannot invoke the function: something answers there that is not "
+                               "the API of Lambda");
         runs = rc == 0 && lambda->by_request; /* the rest of its answer is to come */
     }
     lithops__credentials_deinit(&used);
@@ -206,10 +212,10 @@ static int send_invocation(struct lambda *lambda, uint32_t worker, const char *p
         .path = path,
         .type = lambda->by_request ? "RequestResponse" : "Event",
         .body = payload,
-        .bounds = {from_now_ns(INVOKE_MS), is_canceled, cancel_fd}};
+        .bounds = {from_now_ns(lambda->start_ms), is_canceled, cancel_fd}};
     struct lithops__retry retry = {
         .attempts = UINT_MAX, .first_delay_ms = FIRST_DELAY_MS, .bounds = request.bounds};
-    lithops_error error;
+    lithops_error error, refusal = LITHOPS_ERROR_INIT;
     unsigned asked_ms;
     int rc;
     do {
@@ -218,6 +224,10 @@ static int send_invocation(struct lambda *lambda, uint32_t worker, const char *p
         rc = try_once(lambda, &request, *cancel_fd, &lambda->workers[worker], &asked_ms, &error);
         if (rc != 0 && error.retryable)
             lithops__log(LITHOPS_LOG_DEBUG, "aws_lambda", "worker %u: %s", worker, error.message);
+        if (rc == LITHOPS_ETIMEDOUT && refusal.code) /* it says more */
+            error = refusal;
+        else
+            refusal = error;
     } while (rc != 0 && lithops__retry_again(&retry, &error, asked_ms));
     if (rc == 0)
         return 0;
@@ -315,7 +325,7 @@ static int probe(const struct lithops__compute_driver *driver, const struct lith
                  bool start, lithops__probe_say say, void *user, lithops_error *err)
 {
     (void)driver;
-    const struct lithops__bounds bounds = {from_now_ns(INVOKE_MS), NULL, NULL};
+    const struct lithops__bounds bounds = {from_now_ns(PROBE_MS), NULL, NULL};
     struct lithops__aws_api api = {.credentials = NULL};
     struct lithops__lambda_wanted wanted;
     struct lithops__lambda_function function;

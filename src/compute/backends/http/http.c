@@ -309,7 +309,7 @@ static int http_invoke(void *state, uint32_t worker, const char *key, const char
                                 .text = text,
                                 .cancel_fd = cancel_fd,
                                 .deadline_ns = retry.bounds.deadline_ns};
-    lithops_error error;
+    lithops_error error, refusal = LITHOPS_ERROR_INIT;
     uint64_t begun_ns;
     int rc;
     do {
@@ -318,6 +318,10 @@ static int http_invoke(void *state, uint32_t worker, const char *key, const char
         rc = try_once(http, &attempts, &error);
         if (rc != 0 && error.retryable)
             lithops__log(LITHOPS_LOG_DEBUG, http->backend, "worker %u: %s", worker, error.message);
+        if (rc == LITHOPS_ETIMEDOUT && refusal.code) /* it says more */
+            error = refusal;
+        else
+            refusal = error;
     } while (rc != 0 && lithops__retry_again(&retry, &error, attempts.asked_ms));
     explicit_bzero(text, strlen(text));
     free(text);
