@@ -2,8 +2,7 @@
 #include "worker_server.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
-#include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,35 +19,72 @@ static void give_up(const char *what)
     exit(1);
 }
 
-/* In the child. The server goes with this program. */
-static void become(const char *command, const char *concurrency, int out)
+/* In the child. The server goes with the thread that has started it. */
+static void become(const char *const *words, int out)
 {
+    char own[PATH_MAX] = "", command[PATH_MAX + 32];
+    const char *argv[16] = {command, "worker"};
+    size_t count = 2;
+    while (*words)
+        argv[count++] = *words++;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    setenv("LITHOPS_WORKER_SECRET", WORKER_SERVER_SECRET, 1);
+    if (readlink("/proc/self/exe", own, sizeof own - 1) < 0)
+        _exit(127);
+    *strrchr(own, '/') = '\0';
+    snprintf(command, sizeof command, "%s/../bin/lithops", own);
     if (dup2(out, STDOUT_FILENO) >= 0 && close(out) == 0)
-        execl(command, command, "worker", "--http", "--port", "0", "--concurrency", concurrency,
-              "--drain", "1", (char *)NULL);
+        execv(command, (char *const *)argv);
     _exit(127);
+}
+
+/* @return what it prints */
+static FILE *start(struct worker_server *server, const char *const *words)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        give_up("worker_server_start");
+    server->pid = fork();
+    if (server->pid == 0)
+        become(words, ends[1]);
+    close(ends[1]);
+    FILE *said = fdopen(ends[0], "r");
+    if (server->pid < 0 || !said)
+        give_up("lithops worker");
+    return said;
+}
+
+static void start_on_port(struct worker_server *server, const char *const *words)
+{
+    server->said = start(server, words);
+    if (fscanf(server->said, "listening on port %d", &server->port) != 1)
+        give_up("lithops worker --http");
+    snprintf(server->url, sizeof server->url, "http://127.0.0.1:%d", server->port);
 }
 
 void worker_server_start(struct worker_server *server, int concurrency)
 {
-    char own[PATH_MAX] = "", command[PATH_MAX + 32], number[16];
-    int ends[2];
-    if (readlink("/proc/self/exe", own, sizeof own - 1) < 0 || pipe(ends) != 0)
-        give_up("worker_server_start");
-    *strrchr(own, '/') = '\0';
-    snprintf(command, sizeof command, "%s/../bin/lithops", own);
+    char number[16];
+    const char *words[] = {"--http", "--port", "0", "--concurrency", number, "--drain", "1", NULL};
     snprintf(number, sizeof number, "%d", concurrency);
-    server->pid = fork();
-    if (server->pid == 0)
-        become(command, number, ends[1]);
-    close(ends[1]);
-    FILE *said = fdopen(ends[0], "r");
-    if (server->pid < 0 || !said || fscanf(said, "listening on port %d", &server->port) != 1)
-        give_up("lithops worker --http");
-    fclose(said);
-    snprintf(server->url, sizeof server->url, "http://127.0.0.1:%d", server->port);
+    setenv("LITHOPS_WORKER_SECRET", WORKER_SERVER_SECRET, 1);
+    start_on_port(server, words);
+    unsetenv("LITHOPS_WORKER_SECRET");
+}
+
+void worker_server_start_action(struct worker_server *server)
+{
+    static const char *const words[] = {"--openwhisk", "--port", "0", "--drain", "1", NULL};
+    start_on_port(server, words);
+}
+
+void worker_server_start_runtime(struct worker_server *server, int api_port)
+{
+    static const char *const words[] = {"--lambda", NULL};
+    char place[32];
+    snprintf(place, sizeof place, "127.0.0.1:%d", api_port);
+    setenv("AWS_LAMBDA_RUNTIME_API", place, 1);
+    server->said = start(server, words);
+    unsetenv("AWS_LAMBDA_RUNTIME_API");
 }
 
 int worker_server_stop(struct worker_server *server)
@@ -58,46 +94,50 @@ int worker_server_stop(struct worker_server *server)
     while (waitpid(server->pid, &status, 0) < 0)
         continue;
     server->pid = 0;
+    fclose(server->said);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* Not one that only waits, at its standard input, to become a worker. */
-static bool has_begun(const char *pid)
+static bool is_alive(long pid)
 {
-    char path[300], target[32] = "", words[128] = "";
-    snprintf(path, sizeof path, "/proc/%s/cmdline", pid);
+    char path[64], line[512] = "", state = 'Z';
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *file = fopen(path, "re");
+    const char *rest = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
+    if (file)
+        fclose(file);
+    return rest && sscanf(rest, ") %c", &state) == 1 && state != 'Z';
+}
+
+/* Not one that only waits, at its standard input, to become a worker. */
+static bool has_begun(long pid)
+{
+    char path[64], target[32] = "", words[128] = "";
+    snprintf(path, sizeof path, "/proc/%ld/cmdline", pid);
     FILE *file = fopen(path, "re");
     size_t len = file ? fread(words, 1, sizeof words, file) : 0;
     if (file)
         fclose(file);
-    snprintf(path, sizeof path, "/proc/%s/fd/0", pid);
+    snprintf(path, sizeof path, "/proc/%ld/fd/0", pid);
     return memmem(words, len, "--through", 9) && readlink(path, target, sizeof target - 1) > 0 &&
            strcmp(target, "/dev/null") == 0;
 }
 
-/* Its workers, whose number is returned; *ret_one is one of them. */
+/* Its workers, whose number is returned; *ret_one is one of them. It has one thread. */
 static int find_workers(const struct worker_server *server, pid_t *ret_one)
 {
     int count = 0;
-    DIR *dir = opendir("/proc");
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        char path[300], line[512] = "", state = 0;
-        int parent = 0;
-        if (!isdigit((unsigned char)entry->d_name[0]))
-            continue;
-        snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
-        FILE *file = fopen(path, "re");
-        const char *rest = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
-        if (file)
-            fclose(file);
-        if (rest && sscanf(rest, ") %c %d", &state, &parent) == 2 && parent == server->pid &&
-            state != 'Z' && has_begun(entry->d_name)) {
-            *ret_one = (pid_t)strtol(entry->d_name, NULL, 10);
+    long child;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)server->pid, (int)server->pid);
+    FILE *file = fopen(path, "re");
+    while (file && fscanf(file, "%ld", &child) == 1)
+        if (is_alive(child) && has_begun(child)) {
+            *ret_one = (pid_t)child;
             count++;
         }
-    }
-    if (dir)
-        closedir(dir);
+    if (file)
+        fclose(file);
     return count;
 }
 
