@@ -145,6 +145,7 @@ extern const struct lithops__compute_driver lithops__compute_aws_ec2;
 extern const struct lithops__compute_driver lithops__compute_aws_lambda;
 extern const struct lithops__compute_driver lithops__compute_azure_containers;
 extern const struct lithops__compute_driver lithops__compute_azure_functions;
+extern const struct lithops__compute_driver lithops__compute_azure_vms;
 extern const struct lithops__compute_driver lithops__compute_code_engine;
 extern const struct lithops__compute_driver lithops__compute_code_engine_apps;
 extern const struct lithops__compute_driver lithops__compute_gcp_cloudrun;

@@ -415,6 +415,7 @@ static int set_other_defaults(struct lithops__config *config, lithops_error *err
                  {"aws_ec2", false},
                  {"gcp_functions", false},
                  {"azure_functions", false},
+                 {"azure_vms", false},
                  {"gcp_compute_engine", false},
                  {"oracle_f", false},
                  {"singularity", false}};

@@ -1039,6 +1039,13 @@ static const lithops_config_key standalone_keys[] = {
     {.name = NULL},
 };
 
+/* Of those sections, too. */
+#define MACHINE_USER(name_)                                                                        \
+    {                                                                                              \
+        .name = "ssh_username", .type = LITHOPS_KEY_STRING, .fallback = (name_),                   \
+        .help = "User of the image. It may use sudo without a password."                           \
+    }
+
 /* Of every section whose hosts are machines that a cloud makes. Keys that the section standalone
  * has, too, have no default here. */
 static const lithops_config_key machine_keys[] = {
@@ -1055,10 +1062,6 @@ static const lithops_config_key machine_keys[] = {
      .fallback = "true",
      .help = "Machines that turn themselves off are deleted. false: they are stopped, and started "
              "again with exec_mode reuse; their disks cost money meanwhile."},
-    {.name = "ssh_username",
-     .type = LITHOPS_KEY_STRING,
-     .fallback = "ubuntu",
-     .help = "User of the image. It may use sudo without a password."},
     {.name = "ssh_password",
      .type = LITHOPS_KEY_STRING,
      .secret = true,
@@ -1234,6 +1237,7 @@ static const lithops_config_key aws_ec2_keys[] = {
     DEPLOYMENT("private_subnet_cidr_block", "Addresses of a subnet that upstream makes."),
     DEPLOYMENT("master_instance_type", "Type of upstream's master; here there is none."),
     DEPLOYMENT("account_id", "Number of the account."),
+    MACHINE_USER("ubuntu"),
     {.name = NULL},
 };
 
@@ -1306,6 +1310,106 @@ static const lithops_config_key gcp_compute_engine_keys[] = {
     DEPLOYMENT("router_name", "Router of a network that upstream makes."),
     DEPLOYMENT("nat_name", "Address translation of a network that upstream makes."),
     DEPLOYMENT("master_instance_type", "Type of upstream's master; here there is none."),
+    MACHINE_USER("ubuntu"),
+    {.name = NULL},
+};
+
+static const lithops_config_key azure_vms_keys[] = {
+    {.name = "subscription_id",
+     .type = LITHOPS_KEY_STRING,
+     .help = "The subscription that the machines are in. What this section lacks is that of the "
+             "section azure."},
+    {.name = "resource_group",
+     .type = LITHOPS_KEY_STRING,
+     .help = "The resource group that the machines are in, by name."},
+    {.name = "region", .type = LITHOPS_KEY_STRING, .help = "Region of the machines: westeurope."},
+    {.name = "location",
+     .type = LITHOPS_KEY_STRING,
+     .help = "The same, as upstream calls it, too."},
+    {.name = "tenant_id",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Tenant of the application that the client logs in as. Default: AZURE_TENANT_ID."},
+    {.name = "client_id",
+     .type = LITHOPS_KEY_STRING,
+     .help = "That application, or with managed_identity one of the machine's identities. Default: "
+             "AZURE_CLIENT_ID."},
+    {.name = "client_secret",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "Its secret. Default: AZURE_CLIENT_SECRET; or a token of a workload, in the file that "
+             "AZURE_FEDERATED_TOKEN_FILE names."},
+    {.name = "managed_identity",
+     .type = LITHOPS_KEY_BOOL,
+     .help = "The client logs in as the identity of the machine that it runs on."},
+    {.name = "token",
+     .type = LITHOPS_KEY_STRING,
+     .secret = true,
+     .help = "A token for https://management.azure.com/ instead, which is not renewed."},
+    {.name = "endpoint",
+     .type = LITHOPS_KEY_STRING,
+     .help = "URL of the service, with https unless it is on this machine. Default: "
+             "https://management.azure.com."},
+    {.name = "identity",
+     .type = LITHOPS_KEY_STRING,
+     .help = "A user-assigned managed identity that machines get, by name or id, which may delete "
+             "machines: with it they end themselves. Functions may do whatever it may. It is "
+             "needed unless auto_dismantle is false, as a machine that is only turned off is "
+             "billed."},
+    {.name = "worker_instance_type",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Type of the machines. Default: Standard_B2s, on ARM Standard_B2ps_v2. Without "
+             "worker_processes they have as many as the type has CPUs."},
+    {.name = "image_id",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Image of the machines, an id or PUBLISHER:OFFER:SKU:VERSION: with cloud-init, curl "
+             "and sshd, and for Python functions the client's version of Python. Default: the "
+             "newest Ubuntu 24.04."},
+    {.name = "boot_disk_size",
+     .type = LITHOPS_KEY_INT,
+     .min = 1,
+     .max = 4095,
+     .help = "Size of the disk, in GiB. Default: the image's."},
+    {.name = "boot_disk_type",
+     .type = LITHOPS_KEY_STRING,
+     .fallback = "StandardSSD_LRS",
+     .help = "Type of the disk."},
+    {.name = "vnet_name",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Virtual network of the machines, in the resource group."},
+    {.name = "vnet_id", .type = LITHOPS_KEY_STRING, .help = "The same, by its id."},
+    {.name = "subnet_name",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Subnet of the machines in that network. Default: default."},
+    {.name = "subnet_id", .type = LITHOPS_KEY_STRING, .help = "Subnet of the machines, by its id."},
+    {.name = "security_group_name",
+     .type = LITHOPS_KEY_STRING,
+     .help = "Network security group of the machines, which lets the client in, at port 22. "
+             "Default: the subnet's."},
+    {.name = "security_group_id", .type = LITHOPS_KEY_STRING, .help = "The same, by its id."},
+    {.name = "worker_public_ip",
+     .type = LITHOPS_KEY_BOOL,
+     .help = "Machines get a public address. Default: they do, unless ssh_address is private."},
+    {.name = "request_spot_instances",
+     .type = LITHOPS_KEY_BOOL,
+     .fallback = "false",
+     .help = "Machines are spot instances, which are cheaper, and which Azure may end at any time. "
+             "Types of series B cannot be. Upstream has the key, and makes none."},
+    {.name = "spot_price",
+     .type = LITHOPS_KEY_DOUBLE,
+     .min = 0,
+     .max = 10000,
+     .help = "Most that a spot instance may cost, in USD an hour. Default: the price on demand."},
+    {.name = "instance_name",
+     .type = LITHOPS_KEY_STRING,
+     .help = "The machine to use with exec_mode consume."},
+    DEPLOYMENT("instance_id", "What upstream keeps of a machine."),
+    DEPLOYMENT("master_instance_type", "Type of upstream's master; here there is none."),
+    DEPLOYMENT("master_name", "Name of upstream's master."),
+    DEPLOYMENT("floating_ip", "Address of upstream's master."),
+    DEPLOYMENT("floating_ip_id", "Address of upstream's master."),
+    DEPLOYMENT("floating_ip_name", "Address of upstream's master."),
+    DEPLOYMENT("storage_account", "A storage account."),
+    MACHINE_USER("ubuntu"),
     {.name = NULL},
 };
 
@@ -1950,6 +2054,12 @@ const struct lithops__config_section lithops__config_sections[] = {
     {"aws_ec2", "What workers behind links have in common.", link_keys},
     {"aws_ec2", "The pool of each machine.", pool_keys},
     {"aws_ec2", "What runs functions.", runtime_of_hosts_keys},
+    {"azure_vms", "Machines of Microsoft Azure, over SSH. Untested against the service.",
+     azure_vms_keys},
+    {"azure_vms", "What machines of clouds have in common.", machine_keys},
+    {"azure_vms", "What workers behind links have in common.", link_keys},
+    {"azure_vms", "The pool of each machine.", pool_keys},
+    {"azure_vms", "What runs functions.", runtime_of_hosts_keys},
     {"gcp_compute_engine",
      "Machines of Google Compute Engine, over SSH. Untested against the service.",
      gcp_compute_engine_keys},

@@ -315,7 +315,7 @@ static void unknown_names_may_be_of_another_section(void **state)
         "section 'rabbitmq'?");
     expect_finding("lithops: {exec_mod: reuse}",
                    "conf:1: unknown key 'exec_mod' in section 'lithops'; did you mean 'exec_mode' "
-                   "of section 'standalone', 'aws_ec2' or 'gcp_compute_engine'?");
+                   "of section 'standalone', 'aws_ec2', 'azure_vms' or another?");
     expect_finding("rabbitmq: {storage_bucket: b}",
                    "conf:1: unknown key 'storage_bucket' in section 'rabbitmq'; did you mean "
                    "'storage_bucket' of section 'localhost', 'aws_s3', 'minio' or another?");

@@ -4,21 +4,22 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "net/aws_profile.h"
+#include "net/aws_remote.h"
 #include "net/fetch.h"
 #include "net/oauth.h"
 #include "net/sign.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define AUTHORITY "https://login.microsoftonline.com"
 #define MACHINE "http://169.254.169.254/metadata/identity/oauth2/token"
-#define RESOURCE "https://storage.azure.com/"
 
 struct entra {
     const struct lithops__transfer_api *http;
     char *url;
-    char *client, *secret, *token_file;
+    char *resource, *client, *secret, *token_file;
     char *header; /* of the machine's service; NULL: another login */
 };
 
@@ -26,6 +27,7 @@ static void close_entra(void *user)
 {
     struct entra *entra = user;
     free(entra->url);
+    free(entra->resource);
     free(entra->client);
     lithops__secret_free(entra->secret);
     free(entra->token_file);
@@ -46,9 +48,11 @@ static void append_field(struct lithops__buffer *form, const char *name, const c
 
 static int write_form(const struct entra *entra, struct lithops__buffer *form, lithops_error *err)
 {
+    char scope[256];
     append_field(form, "client_id", entra->client);
     append_field(form, "grant_type", "client_credentials");
-    append_field(form, "scope", RESOURCE ".default");
+    snprintf(scope, sizeof scope, "%s.default", entra->resource);
+    append_field(form, "scope", scope);
     if (entra->secret) {
         append_field(form, "client_secret", entra->secret);
     } else {
@@ -108,7 +112,7 @@ static bool use_machine(struct entra *entra, const struct lithops__entra_login *
     lithops__buffer_printf(
         &url, "%s?api-version=%s&resource=", login->metadata ? login->metadata : MACHINE,
         login->metadata_secret ? "2019-08-01" : "2018-02-01");
-    lithops__url_encode(&url, RESOURCE, strlen(RESOURCE), false);
+    lithops__url_encode(&url, login->resource, strlen(login->resource), false);
     if (login->client) {
         lithops__buffer_append_string(&url, "&client_id=");
         lithops__url_encode(&url, login->client, strlen(login->client), false);
@@ -146,7 +150,8 @@ int lithops__entra_open(const struct lithops__transfer_api *http,
         return fail_memory(err);
     entra->http = http;
     bool is_client = login->secret || login->token_file;
-    if (!(is_client ? use_client : use_machine)(entra, login)) {
+    if (!keep(&entra->resource, login->resource) ||
+        !(is_client ? use_client : use_machine)(entra, login)) {
         close_entra(entra);
         return fail_memory(err);
     }
@@ -154,4 +159,42 @@ int lithops__entra_open(const struct lithops__transfer_api *http,
         .fetch = fetch_token, .close = close_entra, .user = entra};
     *ret_store = lithops__credential_store_new(&source);
     return *ret_store ? 0 : fail_memory(err);
+}
+
+/* ---- what a configuration says --------------------------------------------------------------- */
+
+/* A setting, or what Azure's tools take in its place; NULL: neither. */
+static const char *text_or(const lithops_value *settings, const char *name, const char *variable)
+{
+    const char *text = lithops_value_get_string(lithops_value_get(settings, name));
+    return text && *text ? text : variable ? lithops__environment(variable) : NULL;
+}
+
+int lithops__entra_find(const struct lithops__transfer_api *http, const lithops_value *settings,
+                        const char *section, const char *resource,
+                        struct lithops__credential_store **ret_store, lithops_error *err)
+{
+    const char *token = text_or(settings, "token", NULL);
+    *ret_store = NULL;
+    if (token && strpbrk(token, "\r\n"))
+        return lithops__fail(err, LITHOPS_ECONFIG, "token of '%s' contains an invalid character",
+                             section);
+    if (token) {
+        *ret_store = lithops__credential_store_of_token(token, NULL);
+        return *ret_store ? 0 : fail_memory(err);
+    }
+    struct lithops__entra_login login = {
+        .resource = resource,
+        .authority = lithops__environment("AZURE_AUTHORITY_HOST"),
+        .tenant = text_or(settings, "tenant_id", "AZURE_TENANT_ID"),
+        .client = text_or(settings, "client_id", "AZURE_CLIENT_ID"),
+        .secret = text_or(settings, "client_secret", "AZURE_CLIENT_SECRET"),
+        .token_file = lithops__environment("AZURE_FEDERATED_TOKEN_FILE"),
+        .metadata = lithops__environment("IDENTITY_ENDPOINT"),
+        .metadata_secret = lithops__environment("IDENTITY_HEADER")};
+    if (lithops_value_get_bool(lithops_value_get(settings, "managed_identity")))
+        login.secret = login.token_file = NULL;
+    else if (!login.tenant || !login.client || (!login.secret && !login.token_file))
+        return 0;
+    return lithops__entra_open(http, &login, ret_store, err);
 }

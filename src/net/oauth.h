@@ -8,6 +8,8 @@
 #include "net/credentials.h"
 #include "net/transfer.h"
 
+#include <lithops/value.h>
+
 /* What a token of Google's is good for. */
 #define LITHOPS__GOOGLE_STORAGE "https://www.googleapis.com/auth/devstorage.full_control"
 #define LITHOPS__GOOGLE_PUBSUB "https://www.googleapis.com/auth/pubsub"
@@ -41,8 +43,13 @@ int lithops__ibm_open(const struct lithops__transfer_api *http, const char *api_
                       const char *endpoint, struct lithops__credential_store **ret_store,
                       lithops_error *err);
 
-/* Of Microsoft Entra ID, for Azure's storage. Texts are borrowed for the call. */
+/* What a token of Microsoft's is good for. */
+#define LITHOPS__ENTRA_STORAGE "https://storage.azure.com/"
+#define LITHOPS__ENTRA_MANAGEMENT "https://management.azure.com/"
+
+/* Of Microsoft Entra ID. Texts are borrowed for the call. */
 struct lithops__entra_login {
+    const char *resource;  /* one of the above */
     const char *authority; /* NULL: https://login.microsoftonline.com */
     const char *tenant, *client;
     const char *secret;     /* of the client; or: */
@@ -53,6 +60,11 @@ struct lithops__entra_login {
 };
 int lithops__entra_open(const struct lithops__transfer_api *http,
                         const struct lithops__entra_login *login,
+                        struct lithops__credential_store **ret_store, lithops_error *err);
+/* What the settings say: token; or tenant_id, client_id and client_secret; or managed_identity; or
+ * what Azure's tools take from the environment instead. 0, with a store of NULL: nothing. */
+int lithops__entra_find(const struct lithops__transfer_api *http, const lithops_value *settings,
+                        const char *section, const char *resource,
                         struct lithops__credential_store **ret_store, lithops_error *err);
 
 /* The token in an answer of a service; `service` is named in errors.

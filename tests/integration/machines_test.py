@@ -143,6 +143,28 @@ class Case(unittest.TestCase):
         self.assertEqual(result.returncode, status, result.stdout + result.stderr)
         return result.stdout + result.stderr
 
+    def check(self, value, shape, where):
+        if isinstance(shape, dict):
+            for name, one in value.items():
+                found = [s for key, s in shape.items() if re.fullmatch(key, name)]
+                self.assertTrue(found, f"{where}.{name} is nothing that may be there")
+                self.check(one, found[0], f"{where}.{name}")
+        elif isinstance(shape, list):
+            for one in value:
+                self.check(one, shape[0], where + "[]")
+        elif isinstance(shape, type):
+            self.assertIs(type(value), shape, where)
+        else:
+            self.assertIsInstance(value, str, where)
+            self.assertRegex(value, f"\\A(?:{shape})\\Z" if shape[:1] != "(" else shape, where)
+
+    def ending(self, script):
+        """What a machine runs before it turns itself off."""
+        found = re.search(r"echo (\S+) \| base64 -d >\$e/end", script)
+        text = base64.b64decode(found[1]).decode() if found else ""
+        subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+        return text
+
     def check_script(self, script):
         """User data: a script that is one, and makes the machine turn itself off."""
         subprocess.run(["sh", "-n"], input=script, text=True, check=True)
@@ -385,21 +407,6 @@ class Gce(Case):
         self.instances, self.refusals, self.operation_error = {}, [], None
         self.tokens, self.lost_answers, self.operations = 0, 0, 0
 
-    def check(self, value, shape, where):
-        if isinstance(shape, dict):
-            for name, one in value.items():
-                found = [s for key, s in shape.items() if re.fullmatch(key, name)]
-                self.assertTrue(found, f"{where}.{name} is nothing that may be there")
-                self.check(one, found[0], f"{where}.{name}")
-        elif isinstance(shape, list):
-            for one in value:
-                self.check(one, shape[0], where + "[]")
-        elif shape is bool:
-            self.assertIsInstance(value, bool, where)
-        else:
-            self.assertIsInstance(value, str, where)
-            self.assertRegex(value, f"\\A(?:{shape})\\Z" if shape[:1] != "(" else shape, where)
-
     def answer(self, method, path, headers, body):
         if path == "/token":
             return self.answer_token(body)
@@ -530,7 +537,7 @@ class Gce(Case):
         face, = body["networkInterfaces"]
         self.assertEqual(face["network"], "projects/my-project/global/networks/mine")
         self.assertTrue(face["accessConfigs"])
-        self.assertIn("-X DELETE", self.script(body))
+        self.assertIn("\ncall DELETE ", self.ending(self.script(body)))
         self.assertNotIn("PRIVATE KEY", self.script(body))
         self.assertNotIn("token-1", json.dumps(body))
 
@@ -548,7 +555,7 @@ class Gce(Case):
         self.assertEqual(body["scheduling"]["instanceTerminationAction"], "STOP")
         self.assertEqual(body["networkInterfaces"], [
             {"subnetwork": "projects/my-project/regions/us-east1/subnetworks/s"}])
-        self.assertNotIn("-X DELETE", self.script(body))
+        self.assertEqual(self.ending(self.script(body)), "")
         self.assertTrue(body["labels"]["lithops-expires"].isdigit())
 
     def test_an_operation_that_fails(self):
@@ -614,6 +621,252 @@ class Gce(Case):
         self.assertIn("gcp_compute_engine.instance_name",
                       self.run_lithops("config", "check", "--online", status=2))
         self.assertEqual(self.seen, [])
+        self.assertIn("untested against the service", self.run_lithops("config", "show", self.backend))
+
+
+# The same of Azure's Resource Manager: of the versions that requests name.
+RESOURCE = r"/subscriptions/0-1/resourceGroups/my-group/providers/"
+AZURE = {
+    "location": "westeurope", "tags": {r"lithops-[a-z]+": r".{1,256}"},
+    "identity": {"type": "UserAssigned", "userAssignedIdentities": {
+        RESOURCE + r"Microsoft\.ManagedIdentity/userAssignedIdentities/\w+": {}}},
+    "properties": {
+        "hardwareProfile": {"vmSize": r"Standard_\w+"}, "priority": "Spot",
+        "evictionPolicy": "Delete|Deallocate", "billingProfile": {"maxPrice": float},
+        "storageProfile": {
+            "imageReference": {"id": r"/subscriptions/.+", "publisher": TEXT, "offer": TEXT,
+                               "sku": TEXT, "version": TEXT},
+            "osDisk": {"createOption": "FromImage", "deleteOption": "Delete|Detach",
+                       "diskSizeGB": int, "managedDisk": {"storageAccountType": r"\w+_LRS"}}},
+        "osProfile": {
+            "computerName": r"[a-z0-9-]{1,64}", "adminUsername": r"(?!root$)[a-z]+",
+            "customData": r"[A-Za-z0-9+/]+=*", "linuxConfiguration": {
+                "disablePasswordAuthentication": bool,
+                "ssh": {"publicKeys": [{"path": r"/home/\w+/\.ssh/authorized_keys",
+                                        "keyData": r"ssh-[a-z0-9]+ \S+.*"}]}}},
+        "networkProfile": {"networkApiVersion": "2020-11-01", "networkInterfaceConfigurations": [{
+            "name": NAME, "properties": {
+                "primary": bool, "deleteOption": "Delete",
+                "networkSecurityGroup": {"id": RESOURCE + r"Microsoft\.Network/networkSecurityGroups/\w+"},
+                "ipConfigurations": [{"name": NAME, "properties": {
+                    "primary": bool, "subnet": {"id": RESOURCE + r".+/subnets/\w+"},
+                    "publicIPAddressConfiguration": {
+                        "name": NAME, "sku": {"name": "Basic|Standard"}, "properties": {
+                            "deleteOption": "Delete", "publicIPAllocationMethod": "Static"}}}}]}}]}},
+}
+
+
+class Azure(Case):
+    backend = "azure_vms"
+    root = "/subscriptions/0-1/resourceGroups/my-group/providers/"
+
+    def setUp(self):
+        super().setUp()
+        self.env["AZURE_AUTHORITY_HOST"] = self.url + "/login/"
+        self.config["azure"] = {"tenant_id": "t1", "client_id": "c1", "client_secret": "s1",
+                                "subscription_id": "0-1", "resource_group": "my-group",
+                                "region": "westeurope"}
+        self.section |= {"identity": "ender", "vnet_name": "mine"}
+        self.machines, self.refusals, self.tokens, self.lost_answers = {}, [], 0, 0
+        self.subnet, self.fails = "default", False
+
+    def answer(self, method, path, headers, body):
+        if path == "/login/t1/oauth2/v2.0/token":
+            form = dict(urllib.parse.parse_qsl(body.decode()))
+            self.assertEqual(form, {
+                "client_id": "c1", "client_secret": "s1", "grant_type": "client_credentials",
+                "scope": "https://management.azure.com/.default"})
+            self.tokens += 1
+            return 200, json.dumps({"access_token": f"token-{self.tokens}", "expires_in": 3600})
+        self.assertEqual(headers["Authorization"], f"Bearer token-{self.tokens}")
+        path, _, query = path.partition("?")
+        query = dict(urllib.parse.parse_qsl(query))
+        version = {"Microsoft.Compute": "2024-07-01", "Microsoft.Network": "2024-05-01"}
+        self.assertEqual(query["api-version"], version[path.split("/providers/")[1].split("/")[0]])
+        body = json.loads(body) if body else None
+        self.seen.append((method, path, body))
+        if self.refusals:
+            status, code = self.refusals.pop(0)
+            return status, json.dumps({"error": {"code": code, "message": "It is refused."}})
+        status, answer = self.answer_call(method, path, query, body)
+        return status, json.dumps(answer) if status else ""
+
+    def answer_call(self, method, path, query, body):
+        missing = 404, {"error": {"code": "ResourceNotFound", "message": f"'{path}' was not found"}}
+        if path == "/subscriptions/0-1/providers/Microsoft.Compute/locations/westeurope/vmSizes":
+            return 200, {"value": [{"name": name} for name in
+                                   ("Standard_B2s", "Standard_B2ps_v2", "Standard_D4s_v5")]}
+        self.assertTrue(path.startswith(self.root), path)
+        kind, *rest = path[len(self.root):].split("/", 2)[1:]
+        name, _, verb = (rest[0] if rest else "").partition("/")
+        if kind == "virtualNetworks":
+            return (200, {"name": "default"}) if verb == "subnets/" + self.subnet else missing
+        if kind == "networkInterfaces":
+            return 200, {"properties": {"ipConfigurations": [{"properties": {
+                "privateIPAddress": "10.0.0.7", "publicIPAddress": {
+                    "id": self.root + "Microsoft.Network/publicIPAddresses/" + name}}}]}}
+        if kind == "publicIPAddresses":
+            return 200, {"properties": {"ipAddress": "192.0.2.7"}}
+        self.assertEqual(kind, "virtualMachines")
+        if method == "PUT":
+            return self.put(name, body)
+        if not name:
+            return self.list(int(query.get("$skiptoken", "0")))
+        if name not in self.machines:
+            return missing
+        if method == "DELETE":
+            self.machines.pop(name)
+            return 202, {}
+        if verb == "instanceView":
+            return 200, {"statuses": self.statuses(self.machines[name]["state"])}
+        self.fail((method, path))
+
+    def statuses(self, state):
+        if state == "failed":
+            return [{"code": "ProvisioningState/failed/AllocationFailed", "message": "There is none."}]
+        return [{"code": "ProvisioningState/succeeded"}, {"code": "PowerState/" + state}]
+
+    def put(self, name, body):
+        self.check(body, AZURE, "machine")
+        self.check_script(base64.b64decode(body["properties"]["osProfile"]["customData"]).decode())
+        if name in self.machines:
+            return 409, {"error": {"code": "Conflict", "message": "It is there."}}
+        self.machines[name] = {"state": "failed" if self.fails else "running", "tags": body["tags"]}
+        if self.lost_answers:
+            self.lost_answers -= 1
+            return 0, ""
+        if not self.fails: # what follows
+            self.refusals.append((403, "AuthorizationFailed"))
+        return 201, {"properties": {"provisioningState": "Creating"}}
+
+    def list(self, at):
+        """One a page."""
+        names = list(self.machines)
+        items = []
+        for name in names[at:at + 1]:
+            state, tags = self.machines[name]["state"], self.machines[name]["tags"]
+            made = {"failed": "Failed", "creating": "Creating"}.get(state, "Succeeded")
+            items.append({"name": name, "tags": tags, "properties": {
+                "provisioningState": made, "networkProfile": {"networkInterfaces": [
+                    {"id": self.root + "Microsoft.Network/networkInterfaces/" + name}]}}})
+        link = f"https://management.azure.com{self.root}Microsoft.Compute/virtualMachines?" \
+               f"api-version=2024-07-01&$skiptoken={at + 1}"
+        return 200, {"value": items, **({"nextLink": link} if at + 1 < len(names) else {})}
+
+    def asked(self, method):
+        return [body if body else path.rpartition("/")[2] for how, path, body in self.seen
+                if how == method]
+
+    def call(self, **keys):
+        return self.run_lithops("call", FUNCTIONS + ":square", "2", status=1, max_workers=1, **keys)
+
+    def made(self, **keys):
+        """The request for a machine, which this client then may not see."""
+        said = self.call(**keys)
+        self.assertIn("Microsoft Azure refuses virtualMachines.list: AuthorizationFailed", said)
+        self.assertIn("needs that permission", said)
+        body, = self.asked("PUT")
+        self.assertEqual(self.asked("DELETE"), [body["properties"]["osProfile"]["computerName"]])
+        self.assertEqual(self.machines, {})
+        return body
+
+    def script(self, body):
+        return base64.b64decode(body["properties"]["osProfile"]["customData"]).decode()
+
+    def test_what_is_asked_for(self):
+        body = self.made(security_group_name="ssh", boot_disk_size=40, subnet_name="default",
+                         request_spot_instances=True, worker_instance_type="Standard_D4s_v5")
+        properties = body["properties"]
+        self.assertEqual((properties["priority"], properties["evictionPolicy"],
+                          properties["billingProfile"]), ("Spot", "Delete", {"maxPrice": -1.0}))
+        self.assertEqual(properties["storageProfile"]["osDisk"]["diskSizeGB"], 40)
+        self.assertEqual(len(body["tags"]), 6)
+        face, = properties["networkProfile"]["networkInterfaceConfigurations"]
+        self.assertIn("networkSecurityGroup", face["properties"])
+        address, = face["properties"]["ipConfigurations"]
+        self.assertTrue(address["properties"]["subnet"]["id"].endswith("/mine/subnets/default"))
+        self.assertIn("publicIPAddressConfiguration", address["properties"])
+        self.assertIn(f'\ncall DELETE "{self.url}$i?', self.ending(self.script(body)))
+        for secret in "s1", "token-1":
+            self.assertNotIn(f'"{secret}"', json.dumps(body))
+
+    def test_what_may_be_stopped(self):
+        body = self.made(delete_on_dismantle=False, ssh_address="private", ssh_username="ada",
+                         image_id="/subscriptions/0-1/images/mine", subnet_id=self.root +
+                         "Microsoft.Network/virtualNetworks/other/subnets/one")
+        self.assertNotIn("publicIPAddressConfiguration", json.dumps(body))
+        self.assertNotIn("priority", body["properties"])
+        self.assertIn("/deallocate?", self.ending(self.script(body)))
+        self.assertTrue(body["tags"]["lithops-expires"].isdigit())
+
+    def check_script(self, script):
+        super().check_script(script.replace("'ada'", "'ubuntu'"))
+
+    def test_one_that_fails_is_told_and_deleted(self):
+        self.fails = True
+        said = self.call()
+        self.assertIn("AllocationFailed: There is none.", said)
+        self.assertEqual(self.machines, {})
+
+    def test_a_lost_answer_makes_one_machine(self):
+        self.lost_answers = 1
+        self.fails = True
+        self.call()
+        self.assertEqual([path for method, path, _ in self.seen if method == "PUT"][0],
+                         [path for method, path, _ in self.seen if method == "PUT"][1])
+        self.assertEqual(self.machines, {})
+
+    def test_what_dead_clients_left(self):
+        tags = self.made()["tags"]  # of this client
+        dead = {**tags, "lithops-executor": "dead-0"}
+        other = {**dead, "lithops-client": "another", "lithops-group": "another"}
+        late, early = {"lithops-expires": "1-delete"}, {"lithops-expires": "9999999999-delete"}
+        self.machines = {f"lithops-{i}": {"state": state, "tags": tags}
+                         for i, (state, tags) in enumerate([
+                             ("running", dead), ("creating", dead), ("running", {}),
+                             ("deallocated", {**other, **early}), ("running", {**other, **late}),
+                             ("running", {**other, **early}), ("stopped", {**other, **late}),
+                             ("failed", {**other, **late}), ("deallocated", {**other, **late}),
+                             ("failed", dead)])}
+        self.seen.clear()
+        said = self.run_lithops("config", "check", "--online")
+        self.assertIn("azure_vms: the type and the network of its machines are there", said)
+        self.assertIn("lithops-0: running, 192.0.2.7", said)
+        self.assertIn("lithops-9: failed", said)
+        self.assertIn("7 workers of dead clients", self.run_lithops("clean", "--dry-run"))
+        self.assertEqual(self.asked("DELETE"), [])
+        self.run_lithops("clean")
+        self.assertEqual(sorted(self.asked("DELETE")),
+                         [f"lithops-{i}" for i in (0, 1, 4, 6, 7, 8, 9)])
+
+    def test_refusals(self):
+        self.refusals = [(401, "ExpiredAuthenticationToken"), (429, "TooManyRequests")]
+        self.run_lithops("config", "check", "--online")
+        self.assertEqual(self.tokens, 2)
+        self.refusals = [(404, "ResourceGroupNotFound")]
+        self.assertIn("correct azure_vms.resource_group",
+                      self.run_lithops("config", "check", "--online", status=2))
+        for key in "worker_instance_type", "subnet_name":
+            self.assertIn(key, self.run_lithops("config", "check", "--online", status=2,
+                                                **{key: "none"}))
+
+    def test_what_cannot_be_is_said_at_once(self):
+        for keys, words in (({"region": "x/y"}, "is 'x/y', which is none"),
+                            ({"resource_group": "$(id)"}, "which is none"),
+                            ({"subnet_id": "here"}, "which is none"),
+                            ({"endpoint": "http://10.1.2.3"}, "others could read the token")):
+            self.assertIn(words, self.run_lithops("config", "check", "--online", status=2, **keys))
+        self.assertEqual(self.seen, [])
+        for keys, words in (({"vnet_name": ""}, "name it by azure_vms.vnet_name"),
+                            ({"identity": ""}, "azure_vms.identity")):
+            self.assertIn(words, self.run_lithops("config", "check", "--online", status=2, **keys))
+        self.run_lithops("config", "check", "--online", identity="", auto_dismantle=False)
+        del self.config["azure"]["client_secret"]
+        self.assertIn("client_secret", self.run_lithops("config", "check", "--online", status=2))
+        self.config["standalone"]["exec_mode"] = "consume"
+        self.config["azure"]["token"] = "mine"
+        self.assertIn("azure_vms.instance_name",
+                      self.run_lithops("config", "check", "--online", status=2))
         self.assertIn("untested against the service", self.run_lithops("config", "show", self.backend))
 
 

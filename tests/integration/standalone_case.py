@@ -18,7 +18,7 @@ class Case(unittest.TestCase):
     """Of a cloud: `backend`, `section` and `others` of the configuration; states(), a map of the
     machines' names to what state they are in; HERE, those of machines that cost something; and
     end_machines(names)."""
-    others = {}
+    others, environment = {}, {}
 
     def setUp(self):
         home = tempfile.TemporaryDirectory(prefix="lithops-standalone-home-")
@@ -27,7 +27,7 @@ class Case(unittest.TestCase):
         self.before = set(self.states())
         self.addCleanup(self.end_all)
         self.env = {"PATH": os.environ["PATH"], "HOME": self.home,
-                    **{k: v for k, v in os.environ.items() if "SAN_OPTIONS" in k}}
+                    **self.environment, **{k: v for k, v in os.environ.items() if "SAN_OPTIONS" in k}}
 
     def end_all(self):
         left = [name for name, state in self.states().items() if state in self.HERE]

@@ -11,32 +11,25 @@ may, {"soon": NAME, "seconds": 60} says when that will be, and {"suspend": NAME}
 Usage: gce_machines.py PORT FOLDER DESCRIPTION
 """
 import datetime
-import http.server
 import json
 import pathlib
 import re
-import select
-import signal
 import sys
-import threading
 import urllib.parse
 
-import machines
+import doubles
 
 PORT, FOLDER = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 SCHEMAS = json.loads(pathlib.Path(sys.argv[3]).read_text())["schemas"]
 PROJECT, ZONE = "my-project", "us-east1-b"
 CLIENT_TOKEN = "of-the-client"
 MAY_DELETE, MAY_NOT = "worker@my-project.iam", "weak@my-project.iam"
-POLL_S = 0.1
 
 
-class Refused(Exception):
+class Refused(doubles.Refused):
     def __init__(self, status, reason, message):
-        super().__init__(message)
-        self.status = status
-        self.document = {"error": {"code": status, "message": message, "errors": [
-            {"reason": reason, "domain": "global", "message": message}]}}
+        super().__init__(status, message, {"error": {"code": status, "message": message, "errors": [
+            {"reason": reason, "domain": "global", "message": message}]}})
 
 
 def check(value, schema, where):
@@ -59,23 +52,24 @@ def check(value, schema, where):
         check(one, schema.get("properties", {}).get(name, more), f"{where}.{name}")
 
 
-class Cloud:
+class Cloud(doubles.Double):
     def __init__(self):
-        self.lock = threading.RLock()
-        self.instances, self.machines, self.operations = {}, {}, {}
-        self.addresses, self.stockout, self.throttle = 0, 0, 0
+        super().__init__(FOLDER)
+        self.operations, self.stockout = {}, 0
 
     # ---- what happens to machines ----
 
-    def start(self, instance):
-        face = instance["networkInterfaces"][0]
+    def coming(self):
+        return [n for n, i in self.instances.items() if i["status"] == "PROVISIONING"]
+
+    def start(self, name):
+        instance = self.instances[name]
         items = {i["key"]: i["value"] for i in instance["metadata"]["items"]}
         instance["status"] = "RUNNING"
         limit = instance["scheduling"].get("maxRunDuration")
         if limit:
             self.end_in(instance, int(limit["seconds"]))
-        self.machines[instance["name"]] = machines.Machine(
-            FOLDER, instance["name"], face["networkIP"], lambda: items["user-data"].encode())
+        self.run(name, instance["networkInterfaces"][0]["networkIP"], items["user-data"])
 
     def end_in(self, instance, seconds):
         until = datetime.datetime.now(datetime.timezone(datetime.timedelta(hours=-8)))
@@ -84,8 +78,7 @@ class Cloud:
             "terminationTimestamp": until.isoformat(timespec="milliseconds")}}
 
     def stop(self, name):
-        if name in self.machines:
-            self.machines.pop(name).end()
+        self.turn_off(name)
         self.instances[name]["status"] = "TERMINATED"
         self.instances[name].pop("resourceStatus", None)
 
@@ -100,14 +93,7 @@ class Cloud:
         print(name, "is ended:", action, flush=True)
         (self.delete if action == "DELETE" else self.stop)(name)
 
-    def look(self):
-        with self.lock:
-            for name in [n for n, m in self.machines.items() if m.has_ended()]:
-                print(name, "has turned itself off", flush=True)
-                self.stop(name)
-            for name, instance in list(self.instances.items()):
-                if instance["status"] == "PROVISIONING":
-                    self.start(instance)
+    has_ended = stop
 
     # ---- what is asked ----
 
@@ -134,9 +120,7 @@ class Cloud:
             self.stockout -= 1
             return self.operation({"code": "ZONE_RESOURCE_POOL_EXHAUSTED",
                                    "message": f"The zone '{ZONE}' does not have enough resources"})
-        self.addresses += 1
-        face = body["networkInterfaces"][0]
-        face["networkIP"] = f"10.1.{self.addresses // 250}.{self.addresses % 250 + 1}"
+        body["networkInterfaces"][0]["networkIP"] = self.next_address()
         self.instances[name] = {**body, "status": "PROVISIONING", "labelFingerprint": "f0"}
         return self.operation()
 
@@ -217,8 +201,9 @@ class Cloud:
             self.stop(name)
         return self.operation()
 
-    def metadata(self, path, address):
-        """What the metadata server says to who asks."""
+    def metadata(self, method, path, headers, _raw, address):
+        if method != "GET" or headers.get("Metadata-Flavor") != "Google":
+            return None
         found = [i for i in self.instances.values()
                  if i["networkInterfaces"][0]["networkIP"] == address]
         account = found and found[0].get("serviceAccounts")
@@ -230,68 +215,4 @@ class Cloud:
         return texts.get(what)
 
 
-CLOUD = Cloud()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def send(self, status, text):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text.encode())))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-
-class Api(Handler):
-    def do_any(self):
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        is_json = self.headers.get("Content-Type", "").startswith("application/json")
-        try:
-            with CLOUD.lock:
-                answer = CLOUD.answer(self.command, self.path, self.headers,
-                                      json.loads(raw) if raw and is_json else None)
-            self.send(200, json.dumps(answer))
-        except Refused as refused:
-            print(self.command, self.path, refused, flush=True)
-            if refused.status == 400:
-                with open(FOLDER / "wrong", "a", encoding="utf-8") as file:
-                    file.write(f"{self.command} {self.path}: {refused}\n")
-            self.send(refused.status, json.dumps(refused.document))
-
-    do_GET = do_POST = do_DELETE = do_any
-
-
-class Metadata(Handler):
-    def do_GET(self):
-        with CLOUD.lock:
-            text = CLOUD.metadata(self.path, self.client_address[0])
-        is_asked_well = self.headers.get("Metadata-Flavor") == "Google"
-        self.send(200 if text and is_asked_well else 404, text or "")
-
-
-def serve(address, handler):
-    server = http.server.ThreadingHTTPServer(address, handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-
-
-def main():
-    machines.prepare(FOLDER)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    serve((machines.METADATA, 80), Metadata)
-    serve(("0.0.0.0", PORT), Api)
-    try:
-        while True:
-            CLOUD.look()
-            select.select([], [], [], POLL_S)
-    finally:
-        with CLOUD.lock:
-            for machine in CLOUD.machines.values():
-                machine.end()
-
-
-main()
+doubles.serve(Cloud(), PORT)

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#define API "/compute/v1/"
 #define UBUNTU "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-"
 #define CLOUD_PLATFORM "https://www.googleapis.com/auth/cloud-platform"
 #define METADATA "http://169.254.169.254"
@@ -25,8 +26,7 @@ enum { PLACE = 128, PAGE = 500, SHORTEST_RUN_S = 30, LONGEST_RUN_S = 120 * 86400
 
 struct gce {
     struct lithops__cloud_rest rest;
-    const lithops_value *settings;
-    char *project, *endpoint;
+    char *project;
     char zone[PLACE];
     pthread_mutex_t lock;
     /* under lock */
@@ -36,18 +36,12 @@ struct gce {
 
 static const char *text_of(const struct gce *gce, const char *key)
 {
-    const char *text = lithops_value_get_string(lithops_value_get(gce->settings, key));
-    return text && *text ? text : NULL;
+    return lithops__cloud_setting(gce->rest.settings, key);
 }
 
 static bool is_on(const struct gce *gce, const char *key)
 {
-    return lithops_value_get_bool(lithops_value_get(gce->settings, key));
-}
-
-static int fail_memory(lithops_error *err)
-{
-    return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for a request to Google");
+    return lithops__cloud_is_on(gce->rest.settings, key);
 }
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -82,16 +76,9 @@ static const char *const expired[] = {"authError", "UNAUTHENTICATED", NULL};
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-/* Its host gives out the tokens of machines, over http, and no router knows the way to it. */
-static bool is_metadata(const char *url)
-{
-    return strncmp(url, METADATA, strlen(METADATA)) == 0 && strchr(":/", url[strlen(METADATA)]);
-}
-
 static int find_place(struct gce *gce, const char *own_project, lithops_error *err)
 {
-    const char *project = text_of(gce, "project_name"), *zone = text_of(gce, "zone"),
-               *endpoint = text_of(gce, "endpoint");
+    const char *project = text_of(gce, "project_name"), *zone = text_of(gce, "zone");
     project = project ? project : own_project;
     if (!zone)
         return lithops__fail(err, LITHOPS_ECONFIG,
@@ -108,26 +95,11 @@ static int find_place(struct gce *gce, const char *own_project, lithops_error *e
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "gcp_compute_engine.project_name is '%.100s', which is no project",
                              project);
-    endpoint = endpoint ? endpoint : "https://compute.googleapis.com";
-    /* it becomes a word in a script of root's, too */
-    bool is_good =
-        (strncmp(endpoint, "http://", 7) == 0 || strncmp(endpoint, "https://", 8) == 0) &&
-        !endpoint[strspn(endpoint, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                   "0123456789-._~:/[]")];
-    if (!is_good)
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "the endpoint '%.100s' of gcp_compute_engine is not a URL", endpoint);
-    if (!lithops__is_safe_url(endpoint) && !is_metadata(endpoint))
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "gcp_compute_engine.endpoint is not https: others could read the "
-                             "token");
-    size_t len = strlen(endpoint);
-    while (endpoint[len - 1] == '/')
-        len--;
     snprintf(gce->zone, sizeof gce->zone, "%s", zone);
-    gce->endpoint = strndup(endpoint, len);
     gce->project = strdup(project);
-    return gce->endpoint && gce->project ? 0 : fail_memory(err);
+    return gce->project
+               ? lithops__cloud_rest_find(&gce->rest, "https://compute.googleapis.com", err)
+               : lithops__cloud_fail_memory(&gce->rest, err);
 }
 
 static int gce_open(void *state, const lithops_value *settings, lithops_error *err)
@@ -135,8 +107,10 @@ static int gce_open(void *state, const lithops_value *settings, lithops_error *e
     struct gce *gce = state;
     struct lithops__cloud_rest *rest = &gce->rest;
     char *project = NULL;
-    gce->settings = settings;
+    rest->settings = settings;
+    rest->section = "gcp_compute_engine";
     rest->title = "Google Compute Engine";
+    rest->makes = "instances.insert";
     rest->codes = codes;
     rest->expired = expired;
     pthread_mutex_init(&gce->lock, NULL);
@@ -160,38 +134,20 @@ static int gce_open(void *state, const lithops_value *settings, lithops_error *e
 static void gce_close(void *state)
 {
     struct gce *gce = state;
-    lithops__credential_store_free(gce->rest.tokens);
-    lithops__web_deinit(&gce->rest.web);
+    lithops__cloud_rest_close(&gce->rest);
     free(gce->project);
-    free(gce->endpoint);
     pthread_mutex_destroy(&gce->lock);
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-/* @param path  below the API's version; consumed, and NULL is out of memory
- * @param body  the same; for GET and DELETE NULL */
+/* @param path  as of a question */
 static int ask(struct gce *gce, const char *method, const char *what, char *path,
                lithops_value *body, const struct lithops__bounds *bounds,
                lithops_value **ret_answer, lithops_error *err)
 {
-    struct lithops__buffer url = LITHOPS__BUFFER_INIT;
-    lithops__buffer_printf(&url, "%s/compute/v1/%s", gce->endpoint, path ? path : "");
-    char *text = lithops__buffer_steal(&url);
-    bool lacks_body = !body && (strcmp(method, "POST") == 0);
-    const struct lithops__cloud_question question = {.method = method,
-                                                     .what = what,
-                                                     .url = text,
-                                                     .body = body,
-                                                     .is_whole =
-                                                         strcmp(what, "instances.insert") == 0};
-    int rc = path && text && !lacks_body
-                 ? lithops__cloud_ask(&gce->rest, &question, bounds, ret_answer, err)
-                 : fail_memory(err);
-    lithops_value_free(body);
-    free(text);
-    free(path);
-    return rc;
+    const struct lithops__cloud_question question = {method, what, path, body};
+    return lithops__cloud_ask(&gce->rest, &question, bounds, ret_answer, err);
 }
 
 /* The path of those of a kind, of one of them, or of what is to be done with one: NULL where it is
@@ -199,23 +155,12 @@ static int ask(struct gce *gce, const char *method, const char *what, char *path
 static char *in_zone(const struct gce *gce, const char *kind, const char *name, const char *verb)
 {
     struct lithops__buffer path = LITHOPS__BUFFER_INIT;
-    lithops__buffer_printf(&path, "projects/%s/zones/%s/%s", gce->project, gce->zone, kind);
+    lithops__buffer_printf(&path, API "projects/%s/zones/%s/%s", gce->project, gce->zone, kind);
     if (name)
         lithops__buffer_printf(&path, "/%s", name);
     if (verb)
         lithops__buffer_printf(&path, "/%s", verb);
     return lithops__buffer_steal(&path);
-}
-
-static const char *text_at(const lithops_value *map, const char *name)
-{
-    const char *text = lithops_value_get_string(lithops_value_get(map, name));
-    return text ? text : "";
-}
-
-static const lithops_value *first_of(const lithops_value *list)
-{
-    return lithops_value_size(list) ? lithops_value_at(list, 0) : NULL;
 }
 
 /* ---- images ---------------------------------------------------------------------------------- */
@@ -249,8 +194,12 @@ static char *image_path(const struct gce *gce)
 static int find_image(struct gce *gce, const struct lithops__bounds *bounds, lithops_error *err)
 {
     lithops_value *image = NULL;
-    int rc = ask(gce, "GET", "images.get", image_path(gce), NULL, bounds, &image, err);
-    const char *machine = text_at(image, "architecture");
+    char *name = image_path(gce), *path = NULL;
+    if (name && asprintf(&path, API "%s", name) < 0)
+        path = NULL;
+    free(name);
+    int rc = ask(gce, "GET", "images.get", path, NULL, bounds, &image, err);
+    const char *machine = lithops__cloud_text(image, "architecture");
     const char *own = lithops__machines_are_arm() ? "ARM64" : "X86_64";
     if (rc == LITHOPS_ENOTFOUND)
         lithops__fail(err, rc = LITHOPS_ECONFIG,
@@ -262,7 +211,7 @@ static int find_image(struct gce *gce, const struct lithops__bounds *bounds, lit
         rc = lithops__fail(err, LITHOPS_ECONFIG,
                            "the image '%s' is for %s, and the engine that would be sent there is "
                            "for %s: set gcp_compute_engine.source_image to another one",
-                           text_at(image, "name"), machine, own);
+                           lithops__cloud_text(image, "name"), machine, own);
     lithops_value_free(image);
     return rc;
 }
@@ -311,7 +260,7 @@ static const char *account_of(const struct gce *gce)
 
 static bool is_public(const struct gce *gce)
 {
-    const lithops_value *said = lithops_value_get(gce->settings, "worker_public_ip");
+    const lithops_value *said = lithops_value_get(gce->rest.settings, "worker_public_ip");
     const char *address = text_of(gce, "ssh_address");
     return said && lithops_value_type(said) == LITHOPS_BOOL
                ? lithops_value_get_bool(said)
@@ -329,32 +278,19 @@ static void gce_describe(const void *state, struct lithops__buffer *out)
         lithops__buffer_printf(out, "|%s", text_of(gce, keys[i]) ? text_of(gce, keys[i]) : "");
     lithops__buffer_printf(
         out, "|%lld%d%d",
-        (long long)lithops_value_get_int(lithops_value_get(gce->settings, "boot_disk_size")),
+        (long long)lithops_value_get_int(lithops_value_get(gce->rest.settings, "boot_disk_size")),
         is_on(gce, "request_spot_instances"), is_on(gce, "delete_on_dismantle"));
-}
-
-static lithops_value *labels_of(const lithops__machine_tags tags)
-{
-    lithops_value *labels = lithops_value_map();
-    int rc = labels ? 0 : LITHOPS_ENOMEM;
-    for (size_t i = 0; rc == 0 && i < LITHOPS__TAGS; i++)
-        if (tags[i][0])
-            rc = lithops_value_set(labels, lithops__machine_tag_names[i],
-                                   lithops_value_string(tags[i]));
-    if (rc == 0)
-        return labels;
-    lithops_value_free(labels);
-    return NULL;
 }
 
 static lithops_value *disk_of(const struct gce *gce, const lithops__machine_tags tags)
 {
     const char *type = text_of(gce, "boot_disk_type");
     char size[24], full[2 * PLACE];
-    lithops_value *labels = labels_of(tags);
+    lithops_value *labels = lithops__cloud_pack_tags(tags);
     char *image = image_path(gce);
-    snprintf(size, sizeof size, "%lld",
-             (long long)lithops_value_get_int(lithops_value_get(gce->settings, "boot_disk_size")));
+    snprintf(
+        size, sizeof size, "%lld",
+        (long long)lithops_value_get_int(lithops_value_get(gce->rest.settings, "boot_disk_size")));
     snprintf(full, sizeof full, "zones/%s/diskTypes/%.60s", gce->zone, type ? type : "pd-standard");
     lithops_value *disk =
         labels && image ? lithops_pack("{s:b,s:b,s:{s:s,s:s,s:s,s:O}}", "boot", 1, "autoDelete", 1,
@@ -436,7 +372,8 @@ static lithops_value *instance_of(const struct gce *gce, const struct lithops__m
     char type[2 * PLACE];
     snprintf(type, sizeof type, "zones/%s/machineTypes/%.60s", gce->zone, type_of(gce));
     lithops_value *disk = disk_of(gce, wish->tags), *network = network_of(gce),
-                  *schedule = schedule_of(gce, wish->limit_s), *labels = labels_of(wish->tags);
+                  *schedule = schedule_of(gce, wish->limit_s),
+                  *labels = lithops__cloud_pack_tags(wish->tags);
     lithops_value *instance = NULL;
     if (disk && network && schedule && labels)
         instance = lithops_pack("{s:s,s:s,s:O,s:[O],s:[O],s:O,s:{s:[{s:s,s:s},{s:s,s:s}]}}", "name",
@@ -462,11 +399,11 @@ static lithops_value *instance_of(const struct gce *gce, const struct lithops__m
 static int judge(const struct gce *gce, const lithops_value *operation, lithops_error *err)
 {
     const lithops_value *error =
-        first_of(lithops_value_get(lithops_value_get(operation, "error"), "errors"));
+        lithops__cloud_first(lithops_value_get(lithops_value_get(operation, "error"), "errors"));
     int64_t status = lithops_value_get_int(lithops_value_get(operation, "httpErrorStatusCode"));
     return error ? lithops__cloud_refuse(gce->rest.title, "instances.insert", codes,
-                                         text_at(error, "code"), text_at(error, "message"),
-                                         (long)status, err)
+                                         lithops__cloud_text(error, "code"),
+                                         lithops__cloud_text(error, "message"), (long)status, err)
                  : 0;
 }
 
@@ -479,9 +416,10 @@ static int await_made(struct gce *gce, lithops_value *operation,
         .attempts = UINT32_MAX, .first_delay_ms = 200, .bounds = *bounds};
     lithops_error again = {.retryable = true}, error = LITHOPS_ERROR_INIT;
     char name[PLACE];
-    snprintf(name, sizeof name, "%.100s", text_at(operation, "name"));
+    snprintf(name, sizeof name, "%.100s", lithops__cloud_text(operation, "name"));
     int rc = 0;
-    for (bool is_first = true; rc == 0 && strcmp(text_at(operation, "status"), "DONE") != 0;
+    for (bool is_first = true;
+         rc == 0 && strcmp(lithops__cloud_text(operation, "status"), "DONE") != 0;
          is_first = false) {
         if (!is_first && !lithops__retry_again(&pause, &again, 0))
             break;
@@ -546,24 +484,14 @@ static int gce_create(void *state, const struct lithops__machine_wish *wish,
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-static enum lithops__machine_state state_of(const char *name)
-{
-    static const struct {
-        const char *name;
-        enum lithops__machine_state state;
-    } rows[] = {
-        {"PENDING", LITHOPS__MACHINE_COMING},      {"PROVISIONING", LITHOPS__MACHINE_COMING},
-        {"STAGING", LITHOPS__MACHINE_COMING},      {"REPAIRING", LITHOPS__MACHINE_COMING},
-        {"RUNNING", LITHOPS__MACHINE_RUNNING},     {"PENDING_STOP", LITHOPS__MACHINE_STOPPING},
-        {"STOPPING", LITHOPS__MACHINE_STOPPING},   {"SUSPENDING", LITHOPS__MACHINE_STOPPING},
-        {"TERMINATED", LITHOPS__MACHINE_STOPPED},  {"STOPPED", LITHOPS__MACHINE_STOPPED},
-        {"SUSPENDED", LITHOPS__MACHINE_SUSPENDED},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(name, rows[i].name) == 0)
-            return rows[i].state;
-    return LITHOPS__MACHINE_GONE;
-}
+static const struct lithops__cloud_state states[] = {
+    {"PENDING", LITHOPS__MACHINE_COMING},      {"PROVISIONING", LITHOPS__MACHINE_COMING},
+    {"STAGING", LITHOPS__MACHINE_COMING},      {"REPAIRING", LITHOPS__MACHINE_COMING},
+    {"RUNNING", LITHOPS__MACHINE_RUNNING},     {"PENDING_STOP", LITHOPS__MACHINE_STOPPING},
+    {"STOPPING", LITHOPS__MACHINE_STOPPING},   {"SUSPENDING", LITHOPS__MACHINE_STOPPING},
+    {"TERMINATED", LITHOPS__MACHINE_STOPPED},  {"STOPPED", LITHOPS__MACHINE_STOPPED},
+    {"SUSPENDED", LITHOPS__MACHINE_SUSPENDED}, {NULL, LITHOPS__MACHINE_GONE},
+};
 
 /* Seconds since 1970 of a time as in 2026-11-30T12:00:00.123-08:00; 0: it is none. */
 static uint64_t seconds_of(const char *text)
@@ -583,32 +511,34 @@ static uint64_t seconds_of(const char *text)
     return utc > 0 ? (uint64_t)utc : 0;
 }
 
-/* It becomes an argument of ssh's. */
-static bool is_name(const char *text)
-{
-    return text[0] >= 'a' && text[0] <= 'z' && strlen(text) < LITHOPS__MACHINE_ID &&
-           text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0';
-}
+struct listing {
+    struct gce *gce;
+    const struct lithops__machine_query *query;
+    lithops__machine_visit *visit;
+    void *user;
+};
 
-static void visit_one(const lithops_value *instance, lithops__machine_visit *visit, void *user)
+static void visit_one(const lithops_value *instance, void *user)
 {
-    struct lithops__machine one = {.state = state_of(text_at(instance, "status"))};
-    const lithops_value *face = first_of(lithops_value_get(instance, "networkInterfaces"));
-    const lithops_value *labels = lithops_value_get(instance, "labels");
+    const struct listing *listing = user;
+    struct lithops__machine one = {
+        .state = lithops__cloud_state(states, lithops__cloud_text(instance, "status"))};
+    const lithops_value *face =
+        lithops__cloud_first(lithops_value_get(instance, "networkInterfaces"));
     const lithops_value *schedule =
         lithops_value_get(lithops_value_get(instance, "resourceStatus"), "scheduling");
-    if (!is_name(text_at(instance, "name")))
+    if (!lithops__cloud_is_id(lithops__cloud_text(instance, "name")))
         return;
-    snprintf(one.id, sizeof one.id, "%s", text_at(instance, "name"));
-    snprintf(one.private_ip, sizeof one.private_ip, "%.63s", text_at(face, "networkIP"));
+    snprintf(one.id, sizeof one.id, "%s", lithops__cloud_text(instance, "name"));
+    snprintf(one.private_ip, sizeof one.private_ip, "%.63s",
+             lithops__cloud_text(face, "networkIP"));
     snprintf(one.public_ip, sizeof one.public_ip, "%.63s",
-             text_at(first_of(lithops_value_get(face, "accessConfigs")), "natIP"));
-    snprintf(one.why, sizeof one.why, "%.150s", text_at(instance, "statusMessage"));
-    for (size_t i = 0; i < LITHOPS__TAGS; i++)
-        snprintf(one.tags[i], LITHOPS__MACHINE_TAG, "%.100s",
-                 text_at(labels, lithops__machine_tag_names[i]));
-    one.until_s = seconds_of(text_at(schedule, "terminationTimestamp"));
-    visit(&one, user);
+             lithops__cloud_text(lithops__cloud_first(lithops_value_get(face, "accessConfigs")),
+                                 "natIP"));
+    snprintf(one.why, sizeof one.why, "%.150s", lithops__cloud_text(instance, "statusMessage"));
+    lithops__cloud_read_tags(lithops_value_get(instance, "labels"), one.tags);
+    one.until_s = seconds_of(lithops__cloud_text(schedule, "terminationTimestamp"));
+    listing->visit(&one, listing->user);
 }
 
 static char *list_path(const struct gce *gce, const struct lithops__machine_query *query,
@@ -619,7 +549,7 @@ static char *list_path(const struct gce *gce, const struct lithops__machine_quer
     snprintf(filter, sizeof filter, "labels.%s = \"%s\"", lithops__machine_tag_names[query->tag],
              query->value);
     lithops__buffer_printf(&path,
-                           "projects/%s/zones/%s/instances?maxResults=%d&filter=", gce->project,
+                           API "projects/%s/zones/%s/instances?maxResults=%d&filter=", gce->project,
                            gce->zone, PAGE);
     lithops__url_encode(&path, filter, strlen(filter), false);
     if (*page) {
@@ -629,41 +559,32 @@ static char *list_path(const struct gce *gce, const struct lithops__machine_quer
     return lithops__buffer_steal(&path);
 }
 
+static bool next_page(void *state, const lithops_value *answer, char **ret_path)
+{
+    const struct listing *listing = state;
+    const char *token = lithops__cloud_text(answer, "nextPageToken");
+    return !*token || (*ret_path = list_path(listing->gce, listing->query, token)) != NULL;
+}
+
 static int gce_list(void *state, const struct lithops__machine_query *query,
                     const struct lithops__bounds *bounds, lithops__machine_visit *visit, void *user,
                     lithops_error *err)
 {
     struct gce *gce = state;
+    struct listing listing = {gce, query, visit, user};
+    const struct lithops__cloud_pages pages = {"instances.list", "items", next_page, visit_one,
+                                               &listing};
     lithops_value *answer = NULL;
-    char *page = NULL;
-    int rc;
-    if (query->id) {
-        if (!is_name(query->id))
-            return lithops__fail(err, LITHOPS_ECONFIG,
-                                 "'%.100s' is no name of a machine of Google's", query->id);
-        rc = ask(gce, "GET", "instances.get", in_zone(gce, "instances", query->id, NULL), NULL,
+    if (!query->id)
+        return lithops__cloud_ask_pages(&gce->rest, &pages, list_path(gce, query, ""), bounds, err);
+    if (!lithops__cloud_is_id(query->id))
+        return lithops__fail(err, LITHOPS_ECONFIG, "'%.100s' is no name of a machine of Google's",
+                             query->id);
+    int rc = ask(gce, "GET", "instances.get", in_zone(gce, "instances", query->id, NULL), NULL,
                  bounds, &answer, err);
-        if (rc == 0)
-            visit_one(answer, visit, user);
-        lithops_value_free(answer);
-        return rc;
-    }
-    do {
-        rc = ask(gce, "GET", "instances.list", list_path(gce, query, page ? page : ""), NULL,
-                 bounds, &answer, err);
-        const lithops_value *items = lithops_value_get(answer, "items");
-        for (size_t i = 0; i < lithops_value_size(items); i++)
-            visit_one(lithops_value_at(items, i), visit, user);
-        const char *next = text_at(answer, "nextPageToken");
-        bool goes_on = rc == 0 && *next && (!page || strcmp(page, next) != 0);
-        char *more = goes_on ? strdup(next) : NULL;
-        if (goes_on && !more)
-            rc = fail_memory(err);
-        free(page);
-        page = more;
-        lithops_value_free(answer);
-        answer = NULL;
-    } while (page);
+    if (rc == 0)
+        visit_one(answer, &listing);
+    lithops_value_free(answer);
     return rc;
 }
 
@@ -697,21 +618,21 @@ static int set_labels(struct gce *gce, const char *id, const lithops__machine_ta
     int rc = ask(gce, "GET", "instances.get", in_zone(gce, "instances", id, NULL), NULL, bounds,
                  &instance, err);
     const lithops_value *old = lithops_value_get(instance, "labels");
-    lithops_value *labels = labels_of(tags);
+    lithops_value *labels = lithops__cloud_pack_tags(tags);
     for (size_t i = 0; rc == 0 && labels && i < lithops_value_size(old); i++) {
         const char *name;
         const lithops_value *value = lithops_value_pair(old, i, &name);
         if (!lithops_value_get(labels, name) &&
             lithops_value_set(labels, name, lithops_value_copy(value)) != 0)
-            rc = fail_memory(err);
+            rc = lithops__cloud_fail_memory(&gce->rest, err);
     }
     if (rc == 0 && labels)
         rc = ask(gce, "POST", "instances.setLabels", in_zone(gce, "instances", id, "setLabels"),
                  lithops_pack("{s:O,s:s}", "labels", labels, "labelFingerprint",
-                              text_at(instance, "labelFingerprint")),
+                              lithops__cloud_text(instance, "labelFingerprint")),
                  bounds, NULL, err);
     else if (rc == 0)
-        rc = fail_memory(err);
+        rc = lithops__cloud_fail_memory(&gce->rest, err);
     lithops_value_free(labels);
     lithops_value_free(instance);
     return rc;
@@ -731,35 +652,21 @@ static int gce_tag(void *state, const char *id, const lithops__machine_tags tags
     return rc;
 }
 
-/* One of ours would delete itself. */
-static void look_whose(const struct lithops__machine *machine, void *user)
-{
-    *(bool *)user = !machine->tags[LITHOPS__TAG_GROUP][0];
-}
-
-static int gce_outlasts_shutdown(void *state, const char *id, const struct lithops__bounds *bounds,
-                                 bool *ret_outlasts, lithops_error *err)
-{
-    const struct lithops__machine_query query = {.id = id};
-    *ret_outlasts = false;
-    return gce_list(state, &query, bounds, look_whose, ret_outlasts, err);
-}
-
 /* It has no token where it has no service account, and then is just turned off. */
-static void gce_add_end(const void *state, struct lithops__buffer *out)
+static void gce_add_end(const void *state, enum lithops__machine_ending how,
+                        struct lithops__buffer *out)
 {
     const struct gce *gce = state;
-    if (!is_on(gce, "delete_on_dismantle") || !account_of(gce))
+    if (how != LITHOPS__ENDING_DELETES || !account_of(gce))
         return;
+    lithops__cloud_add_call(out);
     lithops__buffer_printf(
         out,
         "m=" METADATA "/computeMetadata/v1/instance\n"
         "ask() { curl -sf -m 20 --retry 3 -H 'Metadata-Flavor: Google' \"$m/$1\"; }\n"
         "t=$(ask service-accounts/default/token | sed 's/.*\"access_token\" *: *\"//; s/\".*//')\n"
-        "printf 'header = \"Authorization: Bearer %%s\"' \"$t\" |\n"
-        "    curl -sf -m 60 --retry 3 -K - -X DELETE \\\n"
-        "    \"%s/compute/v1/$(ask zone)/instances/$(ask name)\" >/dev/null\n",
-        gce->endpoint);
+        "call DELETE \"%s" API "$(ask zone)/instances/$(ask name)\" >/dev/null\n",
+        gce->rest.endpoint);
 }
 
 const struct lithops__cloud lithops__cloud_gcp_compute_engine = {
@@ -777,6 +684,5 @@ const struct lithops__cloud lithops__cloud_gcp_compute_engine = {
     .start = gce_start,
     .terminate = gce_terminate,
     .tag = gce_tag,
-    .outlasts_shutdown = gce_outlasts_shutdown,
     .add_end = gce_add_end,
 };

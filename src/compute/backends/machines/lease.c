@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "compute/backends/machines/machines.h"
 #include "compute/talk.h"
+#include "net/sign.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,18 +100,21 @@ static void guard_arguments(const struct lithops__machines_options *options, cha
     snprintf(buf, size, "%u %u %u", options->soft_s, options->hard_s, first);
 }
 
-/* What ends the machine, if turning it off is not all. */
-static void add_end(struct lithops__buffer *out, const struct lithops__machines_options *options)
+/* What ends the machine, if turning it off is not all: a line, as a dialogue has just one. */
+static void add_end(struct lithops__buffer *out, const struct lithops__machines_options *options,
+                    enum lithops__machine_ending how)
 {
     struct lithops__buffer end = LITHOPS__BUFFER_INIT;
     if (options->cloud->add_end)
-        options->cloud->add_end(options->api, &end);
-    if (end.len > 0) {
-        lithops__buffer_append_string(out, "cat >$f/end <<'END'\n");
-        lithops__buffer_append(out, end.data, end.len);
-        lithops__buffer_append_string(out, "END\n");
+        options->cloud->add_end(options->api, how, &end);
+    char *text = end.len > 0 ? malloc(4 * (end.len / 3) + 5) : NULL;
+    out->failed |= end.failed || (end.len > 0 && !text);
+    if (text) {
+        lithops__base64(end.data, end.len, text);
+        lithops__buffer_printf(
+            out, "e=/var/lib/lithops; mkdir -p $e; echo %s | base64 -d >$e/end; ", text);
     }
-    out->failed |= end.failed;
+    free(text);
     lithops__buffer_deinit(&end);
 }
 
@@ -129,7 +133,11 @@ char *lithops__lease_user_data(const struct lithops__machines_options *options)
                                         "cat >$f/guard <<'END'\n");
     lithops__buffer_append_string(&out, guard);
     lithops__buffer_append_string(&out, "\nEND\n");
-    add_end(&out, options);
+    add_end(&out, options,
+            lithops_value_get_bool(lithops_value_get(options->settings, "delete_on_dismantle"))
+                ? LITHOPS__ENDING_DELETES
+                : LITHOPS__ENDING_STOPS);
+    lithops__buffer_append_string(&out, "\n");
     lithops__buffer_append_string(&out, "cat >$f/start <<'END'\n#!/bin/sh\n"
                                         "mkdir -p " FOLDER "; : >>" FOLDER
                                         "/lease; chmod 666 " FOLDER "/lease\n");
@@ -169,21 +177,27 @@ static int hold_dialogue(const struct lithops__lease *lease, int fd, int cancel_
                          lithops_error *err)
 {
     struct lithops__talk talk = {fd, cancel_fd, 0, timeout_of(lease)};
-    struct lithops__buffer out = LITHOPS__BUFFER_INIT;
+    struct lithops__buffer out = LITHOPS__BUFFER_INIT, own = LITHOPS__BUFFER_INIT;
     char line[LITHOPS__TALK_LINE], arguments[64] = "", seconds[16];
     if (lease->is_guarded)
         guard_arguments(lease->options, arguments, sizeof arguments);
+    if (lease->is_guarded && lease->is_shared) /* the user's, and nothing of ours is there yet */
+        add_end(&own, lease->options, LITHOPS__ENDING_LENT);
+    lithops__buffer_append_string(&own, guard);
+    char *whole = lithops__buffer_steal(&own);
     lithops__talk_more_time(&talk);
     snprintf(seconds, sizeof seconds, "%u", lease->timeout_s);
     lithops__talk_quote(&out, "R", lease->is_new ? "yes" : "");
     lithops__talk_quote(&out, "T", seconds);
     lithops__talk_quote(&out, "A", arguments);
-    lithops__talk_quote(&out, "G", guard);
+    lithops__talk_quote(&out, "G", whole ? whole : "");
     lithops__talk_quote(&out, "L", lease->is_shared ? "-s" : "-x");
     lithops__buffer_append_string(&out, program);
-    int rc = out.failed ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
-                        : lithops__talk_write(&talk, (const char *)out.data, out.len, err);
+    int rc = out.failed || !whole
+                 ? lithops__fail(err, LITHOPS_ENOMEM, "out of memory")
+                 : lithops__talk_write(&talk, (const char *)out.data, out.len, err);
     lithops__buffer_deinit(&out);
+    free(whole);
     if (rc >= 0)
         rc = lithops__talk_read_answer(&talk, "LITHOPS-LEASE ", line, err);
     if (rc == 0 && strcmp(line, "LITHOPS-LEASE yes") != 0)

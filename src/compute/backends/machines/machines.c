@@ -27,8 +27,8 @@ struct machines {
     char python_key[64];         /* that names it, for messages */
 };
 
-static const struct lithops__cloud *const clouds[] = {&lithops__cloud_aws_ec2,
-                                                      &lithops__cloud_gcp_compute_engine};
+static const struct lithops__cloud *const clouds[] = {
+    &lithops__cloud_aws_ec2, &lithops__cloud_azure_vms, &lithops__cloud_gcp_compute_engine};
 
 static const struct lithops__cloud *cloud_of(const char *backend)
 {
@@ -235,7 +235,8 @@ static const char *state_name(enum lithops__machine_state state)
     static const char *const names[] = {
         [LITHOPS__MACHINE_COMING] = "starting",     [LITHOPS__MACHINE_RUNNING] = "running",
         [LITHOPS__MACHINE_STOPPING] = "stopping",   [LITHOPS__MACHINE_STOPPED] = "stopped",
-        [LITHOPS__MACHINE_SUSPENDED] = "suspended", [LITHOPS__MACHINE_GONE] = "terminated",
+        [LITHOPS__MACHINE_SUSPENDED] = "suspended", [LITHOPS__MACHINE_FAILED] = "failed",
+        [LITHOPS__MACHINE_GONE] = "terminated",
     };
     return names[state];
 }
@@ -258,8 +259,11 @@ static int probe(const struct lithops__compute_driver *driver, const struct lith
     if (rc == 0)
         rc = lithops__machines_list(&options, is_one ? &one : &group, &bounds, &list, err);
     char *user_data = rc == 0 && !is_one ? lithops__lease_user_data(&options) : NULL;
-    struct lithops__machine_wish wish = {
-        .user_data = user_data, .token = "lithops-trial", .is_trial = true};
+    struct lithops__machine_wish wish = {.user_data = user_data,
+                                         .public_key = options.public_key,
+                                         .token = "lithops-trial",
+                                         .limit_s = lithops__machine_limit(&options),
+                                         .is_trial = true};
     lithops__machine_make_tags(&options, "trial", wish.tags);
     if (rc == 0 && !is_one)
         rc = cloud->create(options.api, &wish, &bounds, id, err);
@@ -403,4 +407,5 @@ static const struct lithops__compute_ops machines_ops = {
     };
 
 CLOUD(aws_ec2, "Amazon EC2")
+CLOUD(azure_vms, "Microsoft Azure")
 CLOUD(gcp_compute_engine, "Google Compute Engine")

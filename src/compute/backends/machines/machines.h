@@ -2,7 +2,7 @@
 /* The backends whose hosts are machines of a cloud: made when calls wait, reached over SSH as those
  * of the backend vm are, and gone afterwards.
  *
- *     aws_ec2.c, gcp_compute_engine.c   what a cloud wants of requests, and what it says
+ *     aws_ec2.c, gcp_compute_engine.c, azure_vms.c   what a cloud wants of requests, and says
  *     rest.c       the same of all whose requests are JSON with a bearer's token
  *     call.c       a request to a cloud's API, made again where that helps
  *     yard.c       which machines there are; taking one, or making one
@@ -63,6 +63,7 @@ enum lithops__machine_state {
     LITHOPS__MACHINE_STOPPING,
     LITHOPS__MACHINE_STOPPED,
     LITHOPS__MACHINE_SUSPENDED, /* by somebody, who may resume it */
+    LITHOPS__MACHINE_FAILED,    /* it will not run, but is there */
     LITHOPS__MACHINE_GONE,      /* or about to be */
 };
 struct lithops__machine {
@@ -77,7 +78,9 @@ struct lithops__machine {
 /* A machine to be made. */
 struct lithops__machine_wish {
     const char *user_data; /* a script that root runs at its first boot */
-    const char *token;     /* a request with the same one makes no other machine; also its name */
+    /* That ssh comes with; the script puts it there, too. NULL: none */
+    const char *public_key;
+    const char *token; /* a request with the same one makes no other machine; also its name */
     lithops__machine_tags tags;
     uint32_t limit_s; /* it runs no longer, where the cloud can see to that; 0: as long as it is */
     bool is_trial;    /* only whether one could be made */
@@ -89,6 +92,12 @@ struct lithops__machine_query {
     const char *value;             /* of that value */
 };
 typedef void lithops__machine_visit(const struct lithops__machine *machine, void *user);
+
+enum lithops__machine_ending {
+    LITHOPS__ENDING_DELETES,
+    LITHOPS__ENDING_STOPS,
+    LITHOPS__ENDING_LENT, /* it is the user's, and stops */
+};
 
 /* What differs from one cloud to the next. All functions but open and close may block until the
  * bounds end, are called from many threads at once, and have been tried again where that helps when
@@ -120,14 +129,16 @@ struct lithops__cloud {
     int (*tag)(void *state, const char *id, const lithops__machine_tags tags,
                const struct lithops__bounds *bounds, lithops_error *err);
     /* Whether turning it off from within keeps the machine, so that it may be done to one that the
-     * user has made. */
+     * user has made. NULL: one that is not ours */
     int (*outlasts_shutdown)(void *state, const char *id, const struct lithops__bounds *bounds,
                              bool *ret_outlasts, lithops_error *err);
     /* What a machine runs before it turns itself off, as root, is appended: lines for a shell.
      * NULL: nothing */
-    void (*add_end)(const void *state, struct lithops__buffer *out);
+    void (*add_end)(const void *state, enum lithops__machine_ending how,
+                    struct lithops__buffer *out);
 };
-extern const struct lithops__cloud lithops__cloud_aws_ec2, lithops__cloud_gcp_compute_engine;
+extern const struct lithops__cloud lithops__cloud_aws_ec2, lithops__cloud_azure_vms,
+    lithops__cloud_gcp_compute_engine;
 
 /* ---- call.c ---------------------------------------------------------------------------------- */
 
@@ -162,20 +173,65 @@ int lithops__cloud_refuse(const char *title, const char *what,
 struct lithops__cloud_rest {
     struct lithops__web web;
     struct lithops__credential_store *tokens;
-    const char *title;
+    const char *section, *title; /* of the cloud */
+    const char *makes;           /* the request that makes a machine, which is not broken off */
     const struct lithops__web_code *codes;
     const char *const *expired; /* codes of a token that is no longer good; the last is NULL */
+    const lithops_value *settings;
+    char *endpoint; /* with no '/' at its end */
 };
+/* The endpoint that is configured, or `otherwise`: it gets tokens, and becomes a word in a script
+ * of root's. ECONFIG, ENOMEM */
+int lithops__cloud_rest_find(struct lithops__cloud_rest *rest, const char *otherwise,
+                             lithops_error *err);
+void lithops__cloud_rest_close(struct lithops__cloud_rest *rest);
+int lithops__cloud_fail_memory(const struct lithops__cloud_rest *rest, lithops_error *err);
+
 struct lithops__cloud_question {
-    const char *method, *what, *url;
-    const lithops_value *body; /* NULL: none */
-    bool is_whole;             /* as of a call */
+    const char *method, *what;
+    char *path;          /* after the endpoint; consumed, and NULL is out of memory */
+    lithops_value *body; /* the same, unless the method has none; null: an empty one */
 };
 /* @param ret_answer  its JSON, which the caller frees; NULL: nothing in it matters */
 int lithops__cloud_ask(struct lithops__cloud_rest *rest,
                        const struct lithops__cloud_question *question,
                        const struct lithops__bounds *bounds, lithops_value **ret_answer,
                        lithops_error *err);
+
+/* A list that comes in pages. */
+struct lithops__cloud_pages {
+    const char *what, *list; /* what is asked, and the list in an answer */
+    /* The path of the page after an answer, for free(), or NULL. False: out of memory */
+    bool (*next)(void *state, const lithops_value *answer, char **ret_path);
+    void (*visit)(const lithops_value *item, void *state);
+    void *state;
+};
+/* @param path  of the first one; consumed, and NULL is out of memory */
+int lithops__cloud_ask_pages(struct lithops__cloud_rest *rest,
+                             const struct lithops__cloud_pages *pages, char *path,
+                             const struct lithops__bounds *bounds, lithops_error *err);
+
+/* A setting. NULL: it is not there, or empty */
+const char *lithops__cloud_setting(const lithops_value *settings, const char *key);
+bool lithops__cloud_is_on(const lithops_value *settings, const char *key);
+/* A text in an answer; "" where there is none. */
+const char *lithops__cloud_text(const lithops_value *map, const char *name);
+const lithops_value *lithops__cloud_first(const lithops_value *list);
+/* What a machine's id may be, as it becomes an argument of ssh's and a part of paths. */
+bool lithops__cloud_is_id(const char *text);
+/* A map of them. NULL: out of memory */
+lithops_value *lithops__cloud_pack_tags(const lithops__machine_tags tags);
+void lithops__cloud_read_tags(const lithops_value *map, lithops__machine_tags ret_tags);
+struct lithops__cloud_state {
+    const char *name; /* the last row has NULL */
+    enum lithops__machine_state state;
+};
+/* GONE: it is in none of the rows. */
+enum lithops__machine_state lithops__cloud_state(const struct lithops__cloud_state *rows,
+                                                 const char *name);
+/* For what a machine runs before its end, where $t is a token: `call METHOD URL OPTION...` makes a
+ * request, by curl with these options. */
+void lithops__cloud_add_call(struct lithops__buffer *out);
 
 /* ENOTFOUND is no failure here. */
 typedef int lithops__cloud_one(void *state, const char *id, const struct lithops__bounds *bounds,

@@ -161,8 +161,9 @@ static bool is_left(const struct lithops__machine *machine, const char *client,
     bool is_ours = strcmp(machine->tags[LITHOPS__TAG_CLIENT], client) == 0;
     char *rest;
     long long until_s = strtoll(machine->tags[LITHOPS__TAG_EXPIRES], &rest, 10);
-    bool is_off =
-        machine->state == LITHOPS__MACHINE_STOPPED || machine->state == LITHOPS__MACHINE_SUSPENDED;
+    bool is_off = machine->state == LITHOPS__MACHINE_STOPPED ||
+                  machine->state == LITHOPS__MACHINE_SUSPENDED ||
+                  machine->state == LITHOPS__MACHINE_FAILED;
     if (machine->state == LITHOPS__MACHINE_GONE || !machine->tags[LITHOPS__TAG_EXECUTOR][0])
         return false;
     if (is_ours)

@@ -272,7 +272,8 @@ static int await_running(struct lithops__yard *yard, const char *id,
         missed = rc == LITHOPS_ENOTFOUND ? missed + 1 : 0;
         if (was_there && missed == FORGOTTEN) /* some clouds know nothing of those that are gone */
             return fail_gone(yard, ret_machine, err);
-        if (rc == 0 && ret_machine->state == LITHOPS__MACHINE_GONE)
+        if (rc == 0 && (ret_machine->state == LITHOPS__MACHINE_GONE ||
+                        ret_machine->state == LITHOPS__MACHINE_FAILED))
             return fail_gone(yard, ret_machine, err);
         if (rc == 0)
             is_running = ret_machine->state == LITHOPS__MACHINE_RUNNING;
@@ -372,6 +373,22 @@ static int take_old(struct lithops__yard *yard, const struct lithops__machine *p
     return 0;
 }
 
+static void look_whose(const struct lithops__machine *machine, void *user)
+{
+    *(bool *)user = !machine->tags[LITHOPS__TAG_GROUP][0];
+}
+
+static int outlasts_shutdown(const struct lithops__machines_options *options,
+                             const struct lithops__bounds *bounds, bool *ret_outlasts,
+                             lithops_error *err)
+{
+    const struct lithops__cloud *cloud = options->cloud;
+    const struct lithops__machine_query query = {.id = options->id};
+    if (cloud->outlasts_shutdown)
+        return cloud->outlasts_shutdown(options->api, options->id, bounds, ret_outlasts, err);
+    return cloud->list(options->api, &query, bounds, look_whose, ret_outlasts, err);
+}
+
 /* The user's own. It is turned off only if it was off, and if that does not end it for good. */
 static int take_own(struct lithops__yard *yard, const struct lithops__bounds *bounds, int cancel_fd,
                     struct lithops__hold *hold, int *ret_fd, lithops_error *err)
@@ -394,8 +411,7 @@ static int take_own(struct lithops__yard *yard, const struct lithops__bounds *bo
         rc = cloud->start(options->api, options->id, bounds, err);
         lithops_error one = LITHOPS_ERROR_INIT;
         if (rc == 0 && options->is_guarded &&
-            (cloud->outlasts_shutdown(options->api, options->id, bounds, &outlasts, &one) != 0 ||
-             !outlasts))
+            (outlasts_shutdown(options, bounds, &outlasts, &one) != 0 || !outlasts))
             lithops__log(LITHOPS_LOG_WARNING, cloud->name, "%s stays on when nobody uses it: %s",
                          options->id, one.code ? one.message : "turning it off would delete it");
     }
@@ -428,8 +444,10 @@ static int make(struct lithops__yard *yard, const struct lithops__bounds *bounds
     pthread_mutex_unlock(&yard->lock);
     snprintf(token, sizeof token, "lithops-%u-%016llx", number, (unsigned long long)random);
     char *user_data = lithops__lease_user_data(options);
-    struct lithops__machine_wish wish = {
-        .user_data = user_data, .token = token, .limit_s = lithops__machine_limit(options)};
+    struct lithops__machine_wish wish = {.user_data = user_data,
+                                         .public_key = options->public_key,
+                                         .token = token,
+                                         .limit_s = lithops__machine_limit(options)};
     lithops__machine_make_tags(options, yard->executor, wish.tags);
     int rc = user_data ? options->cloud->create(options->api, &wish, bounds, hold->id, err)
                        : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
@@ -439,6 +457,7 @@ static int make(struct lithops__yard *yard, const struct lithops__bounds *bounds
         pthread_mutex_lock(&yard->lock);
         yard->is_lost |= !is_refused;
         pthread_mutex_unlock(&yard->lock);
+        hold->is_made = hold->id[0] != '\0';
         return rc;
     }
     hold->is_made = true;

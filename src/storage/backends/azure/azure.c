@@ -5,7 +5,6 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/module.h"
-#include "net/aws_remote.h"
 #include "net/oauth.h"
 #include "net/sign.h"
 #include "storage/storage.h"
@@ -62,43 +61,6 @@ static int check(const struct lithops__azure *azure, const lithops_storage_op *o
     return 0;
 }
 
-/* A setting, or what Azure's tools take in its place. */
-static const char *text_or(const lithops_value *settings, const char *name, const char *variable)
-{
-    const char *text = text_of(settings, name);
-    return text ? text : lithops__environment(variable);
-}
-
-/* Where neither the account's key nor a SAS is set. */
-static int find_tokens(struct lithops__azure *azure, const lithops_value *settings,
-                       const lithops_storage_op *op)
-{
-    const char *token = text_of(settings, "token");
-    if (token && strpbrk(token, "\r\n"))
-        return lithops__fail(op->err, LITHOPS_ECONFIG,
-                             "token of '%s' contains an invalid character", azure->section);
-    if (token) {
-        azure->tokens = lithops__credential_store_of_token(token, NULL);
-        return azure->tokens
-                   ? 0
-                   : lithops__fail(op->err, LITHOPS_ENOMEM, "out of memory for a storage handle");
-    }
-    struct lithops__entra_login login = {
-        .authority = lithops__environment("AZURE_AUTHORITY_HOST"),
-        .tenant = text_or(settings, "tenant_id", "AZURE_TENANT_ID"),
-        .client = text_or(settings, "client_id", "AZURE_CLIENT_ID"),
-        .secret = text_or(settings, "client_secret", "AZURE_CLIENT_SECRET"),
-        .token_file = lithops__environment("AZURE_FEDERATED_TOKEN_FILE"),
-        .metadata = lithops__environment("IDENTITY_ENDPOINT"),
-        .metadata_secret = lithops__environment("IDENTITY_HEADER")};
-    bool is_machine = lithops_value_get_bool(lithops_value_get(settings, "managed_identity"));
-    if (is_machine)
-        login.secret = login.token_file = NULL;
-    else if (!login.tenant || !login.client || (!login.secret && !login.token_file))
-        return 0; /* then it lacks credentials */
-    return lithops__entra_open(azure->web.http, &login, &azure->tokens, op->err);
-}
-
 static int azure_open(void *state, const lithops_value *settings, const lithops_storage_op *op)
 {
     struct lithops__azure *azure = state;
@@ -121,7 +83,10 @@ static int azure_open(void *state, const lithops_value *settings, const lithops_
         return lithops__fail(op->err, LITHOPS_ENOMEM, "out of memory for a storage handle");
     if (azure->key)
         azure->key_len = lithops__base64_decode(azure->key);
-    int rc = azure->key || azure->sas ? 0 : find_tokens(azure, settings, op);
+    int rc = azure->key || azure->sas
+                 ? 0
+                 : lithops__entra_find(azure->web.http, settings, azure->section,
+                                       LITHOPS__ENTRA_STORAGE, &azure->tokens, op->err);
     return rc ? rc : check(azure, op);
 }
 
