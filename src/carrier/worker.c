@@ -160,7 +160,10 @@ int lithops__carrier_leave(struct lithops__carried *carried, bool is_orphan, lit
     if (is_lost)
         *err = carried->end.broken;
     bool was_greeted = atomic_load(&carried->end.taken) > 0; /* else nobody reads what it wrote */
-    if (is_orphan || carried->end.is_orphan || atomic_load(&carried->end.was_told) || !was_greeted)
+    /* A storage that it has not reached so far is not asked once more: whoever has started it waits
+     * for what it says of that. */
+    if (is_orphan || carried->end.is_orphan || atomic_load(&carried->end.was_told) ||
+        (!was_greeted && !is_lost))
         sweep_link(carried);
     lithops_storage_close(carried->end.storage);
     free(carried);

@@ -157,6 +157,24 @@ static void test_a_full_server_says_so(void **state)
     assert_int_equal(worker_server_stop(&server), 0);
 }
 
+/* Its client waits for half a minute for a sign of it, and then could not say what is wrong. */
+static void test_a_worker_without_the_storage_says_so(void **state)
+{
+    (void)state;
+    struct worker_server server;
+    worker_server_start(&server, 1);
+    double begun = api_now();
+    struct lithops__buffer request =
+        make_request(WORKER_SERVER_SECRET,
+                     "lithops.jobs/nobody/0-0\n{\"lithops\": {\"storage\": \"redis\"}, \"redis\": "
+                     "{\"host\": \"127.0.0.1\", \"port\": 1}}",
+                     0);
+    is_answered(&server, request, "200", "cannot connect to 127.0.0.1:1");
+    assert_true(api_now() - begun < 45); /* it takes some 20 s, and 52 if it went on asking */
+    lithops__buffer_deinit(&request);
+    assert_int_equal(worker_server_stop(&server), 0);
+}
+
 /* Its worker is told to end while it is still being started, with the server's signal handlers. */
 static void test_who_hangs_up_at_once_ends_nobody_else(void **state)
 {
@@ -740,6 +758,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_not_signed_and_new_is_refused),
         cmocka_unit_test(test_a_full_server_says_so),
+        cmocka_unit_test(test_a_worker_without_the_storage_says_so),
         cmocka_unit_test(test_who_hangs_up_at_once_ends_nobody_else),
         cmocka_unit_test(test_it_ends_with_its_workers),
         cmocka_unit_test(test_its_workers_end_with_it),
