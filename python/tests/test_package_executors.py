@@ -59,7 +59,7 @@ def test_closing_cancels(tmp_path):
 
 
 @pytest.mark.parametrize('make,error', [
-    (lambda: lithops.FunctionExecutor(backend='singularity'), 'singularity'),
+    (lambda: lithops.FunctionExecutor(backend='ibm_vpc'), 'ibm_vpc'),
     (lambda: lithops.FunctionExecutor(backend='localhots'), 'localhots'),
     (lambda: lithops.FunctionExecutor(storage='aws_s4'), 'aws_s4'),
     (lambda: lithops.FunctionExecutor(worker_proceses=2), 'worker_processes'),
