@@ -225,9 +225,9 @@ static lithops_value *list_program(struct lithops__relay *relay, lithops_error *
 
 void lithops__relay_hash_program(struct lithops__relay *relay)
 {
-    lithops_error err = LITHOPS_ERROR_INIT; /* told when hello is said */
-    if (relay->hash_count == 0)
-        lithops_value_free(list_program(relay, &err));
+    lithops_error err = LITHOPS_ERROR_INIT;
+    relay->has_hashed = true;
+    lithops_value_free(list_program(relay, &err));
 }
 
 int lithops__link_hello(struct lithops__link *link, lithops_error *err)

@@ -202,6 +202,7 @@ struct lithops__relay {
     struct lithops__pipes pipes;
     struct lithops__file_hash *hashes;
     size_t hash_count;
+    bool has_hashed; /* the program, or has tried to */
     uint64_t program_size;
 };
 
@@ -302,7 +303,7 @@ void lithops__link_hang_up(struct lithops__link *link);
 void lithops__link_lost(struct lithops__link *link, const lithops_error *why);
 
 /* hello.c: hello and jobs */
-/* Read the files that hello names, unless that was done: it may take a while. */
+/* Read the files that hello names: it may take a while. Hello tells what fails. */
 void lithops__relay_hash_program(struct lithops__relay *relay);
 int lithops__link_hello(struct lithops__link *link, lithops_error *err);
 int lithops__link_hello_came(struct lithops__link *link, const struct lithops__frame *frame,

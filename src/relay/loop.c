@@ -166,6 +166,8 @@ static uint64_t tend_links(struct lithops__relay *relay)
             lithops__relay_unstick(relay);
         until = lithops__earlier(until, lithops__relay_tend_size(relay));
     }
+    if (relay->starting > 0 && !relay->has_hashed) /* while all of them start */
+        lithops__relay_hash_program(relay);
     relay->has_given_up = is_hopeless(relay);
     if (relay->has_given_up && lithops__relay_do_calls_wait(relay))
         give_up(relay);

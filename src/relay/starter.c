@@ -85,7 +85,6 @@ void lithops__link_start(struct lithops__link *link)
     int rc = link->start.cancel_fd < 0 ? errno : start_thread(link, connect_one);
     if (rc == 0) {
         link->relay->starting++;
-        lithops__relay_hash_program(link->relay); /* while the worker starts */
         return;
     }
     if (link->start.cancel_fd >= 0)

@@ -215,6 +215,9 @@ static int send_parts(struct sending *sending, size_t threads, uint64_t deadline
     int rc = begin_upload(sending, deadline_ns, err);
     if (rc == 0) {
         rc = lithops__crew_run(sending->storage, &job, threads, deadline_ns, err);
+        if (rc == 0 && sending->number == 0)
+            rc = lithops__fail(err, LITHOPS_EIO, "what is stored as '%s/%s' has become empty",
+                               sending->upload.bucket, sending->upload.key);
         if (rc == 0)
             rc = complete_upload(sending, deadline_ns, err);
         if (rc)

@@ -13,6 +13,7 @@
 
 #include <lithops/plugin/runtime.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -75,7 +76,7 @@ static lithops_executor *open_executor(int retries)
 {
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
     int start_s = invoked.kind != REFUSING   ? FAULT_CASE_S
-                  : invoked.last == THROTTLE ? 3 * FAULT_SLOWER
+                  : invoked.last == THROTTLE ? 6 * FAULT_SLOWER
                                              : 1;
     lithops_value *config = lithops_pack(
         "{s:{s:s,s:s,s:i},s:o,s:o}", "lithops", "backend", platform->backend, "storage",
@@ -199,9 +200,11 @@ static void all_plans(void **state)
     for (unsigned i = 0; i < AT_A_TIME; i++)
         if ((pids[i] = fork()) == 0)
             run_some(seed + i, end);
+        else
+            assert_true(pids[i] > 0);
     for (unsigned i = 0; i < AT_A_TIME; i++) {
         int status = 1;
-        while (waitpid(pids[i], &status, 0) < 0)
+        while (waitpid(pids[i], &status, 0) < 0 && errno == EINTR)
             continue;
         good = good && status == 0;
     }

@@ -86,7 +86,8 @@ typedef struct lithops_storage_ops {
                        lithops_bytes body, const lithops_storage_op *op);
     /* upload_part_fd - upload_part of `len` bytes of a regular file from `offset` on. Optional: the
      * engine reads them and calls upload_part. The file's own offset is not used, and a file that
-     * has fewer bytes by then is EIO. */
+     * has fewer bytes by then is EIO. It is read again after a failure: whether one that changes
+     * meanwhile is noticed depends on the driver. */
     int (*upload_part_fd)(void *state, lithops_storage_upload *upload, size_t number, int fd,
                           uint64_t offset, size_t len, const lithops_storage_op *op);
     int (*upload_complete)(void *state, const lithops_storage_upload *upload,

@@ -26,7 +26,7 @@ static const struct lithops__web_code codes[] = {
     {"InternalError", LITHOPS_EBACKEND, true, NULL},
     {"RequestTimeout", LITHOPS_EBACKEND, true, NULL},
     {"XAmzContentSHA256Mismatch", LITHOPS_EBACKEND, true,
-     "; what is stored changes while it is sent"},
+     "; the file changes while it is sent, or something on the way changes what is sent"},
     {"OperationAborted", LITHOPS_EBACKEND, true, NULL},
     {"ConditionalRequestConflict", LITHOPS_EBACKEND, true, NULL},
     {"BucketAlreadyExists", LITHOPS_EDENIED, false, "; it is somebody else's: choose another name"},
