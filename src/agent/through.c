@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/through.h"
 
-#include "base/buffer.h"
 #include "base/error.h"
 #include "base/module.h"
 #include "base/spawn.h"
@@ -17,14 +16,17 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define CONFIG "LITHOPS_CONFIG"
 #define TRACE "_X_AMZN_TRACE_ID" /* of each event of Lambda */
+#define TEXTS_FD 3               /* in the child: the memory file with what it is told */
 
 /* ---- the child's environment ----------------------------------------------------------------- */
 
-/* The environment of this program, without another configuration and without secrets. */
+/* The environment of this program, without the secret of requests, and without a configuration: the
+ * child is told its own, and sets CONFIG itself. */
 static char **make_environment(void)
 {
     static const char *const dropped[] = {CONFIG "=", CONFIG "_FILE=", "LITHOPS_WORKER_SECRET="};
@@ -46,8 +48,8 @@ static char **make_environment(void)
 
 /* In the child, between fork() and exec(): nothing that takes a lock. All signals are blocked: one
  * that came before the handlers are gone would stop the server, whose handler this process has. */
-static void become(const char *command, char *const *argv, char *const *env, int in_fd, int log_fd,
-                   int watch_fd, pid_t parent)
+static void become(const char *command, char *const *argv, char *const *env, const int in[2],
+                   int log_fd, int watch_fd, pid_t parent)
 {
     struct sigaction usual = {.sa_handler = SIG_DFL};
     sigset_t none;
@@ -58,17 +60,19 @@ static void become(const char *command, char *const *argv, char *const *env, int
         (void)sigaction(number, &usual, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (dup2(in_fd, STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
-        dup2(log_fd, STDERR_FILENO) < 0 || (watch_fd >= 0 && dup2(watch_fd, 3) < 0))
+    if (dup2(in[0], STDIN_FILENO) < 0 || dup2(log_fd, STDOUT_FILENO) < 0 ||
+        dup2(log_fd, STDERR_FILENO) < 0 || dup2(in[1], TEXTS_FD) < 0 ||
+        (watch_fd >= 0 && dup2(watch_fd, TEXTS_FD + 1) < 0))
         return;
     /* Connections of libcurl are not closed by exec(). One that a worker holds would look as if
      * this process lived on. */
-    lithops__close_fds_from(watch_fd >= 0 ? 4 : 3);
+    lithops__close_fds_from(TEXTS_FD + (watch_fd >= 0 ? 2 : 1));
     execve(command, argv, env);
     dprintf(STDERR_FILENO, "cannot run %s: error %d", command, errno);
 }
 
-static int run(const char *command, char *const *env, int in_fd, int log_fd, int watch_fd,
+/* @param in  its standard input, and its memory file */
+static int run(const char *command, char *const *env, const int in[2], int log_fd, int watch_fd,
                pid_t *ret_pid)
 {
     char name[] = "lithops", argument[] = "worker", option[] = "--through", standby[] = "-";
@@ -78,7 +82,7 @@ static int run(const char *command, char *const *env, int in_fd, int log_fd, int
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
-        become(command, argv, env, in_fd, log_fd, watch_fd, parent);
+        become(command, argv, env, in, log_fd, watch_fd, parent);
         _exit(127);
     }
     int failed = pid < 0 ? errno : 0;
@@ -87,14 +91,18 @@ static int run(const char *command, char *const *env, int in_fd, int log_fd, int
     return failed;
 }
 
-/* Its standard input: the child's end, and ours. */
-static int make_input(int fds[2])
+/* The pipe that is its standard input, the child's end and ours, and the memory file. */
+static int make_input(int fds[3])
 {
     if (pipe2(fds, O_CLOEXEC) != 0)
         return errno;
-    for (size_t i = 0; i < 2; i++)
+    fds[2] = memfd_create("lithops-worker-texts", MFD_CLOEXEC);
+    int failed = fds[2] < 0 ? errno : 0;
+    for (size_t i = 0; !failed && i < 3; i++) {
         fds[i] = lithops__high_fd(fds[i]);
-    return fds[0] < 0 || fds[1] < 0 ? EMFILE : 0;
+        failed = fds[i] < 0 ? EMFILE : 0;
+    }
+    return failed;
 }
 
 static void close_fd(int fd)
@@ -107,7 +115,7 @@ int lithops__through_prepare(struct lithops__standby *standby, const char *comma
                              lithops_error *err)
 {
     struct lithops__child *child = &standby->child;
-    int watch_fd = -1, in[2] = {-1, -1};
+    int watch_fd = -1, in[3] = {-1, -1, -1};
     pid_t pid = 0;
     if (standby->fd >= 0)
         return 0;
@@ -126,8 +134,8 @@ int lithops__through_prepare(struct lithops__standby *standby, const char *comma
     if (!failed)
         failed = make_input(in);
     if (!failed)
-        failed =
-            run(command, env, in[0], keeps_log ? child->log_fd : STDERR_FILENO, watch_fd, &pid);
+        failed = run(command, env, (const int[2]){in[0], in[2]},
+                     keeps_log ? child->log_fd : STDERR_FILENO, watch_fd, &pid);
     free(env);
     close_fd(watch_fd);
     close_fd(in[0]);
@@ -135,9 +143,11 @@ int lithops__through_prepare(struct lithops__standby *standby, const char *comma
                 : lithops__watch_begin(&child->watch, pid, err);
     if (rc == 0) {
         standby->fd = in[1];
+        standby->texts_fd = in[2];
         return 0;
     }
     close_fd(in[1]);
+    close_fd(in[2]);
     lithops__watch_abandon(&child->watch);
     lithops__child_close_log(child);
     return rc;
@@ -149,6 +159,7 @@ void lithops__through_drop(struct lithops__standby *standby)
     if (standby->fd < 0)
         return;
     close(standby->fd);
+    close(standby->texts_fd);
     lithops__watch_signal(&standby->child.watch, SIGKILL);
     lithops__watch_reap(&standby->child.watch, &status);
     lithops__child_close_log(&standby->child);
@@ -157,7 +168,7 @@ void lithops__through_drop(struct lithops__standby *standby)
 
 /* ---- telling it ------------------------------------------------------------------------------ */
 
-/* All of it, with the NUL. It reads: this may wait for that. */
+/* All of it, with the NUL. */
 static int write_text(int fd, const char *text)
 {
     for (size_t left = strlen(text) + 1; left > 0;) {
@@ -170,13 +181,16 @@ static int write_text(int fd, const char *text)
     return 0;
 }
 
-static int tell(int fd, const char *key, const char *config)
+/* This waits for nobody: the texts are in memory, and the pipe has room for a byte. */
+static int tell(const struct lithops__standby *standby, const char *key, const char *config)
 {
     const char *trace = getenv(TRACE);
-    int failed = write_text(fd, key);
+    int failed = write_text(standby->texts_fd, key);
     if (!failed)
-        failed = write_text(fd, trace ? trace : "");
-    return failed ? failed : write_text(fd, config);
+        failed = write_text(standby->texts_fd, trace ? trace : "");
+    if (!failed)
+        failed = write_text(standby->texts_fd, config);
+    return failed ? failed : write_text(standby->fd, "");
 }
 
 int lithops__through_start(struct lithops__standby *standby, const char *command, bool keeps_log,
@@ -185,15 +199,21 @@ int lithops__through_start(struct lithops__standby *standby, const char *command
 {
     if (standby->fd >= 0 && lithops__watch_has_ended(&standby->child.watch))
         lithops__through_drop(standby);
-    int rc = lithops__through_prepare(standby, command, keeps_log, err);
-    if (rc != 0)
-        return rc;
-    int failed = tell(standby->fd, key, config);
+    int failed = standby->fd >= 0 ? tell(standby, key, config) : 0;
+    if (failed) /* it has ended just now */
+        lithops__through_drop(standby);
+    if (standby->fd < 0) {
+        int rc = lithops__through_prepare(standby, command, keeps_log, err);
+        if (rc != 0)
+            return rc;
+        failed = tell(standby, key, config);
+    }
     if (failed) {
         lithops__through_drop(standby);
         return lithops__fail_errno(err, failed, "cannot tell a worker what it is");
     }
     close(standby->fd);
+    close(standby->texts_fd);
     *ret_child = standby->child;
     *standby = (struct lithops__standby)LITHOPS__STANDBY_NONE;
     return 0;
@@ -229,26 +249,30 @@ static void load_ahead(void)
 }
 
 /* The next of the texts; NULL: there is none. */
-static const char *next_text(const struct lithops__buffer *all, size_t *at)
+static const char *next_text(lithops_bytes all, size_t *at)
 {
-    const char *text = (const char *)all->data + *at;
-    const char *end = *at < all->len ? memchr(text, '\0', all->len - *at) : NULL;
+    const char *text = (const char *)all.ptr + *at;
+    const char *end = *at < all.len ? memchr(text, '\0', all.len - *at) : NULL;
     if (!end)
         return NULL;
     *at += (size_t)(end - text) + 1;
     return text;
 }
 
-static int take_texts(const struct lithops__buffer *all, char ret_key[LITHOPS__CARRIER_KEY],
-                      lithops_error *err)
+static int not_told(lithops_error *err)
+{
+    return lithops__fail(err, LITHOPS_EUSAGE,
+                         "lithops worker --through - is told what it is by the lithops worker that "
+                         "starts it");
+}
+
+static int take_texts(lithops_bytes all, char ret_key[LITHOPS__CARRIER_KEY], lithops_error *err)
 {
     size_t at = 0;
     const char *key = next_text(all, &at), *trace = key ? next_text(all, &at) : NULL;
     const char *config = trace ? next_text(all, &at) : NULL;
     if (!config || strlen(key) >= LITHOPS__CARRIER_KEY)
-        return lithops__fail(err, LITHOPS_EUSAGE,
-                             "lithops worker --through - is told on standard input what it is, by "
-                             "the lithops worker that starts it");
+        return not_told(err);
     memcpy(ret_key, key, strlen(key) + 1);
     if (setenv(CONFIG, config, 1) != 0 || (*trace && setenv(TRACE, trace, 1) != 0))
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
@@ -259,23 +283,23 @@ static int take_texts(const struct lithops__buffer *all, char ret_key[LITHOPS__C
 
 int lithops__through_await(char ret_key[LITHOPS__CARRIER_KEY], lithops_error *err)
 {
-    struct lithops__buffer all = LITHOPS__BUFFER_INIT;
-    ssize_t n = 1;
+    struct stat about;
+    char byte;
+    ssize_t n;
     load_ahead();
-    while (n > 0) {
-        void *room = lithops__buffer_reserve(&all, 16 << 10);
-        if (!room)
-            return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
-        n = read(STDIN_FILENO, room, 16 << 10);
-        if (n < 0 && errno == EINTR)
-            n = 1;
-        else if (n > 0)
-            all.len += (size_t)n;
-    }
-    int rc = all.len == 0 ? lithops__fail(err, LITHOPS_ECANCELED, "it was not wanted")
-                          : take_texts(&all, ret_key, err);
-    if (all.data)
-        explicit_bzero(all.data, all.len);
-    lithops__buffer_deinit(&all);
+    while ((n = read(STDIN_FILENO, &byte, 1)) < 0 && errno == EINTR)
+        continue;
+    if (n <= 0)
+        return lithops__fail(err, LITHOPS_ECANCELED, "it was not wanted");
+    if (fstat(TEXTS_FD, &about) != 0 || !S_ISREG(about.st_mode) || about.st_size == 0)
+        return not_told(err);
+    size_t len = (size_t)about.st_size;
+    void *all = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, TEXTS_FD, 0);
+    if (all == MAP_FAILED)
+        return lithops__fail_errno(err, errno, "cannot read what this worker is told");
+    int rc = take_texts((lithops_bytes){all, len}, ret_key, err);
+    explicit_bzero(all, len); /* the file, of which there is no copy */
+    munmap(all, len);
+    close(TEXTS_FD);
     return rc;
 }

@@ -3,7 +3,8 @@
  *
  * Starting a program and loading what it needs takes longer than everything else that it does until
  * it is a worker. So one may be made ready before somebody asks for it: then it waits at its
- * standard input, where it is told what it is, secrets included. */
+ * standard input for a byte. What it is, secrets included, is in a memory file by then that both
+ * have: whoever tells it does not wait until it reads. */
 #ifndef LITHOPS_AGENT_THROUGH_H
 #define LITHOPS_AGENT_THROUGH_H
 
@@ -13,11 +14,12 @@
 /* A child that waits, or none. */
 struct lithops__standby {
     struct lithops__child child;
-    int fd; /* what it is told goes here; -1: there is none */
+    int fd;       /* a byte here says that it has been told; -1: there is none */
+    int texts_fd; /* what it is told goes here */
 };
 #define LITHOPS__STANDBY_NONE                                                                      \
     {                                                                                              \
-        .child = {.watch = {.fd = -1}, .log_fd = -1}, .fd = -1                                     \
+        .child = {.watch = {.fd = -1}, .log_fd = -1}, .fd = -1, .texts_fd = -1                     \
     }
 
 /* Start one, unless there is one. Its environment is this one's without the secret of requests. It

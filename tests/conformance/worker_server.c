@@ -98,10 +98,10 @@ int worker_server_stop(struct worker_server *server)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-static bool is_alive(long pid)
+bool worker_server_is_alive(pid_t pid)
 {
     char path[64], line[512] = "", state = 'Z';
-    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
     FILE *file = fopen(path, "re");
     const char *rest = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
     if (file)
@@ -109,8 +109,8 @@ static bool is_alive(long pid)
     return rest && sscanf(rest, ") %c", &state) == 1 && state != 'Z';
 }
 
-/* Not one that only waits, at its standard input, to become a worker. */
-static bool has_begun(long pid)
+/* A worker, or one that only waits, at its standard input, to become one. */
+static bool is_worker(long pid, bool waits)
 {
     char path[64], target[32] = "", words[128] = "";
     snprintf(path, sizeof path, "/proc/%ld/cmdline", pid);
@@ -120,11 +120,12 @@ static bool has_begun(long pid)
         fclose(file);
     snprintf(path, sizeof path, "/proc/%ld/fd/0", pid);
     return memmem(words, len, "--through", 9) && readlink(path, target, sizeof target - 1) > 0 &&
-           strcmp(target, "/dev/null") == 0;
+           (waits ? strncmp(target, "pipe:", 5) == 0 : strcmp(target, "/dev/null") == 0);
 }
 
-/* Its workers, whose number is returned; *ret_one is one of them. It has one thread. */
-static int find_workers(const struct worker_server *server, pid_t *ret_one)
+/* Its workers, or those that wait to become one; their number is returned, and *ret_one is one of
+ * them. It has one thread. */
+static int find_workers(const struct worker_server *server, bool waiting, pid_t *ret_one)
 {
     int count = 0;
     long child;
@@ -132,7 +133,7 @@ static int find_workers(const struct worker_server *server, pid_t *ret_one)
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)server->pid, (int)server->pid);
     FILE *file = fopen(path, "re");
     while (file && fscanf(file, "%ld", &child) == 1)
-        if (is_alive(child) && has_begun(child)) {
+        if (worker_server_is_alive((pid_t)child) && is_worker(child, waiting)) {
             *ret_one = (pid_t)child;
             count++;
         }
@@ -144,13 +145,19 @@ static int find_workers(const struct worker_server *server, pid_t *ret_one)
 bool worker_server_kill_worker(const struct worker_server *server)
 {
     pid_t one = 0;
-    return find_workers(server, &one) > 0 && kill(one, SIGKILL) == 0;
+    return find_workers(server, false, &one) > 0 && kill(one, SIGKILL) == 0;
+}
+
+pid_t worker_server_signal_waiting(const struct worker_server *server, int number)
+{
+    pid_t one = 0;
+    return find_workers(server, true, &one) > 0 && kill(one, number) == 0 ? one : 0;
 }
 
 int worker_server_count(const struct worker_server *server)
 {
     pid_t one;
-    return find_workers(server, &one);
+    return find_workers(server, false, &one);
 }
 
 char *worker_server_ask(int port, const void *request, size_t len)

@@ -27,6 +27,10 @@ void worker_server_start_runtime(struct worker_server *server, int api_port);
 int worker_server_stop(struct worker_server *server);
 /* Kill one of the workers that it has started. False: there is none. */
 bool worker_server_kill_worker(const struct worker_server *server);
+/* Signal the process that waits to become one. @return its id; 0: there is none */
+pid_t worker_server_signal_waiting(const struct worker_server *server, int number);
+/* Whether the process runs: it is there, and not one that nobody has waited for. */
+bool worker_server_is_alive(pid_t pid);
 /* How many of them there are. */
 int worker_server_count(const struct worker_server *server);
 /* The answer to a request that is sent as it is, for free(): all until the connection ends. */

@@ -175,6 +175,64 @@ static void test_a_worker_without_the_storage_says_so(void **state)
     assert_int_equal(worker_server_stop(&server), 0);
 }
 
+static pid_t signal_waiting(const struct worker_server *server, int number)
+{
+    double limit = api_now() + LIMIT_MS / 1000.0;
+    pid_t pid;
+    while ((pid = worker_server_signal_waiting(server, number)) == 0) {
+        assert_true(api_now() < limit);
+        poll(NULL, 0, 10);
+    }
+    return pid;
+}
+
+static void test_a_worker_that_died_while_it_waited_is_replaced(void **state)
+{
+    (void)state;
+    struct worker_server server;
+    worker_server_start(&server, 1);
+    pid_t pid = signal_waiting(&server, SIGKILL);
+    double limit = api_now() + LIMIT_MS / 1000.0;
+    while (worker_server_is_alive(pid)) {
+        assert_true(api_now() < limit);
+        poll(NULL, 0, 10);
+    }
+    struct lithops__buffer request = make_request(WORKER_SERVER_SECRET, NOT_A_KEY, 0);
+    is_answered(&server, request, "200", "is not the key of a link");
+    lithops__buffer_deinit(&request);
+    assert_int_equal(worker_server_stop(&server), 0);
+}
+
+/* What it is told is more than a pipe holds. */
+static void test_a_worker_that_does_not_read_stops_nobody_else(void **state)
+{
+    (void)state;
+    enum { SIZE = 300000 };
+    struct worker_server server;
+    char *text = not_null(malloc(SIZE + 1)), answer[4096] = "";
+    memset(text, ' ', SIZE);
+    memcpy(text, NOT_A_KEY, sizeof NOT_A_KEY - 1);
+    text[SIZE] = '\0';
+    struct lithops__buffer request = make_request(WORKER_SERVER_SECRET, text, 0);
+    free(text);
+    worker_server_start(&server, 1);
+    pid_t pid = signal_waiting(&server, SIGSTOP);
+    int fd = connect_to(server.port);
+    assert_int_equal(send(fd, request.data, request.len, MSG_NOSIGNAL), request.len);
+    lithops__buffer_deinit(&request);
+    size_t len = 0;
+    for (ssize_t n = 1; n > 0 && !strstr(answer, "is not the key of a link"); len += (size_t)n) {
+        n = read(fd, answer + len, sizeof answer - 1 - len); /* first the head */
+        assert_true(n > 0);
+        assert_int_equal(worker_server_health(&server, "started"), 1);
+        if (len == 0)
+            assert_int_equal(kill(pid, SIGCONT), 0);
+    }
+    close(fd);
+    await_workers(&server, 0);
+    assert_int_equal(worker_server_stop(&server), 0);
+}
+
 /* Its worker is told to end while it is still being started, with the server's signal handlers. */
 static void test_who_hangs_up_at_once_ends_nobody_else(void **state)
 {
@@ -759,6 +817,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_what_is_not_signed_and_new_is_refused),
         cmocka_unit_test(test_a_full_server_says_so),
         cmocka_unit_test(test_a_worker_without_the_storage_says_so),
+        cmocka_unit_test(test_a_worker_that_died_while_it_waited_is_replaced),
+        cmocka_unit_test(test_a_worker_that_does_not_read_stops_nobody_else),
         cmocka_unit_test(test_who_hangs_up_at_once_ends_nobody_else),
         cmocka_unit_test(test_it_ends_with_its_workers),
         cmocka_unit_test(test_its_workers_end_with_it),
