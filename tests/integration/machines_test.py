@@ -719,7 +719,8 @@ class Azure(Case):
             return 202, {}
         if verb == "instanceView":
             return 200, {"statuses": self.statuses(self.machines[name]["state"])}
-        self.fail((method, path))
+        self.assertEqual((method, verb), ("GET", ""))
+        return 200, self.shown(name)
 
     def statuses(self, state):
         if state == "failed":
@@ -739,16 +740,17 @@ class Azure(Case):
             self.refusals.append((403, "AuthorizationFailed"))
         return 201, {"properties": {"provisioningState": "Creating"}}
 
+    def shown(self, name):
+        state, tags = self.machines[name]["state"], self.machines[name]["tags"]
+        made = {"failed": "Failed", "creating": "Creating"}.get(state, "Succeeded")
+        return {"name": name, "tags": tags, "properties": {
+            "provisioningState": made, "networkProfile": {"networkInterfaces": [
+                {"id": self.root + "Microsoft.Network/networkInterfaces/" + name}]}}}
+
     def list(self, at):
         """One a page."""
         names = list(self.machines)
-        items = []
-        for name in names[at:at + 1]:
-            state, tags = self.machines[name]["state"], self.machines[name]["tags"]
-            made = {"failed": "Failed", "creating": "Creating"}.get(state, "Succeeded")
-            items.append({"name": name, "tags": tags, "properties": {
-                "provisioningState": made, "networkProfile": {"networkInterfaces": [
-                    {"id": self.root + "Microsoft.Network/networkInterfaces/" + name}]}}})
+        items = [self.shown(name) for name in names[at:at + 1]]
         link = f"https://management.azure.com{self.root}Microsoft.Compute/virtualMachines?" \
                f"api-version=2024-07-01&$skiptoken={at + 1}"
         return 200, {"value": items, **({"nextLink": link} if at + 1 < len(names) else {})}
@@ -799,13 +801,29 @@ class Azure(Case):
         self.assertIn("/deallocate?", self.ending(self.script(body)))
         self.assertTrue(body["tags"]["lithops-expires"].isdigit())
 
+    def test_what_ends_a_machine_is_repeated(self):
+        """As Azure may accept it and then fail: of a request that succeeds at the third try."""
+        ending = self.ending(self.script(self.made()))
+        around = "n=0; sleep() { echo $1; n=$((n + 1)); [ $n -lt 5 ] || exit 0; }\n" \
+                 "curl() { [ $n -ge 2 ]; }\n" + ending + "echo it turns itself off\n"
+        done = subprocess.run(["sh"], input=around, capture_output=True, text=True, check=True,
+                              timeout=LIMIT_S)
+        self.assertEqual(done.stdout.split(), ["5", "10", "300", "300", "300"])
+
     def check_script(self, script):
         super().check_script(script.replace("'ada'", "'ubuntu'"))
 
     def test_one_that_fails_is_told_and_deleted(self):
         self.fails = True
         said = self.call()
-        self.assertIn("AllocationFailed: There is none.", said)
+        self.assertIn("the machine could not be made: AllocationFailed: There is none.", said)
+        self.assertEqual(self.machines, {})
+
+    def test_a_conflict_is_no_machine(self):
+        self.refusals = [(409, "ScopeLocked")]
+        said = self.call()
+        self.assertIn("virtualMachines.createOrUpdate: ScopeLocked: It is refused. (HTTP 409)", said)
+        self.assertEqual(len(self.asked("PUT")), 1)
         self.assertEqual(self.machines, {})
 
     def test_a_lost_answer_makes_one_machine(self):

@@ -485,6 +485,27 @@ static int check(const struct azure *azure, const struct lithops__machine_wish *
     return 0;
 }
 
+/* A conflict is what is told of a machine that is there, as the answer before this one was lost,
+ * and of much else: of a lock, or of a provider that is not registered. */
+static int judge_conflict(struct azure *azure, const struct lithops__machine_wish *wish,
+                          const struct lithops__bounds *bounds, lithops_error *err)
+{
+    lithops_error conflict = *err;
+    lithops_value *machine = NULL;
+    lithops__machine_tags tags;
+    *err = (lithops_error)LITHOPS_ERROR_INIT;
+    int rc = ask(azure, "GET", "virtualMachines.get", machines_path(azure, wish->token, NULL), NULL,
+                 bounds, &machine, err);
+    lithops__cloud_read_tags(lithops_value_get(machine, "tags"), tags);
+    bool is_ours =
+        rc == 0 && strcmp(tags[LITHOPS__TAG_EXECUTOR], wish->tags[LITHOPS__TAG_EXECUTOR]) == 0;
+    lithops_value_free(machine);
+    if (is_ours || rc == LITHOPS_ECANCELED)
+        return rc;
+    *err = conflict;
+    return err->code = LITHOPS_EBACKEND;
+}
+
 static int azure_create(void *state, const struct lithops__machine_wish *wish,
                         const struct lithops__bounds *bounds, char ret_id[LITHOPS__MACHINE_ID],
                         lithops_error *err)
@@ -495,10 +516,11 @@ static int azure_create(void *state, const struct lithops__machine_wish *wish,
         return rc ? rc : try_out(azure, bounds, err);
     rc = ask(azure, "PUT", azure->rest.makes, machines_path(azure, wish->token, NULL),
              machine_of(azure, wish), bounds, NULL, err);
-    /* nobody else has that name: the answer before this one was lost */
-    if (rc == 0 || rc == LITHOPS_EEXIST)
+    if (rc == LITHOPS_EEXIST)
+        rc = judge_conflict(azure, wish, bounds, err);
+    if (rc == 0)
         snprintf(ret_id, LITHOPS__MACHINE_ID, "%s", wish->token);
-    return rc == LITHOPS_EEXIST ? 0 : rc;
+    return rc;
 }
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -743,8 +765,9 @@ static int azure_tag(void *state, const char *id, const lithops__machine_tags ta
     return rc;
 }
 
-/* It is told by the metadata service who it is. One that was made tries until it can, as it is
- * billed until then; the user's is turned off otherwise. */
+/* It is told by the metadata service who it is. What Azure accepts is done later, or fails: so the
+ * request is repeated until Azure takes the machine away. It never turns itself off, as it would be
+ * billed then and nothing would try again; just the user's does, where Azure does not accept. */
 static void azure_add_end(const void *state, enum lithops__machine_ending how,
                           struct lithops__buffer *out)
 {
@@ -777,7 +800,9 @@ static void azure_add_end(const void *state, enum lithops__machine_ending how,
         how == LITHOPS__ENDING_DELETES ? "" : " -d '' -H Content-Type:application/json");
     lithops__buffer_append_string(
         out,
-        is_lent ? "end\n" : "s=5; until end; do sleep $s; [ $s -ge 300 ] || s=$((s * 2)); done\n");
+        is_lent
+            ? "! end || while :; do sleep 300; end; done\n"
+            : "s=5; while :; do ! end || s=300; sleep $s; [ $s -ge 300 ] || s=$((s * 2)); done\n");
     free(identity);
 }
 

@@ -100,7 +100,9 @@ static void guard_arguments(const struct lithops__machines_options *options, cha
     snprintf(buf, size, "%u %u %u", options->soft_s, options->hard_s, first);
 }
 
-/* What ends the machine, if turning it off is not all: a line, as a dialogue has just one. */
+/* What ends the machine, if turning it off is not all. The program that takes a machine of the
+ * user's has this and the guard in it, and the shell there reads just one line (bootstrap.c): so it
+ * is one line, and the script, which has several, is written in base64. */
 static void add_end(struct lithops__buffer *out, const struct lithops__machines_options *options,
                     enum lithops__machine_ending how)
 {

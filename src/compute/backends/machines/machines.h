@@ -19,7 +19,8 @@
  * Clouds differ in what a machine costs that is off, so each says what else ends one:
  *     it is off      enough, where the request for a machine can say that it is deleted then (EC2)
  *     add_end        the guard runs that script first, which has the cloud delete the machine: with
- *                    a token of the machine's own identity, never with what the client has
+ *                    a token of the machine's own identity, never with what the client has. Where
+ *                    one that is off is billed on, it does not end until the machine does
  *     limit_s        the cloud itself deletes a machine that has run for so long: what is left when
  *                    the guard cannot do its work. It is later than whatever the guard does, so a
  *                    machine is used again only while it is far enough away (until_s)

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -238,7 +239,7 @@ static int look(struct lithops__yard *yard, const char *id, const struct lithops
                     : know(yard, bounds, err);
     const struct lithops__machine_list *list = is_one ? &own : &yard->known;
     for (size_t i = 0; rc == 0 && !is_found && i < list->count; i++)
-        if ((is_found = strcmp(list->each[i].id, id) == 0))
+        if ((is_found = strcasecmp(list->each[i].id, id) == 0)) /* Azure ignores case */
             *ret_machine = list->each[i];
     pthread_mutex_unlock(&yard->lock);
     free(own.each);
@@ -251,9 +252,10 @@ static int look(struct lithops__yard *yard, const char *id, const struct lithops
 static int fail_gone(const struct lithops__yard *yard, const struct lithops__machine *machine,
                      lithops_error *err)
 {
-    lithops__fail(err, LITHOPS_EBACKEND, "%s: the machine has ended before it was ready%s%s: %s",
-                  machine->id, machine->why[0] ? ": " : "", machine->why,
-                  yard->options->cloud->title);
+    lithops__fail(err, LITHOPS_EBACKEND, "%s: the machine %s%s%s: %s", machine->id,
+                  machine->state == LITHOPS__MACHINE_FAILED ? "could not be made"
+                                                            : "has ended before it was ready",
+                  machine->why[0] ? ": " : "", machine->why, yard->options->cloud->title);
     err->retryable = true;
     return err->code;
 }
