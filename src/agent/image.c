@@ -9,6 +9,7 @@
  * checked there. */
 #include "agent/agent.h"
 
+#include "base/clock.h"
 #include "base/crypto_module.h"
 #include "base/error.h"
 #include "base/module.h"
@@ -18,14 +19,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-enum {
-    OBJECT_BYTES = 128,
-    PATH_BYTES = 128 + LITHOPS__FILE_NAME,
-    SETTLED_S = 2, /* longer than the ticks in which file systems count time */
-};
+enum { OBJECT_BYTES = 128, PATH_BYTES = 128 + LITHOPS__FILE_NAME };
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -124,11 +120,11 @@ static bool is_noted(const struct lithops__agent_files *files,
            memcmp(&known, note, sizeof known) == 0;
 }
 
-/* Not one that may have been changed again within the same tick. */
+/* Not one that may yet be changed without showing it. */
 static void write_note(const struct lithops__agent_files *files,
                        const struct lithops__agent_file *file, const struct note *note)
 {
-    if (time(NULL) - note->changed_s > SETTLED_S)
+    if (lithops__is_settled(note->changed_s))
         (void)!pwrite(files->lock_fd, note, sizeof *note, place_of(files, file));
 }
 

@@ -5,6 +5,7 @@
 #ifndef LITHOPS_BASE_CLOCK_H
 #define LITHOPS_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -25,6 +26,13 @@ static inline uint64_t lithops__now_ns(void)
 static inline uint64_t lithops__wall_ns(void)
 {
     return lithops__clock_of(CLOCK_REALTIME);
+}
+
+/* Whether a file that was last changed then (st_ctim) has another time if it is changed from now
+ * on. File systems count time in ticks, within one of which it may be changed twice. */
+static inline bool lithops__is_settled(time_t changed_s)
+{
+    return time(NULL) - changed_s > 2;
 }
 
 /* Of two times; UINT64_MAX: never. */

@@ -2,6 +2,7 @@
 /* The content hash of an image's files: the name under which a backend stores them, and the proof
  * in the worker that it runs what was sent. Made only when a backend asks: reading and hashing
  * costs a millisecond per megabyte or two, and where nothing travels none of it is needed. */
+#include "base/clock.h"
 #include "base/crypto_module.h"
 #include "base/error.h"
 #include "base/module.h"
@@ -13,16 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- what is known already ------------------------------------------------------------------- */
 
 /* The last hashes: each executor of a program asks for the same ones. */
-enum {
-    KNOWN = 32,
-    SETTLED_S = 2, /* longer than the ticks in which file systems count time */
-};
+enum { KNOWN = 32 };
 
 struct known {
     dev_t device;
@@ -57,8 +54,8 @@ static bool recall(const struct stat *status, char ret_sha256[LITHOPS__HEX_HASH]
 /* `status` is of the time before it was read. */
 static void remember(const struct stat *status, const char sha256[LITHOPS__HEX_HASH])
 {
-    if (time(NULL) - status->st_ctim.tv_sec <= SETTLED_S)
-        return; /* it may be changed again within the same tick */
+    if (!lithops__is_settled(status->st_ctim.tv_sec))
+        return; /* it may yet be changed without showing it */
     pthread_mutex_lock(&lock);
     struct known *one = &known[next_known++ % KNOWN];
     *one = (struct known){.device = status->st_dev,

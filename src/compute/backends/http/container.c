@@ -101,11 +101,11 @@ static void container_tell_end(struct lithops__service *http, uint32_t worker, c
 
 static char *health_url(const char *endpoint)
 {
-    char *url = NULL;
-    size_t len = strlen(endpoint);
-    while (len && endpoint[len - 1] == '/')
-        len--;
-    return asprintf(&url, "%.*s/health", (int)len, endpoint) < 0 ? NULL : url;
+    char *base = lithops__service_base(endpoint), *url = NULL;
+    if (!base || asprintf(&url, "%s/health", base) < 0)
+        url = NULL;
+    free(base);
+    return url;
 }
 
 static int container_probe(struct lithops__service *http, lithops__probe_say say, void *user,
@@ -120,7 +120,6 @@ static int container_probe(struct lithops__service *http, lithops__probe_say say
 }
 
 const struct lithops__service_kind lithops__container_kind = {
-    .noun = "service",
     .stranger = "'lithops worker --http' with the same secret",
     .open = container_open,
     .close = container_close,

@@ -79,21 +79,12 @@ static int read_key(const char *name, char **ret_pem, lithops_error *err)
     return rc;
 }
 
-/* Without what ends it. */
-static char *base_of(const char *url)
-{
-    size_t len = strlen(url);
-    while (len && url[len - 1] == '/')
-        len--;
-    return strndup(url, len);
-}
-
 static char *api_base(const lithops_value *settings)
 {
     const char *url = text_of(settings, "api_endpoint"), *region = text_of(settings, "region");
     char *base = NULL;
     if (url)
-        return base_of(url);
+        return lithops__service_base(url);
     return asprintf(&base, "https://functions.%s.oci.oraclecloud.com", region) < 0 ? NULL : base;
 }
 
@@ -116,7 +107,7 @@ static int oracle_open(struct lithops__service *http, const lithops_value *setti
         return rc;
     function->timeout_s = lithops_value_get_int(lithops_value_get(settings, "request_timeout"));
     char *api = api_base(settings);
-    char *own = endpoint ? base_of(endpoint) : NULL;
+    char *own = endpoint ? lithops__service_base(endpoint) : NULL;
     function->path = join("/20181201/functions/", text_of(settings, "function_id"), "");
     if (asprintf(&function->key_id, "%s/%s/%s", text_of(settings, "tenancy"),
                  text_of(settings, "user"), text_of(settings, "fingerprint")) < 0)
@@ -186,7 +177,7 @@ static int note_endpoint(struct lithops__oracle_function *function, const lithop
     const char *endpoint = lithops_value_get_string(lithops_value_get(document, "invokeEndpoint"));
     if (!endpoint || !*endpoint)
         return lithops__fail(err, LITHOPS_EBACKEND, "the function has no invoke endpoint");
-    char *base = base_of(endpoint);
+    char *base = lithops__service_base(endpoint);
     char *url = base ? join(base, function->path, "/actions/invoke") : NULL;
     free(base);
     if (!url)

@@ -37,7 +37,15 @@ void lithops__service_close(struct lithops__service *http)
     free(http->workers);
 }
 
-static bool take_text(const lithops_value *settings, const char *key, char **ret_text)
+char *lithops__service_base(const char *url)
+{
+    size_t len = strlen(url);
+    while (len && url[len - 1] == '/')
+        len--;
+    return strndup(url, len);
+}
+
+bool lithops__service_text(const lithops_value *settings, const char *key, char **ret_text)
 {
     const char *text = lithops_value_get_string(lithops_value_get(settings, key));
     if (!text || !*text)
@@ -85,15 +93,15 @@ int lithops__service_settings(struct lithops__service *http, const lithops_value
     http->request_ns =
         s_ns * (uint64_t)lithops_value_get_int(lithops_value_get(settings, "request_timeout"));
     http->workers = calloc(http->count, sizeof(struct lithops__post *));
-    if (!http->workers || !take_text(settings, "endpoint", &http->endpoint) ||
-        !take_text(settings, "host", &http->host) ||
-        !take_text(settings, "secret", &http->secret) ||
-        !take_text(settings, "token", &http->token) ||
-        !take_text(settings, "token_file", &http->token_file) ||
-        !take_text(settings, "function_key", &http->function_key) ||
-        !take_text(settings, "credentials_path", &http->account) ||
-        !take_text(settings, "audience", &http->audience) ||
-        (!http->endpoint && !take_text(settings, "ingress_endpoint", &http->endpoint)))
+    if (!http->workers || !lithops__service_text(settings, "endpoint", &http->endpoint) ||
+        !lithops__service_text(settings, "host", &http->host) ||
+        !lithops__service_text(settings, "secret", &http->secret) ||
+        !lithops__service_text(settings, "token", &http->token) ||
+        !lithops__service_text(settings, "token_file", &http->token_file) ||
+        !lithops__service_text(settings, "function_key", &http->function_key) ||
+        !lithops__service_text(settings, "credentials_path", &http->account) ||
+        !lithops__service_text(settings, "audience", &http->audience) ||
+        (!http->endpoint && !lithops__service_text(settings, "ingress_endpoint", &http->endpoint)))
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     http->is_machine =
         !http->account && lithops_value_get_bool(lithops_value_get(settings, "metadata_identity"));

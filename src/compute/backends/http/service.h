@@ -48,7 +48,7 @@ struct lithops__service_kind {
     /* Nobody tells how it has ended: a worker is lost when no sign of life has come for as long as
      * the key worker_lost_timeout says. */
     bool is_silent;
-    const char *noun;     /* what is invoked: "action" */
+    const char *noun;     /* what is invoked, if it is asynchronous: "action" */
     const char *stranger; /* what else answers there is not this */
     const char *missing;  /* what status 404 means; NULL: nothing in particular */
     /* Take what only this kind has. ECONFIG names what is missing, and how to get it. What it has
@@ -73,6 +73,11 @@ struct lithops__service_kind {
 extern const struct lithops__service_kind lithops__container_kind, lithops__whisk_kind,
     lithops__oracle_kind;
 
+/* A copy of a setting; what is empty, or not there, leaves *ret_text as it is. False: out of
+ * memory. */
+bool lithops__service_text(const lithops_value *settings, const char *key, char **ret_text);
+/* A copy of a URL without the slashes that end it. NULL: out of memory. */
+char *lithops__service_base(const char *url);
 /* Take what the section says; `backend` and `kind` are set. ECONFIG names what is missing, and how
  * to get it. */
 int lithops__service_settings(struct lithops__service *http, const lithops_value *settings,

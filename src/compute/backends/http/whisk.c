@@ -84,12 +84,10 @@ static int make_urls(struct lithops__whisk *whisk, const char *backend,
         snprintf(made, sizeof made, "https://%.100s.functions.cloud.ibm.com", region);
         endpoint = made;
     }
-    size_t len = strlen(endpoint);
-    while (len && endpoint[len - 1] == '/')
-        len--;
-    char *base = NULL;
-    if (asprintf(&base, "%.*s/api/v1/namespaces/%s", (int)len, endpoint, space) < 0)
+    char *root = lithops__service_base(endpoint), *base = NULL;
+    if (!root || asprintf(&base, "%s/api/v1/namespaces/%s", root, space) < 0)
         base = NULL;
+    free(root);
     if (!base || asprintf(&whisk->action_url, "%s/actions/%s", base, action) < 0)
         whisk->action_url = NULL;
     if (!base || asprintf(&whisk->invoke_url, "%s?blocking=false", whisk->action_url) < 0)
@@ -117,19 +115,13 @@ static bool make_basic(const lithops_value *settings, char **ret_basic)
     return *ret_basic != NULL;
 }
 
-static bool copy_text(const lithops_value *settings, const char *key, char **ret_text)
-{
-    const char *text = text_of(settings, key);
-    return !text || (*ret_text = strdup(text)) != NULL;
-}
-
 static int whisk_open(struct lithops__service *http, const lithops_value *settings,
                       lithops_error *err)
 {
     http->whisk.activations = calloc(http->count, sizeof *http->whisk.activations);
     if (!http->whisk.activations || !make_basic(settings, &http->basic) ||
-        !copy_text(settings, "iam_api_key", &http->iam_key) ||
-        !copy_text(settings, "iam_endpoint", &http->iam_endpoint))
+        !lithops__service_text(settings, "iam_api_key", &http->iam_key) ||
+        !lithops__service_text(settings, "iam_endpoint", &http->iam_endpoint))
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
     int rc = make_urls(&http->whisk, http->backend, settings, err);
     if (rc == 0 && !http->basic && !http->iam_key)
