@@ -76,7 +76,7 @@ static lithops_executor *open_executor(int retries)
 {
     lithops_executor_options options = LITHOPS_EXECUTOR_OPTIONS_INIT;
     int start_s = invoked.kind != REFUSING   ? FAULT_CASE_S
-                  : invoked.last == THROTTLE ? 6 * FAULT_SLOWER
+                  : invoked.last == THROTTLE ? 8 /* it is asked again until then */
                                              : 1;
     lithops_value *config = lithops_pack(
         "{s:{s:s,s:s,s:i},s:o,s:o}", "lithops", "backend", platform->backend, "storage",
