@@ -588,36 +588,52 @@ void lithops__carrier_await(struct lithops__carrier *carrier)
     lithops__carrier_heed(NULL);
 }
 
-/* What is told to a worker lies below to/<link>/<token>/. One that ends as it is told deletes its
- * inbox, and then the last of that. */
+struct inboxes {
+    struct lithops__carrier *carrier;
+    size_t skip;                         /* bytes of keys */
+    char last[2 * LITHOPS__CARRIER_KEY]; /* that was dropped */
+};
+
+/* What a worker says and is told lies below from/<link>/<token>/ and to/<link>/<token>/, and the
+ * latter is its inbox. One that ends as it is told deletes its inbox, and then the last of that.
+ * Those of workers that have no link, too: nobody else knows their names. */
 static int drop_inbox(const lithops_object_info *info, void *user)
 {
-    const struct look *look = user;
-    struct lithops__carrier *carrier = look->carrier;
-    const char *at = strlen(info->key) > look->skip ? info->key + look->skip : "";
-    unsigned long worker = strtoul(at, NULL, 10);
-    struct link *link = *at && worker < carrier->count ? &carrier->links[worker] : NULL;
-    if (link && link->has_inbox && strncmp(info->key, link->end.out, strlen(link->end.out)) == 0) {
+    struct inboxes *inboxes = user;
+    struct lithops__carrier *carrier = inboxes->carrier;
+    struct lithops__notice name;
+    char inbox[sizeof inboxes->last];
+    const char *at = strlen(info->key) > inboxes->skip ? info->key + inboxes->skip : "";
+    const char *slash = strchr(at, '/'); /* behind "from" or "to" */
+    if (!slash || !lithops__notice_read_name((lithops_bytes){slash + 1, strlen(slash + 1)}, &name))
+        return 0;
+    snprintf(inbox, sizeof inbox, "%s/to/%.*s/%.*s/", carrier->folder, (int)name.link_len,
+             name.link, LITHOPS__CARRIER_TOKEN, name.token);
+    unsigned long worker = strtoul(name.link, NULL, 10);
+    struct link *link = worker < carrier->count ? &carrier->links[worker] : NULL;
+    bool has_link = link && strcmp(link->end.out, inbox) == 0;
+    if (has_link ? link->has_inbox : strcmp(inboxes->last, inbox) != 0)
+        lithops__broker_drop(carrier->broker, inbox);
+    if (has_link)
         link->has_inbox = false;
-        lithops__broker_drop(carrier->broker, link->end.out);
-    }
+    memcpy(inboxes->last, inbox, sizeof inbox);
     return 0;
 }
 
 /* Of workers that were ended, or may hang. */
 static void drop_inboxes(struct lithops__carrier *carrier)
 {
-    char prefix[LITHOPS__CARRIER_KEY + 8];
-    struct look look = {.carrier = carrier};
-    bool any = false;
+    char prefix[LITHOPS__CARRIER_KEY];
+    struct inboxes inboxes = {.carrier = carrier};
+    unsigned lives = 0;
     for (uint32_t i = 0; i < carrier->count; i++)
-        any |= carrier->links[i].has_inbox;
-    if (!any || !lithops__broker_drops(carrier->broker))
+        lives |= carrier->links[i].life;
+    if (lives == 0 || !lithops__broker_drops(carrier->broker))
         return;
-    look.skip = (size_t)snprintf(prefix, sizeof prefix, "%s/to/", carrier->folder);
+    inboxes.skip = (size_t)snprintf(prefix, sizeof prefix, "%s/", carrier->folder);
     lithops__carrier_heed(&carrier->ending_ns);
     (void)lithops_storage_list(carrier->storage, lithops_storage_bucket(carrier->storage), prefix,
-                               drop_inbox, &look, NULL);
+                               drop_inbox, &inboxes, NULL);
     lithops__carrier_heed(NULL);
     carrier->requests++;
 }

@@ -57,7 +57,8 @@ const char *lithops__carrier_config(const struct lithops__carrier *carrier);
 
 struct lithops__carried;
 
-/* Take the worker's side of the link with this key. *ret_fd is the caller's end. */
+/* Take the worker's side of the link with this key. *ret_fd is the caller's end. The configuration
+ * is borrowed until lithops__carrier_leave(). */
 int lithops__carrier_join(const struct lithops__config *config, const char *key,
                           struct lithops__carried **ret, int *ret_fd, lithops_error *err);
 /* The storage, for requests of other threads, each of which says by lithops__carrier_heed() when it

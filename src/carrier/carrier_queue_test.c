@@ -4,6 +4,7 @@
 #include "broker/queue.h"
 #include "carrier/carrier_broker_parts.h"
 #include "carrier/notice.h"
+#include "config/storage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,88 +347,103 @@ static void a_section_that_is_wrong_is_an_error(void **state)
     }
 }
 
+/* The queue of somebody who has been killed. */
+static void *leave_queue(const char *inbox)
+{
+    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
+    void *dead = calloc(1, service->driver->state_size);
+    lithops_value *section = service->kind.section();
+    assert_int_equal(service->driver->open(dead, section, &err), 0);
+    assert_int_equal(service->driver->connect(dead, inbox, &bounds, &err), 0);
+    lithops_value_free(section);
+    return dead;
+}
+
+/* It is not there any more, which is no failure. */
+static void end_left(void *dead)
+{
+    service->driver->disconnect(dead);
+    service->driver->close(dead);
+    assert_null(strstr(said.text, "is left"));
+    free(dead);
+}
+
+static uint64_t clean(bool is_dry)
+{
+    uint64_t removed = 0;
+    struct lithops__config *config = configure();
+    assert_int_equal(lithops__broker_clean(config, is_dry, &removed, &err), 0);
+    lithops__config_free(config);
+    return removed;
+}
+
 /* What a client has left that was killed. */
 static void what_is_left_is_cleaned(void **state)
 {
     (void)state;
-    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
-    const struct lithops__broker_driver *driver = service->driver;
-    void *dead = calloc(1, driver->state_size);
-    uint64_t removed = 0;
     use(&service->kind, 1);
-    lithops_value *section = service->kind.section();
-    assert_int_equal(driver->open(dead, section, &err), 0);
-    assert_int_equal(driver->connect(dead, "lithops.jobs/dead", &bounds, &err), 0);
-    struct lithops__config *config = configure();
-    assert_int_equal(lithops__broker_clean(config, true, &removed, &err), 0);
-    assert_int_equal(removed, 1);
-    assert_int_equal(lithops__broker_clean(config, false, &removed, &err), 0);
-    assert_int_equal(removed, 2);
-    assert_int_equal(lithops__broker_clean(config, false, &removed, &err), 0);
-    assert_int_equal(removed, 2);
-    driver->disconnect(dead); /* it is not there any more, which is no failure */
-    driver->close(dead);
-    assert_null(strstr(said.text, "is left"));
-    free(dead);
-    lithops_value_free(section);
-    lithops__config_free(config);
+    void *dead = leave_queue("lithops.jobs/dead");
+    assert_int_equal(clean(true), 1);
+    assert_int_equal(clean(false), 1);
+    assert_int_equal(clean(false), 0);
+    end_left(dead);
 }
 
 /* What a worker has left that was killed: its client deletes it. */
 static void what_a_lost_worker_has_left_is_deleted(void **state)
 {
     (void)state;
-    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
-    const struct lithops__broker_driver *driver = service->driver;
-    void *dead = calloc(1, driver->state_size);
     atomic_uint count = 0;
-    uint64_t removed = 0;
     use(&service->kind, 1);
-    lithops_value *section = service->kind.section();
-    assert_int_equal(driver->open(dead, section, &err), 0);
-    assert_int_equal(driver->connect(dead, "lithops.jobs/dead", &bounds, &err), 0);
+    void *dead = leave_queue("lithops.jobs/dead");
     struct lithops__broker *other = start_other("lithops.jobs/other", &count);
     lithops__broker_drop(other, "lithops.jobs/dead");
     lithops__broker_drop(other, "lithops.jobs/nobody");
     await_said("is there", 1);
     lithops__broker_close(other);
-    struct lithops__config *config = configure();
-    assert_int_equal(lithops__broker_clean(config, true, &removed, &err), 0);
-    assert_int_equal(removed, 0);
-    driver->disconnect(dead); /* it is not there any more */
-    driver->close(dead);
-    assert_null(strstr(said.text, "is left"));
-    free(dead);
-    lithops_value_free(section);
-    lithops__config_free(config);
+    assert_int_equal(clean(true), 0);
+    end_left(dead);
+}
+
+/* One that had said hello, whose link another worker has: it is known by that object alone. */
+static void what_a_worker_without_a_link_has_left_is_deleted(void **state)
+{
+    (void)state;
+    struct both both;
+    char folder[LITHOPS__CARRIER_KEY], key[2 * LITHOPS__CARRIER_KEY];
+    use(&service->kind, 0.2);
+    connect_both(&both);
+    inbox_of(&both, folder);
+    snprintf(key, sizeof key, "%s/to/1-1/0badcafe/", folder);
+    void *dead = leave_queue(key);
+    lithops_storage *storage = lithops__storage_open(both.config, NULL, &err);
+    snprintf(key, sizeof key, "%s/from/1-1/0badcafe/0000000000", folder);
+    assert_int_equal(lithops_storage_put(storage, lithops_storage_bucket(storage), key,
+                                         (lithops_bytes){"hello", 5}, &err),
+                     0);
+    lithops_storage_close(storage);
+    await_said("is there", 2);
+    end_both(&both);
+    assert_int_equal(clean(true), 0);
+    end_left(dead);
 }
 
 /* What was asked for, and no answer came: nothing is known of it but its name. */
 static void a_queue_of_no_answer_is_deleted(void **state)
 {
     (void)state;
-    const struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
-    const struct lithops__broker_driver *driver = service->driver;
-    struct lithops__queue *made = calloc(1, sizeof *made), *asked = calloc(1, sizeof *asked);
-    uint64_t removed = 0;
+    struct lithops__queue *asked = calloc(1, sizeof *asked);
     use(&service->kind, 1);
+    struct lithops__queue *made = leave_queue("lithops.jobs/unanswered");
     lithops_value *section = service->kind.section();
-    assert_int_equal(driver->open(made, section, &err), 0);
-    assert_int_equal(driver->connect(made, "lithops.jobs/unanswered", &bounds, &err), 0);
-    assert_int_equal(driver->open(asked, section, &err), 0);
+    assert_int_equal(service->driver->open(asked, section, &err), 0);
     memcpy(asked->name, made->name, sizeof made->name);
     asked->may_be_there = true;
-    driver->close(asked);
-    struct lithops__config *config = configure();
-    assert_int_equal(lithops__broker_clean(config, true, &removed, &err), 0);
-    assert_int_equal(removed, 0);
-    driver->disconnect(made);
-    driver->close(made);
-    assert_null(strstr(said.text, "is left"));
-    free(made);
+    service->driver->close(asked);
     free(asked);
+    assert_int_equal(clean(true), 0);
+    end_left(made);
     lithops_value_free(section);
-    lithops__config_free(config);
 }
 
 int main(void)
@@ -435,6 +451,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_left_is_cleaned),
         cmocka_unit_test(what_a_lost_worker_has_left_is_deleted),
+        cmocka_unit_test(what_a_worker_without_a_link_has_left_is_deleted),
         cmocka_unit_test(a_queue_of_no_answer_is_deleted),
         cmocka_unit_test(notices_are_enough_here),
         cmocka_unit_test(notices_are_enough_with_other_credentials),

@@ -17,7 +17,8 @@
 
 struct lithops__carried {
     struct lithops__end end;
-    struct lithops__broker *broker; /* NULL: there is none */
+    const struct lithops__config *config; /* for the broker */
+    struct lithops__broker *broker;       /* the sender's; NULL: there is none, or not yet */
     char folder[LITHOPS__CARRIER_FOLDER];
     char link[LITHOPS__CARRIER_LINK];
     char token[LITHOPS__CARRIER_TOKEN + 1];
@@ -50,21 +51,6 @@ static void name_folders(struct lithops__carried *carried)
 
 /* ---- notices --------------------------------------------------------------------------------- */
 
-static void was_put(struct lithops__end *end, uint32_t number, lithops_bytes object, void *user)
-{
-    const struct lithops__carried *carried = user;
-    struct lithops__buffer notice = LITHOPS__BUFFER_INIT;
-    (void)end;
-    if (!carried->broker)
-        return;
-    lithops__notice_write(&notice, carried->link, carried->token, number, object,
-                          lithops__broker_longest(carried->broker));
-    if (!notice.failed)
-        lithops__broker_send(carried->broker, carried->folder,
-                             (lithops_bytes){notice.data, notice.len});
-    lithops__buffer_deinit(&notice);
-}
-
 static void take_notice(lithops_bytes bytes, void *user)
 {
     struct lithops__carried *carried = user;
@@ -84,13 +70,33 @@ static void lose_broker(void *user)
 }
 
 /* What a worker lacks for it does not end the job. */
-static void open_broker(struct lithops__carried *carried, const struct lithops__config *config)
+static void open_broker(struct lithops__carried *carried)
 {
     const struct lithops__broker_events events = {take_notice, lose_broker, carried};
     lithops_error err = LITHOPS_ERROR_INIT;
-    if (lithops__broker_open(config, carried->end.in, &events, &carried->broker, &err) != 0)
+    if (lithops__broker_open(carried->config, carried->end.in, &events, &carried->broker, &err) !=
+        0)
         lithops__log(LITHOPS_LOG_WARNING, "carrier", "no notices from this worker: %s",
                      err.message);
+}
+
+/* The inbox is made when the first object is out, and not before: whoever finds that knows the
+ * inbox's name, and deletes it if this worker is killed. */
+static void was_put(struct lithops__end *end, uint32_t number, lithops_bytes object, void *user)
+{
+    struct lithops__carried *carried = user;
+    struct lithops__buffer notice = LITHOPS__BUFFER_INIT;
+    (void)end;
+    if (number == 0)
+        open_broker(carried);
+    if (!carried->broker)
+        return;
+    lithops__notice_write(&notice, carried->link, carried->token, number, object,
+                          lithops__broker_longest(carried->broker));
+    if (!notice.failed)
+        lithops__broker_send(carried->broker, carried->folder,
+                             (lithops_bytes){notice.data, notice.len});
+    lithops__buffer_deinit(&notice);
 }
 
 /* ---- joining and leaving --------------------------------------------------------------------- */
@@ -113,8 +119,8 @@ int lithops__carrier_join(const struct lithops__config *config, const char *key,
         carried->end.was_put = was_put;
         carried->end.user = carried;
         lithops__carrier_pace(config, &carried->end.pace);
+        carried->config = config;
         name_folders(carried);
-        open_broker(carried, config);
         rc = lithops__end_start(&carried->end, ret_fd, err);
     }
     if (rc == 0) {
@@ -122,7 +128,6 @@ int lithops__carrier_join(const struct lithops__config *config, const char *key,
         *ret = carried;
         return 0;
     }
-    lithops__broker_close(carried->broker);
     lithops_storage_close(carried->end.storage);
     free(carried);
     return rc;

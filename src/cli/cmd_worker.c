@@ -93,13 +93,14 @@ static int serve_through(const char *key, lithops_error *err)
         rc = heed(SIGTERM, err); /* by which a platform ends it: it deletes its objects first */
     if (rc == 0)
         rc = lithops__carrier_join(config, key, &carried, &fd, err);
+    if (rc == 0) {
+        rc = lithops__agent_serve(&lithops__compute_localhost, fd, fd, stop_fd,
+                                  lithops__carrier_storage(carried), err);
+        int lost = lithops__carrier_leave(carried, rc == LITHOPS_ETIMEDOUT, err);
+        rc = rc ? rc : lost;
+    }
     lithops__config_free(config);
-    if (rc != 0)
-        return rc;
-    rc = lithops__agent_serve(&lithops__compute_localhost, fd, fd, stop_fd,
-                              lithops__carrier_storage(carried), err);
-    int lost = lithops__carrier_leave(carried, rc == LITHOPS_ETIMEDOUT, err);
-    return rc ? rc : lost;
+    return rc;
 }
 
 /* A part of a job: what all of them are told says which link is this one's. */
