@@ -37,7 +37,7 @@ enum {
 /* FORGETs leave room for notices. */
 enum { FORGETS = LITHOPS__QUEUE_FLIGHTS / 2 };
 static const uint64_t flight_ns = 10000000000, spare_ns = 15000000000, flush_ns = 1000000000,
-                      drop_ns = 2000000000, clean_ns = 60000000000;
+                      drop_ns = 5000000000, clean_ns = 60000000000;
 /* Between two looks at a service that does not wait. */
 static const uint64_t shortest_ns = 20000000, longest_ns = 1000000000;
 
@@ -237,6 +237,18 @@ static int await(const struct lithops__queue *queue, const struct lithops__queue
     return rc;
 }
 
+/* A server may carry out a request that is given up, and after the one that deletes what it makes:
+ * that one is not sent before the answer. */
+static int await_made(const struct lithops__queue *queue,
+                      const struct lithops__queue_flight *flight, lithops_error *err)
+{
+    struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
+    bounds.deadline_ns = lithops__now_ns() + drop_ns;
+    if (err)
+        *err = (lithops_error)LITHOPS_ERROR_INIT;
+    return await(queue, flight, &bounds, err);
+}
+
 static int ask_once(struct lithops__queue *queue, const struct lithops__queue_question *question,
                     const struct lithops__bounds *bounds,
                     const struct lithops__queue_reader *reader, lithops_error *err)
@@ -246,6 +258,9 @@ static int ask_once(struct lithops__queue *queue, const struct lithops__queue_qu
     if (rc)
         return rc;
     rc = await(queue, &flight, bounds, err);
+    if (rc == LITHOPS_ECANCELED &&
+        (question->step == LITHOPS__QUEUE_MAKE || question->step == LITHOPS__QUEUE_MAKE_MORE))
+        rc = await_made(queue, &flight, err);
     if (rc == 0)
         return finish(queue, &flight, reader, err);
     if (rc == LITHOPS_ETIMEDOUT) {
@@ -316,11 +331,11 @@ static int drop(struct lithops__queue *queue, const struct lithops__bounds *boun
 }
 
 /* As far as the server can be reached; what stays, `lithops clean --all` finds. */
-static void leave(struct lithops__queue *queue, uint64_t ns)
+static void leave(struct lithops__queue *queue)
 {
     struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
     lithops_error err = LITHOPS_ERROR_INIT;
-    bounds.deadline_ns = lithops__now_ns() + ns;
+    bounds.deadline_ns = lithops__now_ns() + drop_ns;
     if (drop(queue, &bounds, &err) != 0)
         lithops__log(LITHOPS_LOG_WARNING, "broker", "a queue is left: %s", err.message);
     queue->may_be_there = false;
@@ -330,7 +345,7 @@ void lithops__queue_close(void *state)
 {
     struct lithops__queue *queue = state;
     if (queue->api && queue->may_be_there && open_posts(queue, NULL) == 0) {
-        leave(queue, flush_ns); /* the connection had been lost */
+        leave(queue); /* the connection had been lost */
         close_posts(queue);
     }
     if (queue->state)
@@ -387,9 +402,11 @@ void lithops__queue_disconnect(void *state)
 {
     struct lithops__queue *queue = state;
     struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
-    bounds.deadline_ns = lithops__now_ns() + flush_ns;
+    const uint64_t now = lithops__now_ns();
     end(queue, &queue->receive);
     for (size_t i = 0; i < queue->flying; i++) {
+        bounds.deadline_ns =
+            now + (queue->flights[i].step == LITHOPS__QUEUE_SEND ? flush_ns : drop_ns);
         if (!queue->is_broken && queue->flights[i].step != LITHOPS__QUEUE_FORGET)
             (void)await(queue, &queue->flights[i], &bounds, NULL);
         end(queue, &queue->flights[i]);
@@ -397,7 +414,7 @@ void lithops__queue_disconnect(void *state)
     queue->flying = 0;
     forget_receipts(queue, queue->owed_count);
     if (!queue->is_broken)
-        leave(queue, drop_ns);
+        leave(queue);
     close_posts(queue);
 }
 
