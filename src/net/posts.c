@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/thread.h"
-#include "net/certificates.h"
+#include "net/authorities.h"
 #include "net/transfer.h"
 
 #include <curl/curl.h>
@@ -43,7 +43,8 @@ enum stage { WAITING, ATTACHED, DETACHED };
 struct handle {
     struct handle *next;
     CURL *easy;
-    char *url; /* good, and set */
+    char *url;   /* good, and set */
+    bool shares; /* the authorities that others have read */
 };
 
 struct lithops__post {
@@ -595,8 +596,7 @@ static int take_headers(struct lithops__post *post, const struct lithops__post_r
 /* What is the same for all requests. */
 static bool set_usual(struct lithops__posts *posts, CURL *easy)
 {
-    const char *authorities = lithops__certificate_file(curl_version_info(CURLVERSION_NOW)->cainfo);
-    return (!authorities || curl_easy_setopt(easy, CURLOPT_CAINFO, authorities) == CURLE_OK) &&
+    return lithops__authorities_set(easy) &&
            curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS) == CURLE_OK &&
@@ -671,13 +671,16 @@ static int take_url(struct handle *handle, const char *url, lithops_error *err)
 {
     if (handle->url && strcmp(handle->url, url) == 0)
         return 0;
-    bool is_http = strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
+    bool is_https = strncasecmp(url, "https://", 8) == 0,
+         is_http = is_https || strncasecmp(url, "http://", 7) == 0;
     CURLU *parts = curl_url();
     free(handle->url);
     handle->url = NULL;
     bool good = is_http && parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
                 curl_easy_setopt(handle->easy, CURLOPT_URL, url) == CURLE_OK;
     curl_url_cleanup(parts);
+    if (good && is_https && !handle->shares)
+        good = handle->shares = lithops__authorities_share(handle->easy);
     if (good)
         handle->url = strdup(url);
     /* It is not shown: secrets in it cannot be located. */

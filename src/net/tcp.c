@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "net/certificates.h"
+#include "net/authorities.h"
 #include "net/transfer.h"
 
 #include <curl/curl.h>
@@ -59,19 +59,23 @@ static int fail_memory(lithops_error *err)
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
+/* Those that are named take the place of the system's. */
+static bool set_authorities(CURL *easy, const struct lithops__tcp_target *target)
+{
+    if (!target->any_certificate && !target->authorities_file && !target->authorities_folder)
+        return lithops__authorities_set(easy) && lithops__authorities_share(easy);
+    return curl_easy_setopt(easy, CURLOPT_CAINFO, target->authorities_file) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CAPATH, target->authorities_folder) == CURLE_OK;
+}
+
 static bool set_tls(CURL *easy, const struct lithops__tcp_target *target)
 {
-    const char *file = target->authorities_file;
-    if (!file && !target->authorities_folder)
-        file = lithops__certificate_file(curl_version_info(CURLVERSION_NOW)->cainfo);
-    return curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, target->any_certificate ? 0L : 1L) ==
+    return set_authorities(easy, target) &&
+           curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, target->any_certificate ? 0L : 1L) ==
                CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST,
                             target->any_certificate || target->any_host ? 0L : 2L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_SSL_ENABLE_ALPN, 0L) == CURLE_OK &&
-           (!file || curl_easy_setopt(easy, CURLOPT_CAINFO, file) == CURLE_OK) &&
-           (!target->authorities_folder ||
-            curl_easy_setopt(easy, CURLOPT_CAPATH, target->authorities_folder) == CURLE_OK) &&
            curl_easy_setopt(easy, CURLOPT_SSLCERT, target->certificate_file) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_SSLKEY, target->key_file) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_KEYPASSWD, target->key_password) == CURLE_OK;

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "net/certificates.h"
+#include "net/authorities.h"
 #include "net/http.h"
 
 #include <curl/curl.h>
@@ -39,6 +39,7 @@ struct lithops__transfer {
     char *error_text;
     size_t error_len;
     long stall_timeout_ms;
+    bool trusts_system; /* and reads its authorities by itself */
     bool attached; /* a request is under way in multi */
     bool headed;   /* the head of the answer has come to its end */
     bool answered; /* the head of the answer is in `answer` */
@@ -306,9 +307,7 @@ static bool set_options(struct lithops__transfer *transfer,
 {
     CURL *easy = transfer->easy;
     long connect_ms = limits && limits->connect_timeout_ms ? limits->connect_timeout_ms : 10000;
-    const char *certificates =
-        lithops__certificate_file(curl_version_info(CURLVERSION_NOW)->cainfo);
-    return (!certificates || curl_easy_setopt(easy, CURLOPT_CAINFO, certificates) == CURLE_OK) &&
+    return lithops__authorities_set(easy) &&
            curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 10L) == CURLE_OK &&
@@ -342,6 +341,8 @@ static bool set_identity(struct lithops__transfer *transfer,
                          const struct lithops__http_identity *identity)
 {
     CURL *easy = transfer->easy;
+    transfer->trusts_system =
+        !identity || (!identity->authorities.ptr && !identity->any_certificate);
     if (!identity)
         return true;
     if (identity->connect_to)
@@ -509,6 +510,15 @@ static bool set_request(struct lithops__transfer *transfer)
                CURLE_OK;
 }
 
+/* Once: for https alone, as that takes time. */
+static bool share_authorities(struct lithops__transfer *transfer)
+{
+    if (!transfer->trusts_system || strncasecmp(transfer->request.url, "https:", 6) != 0)
+        return true;
+    transfer->trusts_system = false;
+    return lithops__authorities_share(transfer->easy);
+}
+
 int lithops__transfer_start(struct lithops__transfer *transfer,
                             const struct lithops__http_request *request, lithops_error *err)
 {
@@ -526,7 +536,7 @@ int lithops__transfer_start(struct lithops__transfer *transfer,
     rc = take_headers(transfer, request->headers, err);
     if (rc)
         return rc;
-    if (!set_request(transfer) ||
+    if (!set_request(transfer) || !share_authorities(transfer) ||
         curl_multi_add_handle(transfer->multi, transfer->easy) != CURLM_OK)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
     transfer->attached = true;

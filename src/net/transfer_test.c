@@ -517,6 +517,48 @@ static void whom_a_handle_trusts(void **state)
     free(key);
 }
 
+static void name_authorities(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* All handles share what was read of it. */
+static void a_file_of_authorities_that_changes_is_read_again(void **state)
+{
+    (void)state;
+    int port;
+    pid_t server = start_tls(&port);
+    char *authority = read_whole("server.pem"), *certificate = read_whole("client.pem"),
+         *key = read_whole("client.key"), connect_to[96], path[128];
+    snprintf(path, sizeof path, "%s/authorities.pem", folder);
+    snprintf(connect_to, sizeof connect_to, "server.test:%d:127.0.0.1:%d", port, port);
+    const struct lithops__http_identity identity = {.certificate = {certificate, strlen(certificate)},
+                                                    .key = {key, strlen(key)},
+                                                    .connect_to = connect_to};
+    name_authorities(path, certificate);
+    assert_int_equal(setenv("SSL_CERT_FILE", path, 1), 0);
+    assert_int_equal(ask_as(&identity, "server.test", port), LITHOPS_EBACKEND); /* of a stranger */
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(ask_as(&identity, "server.test", port), LITHOPS_EBACKEND);
+    assert_non_null(strstr(err.message, path)); /* it is not there */
+    name_authorities(path, authority);
+    assert_int_equal(ask_as(&identity, "server.test", port), 200);
+    assert_int_equal(ask_as(&identity, "127.0.0.1", port), LITHOPS_EBACKEND); /* another's name */
+    name_authorities(path, "none");
+    assert_int_equal(ask_as(&identity, "server.test", port), LITHOPS_EBACKEND);
+    assert_int_equal(unsetenv("SSL_CERT_FILE"), 0);
+    assert_int_equal(ask_as(&identity, "server.test", port), LITHOPS_EBACKEND); /* of a stranger */
+    kill(server, SIGKILL);
+    assert_int_equal(waitpid(server, NULL, 0), server);
+    fclose(tls_said);
+    free(authority);
+    free(certificate);
+    free(key);
+}
+
 /* Connections are reset before they have said anything. */
 static void *reset_all(void *user)
 {
@@ -601,6 +643,7 @@ int main(void)
         TEST(a_head_that_is_cut_off_is_no_answer),
         TEST(what_has_come_is_given),
         TEST(whom_a_handle_trusts),
+        TEST(a_file_of_authorities_that_changes_is_read_again),
         TEST(a_lost_handshake_may_be_made_again),
         TEST(what_is_no_request_is_refused),
         TEST(secrets_of_a_url_are_not_shown),
