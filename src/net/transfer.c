@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "net/authorities.h"
 #include "net/http.h"
+#include "net/plain.h"
 
 #include <curl/curl.h>
 
@@ -24,6 +25,7 @@
 
 #define CURL_BLOCK (256 * 1024L)
 #define SHORT_BODY (32 * 1024)
+#define NOT_PLAIN_MAX 3 /* a server that does so is not asked for plain answers any more */
 
 struct lithops__transfer {
     CURLM *multi;
@@ -38,12 +40,15 @@ struct lithops__transfer {
     bool body_lacks;                      /* the file could not be read, or was too short */
     char *error_text;
     size_t error_len;
-    long stall_timeout_ms;
-    bool trusts_system; /* and reads its authorities by itself */
-    bool attached; /* a request is under way in multi */
-    bool headed;   /* the head of the answer has come to its end */
-    bool answered; /* the head of the answer is in `answer` */
-    bool done;     /* no more bytes will come */
+    long connect_timeout_ms, stall_timeout_ms;
+    struct lithops__plain *plain; /* NULL: not needed yet */
+    bool is_plain;                /* the request is made by that, not by libcurl */
+    unsigned not_plain;           /* how often in a row libcurl had to make it again */
+    bool trusts_system;           /* and reads its authorities by itself */
+    bool attached;                /* a request is under way in multi */
+    bool headed;                  /* the head of the answer has come to its end */
+    bool answered;                /* the head of the answer is in `answer` */
+    bool done;                    /* no more bytes will come */
     bool paused;
     CURLcode result;   /* once done */
     uint64_t heard_ns; /* when the last bytes came, or the pull began */
@@ -58,12 +63,19 @@ struct lithops__transfer {
 
 /* ---- the head of an answer ------------------------------------------------------------------- */
 
-static const char *header(struct lithops__transfer *transfer, const char *name)
+static const char *header_at(struct lithops__transfer *transfer, const char *name, size_t i)
 {
     struct curl_header *found;
-    return curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK
+    if (transfer->is_plain)
+        return lithops__plain_header(transfer->plain, name, i);
+    return curl_easy_header(transfer->easy, name, i, CURLH_HEADER, -1, &found) == CURLHE_OK
                ? found->value
                : NULL;
+}
+
+static const char *header(struct lithops__transfer *transfer, const char *name)
+{
+    return header_at(transfer, name, 0);
 }
 
 static bool parse_number(const char **text, uint64_t *ret_number)
@@ -97,17 +109,21 @@ static void parse_content_range(const char *text, struct lithops__answer *answer
 static void read_head(struct lithops__transfer *transfer)
 {
     struct lithops__answer *answer = &transfer->answer;
-    curl_off_t length = -1;
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &answer->status);
-    curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    curl_off_t length = -1, retry_after = 0;
+    if (transfer->is_plain) {
+        answer->status = 206;
+        length = (curl_off_t)lithops__plain_length(transfer->plain);
+    } else {
+        curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &answer->status);
+        curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+        curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after);
+    }
     answer->length = length >= 0 ? (uint64_t)length : UINT64_MAX;
     answer->total = answer->status == 200 ? answer->length : UINT64_MAX;
     if (answer->status == 206 || answer->status == 416)
         parse_content_range(header(transfer, "Content-Range"), answer);
     const char *accepts = header(transfer, "Accept-Ranges");
     answer->accepts_ranges = accepts && strcasecmp(accepts, "bytes") == 0;
-    curl_off_t retry_after = 0;
-    curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &retry_after);
     answer->retry_after_s = (long)retry_after;
     const char *etag = header(transfer, "ETag");
     if (etag && strlen(etag) < sizeof answer->etag)
@@ -302,18 +318,17 @@ static int show_url(const char *url, char **ret_shown, lithops_error *err)
     return 0;
 }
 
-static bool set_options(struct lithops__transfer *transfer,
-                        const struct lithops__http_limits *limits)
+static bool set_options(struct lithops__transfer *transfer)
 {
     CURL *easy = transfer->easy;
-    long connect_ms = limits && limits->connect_timeout_ms ? limits->connect_timeout_ms : 10000;
     return lithops__authorities_set(easy) &&
            curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 10L) == CURLE_OK &&
            /* No SIGALRM for slow name servers: signals are the program's. */
            curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, transfer->connect_timeout_ms) ==
+               CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_USERAGENT, "lithops/" LITHOPS_VERSION) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, CURL_BLOCK) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, CURL_BLOCK) == CURLE_OK &&
@@ -368,6 +383,9 @@ int lithops__transfer_new(const struct lithops__http_limits *limits,
     struct lithops__transfer *transfer = calloc(1, sizeof *transfer);
     if (!transfer)
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
+    transfer->connect_timeout_ms =
+        limits && limits->connect_timeout_ms ? limits->connect_timeout_ms : 10000;
+    transfer->not_plain = limits && limits->identity ? NOT_PLAIN_MAX : 0;
     transfer->stall_timeout_ms =
         limits && limits->stall_timeout_ms ? limits->stall_timeout_ms : 60000;
     transfer->multi = curl_multi_init();
@@ -375,8 +393,7 @@ int lithops__transfer_new(const struct lithops__http_limits *limits,
     transfer->spill = malloc(CURL_BLOCK);
     transfer->error_text = calloc(1, LITHOPS__HTTP_ERROR_TEXT + 1);
     if (!transfer->multi || !transfer->easy || !transfer->spill || !transfer->error_text ||
-        !set_options(transfer, limits) ||
-        !set_identity(transfer, limits ? limits->identity : NULL)) {
+        !set_options(transfer) || !set_identity(transfer, limits ? limits->identity : NULL)) {
         lithops__transfer_free(transfer);
         return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
     }
@@ -389,6 +406,7 @@ void lithops__transfer_free(struct lithops__transfer *transfer)
     if (!transfer)
         return;
     lithops__transfer_stop(transfer);
+    lithops__plain_free(transfer->plain);
     curl_easy_cleanup(transfer->easy);
     curl_multi_cleanup(transfer->multi);
     curl_slist_free_all(transfer->connect_to);
@@ -420,6 +438,9 @@ void lithops__transfer_stop(struct lithops__transfer *transfer)
 {
     if (transfer->attached)
         curl_multi_remove_handle(transfer->multi, transfer->easy);
+    if (transfer->is_plain)
+        lithops__plain_end(transfer->plain);
+    transfer->is_plain = false;
     transfer->attached = transfer->answered = transfer->done = transfer->paused = false;
     transfer->headed = false;
     transfer->skip = 0;
@@ -519,6 +540,29 @@ static bool share_authorities(struct lithops__transfer *transfer)
     return lithops__authorities_share(transfer->easy);
 }
 
+static int begin(struct lithops__transfer *transfer, lithops_error *err)
+{
+    if (!set_request(transfer) || !share_authorities(transfer) ||
+        curl_multi_add_handle(transfer->multi, transfer->easy) != CURLM_OK)
+        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
+    transfer->attached = true;
+    return 0;
+}
+
+/* Where memory is short for it, or it does not fit, libcurl is there. */
+static bool begin_plain(struct lithops__transfer *transfer)
+{
+    if (!transfer->request.is_long || transfer->not_plain >= NOT_PLAIN_MAX ||
+        !lithops__plain_fits(&transfer->request))
+        return false;
+    if (!transfer->plain)
+        transfer->plain =
+            lithops__plain_new(transfer->connect_timeout_ms, transfer->stall_timeout_ms);
+    transfer->is_plain =
+        transfer->plain && lithops__plain_begin(transfer->plain, &transfer->request);
+    return transfer->is_plain;
+}
+
 int lithops__transfer_start(struct lithops__transfer *transfer,
                             const struct lithops__http_request *request, lithops_error *err)
 {
@@ -536,11 +580,7 @@ int lithops__transfer_start(struct lithops__transfer *transfer,
     rc = take_headers(transfer, request->headers, err);
     if (rc)
         return rc;
-    if (!set_request(transfer) || !share_authorities(transfer) ||
-        curl_multi_add_handle(transfer->multi, transfer->easy) != CURLM_OK)
-        return lithops__fail(err, LITHOPS_ENOMEM, "out of memory for an HTTP request");
-    transfer->attached = true;
-    return 0;
+    return begin_plain(transfer) ? 0 : begin(transfer, err);
 }
 
 const char *lithops__transfer_header(struct lithops__transfer *transfer, const char *name)
@@ -551,10 +591,7 @@ const char *lithops__transfer_header(struct lithops__transfer *transfer, const c
 const char *lithops__transfer_header_at(struct lithops__transfer *transfer, const char *name,
                                         size_t i)
 {
-    struct curl_header *found;
-    return curl_easy_header(transfer->easy, name, i, CURLH_HEADER, -1, &found) == CURLHE_OK
-               ? found->value
-               : NULL;
+    return header_at(transfer, name, i);
 }
 
 static const char *doing(const struct lithops__transfer *transfer)
@@ -649,9 +686,57 @@ static CURLMcode wait_for_server(struct lithops__transfer *transfer)
                            (int)(left_ms < look_ms ? left_ms : look_ms) + 1, NULL);
 }
 
+/* Where libcurl is to make the request again, there is no answer yet, and it is not plain. */
+static int ask_plain(struct lithops__transfer *transfer, lithops_error *err)
+{
+    bool known;
+    int rc = lithops__plain_ask(transfer->plain, &known, err);
+    if (rc)
+        return rc;
+    if (known) {
+        transfer->not_plain = 0;
+        read_head(transfer);
+        return 0;
+    }
+    transfer->is_plain = false;
+    transfer->not_plain++;
+    return begin(transfer, err);
+}
+
+/* As lithops__transfer_pull(). *ret_done: that is all; else libcurl is to do it. */
+static int pull_plain(struct lithops__transfer *transfer, void *buf, size_t len, size_t *ret_len,
+                      bool *ret_done, lithops_error *err)
+{
+    const char *text;
+    *ret_len = 0;
+    *ret_done = true;
+    if (transfer->done && transfer->result != CURLE_OK)
+        return fail_transfer(transfer, err);
+    int rc = transfer->answered ? 0 : ask_plain(transfer, err);
+    *ret_done = rc || transfer->is_plain;
+    if (!transfer->is_plain)
+        return rc;
+    if (rc == 0 && len)
+        rc = lithops__plain_read(transfer->plain, buf, len, ret_len, err);
+    if (rc && (rc == LITHOPS_EBACKEND || !transfer->answered)) {
+        transfer->done = true;
+        transfer->result = lithops__plain_failure(transfer->plain, &text);
+        snprintf(transfer->message, sizeof transfer->message, "%s", text);
+    } else {
+        transfer->done = lithops__plain_left(transfer->plain) == 0;
+    }
+    return rc == LITHOPS_EBACKEND ? fail_transfer(transfer, err) : rc;
+}
+
 int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t len,
                            size_t *ret_len, lithops_error *err)
 {
+    if (transfer->is_plain) {
+        bool done;
+        int rc = pull_plain(transfer, buf, len, ret_len, &done, err);
+        if (done)
+            return rc;
+    }
     transfer->out = buf;
     transfer->room = len;
     if (len && transfer->spill_end)

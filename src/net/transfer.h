@@ -21,6 +21,7 @@ struct lithops__http_request {
     const char *range;          /* as in "0-99", or NULL */
     bool follow_redirects;      /* not for signed requests: a signature is for one host */
     bool as_it_comes;           /* a pull is content with what has come, one byte at least */
+    bool is_long;               /* a part of an object, of which much will come; none is skipped */
     bool has_body;
     lithops_bytes body;                  /* what is sent, or, if body_fd is not -1: */
     int body_fd;                         /* a regular file, */

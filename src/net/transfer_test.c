@@ -421,6 +421,141 @@ static void secrets_of_a_url_are_not_shown(void **state)
     }
 }
 
+/* ---- parts of objects, without libcurl's buffer -------------------------------------------- */
+
+#define PART_HEAD(length) "HTTP/1.1 206 Partial Content\r\nETag: \"e\"\r\n" length
+
+static struct lithops__http_request long_get(const char *where, const char *const *headers)
+{
+    struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", where);
+    get.headers = headers;
+    get.is_long = true;
+    return get;
+}
+
+static void a_long_part_comes_from_nginx(void **state)
+{
+    (void)state;
+    if (!nginx.pid)
+        skip();
+    enum { FROM = 1000003 };
+    unsigned char *copy = malloc(BIG);
+    char range[64], path[128];
+    size_t len, more;
+    snprintf(range, sizeof range, "Range: bytes=%d-", FROM);
+    snprintf(path, sizeof path, "%s/files/long", folder);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_int_equal(fwrite(big, 1, BIG, file), BIG);
+    assert_int_equal(fclose(file), 0);
+    const char *const headers[] = {range, "Expect:", NULL}, *const past[] = {
+                                                                "range: bytes=3000017-", NULL};
+    for (int i = 0; i < 2; i++) { /* over the same connection */
+        struct lithops__http_request get = long_get(at(nginx.port, "/long"), headers);
+        assert_int_equal(http->start(transfer, &get, &err), 0);
+        assert_int_equal(http->pull(transfer, NULL, 0, &len, &err), 0);
+        const struct lithops__answer *answer = http->answer(transfer);
+        assert_int_equal(answer->status, 206);
+        assert_int_equal(answer->length, BIG - FROM);
+        assert_int_equal(answer->total, BIG);
+        assert_int_equal(answer->range_start, FROM);
+        assert_true(answer->has_range && answer->etag[0]);
+        assert_string_equal(http->header(transfer, "etag"), answer->etag);
+        assert_null(http->header(transfer, "e"));
+        assert_null(http->header_at(transfer, "ETag", 1));
+        assert_int_equal(http->pull(transfer, copy, 5, &len, &err), 0);
+        assert_int_equal(len, 5);
+        assert_int_equal(http->pull(transfer, copy + 5, BIG - FROM, &more, &err), 0);
+        assert_int_equal(more, BIG - FROM - 5);
+        assert_memory_equal(copy, big + FROM, BIG - FROM);
+        assert_int_equal(http->pull(transfer, copy, 5, &len, &err), 0);
+        assert_int_equal(len, 0);
+    }
+    struct lithops__http_request get = long_get(at(nginx.port, "/long"), past);
+    assert_int_equal(http->start(transfer, &get, &err), 0);
+    assert_int_equal(http->pull(transfer, NULL, 0, &len, &err), 0);
+    assert_int_equal(http->answer(transfer)->status, 416);
+    free(copy);
+}
+
+/* What is not a part whose length is said is asked for again, by libcurl; so is what cannot be
+ * asked on a connection that has ended meanwhile. */
+static void what_a_long_part_is_asked_for(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        PART_HEAD("Content-Length: 5\r\n\r\n") "first",
+        PART_HEAD("content-length:6  \r\nConnection: close\r\nx-a: 1\r\nX-A:2\r\n\r\n") "second",
+        PART_HEAD("Transfer-Encoding: chunked\r\n\r\n5\r\nthird\r\n0\r\n\r\n"),
+        PART_HEAD("Transfer-Encoding: chunked\r\n\r\n5\r\nthird\r\n0\r\n\r\n"),
+        PART_HEAD("Content-Length: 6\r\n\r\n") "fourth"};
+    static const char *const headers[] = {"host: example.org", "range: bytes=0-4",
+                                          "Expect:", "X-Empty;", NULL};
+    struct script script;
+    char buf[16];
+    size_t len;
+    script_start(&script, answers, 5);
+    struct lithops__http_request get = long_get(at(script.port, "/f%20x?y=/z"), headers);
+    assert_int_equal(run(&get, buf, sizeof buf, &len), 206);
+    assert_int_equal(len, 5);
+    assert_memory_equal(buf, "first", 5);
+    assert_int_equal(run(&get, buf, sizeof buf, &len), 206); /* the connection has ended */
+    assert_int_equal(len, 6);
+    assert_memory_equal(buf, "second", 6);
+    assert_string_equal(http->header_at(transfer, "x-a", 0), "1");
+    assert_string_equal(http->header_at(transfer, "x-a", 1), "2");
+    assert_null(http->header_at(transfer, "x-a", 2));
+    assert_int_equal(run(&get, buf, sizeof buf, &len), 206); /* twice */
+    assert_int_equal(len, 5);
+    assert_memory_equal(buf, "third", 5);
+    assert_int_equal(run(&get, buf, sizeof buf, &len), 206);
+    assert_memory_equal(buf, "fourth", 6);
+    script_stop(&script);
+    assert_memory_equal(script.requests[0], "GET /f%20x?y=/z HTTP/1.1\r\n", 26);
+    assert_non_null(strstr(script.requests[0], "\r\nhost: example.org\r\n"));
+    assert_null(strstr(script.requests[0], "Host:"));
+    assert_null(strstr(script.requests[0], "Expect"));
+    assert_non_null(strstr(script.requests[0], "\r\nX-Empty:\r\n"));
+    assert_non_null(strstr(script.requests[0], "\r\nrange: bytes=0-4\r\n"));
+    for (size_t i = 1; i < 5; i++)
+        assert_non_null(strstr(script.requests[i], "\r\nrange: bytes=0-4\r\n"));
+}
+
+static void a_long_part_may_be_cut_off(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {PART_HEAD("Content-Length: 9\r\n\r\n") "first",
+                                          PART_HEAD("Content-Len"), "",
+                                          PART_HEAD("Content-Length: 5\r\n\r\n") "stays\1", "\1"};
+    struct script script;
+    char buf[16];
+    size_t len;
+    int looks = 0;
+    script_start(&script, answers, 5);
+    struct lithops__http_request get = long_get(at(script.port, "/"), NULL);
+    assert_int_equal(http->start(transfer, &get, &err), 0);
+    assert_int_equal(http->pull(transfer, buf, sizeof buf, &len, &err), LITHOPS_EBACKEND);
+    assert_int_equal(len, 5);
+    assert_memory_equal(buf, "first", 5);
+    for (int i = 0; i < 2; i++) {
+        assert_true(err.retryable);
+        assert_non_null(strstr(err.message, "cut off"));
+        assert_int_equal(http->start(transfer, &get, &err), 0);
+        assert_int_equal(http->pull(transfer, buf, sizeof buf, &len, &err), LITHOPS_EBACKEND);
+    }
+    assert_non_null(strstr(err.message, "Empty reply"));
+    assert_true(err.retryable);
+    assert_int_equal(run(&get, buf, sizeof buf, &len), 206);
+    http->stop(transfer);
+    get.url = at(script.port, "/other");
+    get.bounds.interrupted = at_once;
+    get.bounds.user = &looks;
+    assert_int_equal(http->start(transfer, &get, &err), 0);
+    assert_int_equal(http->pull(transfer, buf, 1, &len, &err), LITHOPS_ECANCELED);
+    assert_int_equal(http->pull(transfer, buf, 1, &len, &err), LITHOPS_EBACKEND); /* it is over */
+    script_stop(&script);
+}
+
 /* ---- TLS ------------------------------------------------------------------------------------- */
 
 static char *read_whole(const char *name)
@@ -535,9 +670,10 @@ static void a_file_of_authorities_that_changes_is_read_again(void **state)
          *key = read_whole("client.key"), connect_to[96], path[128];
     snprintf(path, sizeof path, "%s/authorities.pem", folder);
     snprintf(connect_to, sizeof connect_to, "server.test:%d:127.0.0.1:%d", port, port);
-    const struct lithops__http_identity identity = {.certificate = {certificate, strlen(certificate)},
-                                                    .key = {key, strlen(key)},
-                                                    .connect_to = connect_to};
+    const struct lithops__http_identity identity = {
+        .certificate = {certificate, strlen(certificate)},
+        .key = {key, strlen(key)},
+        .connect_to = connect_to};
     name_authorities(path, certificate);
     assert_int_equal(setenv("SSL_CERT_FILE", path, 1), 0);
     assert_int_equal(ask_as(&identity, "server.test", port), LITHOPS_EBACKEND); /* of a stranger */
@@ -642,6 +778,9 @@ int main(void)
         TEST(a_long_body_is_not_sent_again_unasked),
         TEST(a_head_that_is_cut_off_is_no_answer),
         TEST(what_has_come_is_given),
+        TEST(a_long_part_comes_from_nginx),
+        TEST(what_a_long_part_is_asked_for),
+        TEST(a_long_part_may_be_cut_off),
         TEST(whom_a_handle_trusts),
         TEST(a_file_of_authorities_that_changes_is_read_again),
         TEST(a_lost_handshake_may_be_made_again),

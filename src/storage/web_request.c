@@ -6,9 +6,12 @@
 #include "net/credentials.h"
 #include "net/http.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
-enum { EXPECT_FROM = 1 << 20 };
+enum { EXPECT_FROM = 1 << 20, LONG_FROM = 1 << 20 };
 
 void lithops__web_request_deinit(struct lithops__web_request *request)
 {
@@ -44,6 +47,21 @@ bool lithops__web_add_bearer(struct lithops__web_request *request, const char *n
     return good;
 }
 
+/* A range of an object that has been seen, so that there are as many bytes. */
+static bool is_long(const struct lithops__web_request *request)
+{
+    uint64_t first, last, len = 0;
+    bool seen = false;
+    for (size_t i = 0; i < request->count; i++) {
+        const char *header = request->headers[i];
+        seen = seen || strncasecmp(header, "if-match:", 9) == 0;
+        if (strncasecmp(header, "range: bytes=", 13) == 0 &&
+            sscanf(header + 13, "%" SCNu64 "-%" SCNu64, &first, &last) == 2 && last >= first)
+            len = last - first + 1;
+    }
+    return seen && len >= LONG_FROM && strcmp(request->method, "GET") == 0;
+}
+
 int lithops__web_send(struct lithops__web *web, struct lithops__transfer *transfer,
                       struct lithops__web_request *request, const lithops_storage_op *op)
 {
@@ -55,6 +73,7 @@ int lithops__web_send(struct lithops__web *web, struct lithops__transfer *transf
     }
     struct lithops__http_request http = LITHOPS__HTTP_REQUEST(request->method, request->url);
     http.headers = request->headers;
+    http.is_long = is_long(request);
     http.has_body = request->has_body;
     http.body = request->body;
     if (request->file) {
