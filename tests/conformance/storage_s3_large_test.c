@@ -161,10 +161,18 @@ static unsigned char byte_at(size_t at)
     return (unsigned char)(at * 2654435761u >> 17);
 }
 
-static void fill(unsigned char *piece, size_t at)
+NOT_WATCHED static void fill(unsigned char *piece, size_t at)
 {
     for (size_t i = 0; i < MIB; i++)
         piece[i] = byte_at(at + i);
+}
+
+NOT_WATCHED static size_t count_wrong(const unsigned char *bytes, size_t len, size_t at)
+{
+    size_t wrong = 0;
+    for (size_t i = 0; i < len; i++)
+        wrong += bytes[i] != byte_at(at + i);
+    return wrong;
 }
 
 static void *feed(void *user)
@@ -197,8 +205,7 @@ static void *drain(void *user)
     bool disturbed = false;
     ssize_t got;
     while ((got = read(end->fd, piece, MIB)) > 0) {
-        for (ssize_t i = 0; i < got; i++)
-            end->wrong += piece[i] != byte_at(end->size + (size_t)i);
+        end->wrong += count_wrong(piece, (size_t)got, end->size);
         end->size += (size_t)got;
         if (!disturbed && end->size >= DISTURBED_MIB * MIB) {
             disturbed = true;
@@ -252,10 +259,7 @@ static void expect_file(const char *key, size_t size)
     assert_int_equal(got, size);
     unsigned char *data = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
     assert_ptr_not_equal(data, MAP_FAILED);
-    size_t wrong = 0;
-    for (size_t i = 0; i < size; i++)
-        wrong += data[i] != byte_at(i);
-    assert_int_equal(wrong, 0);
+    assert_int_equal(count_wrong(data, size, 0), 0);
     munmap(data, size);
     close(fd);
 }

@@ -2,6 +2,8 @@
 /* The path without copies: bytes in, bytes written in place, at sizes around every boundary. */
 #include "api.h"
 
+#include "../sanitizers.h"
+
 #include <stdint.h>
 #include <stdio.h>
 
@@ -10,23 +12,42 @@ static unsigned char pattern(size_t i, size_t len)
     return (unsigned char)(i * 31 + len + i / 251);
 }
 
+NOT_WATCHED static void fill(unsigned char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = pattern(i, len);
+}
+
+/* @return len: none is wrong; else the first */
+NOT_WATCHED static size_t find_wrong(const unsigned char *bytes, size_t len, unsigned char flip)
+{
+    size_t i = 0;
+    while (i < len && bytes[i] == (pattern(i, len) ^ flip))
+        i++;
+    return i;
+}
+
 static int misaligned(lithops_call *call, const void *ptr, size_t unit)
 {
     return (uintptr_t)ptr % unit ? lithops_fail(call, "%p is not %zu-byte aligned", ptr, unit) : 0;
+}
+
+NOT_WATCHED static void flip(const unsigned char *from, unsigned char *to, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        to[i] = (unsigned char)~from[i];
 }
 
 /* The input with each byte inverted, in place. */
 LITHOPS_FUNCTION(invert)
 {
     lithops_bytes in = lithops_call_bytes(call);
-    const unsigned char *from = in.ptr;
     unsigned char *out = lithops_call_alloc(call, in.len);
     if (!out)
         return LITHOPS_ENOSPACE;
     if (misaligned(call, in.ptr, 16) || misaligned(call, out, in.len > 16384 ? 64 : 16))
         return LITHOPS_ECALL;
-    for (size_t i = 0; i < in.len; i++)
-        out[i] = (unsigned char)~from[i];
+    flip(in.ptr, out, in.len);
     return lithops_return_bytes(call, out, in.len);
 }
 
@@ -37,8 +58,7 @@ LITHOPS_FUNCTION(make)
     unsigned char *own = malloc(len ? len : 1);
     if (!own)
         return lithops_fail(call, "no memory");
-    for (size_t i = 0; i < len; i++)
-        own[i] = pattern(i, len);
+    fill(own, len);
     int rc = lithops_return_bytes(call, own, len);
     memset(own, 0, len);
     free(own);
@@ -118,18 +138,14 @@ enum { SIZES = sizeof sizes / sizeof sizes[0] };
 static void check_inverted(size_t len)
 {
     unsigned char *data = not_null(malloc(len ? len : 1));
-    for (size_t i = 0; i < len; i++)
-        data[i] = pattern(i, len);
+    fill(data, len);
     lithops_future *future =
         not_null(lithops_call_async(fexec, invert, lithops_value_bytes(data, len), NULL, &err));
     lithops_bytes out = {NULL, 1};
     succeeds(lithops_future_bytes(future, LIMIT_MS, &out, &err));
     assert_int_equal(out.len, len);
     assert_int_equal((uintptr_t)out.ptr % (len > 16384 ? 64 : 16), 0);
-    const unsigned char *result = out.ptr;
-    for (size_t i = 0; i < len; i++)
-        if (result[i] != (unsigned char)~data[i])
-            fail_msg("byte %zu of %zu", i, len);
+    assert_int_equal(find_wrong(out.ptr, len, 255), len);
     lithops_future_release(future);
     free(data);
 }
@@ -139,9 +155,7 @@ static void check_made(lithops_future *future, size_t len)
     lithops_bytes out;
     succeeds(lithops_future_bytes(future, LIMIT_MS, &out, &err));
     assert_int_equal(out.len, len);
-    for (size_t i = 0; i < len; i++)
-        if (((const unsigned char *)out.ptr)[i] != pattern(i, len))
-            fail_msg("byte %zu of %zu", i, len);
+    assert_int_equal(find_wrong(out.ptr, len, 0), len);
 }
 
 static void test_sizes(void **state)
