@@ -36,7 +36,7 @@ help:
 	@echo 'make test-singularity   the conformance suite in containers of Apptainer, in another Debian, as root'
 	@echo 'make test-batch    the same on jobs of AWS Batch, which moto keeps and processes here are'
 	@echo 'make test-code-engine  the same on jobs of IBM Code Engine, whose SDK checks what is sent'
-	@echo 'make test-machines   aws_ec2, gcp_compute_engine and azure_vms on emulated machines, as root'
+	@echo 'make test-machines   the standalone backends of clouds on emulated machines, as root'
 	@echo 'make test-lambda   the conformance suite on functions of AWS Lambda, in its emulator'
 	@echo 'make airflow-demo   run an Airflow with the example DAGs, in a scratch home'
 	@echo 'make bench    compare with the peers and with what this machine can do'
@@ -160,6 +160,8 @@ test-machines:
 	tests/servers/with-machines gce python3 tests/integration/gce_test.py \
 	    build/bin/lithops build/tests/cli_functions.so
 	tests/servers/with-machines azure python3 tests/integration/azure_machines_test.py \
+	    build/bin/lithops build/tests/cli_functions.so
+	tests/servers/with-machines ibm python3 tests/integration/ibm_machines_test.py \
 	    build/bin/lithops build/tests/cli_functions.so
 
 test-lambda:

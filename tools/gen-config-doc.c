@@ -144,16 +144,15 @@ static void put_markdown(FILE *out)
             fprintf(out, "%s |\n", k->secret ? " Secret: shown as `******`." : "");
         }
     }
-    fputs("\n### Sections that are ignored\n\n"
-          "Compute backends:",
-          out);
-    const char *between = "";
+    fputs("\n### Sections that are ignored\n\n", out);
+    const char *between = "Compute backends:";
     for (const struct lithops__config_backend *b = lithops__config_backends; b->name; b++)
         if (!has_table(b->name)) {
             fprintf(out, "%s `%s` (%s)", between, b->name, b->mode);
             between = ",";
         }
-    fputs(".\n\n", out);
+    if (*between == ',')
+        fputs(".\n\n", out);
     fputs("Storage, monitoring, telemetry and providers:", out);
     for (const char *const *o = lithops__config_other_sections; *o; o++)
         fprintf(out, " `%s`%s", *o, o[1] ? "," : ".\n");

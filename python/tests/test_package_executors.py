@@ -59,7 +59,7 @@ def test_closing_cancels(tmp_path):
 
 
 @pytest.mark.parametrize('make,error', [
-    (lambda: lithops.FunctionExecutor(backend='ibm_vpc'), 'ibm_vpc'),
+    (lambda: lithops.FunctionExecutor(backend='no_such_cloud'), 'no_such_cloud'),
     (lambda: lithops.FunctionExecutor(backend='localhots'), 'localhots'),
     (lambda: lithops.FunctionExecutor(storage='aws_s4'), 'aws_s4'),
     (lambda: lithops.FunctionExecutor(worker_proceses=2), 'worker_processes'),
@@ -153,7 +153,7 @@ def test_yaml(tmp_path):
 
 
 OTHERS = {'another_backend': {'host': 'h', 'password': 'hidden', 'port': 6379}, 'ibm_cos': None,
-          'aws': {'secret_access_key': 'hidden'}, 'ibm_vpc': {'labels': {'a': 'hidden'}},
+          'aws': {'secret_access_key': 'hidden'}, 'ibm': {'labels': {'a': 'hidden'}},
           'rabbitmq': {'amqp_url': 'amqp://user:hidden@host', 'other': 'hidden'}}
 
 

@@ -25,5 +25,6 @@ const struct lithops__compute_driver *const lithops__compute_drivers[] = {
     &lithops__compute_oracle_f,
     &lithops__compute_singularity,
     &lithops__compute_azure_vms,
+    &lithops__compute_ibm_vpc,
     NULL,
 };

@@ -152,6 +152,7 @@ extern const struct lithops__compute_driver lithops__compute_gcp_cloudrun;
 extern const struct lithops__compute_driver lithops__compute_gcp_compute_engine;
 extern const struct lithops__compute_driver lithops__compute_gcp_functions;
 extern const struct lithops__compute_driver lithops__compute_ibm_cf;
+extern const struct lithops__compute_driver lithops__compute_ibm_vpc;
 extern const struct lithops__compute_driver lithops__compute_knative;
 extern const struct lithops__compute_driver lithops__compute_k8s;
 extern const struct lithops__compute_driver lithops__compute_localhost;

@@ -31,12 +31,17 @@ static bool is_region(const char *text)
            strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(text);
 }
 
-static int find_place(struct lithops__ibm_api *api, const lithops_value *settings,
-                      lithops_error *err)
+int lithops__ibm_find(const char *section, const lithops_value *settings,
+                      const struct lithops__transfer_api *http, char ret_region[64],
+                      struct lithops__credential_store **ret_credentials, lithops_error *err)
 {
-    const char *section = api->service->section;
-    const char *region = setting(settings, "region"), *endpoint = setting(settings, "endpoint");
-    if (!region && !endpoint)
+    const char *region = setting(settings, "region"), *key = setting(settings, "iam_api_key");
+    if (!key)
+        return lithops__fail(err, LITHOPS_ECONFIG,
+                             "the backend %s needs the key 'iam_api_key' in the section 'ibm': "
+                             "'ibmcloud iam api-key-create NAME' makes one",
+                             section);
+    if (!region && !setting(settings, "endpoint"))
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "the backend %s needs the key 'region' in the section '%s' or 'ibm', "
                              "as in us-south",
@@ -44,6 +49,14 @@ static int find_place(struct lithops__ibm_api *api, const lithops_value *setting
     if (region && !is_region(region))
         return lithops__fail(err, LITHOPS_ECONFIG, "the region '%.60s' of %s is none, as us-south",
                              region, section);
+    snprintf(ret_region, 64, "%s", region ? region : "");
+    return lithops__ibm_open(http, key, setting(settings, "iam_endpoint"), ret_credentials, err);
+}
+
+static int find_place(struct lithops__ibm_api *api, const lithops_value *settings,
+                      lithops_error *err)
+{
+    const char *section = api->service->section, *endpoint = setting(settings, "endpoint");
     size_t len = endpoint ? strlen(endpoint) : 0;
     while (len > 0 && endpoint[len - 1] == '/')
         len--;
@@ -51,33 +64,24 @@ static int find_place(struct lithops__ibm_api *api, const lithops_value *setting
         return lithops__fail(err, LITHOPS_ECONFIG,
                              "the endpoint '%.100s' of %s is not a URL, as in https://host",
                              endpoint, section);
-    snprintf(api->region, sizeof api->region, "%s", region ? region : "");
     if (endpoint)
         snprintf(api->endpoint, sizeof api->endpoint, "%.*s", (int)len, endpoint);
     else
-        snprintf(api->endpoint, sizeof api->endpoint, api->service->endpoint, region);
+        snprintf(api->endpoint, sizeof api->endpoint, api->service->endpoint, api->region);
     return 0;
 }
 
 int lithops__ibm_api_open(struct lithops__ibm_api *api, const struct lithops__ibm_service *service,
                           const lithops_value *settings, lithops_error *err)
 {
-    const char *key = setting(settings, "iam_api_key");
     *api = (struct lithops__ibm_api){.service = service};
-    if (!key)
-        return lithops__fail(err, LITHOPS_ECONFIG,
-                             "the backend %s needs the key 'iam_api_key' in the section 'ibm': "
-                             "'ibmcloud iam api-key-create NAME' makes one",
-                             service->section);
-    int rc = find_place(api, settings, err);
-    if (rc != 0)
-        return rc;
     const struct lithops__http_api *http = lithops__module_symbol("http", "lithops__http", err);
     if (!http)
         return LITHOPS_EUNSUPPORTED;
     api->http = &http->transfer;
-    return lithops__ibm_open(api->http, key, setting(settings, "iam_endpoint"), &api->credentials,
-                             err);
+    int rc = lithops__ibm_find(service->section, settings, api->http, api->region,
+                               &api->credentials, err);
+    return rc ? rc : find_place(api, settings, err);
 }
 
 void lithops__ibm_api_close(struct lithops__ibm_api *api)

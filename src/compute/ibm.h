@@ -8,6 +8,12 @@
 
 #include <lithops/value.h>
 
+/* What a service needs to know: its region, "" where the settings have its endpoint alone, and a
+ * store of tokens for iam_api_key, by iam_endpoint. Nothing is requested. ECONFIG, ENOMEM */
+int lithops__ibm_find(const char *section, const lithops_value *settings,
+                      const struct lithops__transfer_api *http, char ret_region[64],
+                      struct lithops__credential_store **ret_credentials, lithops_error *err);
+
 /* Which service it is. */
 struct lithops__ibm_service {
     const char *title;    /* in messages: "Code Engine" */

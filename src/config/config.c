@@ -417,6 +417,7 @@ static int set_other_defaults(struct lithops__config *config, lithops_error *err
                  {"azure_functions", false},
                  {"azure_vms", false},
                  {"gcp_compute_engine", false},
+                 {"ibm_vpc", false},
                  {"oracle_f", false},
                  {"singularity", false}};
     for (size_t i = 0; rc == 0 && i < sizeof pools / sizeof *pools; i++) {

@@ -413,7 +413,7 @@ static void lines_are_right_whatever_came_before(void **state)
                    "    //x\n"
                    "aws: ~\n"
                    "gcp: *s3\n"
-                   "ibm_vpc: []\n"
+                   "ibm: []\n"
                    "localhost: &l\n"
                    "  spin_us: 1\n"
                    "lithops: {}\n"
@@ -609,7 +609,7 @@ static void settings_go_to_the_section_of_the_backend(void **state)
     has_string(config, "localhost", "runtime", "py");
     lithops__config_free(config);
 
-    options.backend = "ibm_vpc"; /* its keys are not known here */
+    options.backend = "no_such_cloud"; /* its keys are not known here */
     config = load(&options);
     assert_int_equal(lithops__config_int(config, "localhost", "worker_processes"), 8);
     lithops__config_free(config);

@@ -278,8 +278,6 @@ static void test_modes_and_backends(void **state)
     options.mode = "nowhere";
     refused_options(options, LITHOPS_ECONFIG, "nowhere");
     options.mode = NULL;
-    options.backend = "ibm_vpc";
-    refused_options(options, LITHOPS_EUNSUPPORTED, "localhost");
     options.backend = "no_such_cloud";
     is_refused(lithops_executor_open(&options, &err), err.code, "no_such_cloud");
     assert_true(err.code == LITHOPS_EUNSUPPORTED || err.code == LITHOPS_ECONFIG);

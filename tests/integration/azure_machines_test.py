@@ -110,15 +110,7 @@ class Machines(standalone_case.Case):
         self.check_clean()
 
     def test_a_spot_machine_that_is_evicted_is_replaced(self):
-        self.configure({"exec_mode": "create"}, max_workers=1, request_spot_instances=True)
-        client = self.start("map", FUNCTIONS + ":sleep_ms", "--over", *["3000"] * 6)
-        self.await_true(self.is_busy, "a call runs")
-        first, = self.made("running")
-        control(evict=first)
-        out, err = client.communicate(timeout=standalone_case.LIMIT_S)
-        self.assertEqual(client.returncode, 0, out + err)
-        self.assertNotIn(first, self.states())
-        self.await_true(lambda: not self.made(*self.HERE), "the other one is deleted")
+        self.check_spot(lambda name: control(evict=name))
 
     def test_what_a_region_has_not_is_said(self):
         self.configure({"exec_mode": "create"}, max_workers=1)
@@ -132,27 +124,22 @@ class Machines(standalone_case.Case):
         self.assertFalse(self.made())
 
     def test_consume_starts_a_machine_of_the_users(self):
-        with open(FOLDER + "/id.pub", encoding="ascii") as file:
-            key = file.read().strip()
-        data = f"#!/bin/sh\nmkdir -p ~/.ssh\necho '{key}' >>~/.ssh/authorized_keys\n"
         identity = "/subscriptions/0-1/resourceGroups/my-group/providers/" \
                    "Microsoft.ManagedIdentity/userAssignedIdentities/worker"
-        ask("PUT", ROOT + "mine?api-version=2024-07-01", {
-            "tags": {}, "identity": {"type": "UserAssigned", "userAssignedIdentities": {identity: {}}},
-            "properties": {
-                "osProfile": {"adminUsername": "ada",
-                              "customData": base64.b64encode(data.encode()).decode()},
-                "storageProfile": {"osDisk": {"deleteOption": "Delete"}},
-                "networkProfile": {"networkInterfaceConfigurations": [{"properties": {
-                    "deleteOption": "Delete", "ipConfigurations": [{"properties": {}}]}}]}}})
-        log = f"{FOLDER}/mine/home/.ssh/authorized_keys"
-        self.await_true(lambda: os.path.exists(log) and os.path.getsize(log), "its first boot")
-        self.configure({"exec_mode": "consume", "soft_dismantle_timeout": 4}, instance_name="mine")
-        self.square(1, 2)  # it ran before, and is left alone
-        self.assertFalse(os.path.exists(f"{FOLDER}/mine/lib/lithops"))
-        control(off="mine")
-        self.square(3, 4)
-        self.await_true(lambda: self.states()["mine"] == "deallocated", "it deallocates itself")
+
+        def make(script):
+            ask("PUT", ROOT + "mine?api-version=2024-07-01", {
+                "tags": {},
+                "identity": {"type": "UserAssigned", "userAssignedIdentities": {identity: {}}},
+                "properties": {
+                    "osProfile": {"adminUsername": "ada",
+                                  "customData": base64.b64encode(script.encode()).decode()},
+                    "storageProfile": {"osDisk": {"deleteOption": "Delete"}},
+                    "networkProfile": {"networkInterfaceConfigurations": [{"properties": {
+                        "deleteOption": "Delete", "ipConfigurations": [{"properties": {}}]}}]}}})
+            return "mine"
+
+        self.check_consume(make, lambda name: control(off=name), "deallocated", "instance_name")
 
     def test_no_machine_knows_the_clients_login(self):
         self.configure({"exec_mode": "create"}, max_workers=1)

@@ -182,7 +182,7 @@ class Usage(Case):
         self.run_lithops("call", function("plain_half") + ":double(", 1, status=2)
 
     def test_a_backend_that_is_not_built_in_is_named(self):
-        self.run_lithops("hello", "--backend", "ibm_vpc", status=2)
+        self.run_lithops("hello", "--backend", "no_such_cloud", status=2)
         self.assertIn("localhost", self.err)
 
     def test_timeouts_of_nothing(self):
@@ -1149,8 +1149,8 @@ class Tools(Case):
         self.run_lithops("storage", "delete", "b1", "f", "-b", "localhost", "-d")
         for words in (["storage", "list", "b1"], ["clean"], ["job", "list"]):
             self.run_lithops(*words, "-b", "localhost")
-            self.run_lithops(*words, "-b", "ibm_vpc", status=2)
-            self.assertIn("ibm_vpc", self.err)
+            self.run_lithops(*words, "-b", "no_such_cloud", status=2)
+            self.assertIn("no_such_cloud", self.err)
             self.run_lithops(*words, "-c", "missing.yaml", status=2)
 
     def test_commands_that_have_nothing_to_do_here(self):

@@ -154,15 +154,7 @@ class Machines(standalone_case.Case):
         self.assertEqual(len(self.made("RUNNING")), 2)
 
     def test_a_spot_machine_that_is_preempted_is_replaced(self):
-        self.configure({"exec_mode": "create"}, max_workers=1, request_spot_instances=True)
-        client = self.start("map", FUNCTIONS + ":sleep_ms", "--over", *["3000"] * 6)
-        self.await_true(self.is_busy, "a call runs")
-        first, = self.made("RUNNING")
-        control(preempt=first)
-        out, err = client.communicate(timeout=standalone_case.LIMIT_S)
-        self.assertEqual(client.returncode, 0, out + err)
-        self.assertNotIn(first, self.states())
-        self.await_true(lambda: not self.made(*self.HERE), "the other one is deleted")
+        self.check_spot(lambda name: control(preempt=name))
 
     def test_what_a_zone_has_not_is_said(self):
         self.configure({"exec_mode": "create"}, max_workers=1)
@@ -172,21 +164,15 @@ class Machines(standalone_case.Case):
         self.assertFalse(self.made())
 
     def test_consume_starts_a_machine_of_the_users(self):
-        with open(FOLDER + "/id.pub", encoding="ascii") as file:
-            key = file.read().strip()
-        data = f"#!/bin/sh\nmkdir -p ~/.ssh\necho '{key}' >>~/.ssh/authorized_keys\n"
-        ask("POST", ZONE + "/instances", {
-            "name": "mine", "labels": {}, "networkInterfaces": [{}],
-            "scheduling": {"provisioningModel": "STANDARD"},
-            "metadata": {"items": [{"key": "user-data", "value": data}]}})
-        log = f"{FOLDER}/mine/home/.ssh/authorized_keys"
-        self.await_true(lambda: os.path.exists(log) and os.path.getsize(log), "its first boot")
-        self.configure({"exec_mode": "consume", "soft_dismantle_timeout": 4}, instance_name="mine")
-        self.square(1, 2)  # it ran before, and is left alone
-        self.assertFalse(os.path.exists(f"{FOLDER}/mine/lib/lithops"))
-        ask("POST", ZONE + "/instances/mine/stop", {})
-        self.square(3, 4)
-        self.await_true(lambda: self.states()["mine"] == "TERMINATED", "it stops itself")
+        def make(script):
+            ask("POST", ZONE + "/instances", {
+                "name": "mine", "labels": {}, "networkInterfaces": [{}],
+                "scheduling": {"provisioningModel": "STANDARD"},
+                "metadata": {"items": [{"key": "user-data", "value": script}]}})
+            return "mine"
+
+        self.check_consume(make, lambda name: ask("POST", f"{ZONE}/instances/{name}/stop", {}),
+                           "TERMINATED", "instance_name")
         control(suspend="mine")
         _, err = self.run_lithops("call", FUNCTIONS + ":square", "2", status=1)
         self.assertIn("mine is suspended", err)

@@ -888,5 +888,244 @@ class Azure(Case):
         self.assertIn("untested against the service", self.run_lithops("config", "show", self.backend))
 
 
+# The same of IBM Cloud's VPC, by its SDK's models, of the version that requests name.
+ID, CLOUD_NAME = r"[-0-9a-z_]{1,64}", r"[a-z][-a-z0-9]{0,61}[a-z0-9]"
+IBM = {
+    "name": CLOUD_NAME, "profile": {"name": r"[a-z0-9-]+"}, "zone": {"name": "us-south-1"},
+    "image": {"id": ID}, "user_data": r"(?s)#!/bin/sh\n.*", "resource_group": {"id": ID},
+    "keys": [{"id": ID}],
+    "primary_network_interface": {"subnet": {"id": "sub-1"}, "security_groups": [{"id": ID}]},
+    "boot_volume_attachment": {"delete_volume_on_instance_delete": bool,
+                               "volume": {"capacity": int, "profile": {"name": r"[a-z0-9-]+"}}},
+    "metadata_service": {"enabled": bool, "protocol": "http"},
+    "default_trusted_profile": {"auto_link": bool, "target": {"id": TEXT, "crn": r"crn:.+"}},
+    "availability": {"class": "spot"}, "availability_policy": {"preemption": "delete|stop"},
+}
+ADDRESS = {"name": CLOUD_NAME, "target": {"id": ID}, "resource_group": {"id": ID}}
+
+
+class Ibm(Case):
+    backend = "ibm_vpc"
+
+    def setUp(self):
+        super().setUp()
+        self.config["ibm"] = {"iam_api_key": "key-1", "iam_endpoint": self.url,
+                              "region": "us-south", "resource_group_id": "group-1"}
+        self.section |= {"subnet_id": "sub-1", "security_group_id": "r006-1", "ssh_username": "ubuntu",
+                         "trusted_profile": "Profile-1"}
+        self.machines, self.addresses = {}, {}
+        self.refusals, self.lost_answers, self.tokens = [], 0, 0
+        self.sees_machines = True
+
+    def answer(self, method, path, headers, body):
+        if path == "/identity/token":
+            self.assertEqual(dict(urllib.parse.parse_qsl(body.decode())), {
+                "grant_type": "urn:ibm:params:oauth:grant-type:apikey", "apikey": "key-1"})
+            self.tokens += 1
+            return 200, json.dumps({"access_token": f"token-{self.tokens}", "expires_in": 3600})
+        self.assertEqual(headers["Authorization"], f"Bearer token-{self.tokens}")
+        path, _, query = path.partition("?")
+        query = dict(urllib.parse.parse_qsl(query))
+        self.assertEqual((query.pop("version"), query.pop("generation")), ("2026-09-01", "2"))
+        body = json.loads(body) if body else None
+        self.seen.append((method, path, body))
+        if self.refusals:
+            status, code = self.refusals.pop(0)
+            return status, json.dumps({"errors": [{"code": code, "message": "It is refused."}]})
+        status, answer = self.answer_call(method, path.removeprefix("/v1/"), query, body)
+        return status, json.dumps(answer) if answer else ""
+
+    def answer_call(self, method, path, query, body):
+        missing = 404, {"errors": [{"code": "not_found", "message": f"no {path}"}]}
+        kind, _, name = path.partition("/")
+        if path == "images":
+            return 200, {"images": [
+                {"id": f"r006-{made}", "created_at": made, "operating_system": {"name": system}}
+                for made, system in (("2026-01", "ubuntu-24-04-amd64"), ("2026-09", "debian-13-amd64"),
+                                     ("2026-03", "ubuntu-24-04-amd64"))]}
+        if path in ("subnets/sub-1", "instance/profiles/cx2-2x4", "instance/profiles/bx2-8x32"):
+            return 200, {"id": name, "zone": {"name": "us-south-1"}}
+        if kind not in ("instances", "floating_ips"):
+            return missing
+        all_of = self.machines if kind == "instances" else self.addresses
+        if method == "POST":
+            return self.make(kind, body, all_of)
+        if name:
+            self.assertEqual(method, "DELETE")
+            return (204, None) if all_of.pop(name, None) else missing
+        if kind == "instances" and not self.sees_machines and "name" not in query:
+            return 403, {"errors": [{"code": "not_authorized", "message": "Not allowed."}]}
+        return self.list(kind, all_of, query)
+
+    def make(self, kind, body, all_of):
+        self.check(body, IBM if kind == "instances" else ADDRESS, kind)
+        if body["name"] in [one["name"] for one in all_of.values()]:
+            return 400, {"errors": [{"code": "validation_unique_failed", "message": "Not unique."}]}
+        where = f"0717-{len(self.machines)}-{os.urandom(6).hex()}" if kind == "instances" else \
+            f"r006-{len(self.addresses)}"
+        all_of[where] = {**body, "id": where, "status": "running"}
+        if kind == "instances":
+            self.check_script(body["user_data"])
+            all_of[where]["primary_network_interface"] = {
+                "id": "0717-nic-" + where[5:], "primary_ip": {"address": "10.0.0.7"}}
+        else:
+            all_of[where]["address"] = "192.0.2.7"
+        if self.lost_answers:
+            self.lost_answers -= 1
+            return 0, None
+        return 201, all_of[where]
+
+    def list(self, kind, all_of, query):
+        """Four a page."""
+        found = list(all_of.values())
+        if "name" in query:
+            return 200, {kind: [one for one in found if one["name"] == query["name"]]}
+        if "target.id" in query:
+            return 200, {kind: [one for one in found if one["target"]["id"] == query["target.id"]]}
+        self.assertEqual((query["limit"], query["resource_group.id"]), ("100", "group-1"))
+        at = int(query.get("start", "0"))
+        link = {"next": {"href": f"https://us-south.iaas.cloud.ibm.com/v1/{kind}?limit=100&"
+                                 f"start={at + 4}&resource_group.id=group-1"}}
+        return 200, {kind: found[at:at + 4], **(link if at + 4 < len(found) else {})}
+
+    def asked(self, method, kind):
+        return [body if body else path.rpartition("/")[2] for how, path, body in self.seen
+                if how == method and path.split("/")[2] == kind]
+
+    def call(self, **keys):
+        return self.run_lithops("call", FUNCTIONS + ":square", "2", status=1, max_workers=1, **keys)
+
+    def made(self, **keys):
+        """The request for a machine, which this client then may not see."""
+        self.sees_machines = False
+        said = self.call(**keys)
+        self.assertEqual("goes on until 'lithops clean'" in said, keys.get("trusted_profile") == "")
+        self.assertIn("IBM Cloud VPC refuses list_instances: not_authorized", said)
+        self.assertIn("needs the role", said)
+        body = self.asked("POST", "instances")[0]
+        self.assertEqual((self.machines, self.addresses), ({}, {}))
+        self.assertEqual(len(self.asked("DELETE", "instances")), 1)
+        self.sees_machines = True
+        return body
+
+    def test_what_is_asked_for(self):
+        body = self.made(worker_profile_name="bx2-8x32", request_spot_instances=True,
+                         boot_volume_capacity=120, ssh_key_id="r006-key")
+        self.assertEqual((body["availability"], body["availability_policy"]),
+                         ({"class": "spot"}, {"preemption": "delete"}))
+        self.assertEqual(body["image"], {"id": "r006-2026-03"})
+        self.assertEqual(body["default_trusted_profile"]["target"], {"id": "Profile-1"})
+        self.assertEqual(body["boot_volume_attachment"]["volume"]["capacity"], 120)
+        self.assertEqual(body["keys"], [{"id": "r006-key"}])
+        self.assertRegex(body["name"], r"\Alithops-[0-9a-f]{6}-0-[0-9a-z]{33}d[0-9a-z]{8}\Z")
+        address, = self.asked("POST", "floating_ips")
+        self.assertEqual(address["name"][:-8], body["name"][:-8])
+        ending = self.ending(body["user_data"])
+        self.assertIn(f"\ne={self.url}/v1/instances\n", ending)
+        self.assertIn("\ncall DELETE ", ending)
+        for secret in "key-1", "token-1":
+            self.assertNotIn(f'"{secret}"', json.dumps(body))
+
+    def test_what_may_be_stopped(self):
+        body = self.made(delete_on_dismantle=False, ssh_address="private", image_id="r006-mine",
+                         trusted_profile="crn:v1:bluemix:public:iam-identity::a/1::profile:Profile-1")
+        self.assertEqual(body["image"], {"id": "r006-mine"})
+        self.assertIn("crn", body["default_trusted_profile"]["target"])
+        self.assertEqual(self.asked("POST", "floating_ips"), [])
+        self.assertIn('{"type": "stop"}', self.ending(body["user_data"]))
+        self.assertRegex(body["name"], r"s[0-9a-z]{8}\Z")
+
+    def test_one_without_a_profile_is_told_of(self):
+        body = self.made(trusted_profile="")
+        self.assertNotIn("metadata_service", body)
+        self.assertEqual(self.ending(body["user_data"]), "")
+
+    def test_lost_answers_make_one_machine(self):
+        self.sees_machines = False
+        self.lost_answers = 2
+        self.call()
+        self.assertEqual([len(self.asked("POST", kind)) for kind in ("instances", "floating_ips")],
+                         [2, 2])
+        self.assertEqual((self.machines, self.addresses), ({}, {}))
+
+    def test_without_an_address_there_is_no_machine(self):
+        made = self.make
+        self.make = lambda kind, body, all_of: made(kind, body, all_of) if kind == "instances" else \
+            (403, {"errors": [{"code": "over_quota", "message": "Too many."}]})
+        said = self.call()
+        self.assertIn("create_floating_ip: over_quota: Too many.", said)
+        self.assertIn("a higher quota", said)
+        self.assertEqual(self.machines, {})
+
+    def test_one_that_fails_is_told_and_deleted(self):
+        real = self.make
+        def fail(*request):
+            status, one = real(*request)
+            reason = {"code": "cannot_start_capacity", "message": "There is no room."}
+            one.update(status="failed", status_reasons=[reason])
+            return status, one
+        self.make = fail
+        self.assertIn("the machine could not be made: cannot_start_capacity: There is no room.",
+                      self.call())
+        self.assertEqual((self.machines, self.addresses), ({}, {}))
+
+    def test_what_dead_clients_left(self):
+        name = self.made()["name"]  # of this client
+        client, group, end = name[17:30], name[30:43], name[-8:]
+        early, late = "zzzzzzzd", "0000001d"
+        other = "0000000000abc"
+
+        def of(who, alike, until, executor="dead00-0"):
+            return f"lithops-{executor}-{who}{alike}{until}{end}"
+        states = [("running", of(client, group, early)), ("pending", of(client, group, early)),
+                  ("running", "somebody-elses"), ("running", of(other, group, late)),
+                  ("running", of(other, group, early)), ("stopped", of(other, group, late)),
+                  ("stopped", of(other, group, "0000001s")), ("failed", of(client, other, early)),
+                  ("running", of(other, other, late)), ("deleting", of(client, group, late))]
+        self.machines = {f"0717-{i}-00000000": {
+            "id": f"0717-{i}-00000000", "name": name, "status": status,
+            "primary_network_interface": {"id": f"nic-{i}", "primary_ip": {"address": "10.0.0.7"}}}
+            for i, (status, name) in enumerate(states)}
+        self.addresses = {f"r006-{i}": {"id": f"r006-{i}", "name": name, "address": "192.0.2.7",
+                                        **({"target": {"id": target}} if target else {})}
+                          for i, (target, name) in enumerate([
+                              ("nic-0", "mine"), (None, of(client, group, early)), (None, "other"),
+                              ("nic-4", of(client, group, late)), (None, of(other, group, late)),
+                              (None, of(other, group, early))])}
+        self.seen.clear()
+        said = self.run_lithops("config", "check", "--online")
+        self.assertIn("ibm_vpc: the profile, the subnet and the image of its machines are there", said)
+        self.assertIn("0717-0-00000000: running, 192.0.2.7", said)
+        self.assertIn("0717-3-00000000: running, 10.0.0.7", said)
+        self.assertIn("floating_ip.r006-1: failed", said)
+        self.assertEqual(self.asked("POST", "instances"), [])
+        self.assertIn("7 workers of dead clients", self.run_lithops("clean", "--dry-run"))
+        self.assertEqual(self.asked("DELETE", "instances"), [])
+        self.run_lithops("clean")
+        self.assertEqual(sorted(self.asked("DELETE", "instances")),
+                         [f"0717-{i}-00000000" for i in (0, 1, 3, 5, 7)])
+        self.assertEqual(sorted(self.asked("DELETE", "floating_ips")), ["r006-1", "r006-4"])
+
+    def test_refusals(self):
+        self.refusals = [(401, "not_authenticated"), (429, "rate_limit_exceeded")]
+        self.run_lithops("config", "check", "--online")
+        self.assertEqual(self.tokens, 2)
+        for key in "worker_profile_name", "subnet_id":
+            self.assertIn(f"ibm_vpc.{key}", self.run_lithops("config", "check", "--online", status=2,
+                                                             **{key: "none"}))
+
+    def test_what_cannot_be_is_said_at_once(self):
+        for keys, words in (({"region": "x/y"}, "is none, as us-south"),
+                            ({"subnet_id": "$(id)"}, "ibm_vpc.subnet_id is '$(id)', which is none"),
+                            ({"endpoint": "http://10.1.2.3"}, "others could read the token"),
+                            ({"iam_api_key": ""}, "iam_api_key")):
+            self.assertIn(words, self.run_lithops("config", "check", "--online", status=2, **keys))
+        self.config["standalone"]["exec_mode"] = "consume"
+        self.assertIn("ibm_vpc.instance_id",
+                      self.run_lithops("config", "check", "--online", status=2))
+        self.assertEqual(self.seen, [])
+        self.assertIn("untested against the service", self.run_lithops("config", "show", self.backend))
+
+
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]])

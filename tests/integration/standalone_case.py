@@ -125,3 +125,30 @@ class Case(unittest.TestCase):
         out, _ = self.run_lithops("clean")
         self.assertIn("1 workers of dead clients", out)
         self.await_true(lambda: not self.made(*self.HERE), "it is gone")
+
+    def check_spot(self, evict):
+        """`evict(name)` ends one, as the cloud does."""
+        self.configure({"exec_mode": "create"}, max_workers=1, request_spot_instances=True)
+        client = self.start("map", FUNCTIONS + ":sleep_ms", "--over", *["3000"] * 6)
+        self.await_true(self.is_busy, "a call runs")
+        first, = self.made(*self.RUNNING)
+        evict(first)
+        out, err = client.communicate(timeout=LIMIT_S)
+        self.assertEqual(client.returncode, 0, out + err)
+        self.assertNotIn(first, self.states())
+        self.await_true(lambda: not self.made(*self.HERE), "the other one is deleted")
+
+    def check_consume(self, make, turn_off, off, key):
+        """`make(script)` makes a machine of the user's, `turn_off(name)` is what the user does;
+        then it is in that state, and `key` of the configuration names it."""
+        with open(FOLDER + "/id.pub", encoding="ascii") as file:
+            public = file.read().strip()
+        name = make(f"#!/bin/sh\nmkdir -p ~/.ssh\necho '{public}' >>~/.ssh/authorized_keys\n")
+        log = f"{FOLDER}/{name}/home/.ssh/authorized_keys"
+        self.await_true(lambda: os.path.exists(log) and os.path.getsize(log), "its first boot")
+        self.configure({"exec_mode": "consume", "soft_dismantle_timeout": 4}, **{key: name})
+        self.square(1, 2)  # it ran before, and is left alone
+        self.assertFalse(os.path.exists(f"{FOLDER}/{name}/lib/lithops"))
+        turn_off(name)
+        self.square(3, 4)
+        self.await_true(lambda: self.states()[name] == off, "it stops itself")

@@ -268,22 +268,14 @@ static const char *identity_of(const struct azure *azure)
     return text_of(azure, "identity");
 }
 
-static bool is_public(const struct azure *azure)
-{
-    const lithops_value *said = lithops_value_get(azure->rest.settings, "worker_public_ip");
-    const char *address = text_of(azure, "ssh_address");
-    return said && lithops_value_type(said) == LITHOPS_BOOL
-               ? lithops_value_get_bool(said)
-               : !address || strcmp(address, "private") != 0;
-}
-
 static void azure_describe(const void *state, struct lithops__buffer *out)
 {
     const struct azure *azure = state;
     static const char *const keys[] = {"image_id", "boot_disk_type", "security_group_id",
                                        "security_group_name", "identity"};
     lithops__buffer_printf(out, "%s %s %s|%s|%d", azure->group, azure->region, type_of(azure),
-                           azure->subnet ? azure->subnet : "", is_public(azure));
+                           azure->subnet ? azure->subnet : "",
+                           lithops__cloud_is_public(azure->rest.settings));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         lithops__buffer_printf(out, "|%s", text_of(azure, keys[i]) ? text_of(azure, keys[i]) : "");
     lithops__buffer_printf(
@@ -340,7 +332,7 @@ static lithops_value *network_of(const struct azure *azure, const char *name)
     lithops_value *address =
         lithops_pack("{s:{s:s},s:b}", "subnet", "id", azure->subnet, "primary", 1);
     int rc = address && (rules || !group) ? 0 : LITHOPS_ENOMEM;
-    if (rc == 0 && is_public(azure))
+    if (rc == 0 && lithops__cloud_is_public(azure->rest.settings))
         rc = lithops_value_set(address, "publicIPAddressConfiguration",
                                lithops_pack("{s:s,s:{s:s},s:{s:s,s:s}}", "name", name, "sku",
                                             "name", "Standard", "properties", "deleteOption",

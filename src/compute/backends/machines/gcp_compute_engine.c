@@ -258,22 +258,14 @@ static const char *account_of(const struct gce *gce)
     return account ? account : text_of(gce, "service_account_email");
 }
 
-static bool is_public(const struct gce *gce)
-{
-    const lithops_value *said = lithops_value_get(gce->rest.settings, "worker_public_ip");
-    const char *address = text_of(gce, "ssh_address");
-    return said && lithops_value_type(said) == LITHOPS_BOOL
-               ? lithops_value_get_bool(said)
-               : !address || strcmp(address, "private") != 0;
-}
-
 static void gce_describe(const void *state, struct lithops__buffer *out)
 {
     const struct gce *gce = state;
     static const char *const keys[] = {"source_image", "boot_disk_type", "network_name",
                                        "subnet_name"};
     lithops__buffer_printf(out, "%s %s %s %s|%d", gce->project, gce->zone, type_of(gce),
-                           account_of(gce) ? account_of(gce) : "", is_public(gce));
+                           account_of(gce) ? account_of(gce) : "",
+                           lithops__cloud_is_public(gce->rest.settings));
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         lithops__buffer_printf(out, "|%s", text_of(gce, keys[i]) ? text_of(gce, keys[i]) : "");
     lithops__buffer_printf(
@@ -323,7 +315,7 @@ static lithops_value *network_of(const struct gce *gce)
     if (rc == 0)
         rc = lithops_value_set(face, subnet ? "subnetwork" : "network",
                                lithops_value_string(text ? text : "global/networks/default"));
-    if (rc == 0 && is_public(gce))
+    if (rc == 0 && lithops__cloud_is_public(gce->rest.settings))
         rc = lithops_value_set(
             face, "accessConfigs",
             lithops_pack("[{s:s,s:s}]", "name", "External NAT", "type", "ONE_TO_ONE_NAT"));

@@ -28,7 +28,8 @@ struct machines {
 };
 
 static const struct lithops__cloud *const clouds[] = {
-    &lithops__cloud_aws_ec2, &lithops__cloud_azure_vms, &lithops__cloud_gcp_compute_engine};
+    &lithops__cloud_aws_ec2, &lithops__cloud_azure_vms, &lithops__cloud_gcp_compute_engine,
+    &lithops__cloud_ibm_vpc};
 
 static const struct lithops__cloud *cloud_of(const char *backend)
 {
@@ -409,3 +410,4 @@ static const struct lithops__compute_ops machines_ops = {
 CLOUD(aws_ec2, "Amazon EC2")
 CLOUD(azure_vms, "Microsoft Azure")
 CLOUD(gcp_compute_engine, "Google Compute Engine")
+CLOUD(ibm_vpc, "IBM Cloud VPC")

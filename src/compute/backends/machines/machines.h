@@ -2,7 +2,8 @@
 /* The backends whose hosts are machines of a cloud: made when calls wait, reached over SSH as those
  * of the backend vm are, and gone afterwards.
  *
- *     aws_ec2.c, gcp_compute_engine.c, azure_vms.c   what a cloud wants of requests, and says
+ *     aws_ec2.c, gcp_compute_engine.c, azure_vms.c, ibm_vpc.c   what a cloud wants of requests,
+ *                  and says
  *     rest.c       the same of all whose requests are JSON with a bearer's token
  *     call.c       a request to a cloud's API, made again where that helps
  *     yard.c       which machines there are; taking one, or making one
@@ -139,7 +140,7 @@ struct lithops__cloud {
                     struct lithops__buffer *out);
 };
 extern const struct lithops__cloud lithops__cloud_aws_ec2, lithops__cloud_azure_vms,
-    lithops__cloud_gcp_compute_engine;
+    lithops__cloud_gcp_compute_engine, lithops__cloud_ibm_vpc;
 
 /* ---- call.c ---------------------------------------------------------------------------------- */
 
@@ -180,6 +181,7 @@ struct lithops__cloud_rest {
     const char *const *expired; /* codes of a token that is no longer good; the last is NULL */
     const lithops_value *settings;
     char *endpoint; /* with no '/' at its end */
+    bool merges;    /* what a PATCH has is called merge-patch+json */
 };
 /* The endpoint that is configured, or `otherwise`: it gets tokens, and becomes a word in a script
  * of root's. ECONFIG, ENOMEM */
@@ -215,6 +217,8 @@ int lithops__cloud_ask_pages(struct lithops__cloud_rest *rest,
 /* A setting. NULL: it is not there, or empty */
 const char *lithops__cloud_setting(const lithops_value *settings, const char *key);
 bool lithops__cloud_is_on(const lithops_value *settings, const char *key);
+/* Whether machines get a public address. */
+bool lithops__cloud_is_public(const lithops_value *settings);
 /* A text in an answer; "" where there is none. */
 const char *lithops__cloud_text(const lithops_value *map, const char *name);
 const lithops_value *lithops__cloud_first(const lithops_value *list);

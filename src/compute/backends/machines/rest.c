@@ -30,16 +30,18 @@ static int prepare(void *user, const struct lithops__bounds *bounds,
     lithops__credentials_deinit(&asking->used);
     asking->used = now;
     request->method = asking->question->method;
+    bool is_merge = asking->rest->merges && strcmp(request->method, "PATCH") == 0;
+    const char *type = is_merge ? "application/merge-patch+json" : "application/json";
     if (asprintf(&request->url, "%s%s", asking->rest->endpoint, asking->question->path) < 0)
         request->url = NULL;
     request->has_body = asking->body != NULL;
     request->is_expected = true;
     request->body =
         (lithops_bytes){asking->body ? asking->body : "", asking->body ? strlen(asking->body) : 0};
-    bool good = request->url && now.bearer &&
-                lithops__web_add_bearer(request, "authorization", now.bearer) &&
-                (!asking->body || !*asking->body ||
-                 lithops__web_add_header(request, "content-type", "application/json"));
+    bool good =
+        request->url && now.bearer &&
+        lithops__web_add_bearer(request, "authorization", now.bearer) &&
+        (!asking->body || !*asking->body || lithops__web_add_header(request, "content-type", type));
     return good ? 0 : lithops__cloud_fail_memory(asking->rest, err);
 }
 
@@ -196,6 +198,15 @@ const char *lithops__cloud_setting(const lithops_value *settings, const char *ke
 bool lithops__cloud_is_on(const lithops_value *settings, const char *key)
 {
     return lithops_value_get_bool(lithops_value_get(settings, key));
+}
+
+bool lithops__cloud_is_public(const lithops_value *settings)
+{
+    const lithops_value *said = lithops_value_get(settings, "worker_public_ip");
+    const char *address = lithops__cloud_setting(settings, "ssh_address");
+    return said && lithops_value_type(said) == LITHOPS_BOOL
+               ? lithops_value_get_bool(said)
+               : !address || strcmp(address, "private") != 0;
 }
 
 const char *lithops__cloud_text(const lithops_value *map, const char *name)
