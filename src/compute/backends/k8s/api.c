@@ -24,7 +24,7 @@
  * while the old ones are good. TOKEN_S: how long a token's file is
  * believed, which a node writes anew before the token expires. */
 enum {
-    IDLE_HANDLES = 8,
+    IDLE_HANDLES = 24, /* as many as are used at a time, when many Jobs are made */
     EARLY_S = 30,
     AGAIN_S = 5,
     TOKEN_S = 60,
@@ -268,6 +268,7 @@ static bool rename_server(const struct lithops__k8s_access *access, char **ret_u
                  host, port_len, port) >= 0)
         return true;
     free(*ret_url);
+    *ret_url = NULL;
     return false;
 }
 
@@ -505,6 +506,21 @@ void lithops__k8s_path(char *buf, size_t size, const char *format, ...)
     va_start(args, format);
     vsnprintf(buf, size, format, args);
     va_end(args);
+}
+
+int lithops__k8s_next_page(const lithops_value *answer, char *buf, size_t size, lithops_error *err)
+{
+    const char *next = lithops_value_get_string(
+        lithops_value_get(lithops_value_get(answer, "metadata"), "continue"));
+    size_t len = next ? strlen(next) : 0;
+    bool is_fine = len < size && strspn(next ? next : "", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                                          "abcdefghijklmnopqrstuvwxyz"
+                                                          "0123456789-_=.") == len;
+    if (!is_fine)
+        return lithops__fail(err, LITHOPS_EBACKEND,
+                             "Kubernetes: the list goes on by what is no token");
+    snprintf(buf, size, "%s", next ? next : "");
+    return 0;
 }
 
 /* ---- a watch --------------------------------------------------------------------------------- */

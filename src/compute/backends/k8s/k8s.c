@@ -17,8 +17,11 @@ enum {
     MAKE_S = 60,     /* for the requests that make a Job, with the tries while the server is away */
     MAKE_TRIES = 12, /* more than fit into that */
     NO_POD_MS = 3000, /* without a pod: by then a Job has one, or there is a reason */
-    LOOK_MS = 5000,   /* between looks why */
-    TELL_S = 10,      /* a pod that waits for so long is spoken of */
+    LOOK_MS = 5000,   /* between looks why, */
+    LOOKS_MS = 250,   /* and between those of all workers */
+    TELL_S = 10,      /* a pod that waits for so long is spoken of, */
+    TELL_EACH = 5,    /* each of the first ones; then one in so long for all */
+    MAKERS = 16,      /* Jobs that are made at a time: others wait for their turn */
     PROBE_S = 20,
 };
 static const uint64_t second_ns = 1000000000;
@@ -29,7 +32,14 @@ struct k8s {
     struct lithops__k8s_api *api;
     struct lithops__k8s_pods *pods;
     struct lithops__k8s_sweeper *sweeper;
-    uint32_t *serials; /* one per worker: of the Job it has, or had last */
+    struct lithops__k8s_turns *turns;
+    uint32_t *serials;        /* one per worker: of the Job it has, or had last */
+    _Atomic uint32_t waiting; /* pods */
+    _Atomic uint32_t told;    /* how often one was spoken of */
+    _Atomic uint64_t tell_ns; /* when one may be spoken of again */
+    _Atomic uint64_t look_ns; /* when one may look again why it has no pod */
+    pthread_mutex_t lock;     /* of: */
+    char no_pod[600];         /* what the last look has found */
 };
 
 /* ---- open, close ----------------------------------------------------------------------------- */
@@ -39,6 +49,8 @@ static void k8s_close(void *state)
     struct k8s *k8s = state;
     lithops__k8s_sweeper_free(k8s->sweeper);
     lithops__k8s_pods_free(k8s->pods);
+    lithops__k8s_turns_free(k8s->turns);
+    pthread_mutex_destroy(&k8s->lock);
     lithops__k8s_api_free(k8s->api);
     lithops__k8s_options_deinit(&k8s->options);
     free(k8s->serials);
@@ -51,6 +63,7 @@ static int k8s_open(const lithops_link_driver *driver, void *state, const lithop
     (void)driver;
     (void)program; /* the image has it, by the name that it is called */
     struct k8s *k8s = state;
+    pthread_mutex_init(&k8s->lock, NULL);
     k8s->settings = lithops_value_copy(settings);
     int rc = k8s->settings ? lithops__k8s_options_read(k8s->settings, &k8s->options, err)
                            : lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
@@ -60,6 +73,8 @@ static int k8s_open(const lithops_link_driver *driver, void *state, const lithop
         rc = lithops__k8s_pods_new(k8s->api, &k8s->options, &k8s->pods, err);
     if (rc == 0)
         rc = lithops__k8s_sweeper_new(k8s->api, &k8s->options, &k8s->sweeper, err);
+    if (rc == 0)
+        rc = lithops__k8s_turns_new(MAKERS, &k8s->turns, err);
     k8s->serials = rc == 0 ? calloc(k8s->options.max_workers, sizeof *k8s->serials) : NULL;
     if (rc == 0 && !k8s->serials)
         rc = lithops__fail(err, LITHOPS_ENOMEM, "out of memory");
@@ -196,20 +211,55 @@ static int look_at_job(struct k8s *k8s, const char *name, int *cancel_fd, char *
 
 /* A pod that waits, as it is told of. */
 struct wait {
-    uint64_t start_ns, look_ns;
-    bool is_told;
+    uint64_t start_ns, look_ns, tell_ns;
     char why[600];
 };
 
-static void tell(struct wait *wait, uint32_t worker, const struct lithops__k8s_pod *pod)
+/* Of what all workers do in turn: whether it is this one's. */
+static bool is_due(_Atomic uint64_t *next_ns, uint64_t pause_ns)
 {
-    uint64_t waited_s = (lithops__now_ns() - wait->start_ns) / second_ns;
-    if (waited_s < TELL_S || wait->is_told)
+    uint64_t now = lithops__now_ns(), due = atomic_load(next_ns);
+    return now >= due && atomic_compare_exchange_strong(next_ns, &due, now + pause_ns);
+}
+
+static void tell(struct k8s *k8s, struct wait *wait, uint32_t worker,
+                 const struct lithops__k8s_pod *pod)
+{
+    uint64_t now = lithops__now_ns();
+    char others[64] = "";
+    if (now < wait->tell_ns)
         return;
-    wait->is_told = true;
-    lithops__log(LITHOPS_LOG_WARNING, "k8s", "k8s-%u: its pod %s waits since %llu s: %s", worker,
-                 pod->name[0] ? pod->name : "is not there yet, and", (unsigned long long)waited_s,
-                 wait->why[0] ? wait->why : "nobody says why");
+    wait->tell_ns = now + TELL_S * second_ns;
+    if (atomic_fetch_add(&k8s->told, 1) < TELL_EACH)
+        wait->tell_ns = UINT64_MAX;
+    else if (!is_due(&k8s->tell_ns, TELL_S * second_ns))
+        return;
+    else
+        snprintf(others, sizeof others, " (%u pods wait)", atomic_load(&k8s->waiting));
+    lithops__log(LITHOPS_LOG_WARNING, "k8s", "k8s-%u: its pod %s waits since %llu s: %s%s", worker,
+                 pod->name[0] ? pod->name : "is not there yet, and",
+                 (unsigned long long)((now - wait->start_ns) / second_ns),
+                 wait->why[0] ? wait->why : "nobody says why", others);
+}
+
+/* Why there is no pod: of thousands of Jobs some are asked, and speak for the others. */
+static int explain_no_pod(struct k8s *k8s, struct wait *wait, const char *name, int *cancel_fd,
+                          lithops_error *err)
+{
+    int rc = 0;
+    if (lithops__now_ns() < wait->look_ns)
+        return 0;
+    bool looks = is_due(&k8s->look_ns, LOOKS_MS * (second_ns / 1000));
+    if (looks)
+        rc = look_at_job(k8s, name, cancel_fd, wait->why, sizeof wait->why, err);
+    wait->look_ns = lithops__now_ns() + LOOK_MS * (second_ns / 1000);
+    pthread_mutex_lock(&k8s->lock);
+    if (looks)
+        memcpy(k8s->no_pod, wait->why, sizeof k8s->no_pod);
+    else if (!wait->why[0])
+        memcpy(wait->why, k8s->no_pod, sizeof wait->why);
+    pthread_mutex_unlock(&k8s->lock);
+    return rc;
 }
 
 /* It has ended, or will never run. */
@@ -231,12 +281,25 @@ static int fail_late(const struct k8s *k8s, uint32_t worker, const struct lithop
         k8s->options.start_timeout_s, wait->why[0] ? wait->why : "nobody says why");
 }
 
+/* How long nothing is to be done unless something is heard of the pod. One that is to go may have
+ * to be counted as gone. */
+static int pause_of(const struct wait *wait, const struct lithops__k8s_pod *pod, uint64_t end_ns)
+{
+    uint64_t until = wait->tell_ns < end_ns ? wait->tell_ns : end_ns, now = lithops__now_ns();
+    if (pod->phase == LITHOPS__K8S_UNSEEN && wait->look_ns < until)
+        until = wait->look_ns;
+    if (pod->is_deleted)
+        return 1000;
+    return until > now ? (int)((until - now) / (second_ns / 1000)) + 1 : 0;
+}
+
 static int await_pod(struct k8s *k8s, uint32_t worker, const char *name, int cancel_fd,
                      lithops_error *err)
 {
     struct wait wait = {.start_ns = lithops__now_ns()};
     const uint64_t end_ns = wait.start_ns + k8s->options.start_timeout_s * second_ns;
     wait.look_ns = wait.start_ns + NO_POD_MS * (second_ns / 1000);
+    wait.tell_ns = wait.start_ns + TELL_S * second_ns;
     struct lithops__k8s_pod pod;
     for (int rc = 0;;) {
         lithops__k8s_pods_get(k8s->pods, worker, &pod);
@@ -251,28 +314,47 @@ static int await_pod(struct k8s *k8s, uint32_t worker, const char *name, int can
                               err);
         if (pod.phase == LITHOPS__K8S_PENDING)
             snprintf(wait.why, sizeof wait.why, "%s", pod.why);
-        else if (now >= wait.look_ns) {
-            rc = look_at_job(k8s, name, &cancel_fd, wait.why, sizeof wait.why, err);
-            wait.look_ns = lithops__now_ns() + LOOK_MS * (second_ns / 1000);
-        }
+        else
+            rc = explain_no_pod(k8s, &wait, name, &cancel_fd, err);
         if (rc != 0)
             return rc;
         if (pod.phase == LITHOPS__K8S_UNSEEN && !wait.why[0])
             lithops__k8s_pods_trouble(k8s->pods, wait.why, sizeof wait.why);
-        tell(&wait, worker, &pod);
+        tell(k8s, &wait, worker, &pod);
         if (now >= end_ns)
             return fail_late(k8s, worker, &pod, &wait, err);
-        rc = lithops__k8s_pods_wait(k8s->pods, worker, pod.heard, cancel_fd, 1000, err);
+        rc = lithops__k8s_pods_wait(k8s->pods, worker, pod.heard, cancel_fd,
+                                    pause_of(&wait, &pod, end_ns), err);
         if (rc != 0)
             return rc;
     }
+}
+
+/* @param ret_is_there  as of make_job() */
+static int make_worker(struct k8s *k8s, const struct lithops__k8s_link *link, const char *config,
+                       int *cancel_fd, bool *ret_is_there, lithops_error *err)
+{
+    char uid[64];
+    int rc = lithops__k8s_turns_take(k8s->turns, *cancel_fd, err);
+    if (rc != 0)
+        return rc;
+    rc = make_job(k8s, link, cancel_fd, ret_is_there, uid, sizeof uid, err);
+    if (rc == 0)
+        rc = make_secret(k8s, link, uid, config, cancel_fd, err);
+    if (rc != 0) {
+        err->retryable = err->retryable || lithops__k8s_is_quota(err);
+        if (rc == LITHOPS_EUSAGE)
+            rc = err->code = LITHOPS_EBACKEND;
+    }
+    lithops__k8s_turns_end(k8s->turns, rc == 0 || rc == LITHOPS_ECANCELED ? NULL : err);
+    return rc;
 }
 
 static int k8s_invoke(void *state, uint32_t worker, const char *key, const char *config,
                       int cancel_fd, lithops_link *ret_link, lithops_error *err)
 {
     struct k8s *k8s = state;
-    char executor[128], uid[64], name[LITHOPS__K8S_NAME];
+    char executor[128], name[LITHOPS__K8S_NAME];
     bool is_there = false;
     executor_of(key, executor, sizeof executor);
     const struct lithops__k8s_link link = {
@@ -281,16 +363,12 @@ static int k8s_invoke(void *state, uint32_t worker, const char *key, const char 
     int rc = lithops__k8s_pods_expect(k8s->pods, worker, link.serial, err);
     if (rc == 0) {
         lithops__k8s_sweeper_expect(k8s->sweeper);
-        rc = make_job(k8s, &link, &cancel_fd, &is_there, uid, sizeof uid, err);
+        rc = make_worker(k8s, &link, config, &cancel_fd, &is_there, err);
     }
-    if (rc == 0)
-        rc = make_secret(k8s, &link, uid, config, &cancel_fd, err);
-    if (rc != 0) {
-        err->retryable = err->retryable || lithops__k8s_is_quota(err);
-        if (rc == LITHOPS_EUSAGE)
-            rc = err->code = LITHOPS_EBACKEND;
-    } else {
+    if (rc == 0) {
+        atomic_fetch_add(&k8s->waiting, 1);
         rc = await_pod(k8s, worker, name, cancel_fd, err);
+        atomic_fetch_sub(&k8s->waiting, 1);
     }
     if (rc != 0 && is_there)
         lithops__k8s_sweeper_add(k8s->sweeper, name);

@@ -12,6 +12,7 @@
  *     job.c          the documents of a Job and its Secret
  *     explain.c      what a pod's status means
  *     pods.c         the watch
+ *     turns.c        who makes its Job now, and who waits
  *     sweep.c        Jobs that are over are deleted; and those of dead clients
  *     k8s.c          the driver */
 #ifndef LITHOPS_K8S_H
@@ -28,7 +29,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { LITHOPS__K8S_RUN = 17, LITHOPS__K8S_NAME = 64 };
+enum { LITHOPS__K8S_RUN = 17, LITHOPS__K8S_NAME = 64, LITHOPS__K8S_PAGE = 1400 };
 
 /* ---- plugin.c -------------------------------------------------------------------------------- */
 
@@ -70,6 +71,8 @@ struct lithops__k8s_request {
 int lithops__k8s_ask(struct lithops__k8s_api *api, const struct lithops__k8s_request *request,
                      lithops_value **ret_answer, lithops_error *err);
 bool lithops__k8s_is_quota(const lithops_error *err);
+/* What follows a page of a list, for "&continue="; "": nothing. EBACKEND: it is no token. */
+int lithops__k8s_next_page(const lithops_value *answer, char *buf, size_t size, lithops_error *err);
 /* Append a name that comes after "/" or "=" in a path. */
 void lithops__k8s_path(char *buf, size_t size, const char *format, ...) LITHOPS_PRINTF(3, 4);
 
@@ -155,6 +158,19 @@ void lithops__k8s_pods_trouble(struct lithops__k8s_pods *pods, char *buf, size_t
  * readable. */
 int lithops__k8s_pods_wait(struct lithops__k8s_pods *pods, uint32_t worker, unsigned heard,
                            int cancel_fd, int timeout_ms, lithops_error *err);
+
+/* ---- turns.c --------------------------------------------------------------------------------- */
+
+struct lithops__k8s_turns;
+/* So many at a time. */
+int lithops__k8s_turns_new(unsigned count, struct lithops__k8s_turns **ret_turns,
+                           lithops_error *err);
+void lithops__k8s_turns_free(struct lithops__k8s_turns *turns); /* NULL is fine */
+/* Wait for a turn, which end() is called after.
+ * @return 0; what somebody's turn failed with meanwhile; ECANCELED once `cancel_fd` is readable */
+int lithops__k8s_turns_take(struct lithops__k8s_turns *turns, int cancel_fd, lithops_error *err);
+/* @param why  NULL: it went well; else who waits now fails with that, too */
+void lithops__k8s_turns_end(struct lithops__k8s_turns *turns, const lithops_error *why);
 
 /* ---- sweep.c --------------------------------------------------------------------------------- */
 

@@ -29,6 +29,7 @@ enum {
     FIRST_PAUSE_MS = 100,
     LAST_PAUSE_MS = 5000,
     LIST_TRIES = 3,
+    PAGE = 500,
     GOOD_MS = 1000
 };
 
@@ -147,30 +148,55 @@ static void make_path(const struct lithops__k8s_pods *pods, const char *more, ch
                       pods->options->namespace, pods->options->run, more);
 }
 
-static int list(struct lithops__k8s_pods *pods, lithops_error *err)
+/* One page of the list; `next`: what follows. */
+static int list_page(struct lithops__k8s_pods *pods, char next[LITHOPS__K8S_PAGE],
+                     lithops_error *err)
 {
-    char path[512];
+    char path[LITHOPS__K8S_PAGE + 512], more[LITHOPS__K8S_PAGE + 64];
     lithops_value *answer = NULL;
-    make_path(pods, "", path, sizeof path);
+    snprintf(more, sizeof more, "&limit=%d%s%s", PAGE, next[0] ? "&continue=" : "", next);
+    make_path(pods, more, path, sizeof path);
     const struct lithops__k8s_request request = {
         .method = "GET",
         .path = path,
         .attempts = LIST_TRIES,
         .bounds = {.deadline_ns = UINT64_MAX, .interrupted = is_stopped, .user = pods}};
     int rc = lithops__k8s_ask(pods->api, &request, &answer, err);
-    if (rc != 0)
-        return rc;
-    const lithops_value *items = lithops_value_get(answer, "items");
+    if (rc == 0)
+        rc = lithops__k8s_next_page(answer, next, LITHOPS__K8S_PAGE, err);
+    if (rc == 0) {
+        const lithops_value *items = lithops_value_get(answer, "items");
+        pthread_mutex_lock(&pods->lock);
+        for (size_t i = 0; i < lithops_value_size(items); i++)
+            apply(pods, lithops_value_at(items, i), false);
+        pthread_mutex_unlock(&pods->lock);
+        take_version(pods, answer);
+    }
+    lithops_value_free(answer);
+    return rc;
+}
+
+/* Page by page, as all pods of thousands of workers are some 50 MB. A list whose pages are too old
+ * to go on (410) fails, and is read anew. */
+static int list(struct lithops__k8s_pods *pods, lithops_error *err)
+{
+    char next[LITHOPS__K8S_PAGE] = "";
     pthread_mutex_lock(&pods->lock);
     for (uint32_t i = 0; i < pods->options->max_workers; i++)
         pods->lines[i].is_listed = false;
-    for (size_t i = 0; i < lithops_value_size(items); i++)
-        apply(pods, lithops_value_at(items, i), false);
+    pthread_mutex_unlock(&pods->lock);
+    int rc;
+    do
+        rc = list_page(pods, next, err);
+    while (rc == 0 && next[0]);
+    if (rc != 0) {
+        pods->version[0] = '\0';
+        return rc;
+    }
+    pthread_mutex_lock(&pods->lock);
     drop_unlisted(pods);
     pods->trouble[0] = '\0';
     pthread_mutex_unlock(&pods->lock);
-    take_version(pods, answer);
-    lithops_value_free(answer);
     return 0;
 }
 

@@ -14,7 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ONE_S = 10, LAST_S = 8, ALL_S = 30, TRIES = 4, PAGE = 500 };
+/* LAST_S: for what is left at the end, and a second more for so many of these. */
+enum {
+    ONE_S = 10,
+    LAST_S = 8,
+    JOBS_A_SECOND = 10,
+    MOST_LAST_S = 120,
+    ALL_S = 30,
+    TRIES = 4,
+    PAGE = 500
+};
 
 struct name {
     struct name *next;
@@ -27,6 +36,7 @@ struct lithops__k8s_sweeper {
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct name *names;
+    uint32_t jobs; /* that were asked for and are not deleted */
     bool is_started, stop;
     uint64_t last_ns; /* when the last request must be over; 0: it is not time yet */
     pthread_t thread;
@@ -105,6 +115,9 @@ static void *run(void *user)
             failed++;
             why = err;
         }
+        pthread_mutex_lock(&sweeper->lock);
+        sweeper->jobs -= sweeper->jobs > 0;
+        pthread_mutex_unlock(&sweeper->lock);
     }
     if (failed > 0 && !is_all_gone)
         lithops__log(LITHOPS_LOG_WARNING, "k8s",
@@ -135,7 +148,9 @@ void lithops__k8s_sweeper_free(struct lithops__k8s_sweeper *sweeper)
         return;
     pthread_mutex_lock(&sweeper->lock);
     sweeper->stop = true;
-    sweeper->last_ns = lithops__now_ns() + LAST_S * (uint64_t)1000000000;
+    uint32_t last_s = LAST_S + sweeper->jobs / JOBS_A_SECOND;
+    sweeper->last_ns =
+        lithops__now_ns() + (last_s < MOST_LAST_S ? last_s : MOST_LAST_S) * (uint64_t)1000000000;
     pthread_cond_signal(&sweeper->more);
     pthread_mutex_unlock(&sweeper->lock);
     if (sweeper->is_started)
@@ -149,11 +164,18 @@ void lithops__k8s_sweeper_free(struct lithops__k8s_sweeper *sweeper)
     free(sweeper);
 }
 
+/* [lock] */
+static void have_thread(struct lithops__k8s_sweeper *sweeper)
+{
+    if (!sweeper->is_started)
+        sweeper->is_started = lithops__thread_start(&sweeper->thread, run, sweeper) == 0;
+}
+
 void lithops__k8s_sweeper_expect(struct lithops__k8s_sweeper *sweeper)
 {
     pthread_mutex_lock(&sweeper->lock);
-    if (!sweeper->is_started)
-        sweeper->is_started = lithops__thread_start(&sweeper->thread, run, sweeper) == 0;
+    sweeper->jobs++;
+    have_thread(sweeper);
     pthread_mutex_unlock(&sweeper->lock);
 }
 
@@ -167,8 +189,8 @@ void lithops__k8s_sweeper_add(struct lithops__k8s_sweeper *sweeper, const char *
     name->next = sweeper->names;
     sweeper->names = name;
     pthread_cond_signal(&sweeper->more);
+    have_thread(sweeper);
     pthread_mutex_unlock(&sweeper->lock);
-    lithops__k8s_sweeper_expect(sweeper);
 }
 
 /* ---- lithops clean --------------------------------------------------------------------------- */
@@ -192,28 +214,12 @@ static int clean_list(struct lithops__k8s_api *api, const char *namespace,
     return rc;
 }
 
-/* What follows a page, as part of a path; "": nothing. */
-static int read_next(const lithops_value *answer, char *buf, size_t size, lithops_error *err)
-{
-    const char *next = lithops_value_get_string(
-        lithops_value_get(lithops_value_get(answer, "metadata"), "continue"));
-    size_t len = next ? strlen(next) : 0;
-    bool is_fine = len < size && strspn(next ? next : "", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                          "abcdefghijklmnopqrstuvwxyz"
-                                                          "0123456789-_=.") == len;
-    if (!is_fine)
-        return lithops__fail(err, LITHOPS_EBACKEND,
-                             "Kubernetes: the list of Jobs goes on by what is no token");
-    snprintf(buf, size, "%s", next ? next : "");
-    return 0;
-}
-
 /* Page by page; each has the time that one takes. */
 static int clean_all(struct lithops__k8s_api *api, const char *namespace,
                      bool (*is_alive)(const char *executor_id), bool dry_run, uint64_t *ret_removed,
                      lithops_error *err)
 {
-    char client[LITHOPS__CLIENT_MARK], path[2048], selector[1600], next[1400] = "";
+    char client[LITHOPS__CLIENT_MARK], path[2048], selector[1600], next[LITHOPS__K8S_PAGE] = "";
     int rc;
     lithops__client_mark(client);
     do {
@@ -231,7 +237,7 @@ static int clean_all(struct lithops__k8s_api *api, const char *namespace,
             rc = clean_list(api, namespace, lithops_value_get(answer, "items"), is_alive, dry_run,
                             request.bounds.deadline_ns, ret_removed, err);
         if (rc == 0)
-            rc = read_next(answer, next, sizeof next, err);
+            rc = lithops__k8s_next_page(answer, next, sizeof next, err);
         lithops_value_free(answer);
     } while (rc == 0 && next[0]);
     return rc;
