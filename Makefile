@@ -27,7 +27,8 @@ help:
 	@echo 'make wheels   Python wheels for all systems since 2020, in dist/; check-wheels tries them'
 	@echo 'make deb      packages of Debian for C users, in dist/; check-deb tries them'
 	@echo 'make test     build and run all tests'
-	@echo 'make test-kubernetes   build a real Kubernetes (some 10 minutes, once) and test the backend k8s on it'
+	@echo 'make test-kubernetes   build a real Kubernetes (some 10 minutes, once) and test the backend k8s on it;'
+	@echo '                PODS=10000: and so many pods that kwok makes up, which takes some more minutes'
 	@echo 'make test-airflow   test the Airflow provider on a whole Airflow'
 	@echo 'make test-airflow-celery   the same with PostgreSQL and Celery, killed and restarted: before a release'
 	@echo 'make test-infinispan   test the backend infinispan on a real server, which it installs'
@@ -119,13 +120,14 @@ test-kubernetes:
 	$(SETUP) kubernetes
 	tests/servers/setup-kubernetes
 	cmake --preset default -DLITHOPS_TESTS=ON >/dev/null
-	ninja -C build lithops_command lithops_all_modules compute_k8s_test k8s_test
+	ninja -C build lithops_command lithops_all_modules compute_k8s_test k8s_test $(if $(PODS),bench_ours_fates)
 	ctest --test-dir build --output-on-failure -R '^(compute_k8s|k8s)_test$$'
 	tools/python-venv
 	LITHOPS_TEST_BACKEND=k8s LITHOPS_TEST_K8S_PYTHON=$(CURDIR)/.venv/bin/python timeout 1800 \
 	    tests/servers/with-kubernetes tests/servers/with-s3 tools/run-python-tests python/tests/test_kubernetes.py \
 	    $(addprefix python/tests/test_package_,functions.py binding.py map_reduce.py) \
 	    $(addprefix --deselect=python/tests/test_package_,$(NOT_IN_PODS)) || [ $$? = 77 ]
+	[ -z "$(PODS)" ] || { tests/servers/setup-kwok && timeout 5400 bench/kubernetes-scale --pods $(PODS); } || [ $$? = 77 ]
 
 # They are about files that workers see, too, or about packages that the image lacks; one makes hundreds of calls, one after the
 # other.
