@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -187,8 +188,10 @@ HARM(no_core, limit(RLIMIT_CORE, 0))
 HARM(another_user, (void)!setuid(65534))
 HARM(
     another_root, char d[] = "/tmp/lithops-hostile-XXXXXX"; if (mkdtemp(d)) {
+        int tmp = open("/tmp", O_PATH | O_CLOEXEC);
         (void)!chroot(d);
-        rmdir("/");
+        unlinkat(tmp, strrchr(d, '/') + 1, AT_REMOVEDIR);
+        close(tmp);
     })
 HARM(not_dumpable, prctl(PR_SET_DUMPABLE, 0))
 HARM(no_parent_signal, prctl(PR_SET_PDEATHSIG, 0))

@@ -9,6 +9,7 @@
 #include "value/value.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,14 +103,26 @@ static void put_hello(struct lithops__buffer *out)
     lithops_value_free(hello);
 }
 
+static char folder[] = "/tmp/lithops-fuzz-XXXXXX";
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *ftw)
+{
+    (void)status, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static void remove_folder(void)
+{
+    (void)nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 /* For the cache, and whatever else goes to the home folder. */
 static void prepare(void)
 {
-    static char folder[] = "/tmp/lithops-fuzz-XXXXXX";
     static bool is_prepared;
     if (is_prepared)
         return;
-    if (!mkdtemp(folder))
+    if (!mkdtemp(folder) || atexit(remove_folder) != 0)
         abort();
     setenv("XDG_CACHE_HOME", folder, 1);
     setenv("HOME", folder, 1);
