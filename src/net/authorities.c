@@ -31,6 +31,22 @@ static struct {
     struct stat seen;
 } shared = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* A child of fork() makes requests, too, though another thread may have had the lock. */
+static void lock(void)
+{
+    pthread_mutex_lock(&shared.lock);
+}
+
+static void unlock(void)
+{
+    pthread_mutex_unlock(&shared.lock);
+}
+
+static void heed_forks(void)
+{
+    (void)pthread_atfork(lock, unlock, unlock);
+}
+
 static const char *file_of_system(const char *own)
 {
     const char *file = lithops__certificate_file(own);
@@ -113,21 +129,23 @@ static void refresh(void)
 static CURLcode on_context(CURL *easy, void *context, void *user)
 {
     (void)easy, (void)user;
-    pthread_mutex_lock(&shared.lock);
+    lock();
     refresh();
     bool there = shared.store != NULL;
     if (there)
         shared.set_store(context, shared.store);
-    pthread_mutex_unlock(&shared.lock);
+    unlock();
     return there ? CURLE_OK : CURLE_SSL_CACERT_BADFILE;
 }
 
 bool lithops__authorities_share(CURL *easy)
 {
-    pthread_mutex_lock(&shared.lock);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, heed_forks);
+    lock();
     refresh();
     bool there = shared.store != NULL;
-    pthread_mutex_unlock(&shared.lock);
+    unlock();
     if (!there || curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context) != CURLE_OK)
         return true;
     return curl_easy_setopt(easy, CURLOPT_CAINFO, NULL) == CURLE_OK &&

@@ -34,7 +34,8 @@ struct lithops__plain {
     bool closes;                     /* the server will, after this answer */
     bool is_open;                    /* there is a request, and perhaps an answer to it */
     size_t head_len, body_start, at; /* what has come; the body's beginning in it; what is read */
-    uint64_t length, done;           /* of the body */
+    long status;
+    uint64_t length, done; /* of the body */
     CURLcode failed;
     char why[80];
     char head[HEAD + 1]; /* in which each line becomes a string */
@@ -148,6 +149,7 @@ bool lithops__plain_begin(struct lithops__plain *plain, const struct lithops__ht
     }
     most += request->range ? strlen(request->range) + 20 : 0;
     if (most > plain->text_room) {
+        forget_text(plain);
         free(plain->text);
         plain->text = malloc(most);
         plain->text_room = plain->text ? most : 0;
@@ -274,7 +276,8 @@ static int ensure_connection(struct lithops__plain *plain, bool *ret_done, litho
         target.port = (unsigned)strtoul(colon + 1, NULL, 10);
     }
     int rc = lithops__tcp_open(&target, &plain->bounds, &plain->tcp, err);
-    if (rc == LITHOPS_EBACKEND && lithops__now_ns() - now > CONNECT_QUICK_S * (uint64_t)1000000000)
+    if (rc == LITHOPS_EBACKEND && err && err->retryable &&
+        lithops__now_ns() - now > CONNECT_QUICK_S * (uint64_t)1000000000)
         return fail(plain, CURLE_COULDNT_CONNECT, "no connection in time");
     *ret_done = rc == 0;
     if (rc == LITHOPS_ETIMEDOUT || rc == LITHOPS_ECANCELED)
@@ -328,11 +331,22 @@ const char *lithops__plain_header(const struct lithops__plain *plain, const char
     return NULL;
 }
 
-/* A part, whose length is said once; nothing that encodes it for the way. */
+/* A part, or an error: asked for again, a server that has too much to do would have more. */
+static bool has_known_status(struct lithops__plain *plain)
+{
+    static const char version[] = "HTTP/1.1 ";
+    const char *status = plain->head + sizeof version - 1;
+    if (strncmp(plain->head, version, sizeof version - 1) != 0 ||
+        strspn(status, "0123456789") != 3 || (status[3] != ' ' && status[3] != '\r'))
+        return false;
+    plain->status = strtol(status, NULL, 10);
+    return plain->status == 206 || (plain->status >= 400 && plain->status < 600);
+}
+
+/* Its length is said once; nothing encodes it for the way. */
 static bool is_known(struct lithops__plain *plain)
 {
-    if (strncmp(plain->head, "HTTP/1.1 206 ", 13) != 0 ||
-        !cut_lines(plain->head, plain->head + plain->body_start))
+    if (!has_known_status(plain) || !cut_lines(plain->head, plain->head + plain->body_start))
         return false;
     const char *length = lithops__plain_header(plain, "Content-Length", 0),
                *connection = lithops__plain_header(plain, "Connection", 0);
@@ -346,11 +360,22 @@ static bool is_known(struct lithops__plain *plain)
     return true;
 }
 
+/* The empty line after the head; *ret_bare: a line has no CR, which libcurl knows what to do with.
+ */
+static const char *find_body(const struct lithops__plain *plain, bool *ret_bare)
+{
+    const char *end = memmem(plain->head, plain->head_len, "\n\r\n", 3),
+               *bare = memmem(plain->head, plain->head_len, "\n\n", 2);
+    *ret_bare = (bare && (!end || bare < end)) || (end && (end == plain->head || end[-1] != '\r'));
+    return end && !*ret_bare ? end + 3 : NULL;
+}
+
 /* *ret_whole: the head has come to its end, which is in plain->body_start. */
 static int receive_head(struct lithops__plain *plain, bool *ret_whole, lithops_error *err)
 {
+    bool is_bare = false;
     *ret_whole = false;
-    while (!*ret_whole && plain->head_len < HEAD) {
+    while (!*ret_whole && !is_bare && plain->head_len < HEAD) {
         size_t got;
         int rc = receive(plain, plain->head + plain->head_len, HEAD - plain->head_len, &got, err);
         if (rc)
@@ -361,10 +386,10 @@ static int receive_head(struct lithops__plain *plain, bool *ret_whole, lithops_e
                        : fail(plain, CURLE_GOT_NOTHING, "Empty reply from server");
         plain->head_len += got;
         plain->head[plain->head_len] = '\0';
-        const char *end = memmem(plain->head, plain->head_len, "\r\n\r\n", 4);
-        *ret_whole = end != NULL;
-        if (end)
-            plain->body_start = plain->at = (size_t)(end + 4 - plain->head);
+        const char *body = find_body(plain, &is_bare);
+        *ret_whole = body != NULL;
+        if (body)
+            plain->body_start = plain->at = (size_t)(body - plain->head);
     }
     return 0;
 }
@@ -417,7 +442,9 @@ int lithops__plain_read(struct lithops__plain *plain, void *buf, size_t len, siz
     }
     while (rc == 0 && done < len) {
         size_t got = 0;
-        rc = receive(plain, (char *)buf + done, len - done, &got, err);
+        rc = lithops__bounds_check(&plain->bounds, err); /* where it never has to wait, too */
+        if (rc == 0)
+            rc = receive(plain, (char *)buf + done, len - done, &got, err);
         if (rc == 0 && !got)
             rc = fail(plain, CURLE_PARTIAL_FILE, "the answer was cut off");
         done += got;
@@ -431,6 +458,11 @@ CURLcode lithops__plain_failure(const struct lithops__plain *plain, const char *
 {
     *ret_text = plain->why;
     return plain->failed;
+}
+
+long lithops__plain_status(const struct lithops__plain *plain)
+{
+    return plain->status;
 }
 
 uint64_t lithops__plain_length(const struct lithops__plain *plain)

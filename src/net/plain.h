@@ -3,9 +3,9 @@
  * memory: libcurl receives into a buffer of its own, from where all is copied once more. Part of
  * the module "http".
  *
- * One request at a time, and one kind of answer: a range whose length is said, of HTTP/1.1. What
- * else a server may answer is libcurl's: the caller makes the request again with it. The connection
- * is kept between requests. */
+ * One request at a time, and one kind of answer: a range or an error, whose length is said, of
+ * HTTP/1.1. What else a server may answer is libcurl's: the caller makes the request again with it.
+ * The connection is kept between requests, beside libcurl's. */
 #ifndef LITHOPS_NET_PLAIN_H
 #define LITHOPS_NET_PLAIN_H
 
@@ -36,6 +36,7 @@ int lithops__plain_read(struct lithops__plain *plain, void *buf, size_t len, siz
 CURLcode lithops__plain_failure(const struct lithops__plain *plain, const char **ret_text);
 /* The i-th header of that name of the known answer, or NULL. */
 const char *lithops__plain_header(const struct lithops__plain *plain, const char *name, size_t i);
+long lithops__plain_status(const struct lithops__plain *plain);
 /* The length of its body, and how much of that has not been read. */
 uint64_t lithops__plain_length(const struct lithops__plain *plain);
 uint64_t lithops__plain_left(const struct lithops__plain *plain);

@@ -25,7 +25,7 @@
 
 #define CURL_BLOCK (256 * 1024L)
 #define SHORT_BODY (32 * 1024)
-#define NOT_PLAIN_MAX 3 /* a server that does so is not asked for plain answers any more */
+#define NOT_PLAIN_MAX 3 /* a server that answers so, or not, is not asked that way any more */
 
 struct lithops__transfer {
     CURLM *multi;
@@ -111,8 +111,10 @@ static void read_head(struct lithops__transfer *transfer)
     struct lithops__answer *answer = &transfer->answer;
     curl_off_t length = -1, retry_after = 0;
     if (transfer->is_plain) {
-        answer->status = 206;
+        const char *after = header(transfer, "Retry-After"); /* or a date, which counts as none */
+        answer->status = lithops__plain_status(transfer->plain);
         length = (curl_off_t)lithops__plain_length(transfer->plain);
+        retry_after = after && *after >= '0' ? strtol(after, NULL, 10) : 0;
     } else {
         curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &answer->status);
         curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
@@ -146,6 +148,14 @@ static size_t on_head(char *data, size_t one, size_t len, void *user)
 
 /* ---- the body -------------------------------------------------------------------------------- */
 
+static void keep_error_text(struct lithops__transfer *transfer, const char *data, size_t len)
+{
+    size_t room = LITHOPS__HTTP_ERROR_TEXT - transfer->error_len, kept = len < room ? len : room;
+    memcpy(transfer->error_text + transfer->error_len, data, kept);
+    transfer->error_len += kept;
+    transfer->error_text[transfer->error_len] = '\0';
+}
+
 static size_t on_body(char *data, size_t one, size_t len, void *user)
 {
     (void)one; /* always 1 */
@@ -154,11 +164,7 @@ static size_t on_body(char *data, size_t one, size_t len, void *user)
     if (!transfer->answered)
         read_head(transfer);
     if (transfer->answer.status >= 400) {
-        size_t room = LITHOPS__HTTP_ERROR_TEXT - transfer->error_len,
-               kept = len < room ? len : room;
-        memcpy(transfer->error_text + transfer->error_len, data, kept);
-        transfer->error_len += kept;
-        transfer->error_text[transfer->error_len] = '\0';
+        keep_error_text(transfer, data, len);
         return len;
     }
     if (transfer->skip >= len) {
@@ -703,6 +709,16 @@ static int ask_plain(struct lithops__transfer *transfer, lithops_error *err)
     return begin(transfer, err);
 }
 
+/* The body of an error. The connection of one that is longer than its text is not kept. */
+static int read_plain_error(struct lithops__transfer *transfer, lithops_error *err)
+{
+    char text[LITHOPS__HTTP_ERROR_TEXT];
+    size_t len;
+    int rc = lithops__plain_read(transfer->plain, text, sizeof text, &len, err);
+    keep_error_text(transfer, text, len);
+    return rc;
+}
+
 /* As lithops__transfer_pull(). *ret_done: that is all; else libcurl is to do it. */
 static int pull_plain(struct lithops__transfer *transfer, void *buf, size_t len, size_t *ret_len,
                       bool *ret_done, lithops_error *err)
@@ -716,14 +732,17 @@ static int pull_plain(struct lithops__transfer *transfer, void *buf, size_t len,
     *ret_done = rc || transfer->is_plain;
     if (!transfer->is_plain)
         return rc;
-    if (rc == 0 && len)
+    bool is_error = rc == 0 && transfer->answer.status >= 400;
+    if (is_error && !transfer->done)
+        rc = read_plain_error(transfer, err);
+    else if (rc == 0 && len && !is_error)
         rc = lithops__plain_read(transfer->plain, buf, len, ret_len, err);
     if (rc && (rc == LITHOPS_EBACKEND || !transfer->answered)) {
         transfer->done = true;
         transfer->result = lithops__plain_failure(transfer->plain, &text);
         snprintf(transfer->message, sizeof transfer->message, "%s", text);
     } else {
-        transfer->done = lithops__plain_left(transfer->plain) == 0;
+        transfer->done = is_error || lithops__plain_left(transfer->plain) == 0;
     }
     return rc == LITHOPS_EBACKEND ? fail_transfer(transfer, err) : rc;
 }

@@ -80,7 +80,8 @@ int lithops__transfer_pull(struct lithops__transfer *transfer, void *buf, size_t
 void lithops__transfer_skip(struct lithops__transfer *transfer, uint64_t len);
 /* Valid after the first pull. */
 const struct lithops__answer *lithops__transfer_answer(const struct lithops__transfer *transfer);
-/* A header of the answer, or NULL. Valid after the first pull, until the next start. */
+/* A header of the answer, or NULL. Valid after the first pull, until the
+ * request is stopped. */
 const char *lithops__transfer_header(struct lithops__transfer *transfer, const char *name);
 /* The i-th of several headers of that name, from 0 on, or NULL. */
 const char *lithops__transfer_header_at(struct lithops__transfer *transfer, const char *name,

@@ -8,6 +8,8 @@
 #include "net/http.h"
 #include "net/test_server.h"
 
+#include "../../tests/sanitizers.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -16,6 +18,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -521,6 +524,59 @@ static void what_a_long_part_is_asked_for(void **state)
         assert_non_null(strstr(script.requests[i], "\r\nrange: bytes=0-4\r\n"));
 }
 
+/* An error is one answer as others are: a server that has too much to do is not asked twice. */
+static void an_error_for_a_long_part_is_final(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "HTTP/1.1 503 Slow Down\r\nRetry-After: 9\r\nContent-Length: 4\r\n\r\nbusy",
+        "HTTP/1.1 206 P\nContent-Length: 5\n\nhello", "HTTP/1.1 206 P\nContent-Length: 5\n\nhello"};
+    struct script script;
+    char buf[16];
+    size_t len;
+    script_start(&script, answers, 3);
+    struct lithops__http_request get = long_get(at(script.port, "/"), NULL);
+    assert_int_equal(run(&get, buf, sizeof buf, &len), 503);
+    assert_int_equal(len, 0);
+    assert_string_equal(http->answer(transfer)->error_text, "busy");
+    assert_int_equal(http->answer(transfer)->retry_after_s, 9);
+    assert_int_equal(run(&get, buf, sizeof buf, &len), 206); /* libcurl knows lines without CR */
+    assert_int_equal(len, 5);
+    assert_memory_equal(buf, "hello", 5);
+    http->stop(transfer);
+    script_stop(&script);
+    assert_int_equal(script.count, 3);
+}
+
+/* What is to go through a proxy does. */
+static void a_long_part_comes_through_the_proxy(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"http_proxy", "all_proxy", "ALL_PROXY"};
+    static const char *const answers[] = {PART_HEAD("Content-Length: 5\r\n\r\n") "proxy"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct script script, origin;
+        char buf[16], proxy[64], line[sizeof url + 8];
+        size_t len;
+        script_start(&script, answers, 1);
+        script_start(&origin, answers, 1);
+        snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", script.port);
+        assert_int_equal(setenv(names[i], proxy, 1), 0);
+        assert_int_equal(unsetenv("no_proxy"), 0);
+        struct lithops__http_request get = long_get(at(origin.port, "/there"), NULL);
+        assert_int_equal(run(&get, buf, sizeof buf, &len), 206);
+        assert_memory_equal(buf, "proxy", 5);
+        http->stop(transfer);
+        assert_int_equal(unsetenv(names[i]), 0);
+        assert_int_equal(setenv("no_proxy", "*", 1), 0);
+        script_stop(&origin);
+        script_stop(&script);
+        assert_int_equal(origin.count, 0);
+        snprintf(line, sizeof line, "GET %s ", url);
+        assert_memory_equal(script.requests[0], line, strlen(line));
+    }
+}
+
 static void a_long_part_may_be_cut_off(void **state)
 {
     (void)state;
@@ -695,6 +751,52 @@ static void a_file_of_authorities_that_changes_is_read_again(void **state)
     free(key);
 }
 
+static void begin_one(void)
+{
+    static const struct lithops__http_limits usual = {0};
+    const struct lithops__http_request get = LITHOPS__HTTP_REQUEST("GET", "https://127.0.0.1:9/");
+    struct lithops__transfer *other;
+    lithops_error own = LITHOPS_ERROR_INIT;
+    if (http->open(&usual, &other, &own) != 0 || http->start(other, &get, &own) != 0)
+        abort();
+    http->close(other);
+}
+
+static atomic_bool is_over;
+
+static void *begin_many(void *user)
+{
+    (void)user;
+    while (!atomic_load(&is_over))
+        begin_one();
+    return NULL;
+}
+
+/* Whatever other threads of its parent were about. */
+static void a_child_reads_the_authorities(void **state)
+{
+    (void)state;
+    pthread_t threads[2];
+    if (UNDER_SANITIZER) /* does not allow fork with threads */
+        skip();
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, begin_many, NULL), 0);
+    for (int i = 0; i < 50; i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(60);
+            begin_one();
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    atomic_store(&is_over, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+}
+
 /* Connections are reset before they have said anything. */
 static void *reset_all(void *user)
 {
@@ -781,8 +883,11 @@ int main(void)
         TEST(a_long_part_comes_from_nginx),
         TEST(what_a_long_part_is_asked_for),
         TEST(a_long_part_may_be_cut_off),
+        TEST(an_error_for_a_long_part_is_final),
+        TEST(a_long_part_comes_through_the_proxy),
         TEST(whom_a_handle_trusts),
         TEST(a_file_of_authorities_that_changes_is_read_again),
+        TEST(a_child_reads_the_authorities),
         TEST(a_lost_handshake_may_be_made_again),
         TEST(what_is_no_request_is_refused),
         TEST(secrets_of_a_url_are_not_shown),
