@@ -47,7 +47,8 @@ bool lithops__broker_drops(const struct lithops__broker *broker);
 /* The owner of this inbox is gone, and may have left it behind: delete it, as far as the server can
  * be reached. Never waits for it. */
 void lithops__broker_drop(struct lithops__broker *broker, const char *inbox);
-/* Sends what is left, but not for longer than a second or two. NULL is fine. */
+/* Sends what is left, but not for longer than a second or two; deletes the inbox of a service that
+ * keeps it, but not for longer than seven. NULL is fine. */
 void lithops__broker_close(struct lithops__broker *broker);
 
 /* Delete (with dry_run: only count) the queues that clients have left at the broker's server, those

@@ -237,13 +237,23 @@ static int await(const struct lithops__queue *queue, const struct lithops__queue
     return rc;
 }
 
+/* One limit for all that the end takes: since it has begun. What comes last gets a second at least.
+ */
+static uint64_t end_of_all(struct lithops__queue *queue)
+{
+    uint64_t now = lithops__now_ns();
+    if (queue->end_ns == 0)
+        queue->end_ns = now + drop_ns;
+    return queue->end_ns > now + flush_ns ? queue->end_ns : now + flush_ns;
+}
+
 /* A server may carry out a request that is given up, and after the one that deletes what it makes:
  * that one is not sent before the answer. */
-static int await_made(const struct lithops__queue *queue,
-                      const struct lithops__queue_flight *flight, lithops_error *err)
+static int await_made(struct lithops__queue *queue, const struct lithops__queue_flight *flight,
+                      lithops_error *err)
 {
     struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
-    bounds.deadline_ns = lithops__now_ns() + drop_ns;
+    bounds.deadline_ns = end_of_all(queue);
     if (err)
         *err = (lithops_error)LITHOPS_ERROR_INIT;
     return await(queue, flight, &bounds, err);
@@ -335,7 +345,7 @@ static void leave(struct lithops__queue *queue)
 {
     struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
     lithops_error err = LITHOPS_ERROR_INIT;
-    bounds.deadline_ns = lithops__now_ns() + drop_ns;
+    bounds.deadline_ns = end_of_all(queue);
     if (drop(queue, &bounds, &err) != 0)
         lithops__log(LITHOPS_LOG_WARNING, "broker", "a queue is left: %s", err.message);
     queue->may_be_there = false;
@@ -378,7 +388,7 @@ int lithops__queue_connect(void *state, const char *inbox, const struct lithops_
     struct lithops__queue *queue = state;
     queue->is_broken = false;
     queue->failed = 0;
-    queue->looked_ns = 0;
+    queue->looked_ns = queue->end_ns = 0;
     queue->traffic_ns = lithops__now_ns();
     if (!name_of(queue, inbox, queue->name))
         return fail_memory(err);
@@ -402,11 +412,11 @@ void lithops__queue_disconnect(void *state)
 {
     struct lithops__queue *queue = state;
     struct lithops__bounds bounds = LITHOPS__UNBOUNDED;
-    const uint64_t now = lithops__now_ns();
+    const uint64_t sent_ns = lithops__now_ns() + flush_ns;
     end(queue, &queue->receive);
     for (size_t i = 0; i < queue->flying; i++) {
         bounds.deadline_ns =
-            now + (queue->flights[i].step == LITHOPS__QUEUE_SEND ? flush_ns : drop_ns);
+            queue->flights[i].step == LITHOPS__QUEUE_SEND ? sent_ns : end_of_all(queue);
         if (!queue->is_broken && queue->flights[i].step != LITHOPS__QUEUE_FORGET)
             (void)await(queue, &queue->flights[i], &bounds, NULL);
         end(queue, &queue->flights[i]);

@@ -114,6 +114,7 @@ struct lithops__queue {
     size_t owed_count;
     unsigned failed;                /* times in a row that it could not be received */
     uint64_t looked_ns, traffic_ns; /* the end of the last RECEIVE; what came or went last */
+    uint64_t end_ns;                /* when its end must be over; 0: it has not begun */
 };
 
 int lithops__queue_open(struct lithops__queue *queue, const struct lithops__queue_service *service,

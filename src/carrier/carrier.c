@@ -625,10 +625,10 @@ static void drop_inboxes(struct lithops__carrier *carrier)
 {
     char prefix[LITHOPS__CARRIER_KEY];
     struct inboxes inboxes = {.carrier = carrier};
-    unsigned lives = 0;
+    bool any = false; /* was there a link */
     for (uint32_t i = 0; i < carrier->count; i++)
-        lives |= carrier->links[i].life;
-    if (lives == 0 || !lithops__broker_drops(carrier->broker))
+        any |= carrier->links[i].life > 0;
+    if (!any || !lithops__broker_drops(carrier->broker))
         return;
     inboxes.skip = (size_t)snprintf(prefix, sizeof prefix, "%s/", carrier->folder);
     lithops__carrier_heed(&carrier->ending_ns);

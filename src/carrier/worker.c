@@ -22,7 +22,6 @@ struct lithops__carried {
     char folder[LITHOPS__CARRIER_FOLDER];
     char link[LITHOPS__CARRIER_LINK];
     char token[LITHOPS__CARRIER_TOKEN + 1];
-    atomic_bool has_started; /* the end */
 };
 
 static int split_key(struct lithops__carried *carried, const char *key, lithops_error *err)
@@ -55,8 +54,7 @@ static void take_notice(lithops_bytes bytes, void *user)
 {
     struct lithops__carried *carried = user;
     struct lithops__notice notice;
-    if (atomic_load(&carried->has_started) && lithops__notice_read(bytes, &notice) &&
-        notice.link_len == strlen(carried->link) &&
+    if (lithops__notice_read(bytes, &notice) && notice.link_len == strlen(carried->link) &&
         memcmp(notice.link, carried->link, notice.link_len) == 0 &&
         memcmp(notice.token, carried->token, LITHOPS__CARRIER_TOKEN) == 0)
         lithops__end_notice(&carried->end, notice.number, notice.object);
@@ -65,8 +63,7 @@ static void take_notice(lithops_bytes bytes, void *user)
 static void lose_broker(void *user)
 {
     struct lithops__carried *carried = user;
-    if (atomic_load(&carried->has_started))
-        lithops__end_unnoticed(&carried->end);
+    lithops__end_unnoticed(&carried->end);
 }
 
 /* What a worker lacks for it does not end the job. */
@@ -124,7 +121,6 @@ int lithops__carrier_join(const struct lithops__config *config, const char *key,
         rc = lithops__end_start(&carried->end, ret_fd, err);
     }
     if (rc == 0) {
-        atomic_store(&carried->has_started, true);
         *ret = carried;
         return 0;
     }
