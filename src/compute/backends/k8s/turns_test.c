@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "compute/backends/k8s/k8s.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,7 @@
 enum { COUNT = 40, TURNS = 3 };
 
 static struct lithops__k8s_turns *turns;
-static _Atomic unsigned under_way, most, had;
+static _Atomic unsigned asking, under_way, most, had;
 
 struct one {
     pthread_t thread;
@@ -26,6 +27,7 @@ struct one {
 static void *make(void *user)
 {
     struct one *one = user;
+    atomic_fetch_add(&asking, 1);
     one->rc = lithops__k8s_turns_take(turns, one->cancel_fd, &one->err);
     if (one->rc != 0)
         return NULL;
@@ -55,6 +57,7 @@ static void end(struct one *one)
 static void open_turns(unsigned count)
 {
     lithops_error err = LITHOPS_ERROR_INIT;
+    atomic_store(&asking, 0);
     atomic_store(&had, 0);
     atomic_store(&most, 0);
     assert_int_equal(lithops__k8s_turns_new(count, &turns, &err), 0);
@@ -87,6 +90,8 @@ static void failures_are_told(void **state)
     assert_int_equal(lithops__k8s_turns_take(turns, never, &err), 0);
     for (size_t i = 0; i < COUNT; i++)
         begin(&all[i]);
+    while (atomic_load(&asking) < COUNT) /* the last of them may not wait yet, but others do */
+        sched_yield();
     lithops__fail(&why, LITHOPS_EDENIED, "exceeded quota");
     lithops__k8s_turns_end(turns, &why);
     unsigned told = 0;
@@ -97,6 +102,7 @@ static void failures_are_told(void **state)
                                        strcmp(all[i].err.message, "exceeded quota") == 0));
     }
     assert_int_equal(told + atomic_load(&had), COUNT);
+    assert_true(told > 0);
     begin(&later);
     end(&later);
     assert_int_equal(later.rc, 0);

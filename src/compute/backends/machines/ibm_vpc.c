@@ -559,7 +559,8 @@ static void visit_machine(const lithops_value *item, void *user)
              listing->public_ip ? listing->public_ip : "");
     for (size_t i = 0; i < lithops_value_size(listing->addresses); i++) {
         const lithops_value *address = lithops_value_at(listing->addresses, i);
-        if (strcmp(id_of(address, "target"), lithops__cloud_text(face, "id")) == 0)
+        const char *id = lithops__cloud_text(face, "id");
+        if (*id && strcmp(id_of(address, "target"), id) == 0)
             snprintf(one.public_ip, sizeof one.public_ip, "%.63s",
                      lithops__cloud_text(address, "address"));
     }
@@ -751,7 +752,7 @@ static void vpc_add_end(const void *state, enum lithops__machine_ending how,
                  "    get '\" \".join(f[\"id\"] for f in d[\"floating_ips\"])')\n");
     if (how == LITHOPS__ENDING_DELETES)
         lithops__buffer_append_string(
-            out, "call DELETE \"$e/$i?$q\"\n"
+            out, "call DELETE \"$e/$i?$q\" &&\n" /* else it still needs its address, to ask again */
                  "for f in ${f-}; do call DELETE \"${e%instances}floating_ips/$f?$q\"; done\n");
     lithops__buffer_append_string(out, "}\n"
                                        "for s in 5 10 20 40 80 160 300 300 300 300 300; do\n"
