@@ -362,10 +362,9 @@ static int k8s_invoke(void *state, uint32_t worker, const char *key, const char 
     lithops__k8s_name(&k8s->options, worker, link.serial, name);
     int rc = lithops__k8s_pods_expect(k8s->pods, worker, link.serial, err);
     if (rc == 0) {
-        lithops__k8s_sweeper_expect(k8s->sweeper);
         rc = make_worker(k8s, &link, config, &cancel_fd, &is_there, err);
-        if (!is_there)
-            lithops__k8s_sweeper_missed(k8s->sweeper);
+        if (is_there)
+            lithops__k8s_sweeper_expect(k8s->sweeper);
     }
     if (rc == 0) {
         atomic_fetch_add(&k8s->waiting, 1);

@@ -182,10 +182,8 @@ int lithops__k8s_sweeper_new(struct lithops__k8s_api *api,
 /* Deletes what is left of this run, within some seconds, and one more for ten Jobs. NULL is fine.
  */
 void lithops__k8s_sweeper_free(struct lithops__k8s_sweeper *sweeper);
-/* A Job is asked for, and may be there whatever the answer is. */
+/* A Job was asked for, and may be there whatever the answer was. */
 void lithops__k8s_sweeper_expect(struct lithops__k8s_sweeper *sweeper);
-/* It is not there: the end need not wait for it. */
-void lithops__k8s_sweeper_missed(struct lithops__k8s_sweeper *sweeper);
 void lithops__k8s_sweeper_add(struct lithops__k8s_sweeper *sweeper, const char *job);
 
 /* The Jobs of this user's dead clients on this machine; as `clean` of struct lithops__compute_ops.

@@ -179,13 +179,6 @@ void lithops__k8s_sweeper_expect(struct lithops__k8s_sweeper *sweeper)
     pthread_mutex_unlock(&sweeper->lock);
 }
 
-void lithops__k8s_sweeper_missed(struct lithops__k8s_sweeper *sweeper)
-{
-    pthread_mutex_lock(&sweeper->lock);
-    sweeper->jobs--;
-    pthread_mutex_unlock(&sweeper->lock);
-}
-
 void lithops__k8s_sweeper_add(struct lithops__k8s_sweeper *sweeper, const char *job)
 {
     struct name *name = calloc(1, sizeof *name);
