@@ -7,7 +7,6 @@ Usage: azure_machines_test.py LITHOPS FUNCTIONS
 """
 import base64
 import json
-import os
 import subprocess
 import sys
 import unittest
@@ -31,8 +30,9 @@ def control(**what):
     return ask("POST", "/control", what)
 
 
-class Machines(standalone_case.Case):
+class Machines(standalone_case.Service):
     backend = "azure_vms"
+    control = staticmethod(control)
     section = {"vnet_name": "mine", "identity": "worker"}
     others = {"azure": {"tenant_id": "t1", "client_id": "c1", "client_secret": "s1",
                         "subscription_id": "0-1", "resource_group": "my-group",
@@ -40,12 +40,6 @@ class Machines(standalone_case.Case):
     environment = {"AZURE_AUTHORITY_HOST": ENDPOINT + "/login"}
     # all that costs anything: a machine that is off is billed unless it is deallocated
     HERE, RUNNING = {"none", "starting", "running", "stopped", "deallocated"}, {"running"}
-
-    def tearDown(self):
-        control(stockout=0, throttle=0)
-        if os.path.exists(FOLDER + "/wrong"):
-            with open(FOLDER + "/wrong", encoding="utf-8") as file:
-                self.fail(file.read())
 
     def states(self):
         return {name: one["power"] for name, one in control().items()}
@@ -99,15 +93,6 @@ class Machines(standalone_case.Case):
         machine, = self.made("running")
         self.run_lithops("clean")
         self.assertFalse(self.made(*self.HERE), machine)
-
-    def test_a_client_that_dies_leaves_nothing(self):
-        self.check_dead_client_leaves_nothing()
-
-    def test_a_machine_that_is_used_for_too_long_deletes_itself(self):
-        self.check_hard_timeout()
-
-    def test_clean_ends_what_dead_clients_left(self):
-        self.check_clean()
 
     def test_a_spot_machine_that_is_evicted_is_replaced(self):
         self.check_spot(lambda name: control(evict=name))

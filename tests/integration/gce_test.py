@@ -34,8 +34,9 @@ def control(**what):
     ask("POST", ENDPOINT + "/control", what)
 
 
-class Machines(standalone_case.Case):
+class Machines(standalone_case.Service):
     backend = "gcp_compute_engine"
+    control = staticmethod(control)
     section = {"zone": "us-east1-b", "service_account": "worker@my-project.iam"}
     others = {"gcp": {"credentials_path": FOLDER + "/account.json"}}
     HERE, RUNNING = {"PROVISIONING", "RUNNING", "TERMINATED", "SUSPENDED"}, {"RUNNING"}
@@ -47,12 +48,6 @@ class Machines(standalone_case.Case):
         with open(FOLDER + "/account.json", "w", encoding="ascii") as file:
             json.dump({"client_email": "me@my-project", "private_key": key.stdout,
                        "project_id": "my-project", "token_uri": ENDPOINT + "/token"}, file)
-
-    def tearDown(self):
-        control(stockout=0, throttle=0)
-        if os.path.exists(FOLDER + "/wrong"):
-            with open(FOLDER + "/wrong", encoding="utf-8") as file:
-                self.fail(file.read())
 
     def states(self):
         return {name: instance["status"] for name, instance in instances().items()}
@@ -114,15 +109,6 @@ class Machines(standalone_case.Case):
                 self.await_true(lambda: self.made("TERMINATED"), "it stops itself again")
                 self.run_lithops("clean")
                 self.assertFalse(self.made())
-
-    def test_a_client_that_dies_leaves_nothing(self):
-        self.check_dead_client_leaves_nothing()
-
-    def test_a_machine_that_is_used_for_too_long_deletes_itself(self):
-        self.check_hard_timeout()
-
-    def test_clean_ends_what_dead_clients_left(self):
-        self.check_clean()
 
     def test_a_machine_whose_guard_is_dead_is_deleted_all_the_same(self):
         self.configure({"exec_mode": "reuse", "soft_dismantle_timeout": 5,

@@ -6,13 +6,12 @@ one to its end, whoever dies. `make test-machines` runs it.
 Usage: ibm_machines_test.py LITHOPS FUNCTIONS
 """
 import json
-import os
 import sys
 import unittest
 import urllib.request
 
 import standalone_case
-from standalone_case import ENDPOINT, FOLDER, FUNCTIONS
+from standalone_case import ENDPOINT, FUNCTIONS
 
 
 def ask(path, body):
@@ -31,18 +30,13 @@ def machines():
     return control()["machines"]
 
 
-class Machines(standalone_case.Case):
+class Machines(standalone_case.Service):
     backend = "ibm_vpc"
+    control = staticmethod(control)
     section = {"subnet_id": "sub-1", "trusted_profile": "worker", "ssh_address": "any"}
     others = {"ibm": {"iam_api_key": "key-1", "iam_endpoint": ENDPOINT, "region": "us-south"}}
     # a floating IP costs something, too
     HERE, RUNNING = {"pending", "starting", "running", "stopped", "failed", "address"}, {"running"}
-
-    def tearDown(self):
-        control(stockout=0, throttle=0)
-        if os.path.exists(FOLDER + "/wrong"):
-            with open(FOLDER + "/wrong", encoding="utf-8") as file:
-                self.fail(file.read())
 
     def states(self):
         all_of = control()
@@ -95,15 +89,6 @@ class Machines(standalone_case.Case):
                 self.await_true(lambda: self.made("stopped") == [machine], "it stops itself again")
                 self.run_lithops("clean")
                 self.assertFalse(self.made())
-
-    def test_a_client_that_dies_leaves_nothing(self):
-        self.check_dead_client_leaves_nothing()
-
-    def test_a_machine_that_is_used_for_too_long_deletes_itself(self):
-        self.check_hard_timeout()
-
-    def test_clean_ends_what_dead_clients_left(self):
-        self.check_clean()
 
     def test_clean_finds_an_address_whose_machine_is_gone(self):
         self.configure({"exec_mode": "create", "auto_dismantle": False}, max_workers=1)

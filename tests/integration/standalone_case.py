@@ -152,3 +152,23 @@ class Case(unittest.TestCase):
         turn_off(name)
         self.square(3, 4)
         self.await_true(lambda: self.states()[name] == off, "it stops itself")
+
+
+class Service(Case):
+    """Of a cloud whose emulator is told things by `control(**what)`, and writes down what it was asked
+    for wrongly."""
+
+    def tearDown(self):
+        self.control(stockout=0, throttle=0)
+        if os.path.exists(FOLDER + "/wrong"):
+            with open(FOLDER + "/wrong", encoding="utf-8") as file:
+                self.fail(file.read())
+
+    def test_a_client_that_dies_leaves_nothing(self):
+        self.check_dead_client_leaves_nothing()
+
+    def test_a_machine_that_is_used_for_too_long_deletes_itself(self):
+        self.check_hard_timeout()
+
+    def test_clean_ends_what_dead_clients_left(self):
+        self.check_clean()
